@@ -1,0 +1,5 @@
+//! Rachis: discovery, RPC and real-time events for services, with one shared Redis as the only thing between them.
+
+mod error;
+
+pub use error::{Error, ErrorKind, Result};

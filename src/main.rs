@@ -1,0 +1,2 @@
+//! The `rachis` binary.
+fn main() {}
