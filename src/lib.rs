@@ -1,5 +1,7 @@
 //! Rachis: discovery, RPC and real-time events for services, with one shared Redis as the only thing between them.
 
 mod error;
+mod service;
 
 pub use error::{Error, ErrorKind, Result};
+pub use service::*;

@@ -1,0 +1,193 @@
+//! The hooks of one method in the order they run, built once per registration.
+
+use super::{Answer, Call, Context, Method, Next, Parts, Scope, hook::Hook, service::Dispatch};
+use crate::{Error, Result};
+use futures_core::future::BoxFuture;
+use std::sync::Arc;
+
+/// A before, after or error hook.
+pub(crate) type Step = Arc<dyn Fn(Context) -> BoxFuture<'static, Result<Context>> + Send + Sync>;
+
+/// The hooks of one level: an app, a service, or the remote services of a node.
+#[derive(Clone, Default)]
+pub(crate) struct Hooks {
+    around: Vec<(Scope, Arc<dyn Hook>)>,
+    before: Vec<(Scope, Step)>,
+    after: Vec<(Scope, Step)>,
+    error: Vec<(Scope, Step)>,
+}
+
+/// Turns a user's function into a step.
+fn step<F, Fut>(hook: F) -> Step
+where
+    F: Fn(Context) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Context>> + Send + 'static,
+{
+    Arc::new(move |ctx| Box::pin(hook(ctx)))
+}
+
+impl Hooks {
+    pub(crate) fn around(&mut self, scope: Scope, hook: impl Hook) {
+        self.around.push((scope, Arc::new(hook)));
+    }
+
+    pub(crate) fn before<F, Fut>(&mut self, scope: Scope, hook: F)
+    where
+        F: Fn(Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Context>> + Send + 'static,
+    {
+        self.before.push((scope, step(hook)));
+    }
+
+    pub(crate) fn after<F, Fut>(&mut self, scope: Scope, hook: F)
+    where
+        F: Fn(Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Context>> + Send + 'static,
+    {
+        self.after.push((scope, step(hook)));
+    }
+
+    pub(crate) fn error<F, Fut>(&mut self, scope: Scope, hook: F)
+    where
+        F: Fn(Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Context>> + Send + 'static,
+    {
+        self.error.push((scope, step(hook)));
+    }
+
+    /// Appends this level's hooks for `method`, outermost first.
+    ///
+    /// Feathers' order: around, before and after run all-then-method; the errors of a level cover everything inside
+    /// it but its own around hooks, and those of a method do not cover the `before` hooks for all methods.
+    fn append(&self, method: &Method, chain: &mut Vec<Arc<dyn Hook>>) {
+        let (error_all, error_method) = split(&self.error, method);
+        let (before_all, before_method) = split(&self.before, method);
+        let (around_all, around_method) = split(&self.around, method);
+        let (after_all, after_method) = split(&self.after, method);
+
+        chain.extend(around_all);
+        chain.extend(around_method);
+        chain.extend(catch(error_all));
+        chain.extend(before_all.into_iter().map(before));
+        chain.extend(catch(error_method));
+        chain.extend(before_method.into_iter().map(before));
+        // The innermost wrapper acts first on the way out, so these go in backwards.
+        chain.extend(after_method.into_iter().rev().map(after));
+        chain.extend(after_all.into_iter().rev().map(after));
+    }
+}
+
+/// Those for every method, and those for this one.
+fn split<T: Clone>(hooks: &[(Scope, T)], method: &Method) -> (Vec<T>, Vec<T>) {
+    let pick = |wanted: fn(&Scope, &Method) -> bool| {
+        hooks.iter().filter(|(scope, _)| wanted(scope, method)).map(|(_, hook)| hook.clone()).collect()
+    };
+    let all = pick(|scope, _| *scope == Scope::All);
+    let only = pick(|scope, method| matches!(scope, Scope::Only(methods) if methods.contains(method)));
+    (all, only)
+}
+
+fn before(step: Step) -> Arc<dyn Hook> {
+    Arc::new(move |ctx: Context, next: Next| {
+        let step = step.clone();
+        async move { next.run(step(ctx).await?).await }
+    })
+}
+
+fn after(step: Step) -> Arc<dyn Hook> {
+    Arc::new(move |ctx: Context, next: Next| {
+        let step = step.clone();
+        async move { step(next.run(ctx).await?).await }
+    })
+}
+
+/// One wrapper for all the error hooks of a scope, or none where there are none.
+fn catch(steps: Vec<Step>) -> Option<Arc<dyn Hook>> {
+    if steps.is_empty() {
+        return None;
+    }
+    let steps: Arc<[Step]> = steps.into();
+    Some(Arc::new(move |mut ctx: Context, next: Next| {
+        let steps = steps.clone();
+        async move {
+            let slot = Arc::default();
+            let outer = ctx.swap_rescue(Some(Arc::clone(&slot)));
+            let error = match next.run(ctx).await {
+                Ok(mut ctx) => {
+                    ctx.swap_rescue(outer);
+                    return Ok(ctx);
+                }
+                Err(error) => error,
+            };
+            match Context::rescued(&slot, outer) {
+                Some(ctx) => recover(ctx, error, &steps).await,
+                // A hook kept its context alive somewhere, so there is none to show.
+                None => Err(error),
+            }
+        }
+    }))
+}
+
+async fn recover(mut ctx: Context, error: Error, steps: &[Step]) -> Result<Context> {
+    ctx.result = None;
+    ctx.error = Some(error);
+    for step in steps {
+        ctx = step(ctx).await?;
+    }
+    match (ctx.result.is_some(), ctx.error.take()) {
+        (false, Some(error)) => Err(error),
+        (false, None) => Err(Error::general("An error hook removed the error without setting a result")),
+        (true, _) => Ok(ctx),
+    }
+}
+
+/// What runs for one method of one registration.
+#[derive(Clone)]
+pub(crate) struct Chain {
+    pub(super) hooks: Arc<[Arc<dyn Hook>]>,
+    pub(super) service: Arc<dyn Dispatch>,
+}
+
+impl Chain {
+    /// The hooks of `levels`, outermost first, around `service`.
+    pub(crate) fn new(levels: &[&Hooks], method: &Method, service: Arc<dyn Dispatch>) -> Self {
+        let mut hooks = Vec::new();
+        for level in levels {
+            level.append(method, &mut hooks);
+        }
+        Chain { hooks: hooks.into(), service }
+    }
+
+    /// Runs the call through the hooks.
+    pub(crate) async fn run(&self, call: Call) -> Result<Finished> {
+        let fires = self.service.fires_events() && call.method.event().is_some();
+        if self.hooks.is_empty() && !fires {
+            // Nobody looks at the context, so none is made.
+            return self.service.dispatch(call).await.map(Finished::Plain);
+        }
+        let mut ctx = Context::new(call);
+        if !fires {
+            ctx.event = None;
+        }
+        Next::new(self.clone()).run(ctx).await.map(|ctx| Finished::Hooked(ctx.into_parts()))
+    }
+}
+
+/// A call that went well, with the context it ended in where there was one.
+pub(crate) enum Finished {
+    Plain(Answer),
+    Hooked(Box<Parts>),
+}
+
+impl Finished {
+    pub(crate) fn into_answer(self) -> Answer {
+        match self {
+            Finished::Plain(answer) => answer,
+            Finished::Hooked(parts) => Answer {
+                result: parts.result.unwrap_or_default(),
+                dispatch: parts.dispatch,
+                http: parts.http.unwrap_or_default(),
+            },
+        }
+    }
+}

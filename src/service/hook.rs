@@ -1,0 +1,230 @@
+//! Hooks: code around a call. One mechanism (around, by value); before, after and error are sugar over it.
+
+use super::{Answer, Call, Handle, Http, Id, Method, Params, chain::Chain};
+use crate::{Error, Result};
+use futures_core::future::BoxFuture;
+use serde_json::Value;
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// What a hook sees of a call and may change; it dereferences to [`Parts`].
+///
+/// A hook takes it by value and hands it on. When a hook fails it is simply dropped: the error hooks around still see
+/// everything that was written to it until then.
+pub struct Context {
+    // None only after `drop` or `into_parts` took them.
+    parts: Option<Box<Parts>>,
+    // Where the nearest enclosing error hooks look for the parts of a context that was dropped by a failure. This spares
+    // a clone of the context at every step of every call.
+    rescue: Option<Rescue>,
+}
+
+pub(crate) type Rescue = Arc<Mutex<Option<Box<Parts>>>>;
+
+/// The fields of a [`Context`].
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The service called, without outer slashes.
+    pub path: String,
+    /// The method called.
+    pub method: Method,
+    /// The record, or `None` for many.
+    pub id: Option<Id>,
+    /// What came with `create`, `update`, `patch` or a custom method.
+    pub data: Value,
+    /// Who asks, for what, how.
+    pub params: Params,
+    /// What the method returned. Set before the method, it skips the method (and only that); set in an error hook, it
+    /// turns the failure into a success.
+    pub result: Option<Value>,
+    /// The external view: clients and events get it instead of `result`.
+    pub dispatch: Option<Value>,
+    /// Status, headers and location of the REST reply; `None` when the call did not come in by REST.
+    pub http: Option<Http>,
+    /// The event to fire when all hooks are done; `None` mutes it.
+    pub event: Option<String>,
+    /// What failed, in error hooks.
+    pub error: Option<Error>,
+}
+
+impl Context {
+    pub(crate) fn new(call: Call) -> Self {
+        let http = (call.params.provider.as_deref() == Some("rest")).then(Http::default);
+        let event = call.method.event().map(str::to_owned);
+        let Call { path, method, id, data, params, timeout: _ } = call;
+        let parts = Parts { path, method, id, data, params, result: None, dispatch: None, http, event, error: None };
+        Context { parts: Some(Box::new(parts)), rescue: None }
+    }
+
+    /// Another service, local or remote.
+    pub fn service(&self, path: &str) -> Handle {
+        self.params.service(path)
+    }
+
+    /// The call as the service shall see it; the context keeps its own copy for the hooks that follow.
+    pub(crate) fn to_call(&self) -> Call {
+        Call {
+            path: self.path.clone(),
+            method: self.method.clone(),
+            id: self.id.clone(),
+            data: self.data.clone(),
+            params: self.params.clone(),
+            timeout: None,
+        }
+    }
+
+    pub(crate) fn set_answer(&mut self, answer: Answer) {
+        self.result = Some(answer.result);
+        self.dispatch = answer.dispatch;
+        if !answer.http.is_empty() {
+            self.http = Some(answer.http);
+        }
+    }
+
+    pub(crate) fn into_parts(mut self) -> Box<Parts> {
+        match self.parts.take() {
+            Some(parts) => parts,
+            None => unreachable!("the parts leave a context only with the context"),
+        }
+    }
+
+    pub(crate) fn swap_rescue(&mut self, rescue: Option<Rescue>) -> Option<Rescue> {
+        std::mem::replace(&mut self.rescue, rescue)
+    }
+
+    pub(crate) fn rescued(from: &Rescue, outer: Option<Rescue>) -> Option<Context> {
+        let parts = from.lock().unwrap_or_else(PoisonError::into_inner).take();
+        parts.map(|parts| Context { parts: Some(parts), rescue: outer })
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        if let (Some(rescue), Some(parts)) = (&self.rescue, self.parts.take()) {
+            *rescue.lock().unwrap_or_else(PoisonError::into_inner) = Some(parts);
+        }
+    }
+}
+
+impl Deref for Context {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        match &self.parts {
+            Some(parts) => parts,
+            None => unreachable!("the parts leave a context only with the context"),
+        }
+    }
+}
+
+impl DerefMut for Context {
+    fn deref_mut(&mut self) -> &mut Parts {
+        match &mut self.parts {
+            Some(parts) => parts,
+            None => unreachable!("the parts leave a context only with the context"),
+        }
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// Code around a call: do something, run the rest, do something else.
+///
+/// Every `async fn(Context, Next) -> Result<Context>` is one.
+///
+/// ```
+/// use rachis::{App, Context, MemoryService, Next, Result};
+///
+/// async fn trace(ctx: Context, next: Next) -> Result<Context> {
+///     let started = std::time::Instant::now();
+///     let ctx = next.run(ctx).await?;
+///     println!("{} {} took {:?}", ctx.path, ctx.method, started.elapsed());
+///     Ok(ctx)
+/// }
+///
+/// let app = App::new().around(trace).register("todos", MemoryService::new());
+/// ```
+pub trait Hook: Send + Sync + 'static {
+    /// Runs the hook; `next.run(ctx)` runs the rest.
+    fn run(&self, ctx: Context, next: Next) -> BoxFuture<'static, Result<Context>>;
+}
+
+impl<F, Fut> Hook for F
+where
+    F: Fn(Context, Next) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Context>> + Send + 'static,
+{
+    fn run(&self, ctx: Context, next: Next) -> BoxFuture<'static, Result<Context>> {
+        Box::pin(self(ctx, next))
+    }
+}
+
+/// The rest of the hooks, and then the method.
+pub struct Next {
+    chain: Chain,
+    at: usize,
+}
+
+impl Next {
+    pub(crate) fn new(chain: Chain) -> Self {
+        Next { chain, at: 0 }
+    }
+
+    /// Runs the rest and returns the context as it left it, with `result` set.
+    ///
+    /// # Errors
+    /// Whatever the method or a hook failed with.
+    pub async fn run(self, mut ctx: Context) -> Result<Context> {
+        match self.chain.hooks.get(self.at).cloned() {
+            Some(hook) => hook.run(ctx, Next { at: self.at + 1, chain: self.chain }).await,
+            None if ctx.result.is_some() => Ok(ctx),
+            None => {
+                let answer = self.chain.service.dispatch(ctx.to_call()).await?;
+                ctx.set_answer(answer);
+                Ok(ctx)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Next {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Next({} hooks left)", self.chain.hooks.len().saturating_sub(self.at))
+    }
+}
+
+/// The methods a hook is for: [`ALL`], one, or several.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scope {
+    /// Every method, custom ones too.
+    All,
+    /// These only.
+    Only(Vec<Method>),
+}
+
+/// Every method: `app.before(ALL, authenticate)`.
+pub const ALL: Scope = Scope::All;
+
+impl From<Method> for Scope {
+    fn from(method: Method) -> Self {
+        Scope::Only(vec![method])
+    }
+}
+
+impl<const N: usize> From<[Method; N]> for Scope {
+    fn from(methods: [Method; N]) -> Self {
+        Scope::Only(methods.into())
+    }
+}
+
+impl From<&str> for Scope {
+    fn from(method: &str) -> Self {
+        Scope::Only(vec![method.into()])
+    }
+}

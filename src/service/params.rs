@@ -1,0 +1,84 @@
+//! What comes along with a call besides its id and data.
+
+use super::{Caller, Handle, Query};
+use serde_json::{Map, Value};
+use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
+
+/// The circumstances of a call, as in Feathers: who asks, through what, for which part.
+///
+/// ```
+/// use rachis::Params;
+/// use serde_json::json;
+///
+/// let params = Params::default().with_query(json!({ "done": false, "$limit": 5 }));
+/// assert!(params.is_internal());
+/// assert_eq!(params.query.get("done"), Some(&json!(false)));
+/// ```
+#[derive(Clone, Default)]
+pub struct Params {
+    /// Which records, which fields, in what order.
+    pub query: Query,
+    /// The transport the call entered the mesh by (`rest`, `socketio`), or `None` for calls made by code.
+    /// It stays with the call across nodes.
+    pub provider: Option<Cow<'static, str>>,
+    /// Request headers with lower-case names; empty for calls made by code.
+    pub headers: BTreeMap<String, String>,
+    /// The values of the path's `:placeholders`.
+    pub route: BTreeMap<String, String>,
+    /// The record of whoever is asking, set by authentication.
+    pub user: Option<Value>,
+    /// The credentials that came along (`{ strategy, accessToken, … }`).
+    pub authentication: Option<Value>,
+    /// Has an authentication hook accepted them?
+    pub authenticated: bool,
+    /// Did the call come from another node? Set by the responder alone, so no caller can pretend.
+    pub from_remote: bool,
+    /// The application's own values; they travel with the call, so they must be JSON.
+    pub extra: Map<String, Value>,
+    /// The application's own values of any type; they stay in this process.
+    pub extensions: http::Extensions,
+    pub(crate) caller: Option<Arc<dyn Caller>>,
+}
+
+impl Params {
+    /// Replaces the query; anything but a JSON object means "no query".
+    pub fn with_query(mut self, query: impl Into<Query>) -> Self {
+        self.query = query.into();
+        self
+    }
+
+    /// Replaces the user.
+    pub fn with_user(mut self, user: impl Into<Value>) -> Self {
+        self.user = Some(user.into());
+        self
+    }
+
+    /// Was the call made by code, here or on another node, and not by a client of a gateway?
+    pub fn is_internal(&self) -> bool {
+        self.provider.is_none()
+    }
+
+    /// Another service, local or remote, for a method that needs one.
+    ///
+    /// A call made through it carries none of these params: pass on what it needs.
+    pub fn service(&self, path: &str) -> Handle {
+        Handle::new(self.caller.clone(), path)
+    }
+}
+
+impl fmt::Debug for Params {
+    // Headers and credentials carry secrets, so only their presence is shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Params")
+            .field("query", &self.query)
+            .field("provider", &self.provider)
+            .field("route", &self.route)
+            .field("headers", &self.headers.len())
+            .field("user", &self.user.is_some())
+            .field("authentication", &self.authentication.is_some())
+            .field("authenticated", &self.authenticated)
+            .field("from_remote", &self.from_remote)
+            .field("extra", &self.extra.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}

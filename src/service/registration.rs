@@ -1,0 +1,245 @@
+//! A service with its hooks and options, ready to be registered.
+
+use super::{
+    Call, Context, Descriptor, Method, STANDARD_EVENTS, Scope, Service,
+    chain::{Chain, Finished, Hooks},
+    hook::Hook,
+    service::Dispatch,
+};
+use crate::{Error, Result};
+use serde_json::{Map, Value};
+use std::{collections::HashMap, sync::Arc};
+
+/// A service and how it shall be offered. Every [`Service`] turns into one; [`ServiceExt`] starts one by its first hook.
+#[derive(Clone)]
+pub struct Registration {
+    service: Arc<dyn Dispatch>,
+    hooks: Hooks,
+    methods: Vec<Method>,
+    custom_events: Vec<String>,
+    idempotent: Vec<Method>,
+    options: Map<String, Value>,
+    publish: Publish,
+}
+
+/// Which part of a service other nodes may see; what is `None` is left to the node's configuration.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Publish {
+    pub(crate) local_only: bool,
+    pub(crate) methods: Option<Vec<Method>>,
+    pub(crate) events: Option<Vec<String>>,
+}
+
+impl<S: Service> From<S> for Registration {
+    fn from(service: S) -> Self {
+        Registration {
+            service: Arc::new(service),
+            hooks: Hooks::default(),
+            methods: S::METHODS.to_vec(),
+            custom_events: S::EVENTS.iter().map(|event| (*event).to_owned()).collect(),
+            idempotent: S::IDEMPOTENT.to_vec(),
+            options: Map::new(),
+            publish: Publish::default(),
+        }
+    }
+}
+
+macro_rules! hook_methods {
+    ($($public:tt)*) => {
+        /// Runs `hook` around every method; see [`Hook`].
+        $($public)* fn around(self, hook: impl Hook) -> Registration {
+            self.around_on(Scope::All, hook)
+        }
+
+        /// Runs `hook` around the methods of `scope`: one, several, or [`ALL`](crate::ALL).
+        $($public)* fn around_on(self, scope: impl Into<Scope>, hook: impl Hook) -> Registration {
+            let mut registration: Registration = Registration::from(self);
+            registration.hooks.around(scope.into(), hook);
+            registration
+        }
+
+        /// Runs `hook` before the methods of `scope`; it may change the context, set `result` to skip the method, or
+        /// fail.
+        $($public)* fn before<F, Fut>(self, scope: impl Into<Scope>, hook: F) -> Registration
+        where
+            F: Fn(Context) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output = Result<Context>> + Send + 'static,
+        {
+            let mut registration: Registration = Registration::from(self);
+            registration.hooks.before(scope.into(), hook);
+            registration
+        }
+
+        /// Runs `hook` after the methods of `scope` have returned; it may change `result` and `dispatch`.
+        $($public)* fn after<F, Fut>(self, scope: impl Into<Scope>, hook: F) -> Registration
+        where
+            F: Fn(Context) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output = Result<Context>> + Send + 'static,
+        {
+            let mut registration: Registration = Registration::from(self);
+            registration.hooks.after(scope.into(), hook);
+            registration
+        }
+
+        /// Runs `hook` when a method of `scope` or one of its hooks failed; it may replace `error`, or set `result` to
+        /// recover.
+        $($public)* fn error<F, Fut>(self, scope: impl Into<Scope>, hook: F) -> Registration
+        where
+            F: Fn(Context) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output = Result<Context>> + Send + 'static,
+        {
+            let mut registration: Registration = Registration::from(self);
+            registration.hooks.error(scope.into(), hook);
+            registration
+        }
+    };
+}
+
+impl Registration {
+    hook_methods!(pub);
+
+    /// Offers only these methods to the outside, instead of all of [`Service::METHODS`].
+    pub fn methods(mut self, methods: impl IntoIterator<Item = impl Into<Method>>) -> Self {
+        self.methods = methods.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Adds events of the service's own.
+    pub fn events(mut self, events: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.custom_events.extend(events.into_iter().map(Into::into));
+        self
+    }
+
+    /// Announces an option with the service; other nodes copy those their `remote_service_options` name.
+    pub fn option(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.options.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Lets other nodes call only these methods, whatever `distributed_methods` says.
+    pub fn distributed_methods(mut self, methods: impl IntoIterator<Item = impl Into<Method>>) -> Self {
+        self.publish.methods = Some(methods.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Sends only these events to other nodes, whatever `distributed_events` says.
+    pub fn distributed_events(mut self, events: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.publish.events = Some(events.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Keeps the service to this process, whatever `services` says.
+    pub fn local_only(mut self) -> Self {
+        self.publish.local_only = true;
+        self
+    }
+}
+
+/// Starts a [`Registration`] right from a service: `Greetings.before(Method::Create, check)`.
+pub trait ServiceExt: Service + Sized {
+    hook_methods!();
+}
+
+impl<S: Service> ServiceExt for S {}
+
+/// A registered service: its hooks are chained, its face is settled.
+pub(crate) struct Registered {
+    pub(crate) descriptor: Descriptor,
+    pub(crate) publish: Publish,
+    pub(crate) service: Arc<dyn Dispatch>,
+    registration: Registration,
+    app: Hooks,
+    chains: HashMap<Method, Chain>,
+}
+
+impl Registered {
+    pub(crate) fn new(path: &str, registration: Registration, app: &Hooks) -> Result<Self> {
+        check_methods(path, &registration.methods)?;
+        let mut events: Vec<String> = STANDARD_EVENTS.iter().map(|event| (*event).to_owned()).collect();
+        events.extend(
+            registration.custom_events.iter().filter(|event| !STANDARD_EVENTS.contains(&event.as_str())).cloned(),
+        );
+        let descriptor = Descriptor {
+            path: path.to_owned(),
+            methods: registration.methods.clone(),
+            events,
+            idempotent: registration.idempotent.clone(),
+            options: registration.options.clone(),
+        };
+        let service = registration.service.clone();
+        let methods = Method::STANDARD.iter().chain(&registration.methods);
+        let chains = methods
+            .map(|method| (method.clone(), Chain::new(&[app, &registration.hooks], method, service.clone())))
+            .collect();
+        let publish = registration.publish.clone();
+        Ok(Registered { descriptor, publish, service, registration, app: app.clone(), chains })
+    }
+
+    /// The same service under other app hooks.
+    pub(crate) fn rebuilt(&self, app: &Hooks) -> Result<Self> {
+        Registered::new(&self.descriptor.path, self.registration.clone(), app)
+    }
+
+    /// May the outside call `method`?
+    pub(crate) fn offers(&self, method: &Method) -> bool {
+        self.descriptor.methods.contains(method)
+    }
+
+    /// Does a successful call fire `event` by itself, or is that left to the service?
+    pub(crate) fn fires(&self, event: &str) -> bool {
+        !self.registration.custom_events.iter().any(|custom| custom == event)
+    }
+
+    pub(crate) async fn run(&self, call: Call) -> Result<Finished> {
+        match self.chains.get(&call.method) {
+            Some(chain) => chain.run(call).await,
+            // A custom method that is not offered to the outside: this process may call it all the same.
+            None => {
+                let hooks = [&self.app, &self.registration.hooks];
+                Chain::new(&hooks, &call.method, self.service.clone()).run(call).await
+            }
+        }
+    }
+}
+
+/// Names a custom method may not have: members of Feathers services and of the event emitter they are.
+const RESERVED: &[&str] = &[
+    "addListener",
+    "after",
+    "all",
+    "around",
+    "before",
+    "emit",
+    "error",
+    "eventNames",
+    "getMaxListeners",
+    "hooks",
+    "listenerCount",
+    "listeners",
+    "off",
+    "on",
+    "once",
+    "prependListener",
+    "prependOnceListener",
+    "publish",
+    "rawListeners",
+    "removeAllListeners",
+    "removeListener",
+    "setMaxListeners",
+    "setup",
+    "teardown",
+];
+
+fn check_methods(path: &str, methods: &[Method]) -> Result<()> {
+    if methods.is_empty() {
+        return Err(Error::bad_request(format!(
+            "Invalid service object passed for path `{path}`: its METHODS are empty, so nobody could call it"
+        )));
+    }
+    match methods.iter().find(|method| RESERVED.contains(&method.name()) || method.name().is_empty()) {
+        Some(method) => {
+            Err(Error::bad_request(format!("'{method}' on service '{path}' is not allowed as a custom method name")))
+        }
+        None => Ok(()),
+    }
+}

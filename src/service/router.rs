@@ -1,0 +1,109 @@
+//! Finds the service a path means: exact paths first, then `:placeholders`.
+
+use super::path::is_pattern;
+use std::collections::{BTreeMap, HashMap};
+
+/// Services by path. Built anew on every change and read on every call, so reading takes no lock.
+#[derive(Clone)]
+pub(crate) struct Router<T> {
+    exact: HashMap<String, T>,
+    patterns: matchit::Router<Pattern<T>>,
+}
+
+#[derive(Clone)]
+struct Pattern<T> {
+    names: Vec<String>,
+    value: T,
+}
+
+/// What a path led to, and the values of the placeholders on the way.
+#[derive(Debug)]
+pub(crate) struct Found<T> {
+    pub(crate) value: T,
+    pub(crate) route: BTreeMap<String, String>,
+}
+
+impl<T> Default for Router<T> {
+    fn default() -> Self {
+        Router { exact: HashMap::new(), patterns: matchit::Router::new() }
+    }
+}
+
+impl<T: Clone> Router<T> {
+    /// Adds a service. `false` when the path, or one that only names its placeholders differently, is taken.
+    pub(crate) fn insert(&mut self, path: &str, value: T) -> bool {
+        if !is_pattern(path) {
+            return self.exact.insert(path.to_owned(), value).is_none();
+        }
+        let (route, names) = pattern(path);
+        self.patterns.insert(route, Pattern { names, value }).is_ok()
+    }
+
+    /// The service that `path` (stripped) names.
+    pub(crate) fn find(&self, path: &str) -> Option<Found<T>> {
+        if let Some(value) = self.exact.get(path) {
+            return Some(Found { value: value.clone(), route: BTreeMap::new() });
+        }
+        let found = self.patterns.at(path).ok()?;
+        let values = found.params.iter().map(|(_, value)| value.to_owned());
+        Some(Found { value: found.value.value.clone(), route: found.value.names.iter().cloned().zip(values).collect() })
+    }
+}
+
+/// `orgs/:id/users` as matchit writes it. Placeholders are numbered there, since two services may name the same
+/// position differently (`orgs/:id/users`, `orgs/:org/notes`), which matchit takes for a conflict.
+fn pattern(path: &str) -> (String, Vec<String>) {
+    let mut names = Vec::new();
+    let segments: Vec<String> = path
+        .split('/')
+        .map(|segment| match segment.strip_prefix(':') {
+            Some(name) => {
+                names.push(name.to_owned());
+                format!("{{p{}}}", names.len())
+            }
+            None => segment.to_owned(),
+        })
+        .collect();
+    (segments.join("/"), names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn router(paths: &[&'static str]) -> Router<&'static str> {
+        let mut router = Router::default();
+        for path in paths {
+            assert!(router.insert(path, *path), "{path} was refused");
+        }
+        router
+    }
+
+    #[test]
+    fn an_exact_path_wins_over_a_placeholder() {
+        let router = router(&["orgs/:id/users", "orgs/main/users"]);
+        assert_eq!(router.find("orgs/main/users").unwrap().value, "orgs/main/users");
+        let found = router.find("orgs/7/users").unwrap();
+        assert_eq!((found.value, found.route["id"].as_str()), ("orgs/:id/users", "7"));
+    }
+
+    #[test]
+    fn services_may_name_the_same_placeholder_differently() {
+        let router = router(&["orgs/:id/users", "orgs/:org/notes"]);
+        assert_eq!(router.find("orgs/7/notes").unwrap().route["org"], "7");
+    }
+
+    #[test]
+    fn segments_are_compared_exactly() {
+        let router = router(&["todos", "orgs/:id/users"]);
+        for path in ["Todos", "todos/1", "orgs//users", "orgs/7/users/1", ""] {
+            assert!(router.find(path).is_none(), "{path} was found");
+        }
+    }
+
+    #[test]
+    fn a_path_that_differs_only_in_placeholder_names_is_taken() {
+        let mut router = router(&["orgs/:id/users"]);
+        assert!(!router.insert("orgs/:org/users", "other"));
+    }
+}
