@@ -1,0 +1,238 @@
+//! How this crate reaches Redis: one way to connect, and links that are kept up for ever.
+
+use redis::{
+    AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError, RedisResult,
+    aio::{MultiplexedConnection, PubSub},
+    io::tcp::TcpSettings,
+};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Where Redis is and how long to wait for it.
+#[derive(Clone)]
+pub(crate) struct Options {
+    pub(crate) url: String,
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<String>,
+    /// Bounds one attempt to connect.
+    pub(crate) connect_timeout: Duration,
+    /// Bounds one command that does not block.
+    pub(crate) response_timeout: Duration,
+    /// How long one read of a stream may block on the server.
+    pub(crate) block: Duration,
+    /// Connections of the pool for rare commands.
+    pub(crate) pool_size: usize,
+}
+
+/// The first and the longest pause between two attempts to connect.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// Opens connections. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Connector {
+    client: Client,
+    options: Arc<Options>,
+    name: Arc<str>,
+    // Its value counts the times that someone found Redis silent.
+    suspicion: Arc<watch::Sender<u64>>,
+}
+
+impl Connector {
+    /// `name` is what `CLIENT LIST` shows of the connections, followed by what each is for.
+    pub(crate) fn new(options: Options, name: &str) -> RedisResult<Self> {
+        #[cfg(feature = "tls")]
+        // The process may have chosen a provider already, which serves as well.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let info = options.url.as_str().into_connection_info()?;
+        let tcp = TcpSettings::default()
+            .set_nodelay(true)
+            .set_keepalive(redis::io::tcp::socket2::TcpKeepalive::new().with_time(Duration::from_secs(30)));
+        let mut login = info.redis_settings().clone();
+        if let Some(username) = &options.username {
+            login = login.set_username(username);
+        }
+        if let Some(password) = &options.password {
+            login = login.set_password(password);
+        }
+        let client = Client::open(info.set_tcp_settings(tcp).set_redis_settings(login))?;
+        Ok(Connector { client, options: Arc::new(options), name: name.into(), suspicion: Arc::default() })
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Tells every connection that waits for something to come that the server, or the way to it, has gone silent:
+    /// nothing else would ever wake them.
+    pub(crate) fn suspect(&self) {
+        self.suspicion.send_modify(|times| *times += 1);
+    }
+
+    /// Changes with every [`Connector::suspect`].
+    pub(crate) fn suspicion(&self) -> watch::Receiver<u64> {
+        self.suspicion.subscribe()
+    }
+
+    /// The server's address, without user and password.
+    pub(crate) fn address(&self) -> String {
+        self.client.get_connection_info().addr().to_string()
+    }
+
+    /// One attempt. `block` is how much longer than usual an answer may take, for reads that block.
+    pub(crate) async fn connect(&self, purpose: &str, block: Duration) -> RedisResult<MultiplexedConnection> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.options.connect_timeout))
+            .set_response_timeout(Some(self.options.response_timeout + block))
+            .set_pipeline_buffer_size(1024);
+        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        // Only helps whoever reads CLIENT LIST; an ACL may forbid it.
+        let name = format!("{}:{purpose}", self.name);
+        let _: RedisResult<()> = redis::cmd("CLIENT").arg("SETNAME").arg(name).query_async(&mut connection).await;
+        Ok(connection)
+    }
+
+    /// One attempt at a connection for subscriptions.
+    pub(crate) async fn connect_pubsub(&self) -> RedisResult<PubSub> {
+        let attempt = self.client.get_async_pubsub();
+        tokio::time::timeout(self.options.connect_timeout, attempt).await.map_err(|_| timed_out("connecting"))?
+    }
+
+    /// Attempts until one succeeds or `stop` is cancelled (`None`). The first failure is logged as a warning, later
+    /// ones at debug, so an outage costs two lines and not thousands.
+    pub(crate) async fn until<T, F, Fut>(&self, purpose: &str, stop: &CancellationToken, attempt: F) -> Option<T>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = RedisResult<T>>,
+    {
+        let mut pause = BACKOFF.0;
+        let mut failures = 0u32;
+        loop {
+            let outcome = tokio::select! {
+                outcome = attempt() => outcome,
+                () = stop.cancelled() => return None,
+            };
+            match outcome {
+                Ok(connection) => {
+                    if failures > 0 {
+                        tracing::info!(purpose, failures, "Redis is back");
+                    }
+                    return Some(connection);
+                }
+                Err(error) if failures == 0 => {
+                    tracing::warn!(purpose, address = %self.address(), %error, "no connection to Redis, trying on");
+                }
+                Err(error) => tracing::debug!(purpose, failures, %error, "still no connection to Redis"),
+            }
+            failures = failures.saturating_add(1);
+            tokio::select! {
+                () = tokio::time::sleep(jittered(pause)) => {}
+                () = stop.cancelled() => return None,
+            }
+            pause = (pause * 2).min(BACKOFF.1);
+        }
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connector({})", self.address())
+    }
+}
+
+/// Between half and the whole of `pause`, so that nodes cut off together do not come back together.
+fn jittered(pause: Duration) -> Duration {
+    static SALT: AtomicU64 = AtomicU64::new(0x9E37_79B9_7F4A_7C15);
+    let nanos = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |now| u64::from(now.subsec_nanos()));
+    let mixed = SALT.fetch_add(nanos | 1, Ordering::Relaxed).wrapping_mul(0x2545_F491_4F6C_DD1D) >> 40;
+    pause / 2 + (pause / 2).mul_f64(mixed as f64 / (1u64 << 24) as f64)
+}
+
+pub(crate) fn timed_out(what: &'static str) -> RedisError {
+    RedisError::from(std::io::Error::new(std::io::ErrorKind::TimedOut, format!("{what} took too long")))
+}
+
+/// A shared connection that comes back by itself.
+///
+/// redis-rs's own `ConnectionManager` repeats an error that is no I/O error (a wrong password, say) for ever, even when
+/// the server has been mended; here any reported failure makes a new connection.
+#[derive(Clone)]
+pub(crate) struct Link {
+    live: watch::Receiver<Option<Live>>,
+    broken: Arc<watch::Sender<u64>>,
+}
+
+/// A connection and which one in the row it is.
+#[derive(Clone)]
+pub(crate) struct Live {
+    pub(crate) connection: MultiplexedConnection,
+    pub(crate) generation: u64,
+}
+
+impl Link {
+    /// Starts to connect; the link lives until `stop` is cancelled.
+    pub(crate) fn open(connector: Connector, purpose: &'static str, stop: CancellationToken) -> Self {
+        let (publish, live) = watch::channel(None);
+        let mut suspicion = connector.suspicion();
+        let broken = Arc::new(watch::Sender::new(0));
+        let mut reports = broken.subscribe();
+        tokio::spawn(async move {
+            for generation in 1.. {
+                let attempt = || connector.connect(purpose, Duration::ZERO);
+                let Some(connection) = connector.until(purpose, &stop, attempt).await else { return };
+                publish.send_replace(Some(Live { connection, generation }));
+                tokio::select! {
+                    // An error means that every clone of the link is gone.
+                    outcome = reports.wait_for(|broken| *broken >= generation) => if outcome.is_err() { return },
+                    _ = suspicion.changed() => {}
+                    () = stop.cancelled() => return,
+                }
+                publish.send_replace(None);
+            }
+        });
+        Link { live, broken }
+    }
+
+    /// The connection, as soon as there is one. `None` when the link was stopped.
+    pub(crate) async fn get(&mut self) -> Option<Live> {
+        self.live.wait_for(Option::is_some).await.ok()?.clone()
+    }
+
+    /// Is there a connection that nobody has found broken?
+    pub(crate) fn is_up(&self) -> bool {
+        self.live.borrow().is_some()
+    }
+
+    /// Says that a connection failed; reports about one that has been replaced already do nothing.
+    pub(crate) fn report(&self, live: &Live) {
+        self.broken.send_if_modified(|broken| {
+            let newer = live.generation > *broken;
+            *broken = live.generation.max(*broken);
+            newer
+        });
+    }
+}
+
+/// Does this error say that the connection, or the server behind it, is of no further use? Errors about the command
+/// itself (a missing group, a refused argument, a full memory) do not.
+pub(crate) fn is_fatal(error: &RedisError) -> bool {
+    use redis::{ErrorKind, ServerErrorKind};
+    match error.kind() {
+        ErrorKind::Server(kind) => {
+            matches!(kind, ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown | ServerErrorKind::BusyLoading)
+        }
+        ErrorKind::Extension => matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "MISCONF")),
+        _ => true,
+    }
+}

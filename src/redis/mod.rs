@@ -1,0 +1,9 @@
+//! The only folder that says Redis: typed verbs over bytes, nothing of services.
+
+pub(crate) mod connection;
+pub(crate) mod event_log;
+pub(crate) mod keys;
+pub(crate) mod pool;
+pub(crate) mod pubsub;
+pub(crate) mod registry;
+pub(crate) mod streams;

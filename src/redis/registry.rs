@@ -1,0 +1,402 @@
+//! Who is there: nodes and the services they offer, kept by scripts so that each step is whole.
+//!
+//! Bytes in, bytes out: what a head or a descriptor says is none of this file's business.
+
+use super::keys::Keys;
+use redis::{FromRedisValue, RedisError, RedisResult, Script, Value, aio::ConnectionLike};
+use serde::Deserialize;
+use serde_bytes::ByteBuf;
+use std::{collections::HashMap, sync::LazyLock, time::Duration};
+
+macro_rules! scripts {
+    ($($name:ident $file:literal)*) => { $(
+        static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(concat!(include_str!("scripts/registry.lua"), include_str!($file))));
+    )* };
+}
+scripts! {
+    REGISTER "scripts/register.lua"
+    BEAT "scripts/beat.lua"
+    STATE "scripts/state.lua"
+    WITHDRAW "scripts/withdraw.lua"
+}
+
+/// How many node hashes one snapshot asks for at once.
+const SNAPSHOT_BATCH: usize = 256;
+
+/// The registry as one node uses it.
+#[derive(Clone, Debug)]
+pub(crate) struct Registry {
+    keys: Keys,
+    node: String,
+    app: String,
+    ttl: Duration,
+    linger: Linger,
+}
+
+/// How long a path without replicas stays callable.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Linger {
+    For(Duration),
+    Forever,
+}
+
+impl Linger {
+    /// Milliseconds, -1 for ever: the form in which scripts take it.
+    fn ms(self) -> i64 {
+        match self {
+            Linger::For(time) => i64::try_from(time.as_millis()).unwrap_or(i64::MAX),
+            Linger::Forever => -1,
+        }
+    }
+}
+
+/// What a node writes about itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Announced {
+    pub(crate) head: Vec<u8>,
+    pub(crate) state: String,
+    /// Path and descriptor.
+    pub(crate) services: Vec<(String, Vec<u8>)>,
+}
+
+/// What registering brought back.
+#[derive(Debug)]
+pub(crate) struct Registered {
+    pub(crate) epoch: u64,
+    pub(crate) now: u64,
+    /// Since when the app offers each service, in the order they were announced.
+    pub(crate) since: Vec<u64>,
+}
+
+/// What a beat brought back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beat {
+    /// `false`: Redis has forgotten this node, which must register anew.
+    pub(crate) known: bool,
+    pub(crate) epoch: u64,
+    /// Redis's clock, in ms.
+    pub(crate) now: u64,
+}
+
+/// A node as the registry has it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct NodeRecord {
+    pub(crate) id: String,
+    pub(crate) app: String,
+    pub(crate) head: Vec<u8>,
+    pub(crate) state: String,
+    pub(crate) services: Vec<ServiceRecord>,
+}
+
+/// A service as the registry has it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ServiceRecord {
+    pub(crate) path: String,
+    /// Since when its app offers it, in ms of Redis's clock.
+    pub(crate) since: u64,
+    pub(crate) descriptor: Vec<u8>,
+}
+
+/// A path whose replicas are gone.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LingeringRecord {
+    pub(crate) app: String,
+    pub(crate) service: ServiceRecord,
+    /// When it stops being callable, in ms of Redis's clock; `None` for never.
+    pub(crate) until: Option<u64>,
+}
+
+/// One version of the registry and what made it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Change {
+    /// The version it follows.
+    pub(crate) prev: u64,
+    pub(crate) epoch: u64,
+    pub(crate) items: Vec<Item>,
+}
+
+/// What became of one node.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Item {
+    /// It came, or says something else of itself than before.
+    Up(NodeRecord),
+    /// It left or died.
+    Down(String),
+}
+
+/// All of the registry.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) epoch: u64,
+    pub(crate) now: u64,
+    pub(crate) nodes: Vec<NodeRecord>,
+    pub(crate) lingering: Vec<LingeringRecord>,
+}
+
+impl Registry {
+    pub(crate) fn new(keys: Keys, node: &str, app: &str, ttl: Duration, linger: Linger) -> Self {
+        Registry { keys, node: node.to_owned(), app: app.to_owned(), ttl, linger }
+    }
+
+    /// Writes the whole announcement and tells everyone.
+    pub(crate) async fn register(&self, on: &mut impl ConnectionLike, what: &Announced) -> RedisResult<Registered> {
+        let mut call = self.invoke(&REGISTER);
+        call.arg(self.ttl_ms()).arg(self.hygiene_ms()).arg(self.linger.ms()).arg(&what.head).arg(&what.state);
+        for (path, descriptor) in &what.services {
+            call.arg(path).arg(descriptor);
+        }
+        let (epoch, now, since) = call.invoke_async(on).await?;
+        Ok(Registered { epoch, now, since })
+    }
+
+    /// Says that this node lives; with `sweep`, removes those whose time is over.
+    pub(crate) async fn beat(&self, on: &mut impl ConnectionLike, sweep: bool) -> RedisResult<Beat> {
+        let mut call = self.invoke(&BEAT);
+        call.arg(self.ttl_ms()).arg(self.hygiene_ms()).arg(self.linger.ms()).arg(i32::from(sweep));
+        let (known, epoch, now): (bool, u64, u64) = call.invoke_async(on).await?;
+        Ok(Beat { known, epoch, now })
+    }
+
+    /// Changes the state alone. `false`: Redis has forgotten this node.
+    pub(crate) async fn set_state(&self, on: &mut impl ConnectionLike, state: &str) -> RedisResult<bool> {
+        self.invoke(&STATE).arg(state).invoke_async(on).await
+    }
+
+    /// Takes this node out. `false`: it was out already.
+    pub(crate) async fn withdraw(&self, on: &mut impl ConnectionLike) -> RedisResult<bool> {
+        self.invoke(&WITHDRAW).invoke_async(on).await
+    }
+
+    /// The version alone.
+    pub(crate) async fn epoch(&self, on: &mut impl ConnectionLike) -> RedisResult<u64> {
+        let epoch: Option<u64> = redis::cmd("GET").arg(self.keys.epoch()).query_async(on).await?;
+        Ok(epoch.unwrap_or(0))
+    }
+
+    /// The changes after `epoch`, or `None` when the stream no longer reaches back to it.
+    pub(crate) async fn changes_since(
+        &self,
+        on: &mut impl ConnectionLike,
+        epoch: u64,
+    ) -> RedisResult<Option<Vec<Change>>> {
+        let range: Vec<(String, HashMap<String, Vec<u8>>)> =
+            redis::cmd("XRANGE").arg(self.keys.changes()).arg(format!("({epoch}-0")).arg("+").query_async(on).await?;
+        let mut changes = Vec::with_capacity(range.len());
+        let mut expected = epoch;
+        for (_, fields) in range {
+            let Some(change) = fields.get("m").and_then(|message| Change::decode(message)) else { return Ok(None) };
+            if change.prev != expected {
+                return Ok(None);
+            }
+            expected = change.epoch;
+            changes.push(change);
+        }
+        Ok(Some(changes))
+    }
+
+    /// Everything. The version is read first, so changes that happen meanwhile are seen again as changes, which does no
+    /// harm: an announcement is always whole.
+    pub(crate) async fn snapshot(&self, on: &mut impl ConnectionLike) -> RedisResult<Snapshot> {
+        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(on).await?;
+        let now = seconds * 1000 + micros / 1000;
+        let epoch = self.epoch(on).await?;
+        let ids: Vec<String> = redis::cmd("ZRANGE").arg(self.keys.nodes()).arg(0).arg(-1).query_async(on).await?;
+        let hashes = self.hashes(on, ids.iter().map(|id| self.keys.node(id))).await?;
+        let nodes = ids.iter().zip(hashes).filter_map(|(id, fields)| NodeRecord::from_fields(id, fields)).collect();
+        let apps: Vec<String> =
+            redis::cmd("ZRANGEBYSCORE").arg(self.keys.apps()).arg(now).arg("+inf").query_async(on).await?;
+        let hashes = self.hashes(on, apps.iter().map(|app| self.keys.app(app))).await?;
+        let lingering = apps.iter().zip(hashes).flat_map(|(app, fields)| lingering(app, &fields, now)).collect();
+        Ok(Snapshot { epoch, now, nodes, lingering })
+    }
+
+    /// Which of these nodes the registry knows.
+    pub(crate) async fn known(&self, on: &mut impl ConnectionLike, nodes: &[String]) -> RedisResult<Vec<bool>> {
+        if nodes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let scores: Vec<Option<f64>> = redis::cmd("ZMSCORE").arg(self.keys.nodes()).arg(nodes).query_async(on).await?;
+        Ok(scores.iter().map(Option::is_some).collect())
+    }
+
+    async fn hashes(
+        &self,
+        on: &mut impl ConnectionLike,
+        keys: impl Iterator<Item = String>,
+    ) -> RedisResult<Vec<Fields>> {
+        let keys: Vec<String> = keys.collect();
+        let mut all = Vec::with_capacity(keys.len());
+        for batch in keys.chunks(SNAPSHOT_BATCH) {
+            let mut pipe = redis::pipe();
+            for key in batch {
+                pipe.cmd("HGETALL").arg(key);
+            }
+            let hashes: Vec<Fields> = pipe.query_async(on).await?;
+            all.extend(hashes);
+        }
+        Ok(all)
+    }
+
+    fn invoke<'a>(&self, script: &'a Script) -> redis::ScriptInvocation<'a> {
+        let mut call = script.key(self.keys.node(&self.node));
+        call.key(self.keys.nodes())
+            .key(self.keys.epoch())
+            .key(self.keys.changes())
+            .key(self.keys.app(&self.app))
+            .key(self.keys.apps())
+            .arg(&self.node)
+            .arg(&self.app)
+            .arg(self.keys.lifecycle())
+            .arg(self.keys.node_prefix())
+            .arg(self.keys.app_prefix());
+        call
+    }
+
+    fn ttl_ms(&self) -> u64 {
+        u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// How long keys stay that nobody removed, because nobody was left to. The expiry that counts is the score in the
+    /// index; the hashes must outlive it, since whoever sweeps reads them.
+    fn hygiene_ms(&self) -> u64 {
+        let linger = match self.linger {
+            Linger::For(time) => time,
+            Linger::Forever => Duration::from_secs(24 * 3600),
+        };
+        u64::try_from((linger + self.ttl * 10).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+type Fields = HashMap<String, Vec<u8>>;
+
+fn text(fields: &Fields, name: &str) -> String {
+    fields.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default()
+}
+
+/// The services among the fields of a node or an app.
+fn services(fields: &Fields) -> Vec<ServiceRecord> {
+    let mut services: Vec<ServiceRecord> = fields
+        .iter()
+        .filter_map(|(name, descriptor)| {
+            let path = name.strip_prefix("s:")?;
+            let since = text(fields, &format!("t:{path}")).parse().unwrap_or(0);
+            Some(ServiceRecord { path: path.to_owned(), since, descriptor: descriptor.clone() })
+        })
+        .collect();
+    services.sort_by(|a, b| a.path.cmp(&b.path));
+    services
+}
+
+fn lingering(app: &str, fields: &Fields, now: u64) -> Vec<LingeringRecord> {
+    let ends = |path: &str| match text(fields, &format!("e:{path}")).as_str() {
+        "" => None,
+        "inf" => Some(None),
+        ms => ms.parse().ok().filter(|until| *until > now).map(Some),
+    };
+    services(fields)
+        .into_iter()
+        .filter_map(|service| ends(&service.path).map(|until| LingeringRecord { app: app.to_owned(), until, service }))
+        .collect()
+}
+
+impl NodeRecord {
+    fn from_fields(id: &str, fields: Fields) -> Option<Self> {
+        // A hash that is gone reads as empty: the node died between two commands of a snapshot.
+        let head = fields.get("head")?.clone();
+        Some(NodeRecord {
+            id: id.to_owned(),
+            app: text(&fields, "app"),
+            head,
+            state: text(&fields, "state"),
+            services: services(&fields),
+        })
+    }
+}
+
+/// A change as the scripts pack it.
+#[derive(Deserialize)]
+struct Packed(u64, u64, Vec<(String, String, Vec<ByteBuf>)>);
+
+impl Change {
+    /// Reads a message of the lifecycle channel or an entry of `changes`; `None` for anything else.
+    pub(crate) fn decode(message: &[u8]) -> Option<Self> {
+        let Packed(prev, epoch, items) = rmp_serde::from_slice(message).ok()?;
+        let items = items.into_iter().map(|(kind, id, fields)| match kind.as_str() {
+            "node-down" => Some(Item::Down(id)),
+            _ => NodeRecord::from_fields(&id, pairs(fields)).map(Item::Up),
+        });
+        Some(Change { prev, epoch, items: items.collect::<Option<_>>()? })
+    }
+}
+
+fn pairs(flat: Vec<ByteBuf>) -> Fields {
+    let mut fields = Fields::new();
+    let mut flat = flat.into_iter();
+    while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
+        fields.insert(String::from_utf8_lossy(&name).into_owned(), value.into_vec());
+    }
+    fields
+}
+
+/// What the server is, and what it lacks for us.
+pub(crate) async fn inspect(on: &mut impl ConnectionLike) -> Result<Server, RedisError> {
+    let info: String = redis::cmd("INFO").arg("server").query_async(on).await?;
+    let memory: RedisResult<Value> = redis::cmd("INFO").arg("memory").query_async(on).await;
+    let memory = memory.ok().and_then(|value| String::from_redis_value(value).ok()).unwrap_or_default();
+    Ok(Server {
+        version: field(&info, "redis_version").unwrap_or_default(),
+        policy: field(&memory, "maxmemory_policy").unwrap_or_default(),
+    })
+}
+
+/// The server's own word about itself.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Server {
+    pub(crate) version: String,
+    pub(crate) policy: String,
+}
+
+impl Server {
+    /// What an operator should change, each with the reason.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let mut parts = self.version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+        let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+        if version != (0, 0) && version < (6, 2) {
+            warnings.push(format!("Redis {} is older than 6.2, the oldest that has every command used", self.version));
+        }
+        if !self.policy.is_empty() && self.policy != "noeviction" {
+            warnings.push(format!(
+                "maxmemory-policy is {}: under memory pressure Redis may drop nodes and requests; set noeviction",
+                self.policy
+            ));
+        }
+        warnings
+    }
+}
+
+fn field(info: &str, name: &str) -> Option<String> {
+    let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    Some(line.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_is_no_change_is_none() {
+        for message in [&b""[..], b"hello", b"\x93\x01\x02", b"\xc1"] {
+            assert_eq!(Change::decode(message), None);
+        }
+    }
+
+    #[test]
+    fn an_old_server_and_an_evicting_policy_are_warned_of() {
+        let server = Server { version: "6.0.16".into(), policy: "volatile-lru".into() };
+        assert_eq!(server.warnings().len(), 2);
+        let server = Server { version: "7.0.15".into(), policy: "noeviction".into() };
+        assert_eq!(server.warnings(), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,43 @@
+-- Writes what a node announces, whole: a first registration, a change of its services, or a return after Redis forgot.
+-- ARGV: 6 ttl, 7 hygiene, 8 linger, 9 head, 10 state, 11... pairs of path and descriptor
+-- Returns epoch, server time, and per service since when its app offers it.
+
+local id, app = ARGV[1], ARGV[2]
+local now = now_ms()
+local known = redis.call('ZSCORE', KEYS[2], id)
+
+local before = {}
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if string.sub(field, 1, 2) == 's:' then before[string.sub(field, 3)] = true end
+end
+
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'app', app, 'head', ARGV[9], 'state', ARGV[10])
+redis.call('HSET', KEYS[5], 'linger', ARGV[8])
+
+local paths, sinces = {}, {}
+for i = 11, #ARGV, 2 do
+  local path, descriptor = ARGV[i], ARGV[i + 1]
+  local since = redis.call('HGET', KEYS[5], 't:' .. path) or whole(now)
+  redis.call('HSET', KEYS[5], 's:' .. path, descriptor, 't:' .. path, since)
+  redis.call('HDEL', KEYS[5], 'e:' .. path)
+  redis.call('HSET', KEYS[1], 's:' .. path, descriptor, 't:' .. path, since)
+  paths[#paths + 1] = path
+  sinces[#sinces + 1] = since
+  before[path] = nil
+end
+redis.call('HSET', KEYS[5], 'n:' .. id, table.concat(paths, '\n'))
+
+local gone = {}
+for path in pairs(before) do gone[#gone + 1] = path end
+if #gone > 0 then drop_paths(now, app, id, gone, true) end
+
+redis.call('PEXPIRE', KEYS[1], ARGV[7])
+if tonumber(ARGV[8]) < 0 then redis.call('PERSIST', KEYS[5]) else redis.call('PEXPIRE', KEYS[5], ARGV[7]) end
+redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', '(' .. whole(now))
+redis.call('ZADD', KEYS[2], whole(now + ARGV[6]), id)
+
+local kind = 'service'
+if not known then kind = 'node-up' elseif #gone > 0 then kind = 'service-removed' end
+local epoch = commit(now, { { kind, id, redis.call('HGETALL', KEYS[1]) } })
+return { whole(epoch), whole(now), sinces }

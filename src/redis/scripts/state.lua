@@ -1,0 +1,6 @@
+-- Says that a node is up or draining, without touching its services.
+-- ARGV: 6 state
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('HSET', KEYS[1], 'state', ARGV[6])
+commit(now_ms(), { { 'service', ARGV[1], redis.call('HGETALL', KEYS[1]) } })
+return 1

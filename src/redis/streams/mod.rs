@@ -1,0 +1,96 @@
+//! Requests and replies: entries of streams with one field, `m`, that holds a frame.
+
+mod calls;
+mod inbox;
+mod reader;
+mod writer;
+
+pub(crate) use calls::{Calls, Claimed};
+pub(crate) use inbox::Inbox;
+pub(crate) use reader::Reader;
+pub(crate) use writer::{Outcome, Senders, Write, Writer};
+
+use redis::Value;
+
+/// One entry of a stream.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) id: String,
+    pub(crate) frame: Vec<u8>,
+}
+
+/// The time that Redis gave an entry, in ms of its clock: the first half of its id.
+pub(crate) fn entry_ms(id: &str) -> u64 {
+    id.split_once('-').and_then(|(ms, _)| ms.parse().ok()).unwrap_or(0)
+}
+
+/// Reads the reply to XREAD and XREADGROUP. Taken apart by hand, since redis-rs's own type makes a hash map of every
+/// entry. An entry without the field has an empty frame, which is then refused like any other garbage.
+fn entries(reply: Value) -> Vec<Entry> {
+    let mut found = Vec::new();
+    for stream in array(reply) {
+        let Some(list) = array(stream).into_iter().nth(1) else { continue };
+        found.extend(array(list).into_iter().filter_map(entry));
+    }
+    found
+}
+
+/// Reads one `[id, [field, value, …]]`. An entry that was deleted after it was delivered has no fields.
+fn entry(value: Value) -> Option<Entry> {
+    let mut parts = array(value).into_iter();
+    let id = String::from_utf8(bytes(parts.next()?)?).ok()?;
+    let mut fields = match parts.next()? {
+        Value::Array(fields) => fields.into_iter(),
+        _ => return None,
+    };
+    let mut frame = Vec::new();
+    while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+        if bytes(name).as_deref() == Some(b"m") {
+            frame = bytes(value).unwrap_or_default();
+        }
+    }
+    Some(Entry { id, frame })
+}
+
+fn array(value: Value) -> Vec<Value> {
+    match value {
+        Value::Array(items) => items,
+        _ => Vec::new(),
+    }
+}
+
+fn bytes(value: Value) -> Option<Vec<u8>> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes),
+        Value::SimpleString(text) => Some(text.into_bytes()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bulk(text: &str) -> Value {
+        Value::BulkString(text.into())
+    }
+
+    #[test]
+    fn entries_are_read_in_order_and_deleted_ones_are_passed_over() {
+        let one = Value::Array(vec![bulk("5-1"), Value::Array(vec![bulk("m"), bulk("hello")])]);
+        let deleted = Value::Array(vec![bulk("6-0"), Value::Nil]);
+        let odd = Value::Array(vec![bulk("7-0"), Value::Array(vec![bulk("x"), bulk("y")])]);
+        let reply = Value::Array(vec![Value::Array(vec![bulk("key"), Value::Array(vec![one, deleted, odd])])]);
+        let read = entries(reply);
+        assert_eq!(
+            read,
+            [Entry { id: "5-1".into(), frame: b"hello".to_vec() }, Entry { id: "7-0".into(), frame: Vec::new() },]
+        );
+        assert_eq!(entry_ms(&read[0].id), 5);
+    }
+
+    #[test]
+    fn nothing_to_read_is_no_entries() {
+        assert_eq!(entries(Value::Nil), []);
+    }
+}

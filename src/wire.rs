@@ -1,0 +1,358 @@
+//! Frames: what nodes say to each other, as MessagePack behind a version byte.
+//!
+//! | frame | bytes |
+//! |---|---|
+//! | request | version, time left in ms (u32, big endian), [`Request`] |
+//! | reply, event, announcement, descriptor | version, the value |
+//!
+//! Structs are arrays: field names would double the size of a small call. Fields are therefore only ever added at the
+//! end and under a new version.
+
+use crate::{
+    Error, Result,
+    service::{Answer, Call, Descriptor, Event, EventContext, Http, Id, Method, Params, Query},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+use std::{collections::BTreeMap, time::Duration};
+
+/// The version this node writes, and the only one it reads.
+pub(crate) const VERSION: u8 = 1;
+
+/// Where the time left stands in a request.
+const TIME_LEFT: std::ops::Range<usize> = 1..5;
+
+/// A call on its way to a replica.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Request {
+    /// Which call of the calling node; the reply names it.
+    pub(crate) id: u64,
+    /// The node to reply to.
+    pub(crate) from: String,
+    /// How often it was handed on by a replica that did not have the method.
+    pub(crate) hops: u8,
+    pub(crate) path: String,
+    pub(crate) method: Method,
+    pub(crate) record: Option<Id>,
+    pub(crate) data: Value,
+    pub(crate) params: RequestParams,
+}
+
+/// The part of [`Params`] that travels.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RequestParams {
+    query: Query,
+    provider: Option<String>,
+    headers: BTreeMap<String, String>,
+    route: BTreeMap<String, String>,
+    user: Option<Value>,
+    authentication: Option<Value>,
+    authenticated: bool,
+    extra: Map<String, Value>,
+}
+
+impl Request {
+    pub(crate) fn new(id: u64, from: &str, path: &str, call: Call) -> Self {
+        let Params { query, provider, headers, route, user, authentication, authenticated, extra, .. } = call.params;
+        let provider = provider.map(String::from);
+        Request {
+            id,
+            from: from.to_owned(),
+            hops: 0,
+            path: path.to_owned(),
+            method: call.method,
+            record: call.id,
+            data: call.data,
+            params: RequestParams { query, provider, headers, route, user, authentication, authenticated, extra },
+        }
+    }
+
+    /// The name of this call in the logs of both sides.
+    pub(crate) fn call_id(&self) -> String {
+        call_id(&self.from, self.id)
+    }
+
+    /// The call as it runs on this side. That it came from another node is said here and nowhere else, so no caller can
+    /// pretend; whether it was authenticated there counts only where `trusted`.
+    pub(crate) fn into_call(self, trusted: bool) -> Call {
+        let sent = self.params;
+        let params = Params {
+            query: sent.query,
+            provider: sent.provider.map(Into::into),
+            headers: sent.headers,
+            route: sent.route,
+            user: sent.user,
+            authentication: sent.authentication,
+            authenticated: sent.authenticated && trusted,
+            from_remote: true,
+            extra: sent.extra,
+            ..Params::default()
+        };
+        Call { path: self.path, method: self.method, id: self.record, data: self.data, params, timeout: None }
+    }
+
+    pub(crate) fn encode(&self, left: Duration) -> Result<Vec<u8>> {
+        let mut frame = Vec::with_capacity(256);
+        frame.push(VERSION);
+        frame.extend_from_slice(&[0; 4]);
+        write(&mut frame, self)?;
+        stamp(&mut frame, left);
+        Ok(frame)
+    }
+
+    /// The request and the time its caller had left when it was sent.
+    pub(crate) fn decode(frame: &[u8]) -> Result<(Self, Duration)> {
+        check_version(frame)?;
+        let left: [u8; 4] =
+            frame.get(TIME_LEFT).and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| too_short(frame))?;
+        let request = read(frame.get(TIME_LEFT.end..).unwrap_or_default())?;
+        Ok((request, Duration::from_millis(u32::from_be_bytes(left).into())))
+    }
+}
+
+/// One name for a call on both sides.
+pub(crate) fn call_id(from: &str, id: u64) -> String {
+    format!("{from}-{id}")
+}
+
+/// Writes the time left into a request that is already a frame.
+pub(crate) fn stamp(frame: &mut [u8], left: Duration) {
+    let ms = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
+    if let Some(bytes) = frame.get_mut(TIME_LEFT) {
+        bytes.copy_from_slice(&ms.to_be_bytes());
+    }
+}
+
+/// What a call ended in, on its way back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Reply {
+    /// The request it answers.
+    pub(crate) id: u64,
+    outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Outcome {
+    Answer(Value, Option<Value>, Option<Http>),
+    // A non-empty `Option` around the dispatch keeps `null` apart from "not set".
+    Failure(Value),
+}
+
+impl Reply {
+    pub(crate) fn new(id: u64, outcome: Result<Answer>) -> Self {
+        let outcome = match outcome {
+            Ok(answer) => {
+                let http = (!answer.http.is_empty()).then_some(answer.http);
+                Outcome::Answer(answer.result, answer.dispatch, http)
+            }
+            Err(error) => Outcome::Failure(error.to_json()),
+        };
+        Reply { id, outcome }
+    }
+
+    pub(crate) fn into_outcome(self) -> Result<Answer> {
+        match self.outcome {
+            Outcome::Answer(result, dispatch, http) => Ok(Answer { result, dispatch, http: http.unwrap_or_default() }),
+            Outcome::Failure(error) => Err(Error::from_json(error)),
+        }
+    }
+}
+
+/// An event on its way to other nodes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct EventFrame {
+    /// The node it happened on.
+    pub(crate) origin: String,
+    /// The app that node belongs to, `KEY/APP`.
+    pub(crate) app: String,
+    /// Counts the events of that node: a repeat has the number of the original.
+    pub(crate) number: u64,
+    path: String,
+    name: String,
+    data: Value,
+    context: Option<ContextFrame>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct ContextFrame {
+    method: Method,
+    id: Option<Id>,
+    query: Value,
+    route: BTreeMap<String, String>,
+    provider: Option<String>,
+    user: Option<Value>,
+}
+
+impl EventFrame {
+    pub(crate) fn new(origin: &str, app: &str, number: u64, event: &Event) -> Self {
+        EventFrame {
+            origin: origin.to_owned(),
+            app: app.to_owned(),
+            number,
+            path: event.path.clone(),
+            name: event.name.clone(),
+            data: event.data.clone(),
+            context: event.context.clone().map(|context| ContextFrame {
+                method: context.method,
+                id: context.id,
+                query: context.query,
+                route: context.route,
+                provider: context.provider,
+                user: context.user,
+            }),
+        }
+    }
+
+    /// The event as it is heard here, under the path by which the service is known here.
+    pub(crate) fn into_event(self, path: &str) -> Event {
+        let context = self.context.map(|context| EventContext {
+            method: context.method,
+            id: context.id,
+            query: context.query,
+            route: context.route,
+            provider: context.provider,
+            user: context.user,
+        });
+        Event { path: path.to_owned(), name: self.name, data: self.data, context, from_remote: true }
+    }
+}
+
+/// What a node says of itself, apart from its services.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Announcement {
+    pub(crate) key: String,
+    pub(crate) app: String,
+    /// The application's own version.
+    pub(crate) version: String,
+    pub(crate) host: String,
+    pub(crate) pid: u32,
+    /// When it joined, in ms since 1970 by its own clock; for people, nothing is decided by it.
+    pub(crate) started: u64,
+}
+
+/// Frames that are nothing but a version and a value.
+pub(crate) trait Frame: Serialize + DeserializeOwned {
+    fn encode(&self) -> Result<Vec<u8>> {
+        let mut frame = Vec::with_capacity(256);
+        frame.push(VERSION);
+        write(&mut frame, self)?;
+        Ok(frame)
+    }
+
+    /// # Errors
+    /// `NotAcceptable` for another version, naming both; `BadRequest` for anything that is no such frame.
+    fn decode(frame: &[u8]) -> Result<Self> {
+        check_version(frame)?;
+        read(frame.get(1..).unwrap_or_default())
+    }
+}
+
+impl Frame for Reply {}
+impl Frame for EventFrame {}
+impl Frame for Announcement {}
+impl Frame for Descriptor {}
+
+fn write(frame: &mut Vec<u8>, value: &impl Serialize) -> Result<()> {
+    rmp_serde::encode::write(frame, value)
+        .map_err(|error| Error::general(format!("No frame can be made of it: {error}")))
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    rmp_serde::from_slice(bytes).map_err(|error| Error::bad_request(format!("The frame is damaged: {error}")))
+}
+
+fn check_version(frame: &[u8]) -> Result<()> {
+    match frame.first() {
+        Some(&VERSION) => Ok(()),
+        Some(other) => Err(Error::not_acceptable(format!(
+            "The frame has version {other}, this node speaks version {VERSION}: upgrade the older of the two nodes"
+        ))),
+        None => Err(too_short(frame)),
+    }
+}
+
+fn too_short(frame: &[u8]) -> Error {
+    Error::bad_request(format!("The frame is damaged: it ends after {} bytes", frame.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn request() -> Request {
+        let mut call = Call::new("api/todos", Method::Patch);
+        call.id = Some(Id::from(7));
+        call.data = json!({"done": true, "big": u64::MAX, "real": 1.5, "none": null});
+        call.params = Params::default().with_query(json!({"$select": ["id"]})).with_user(json!({"id": 1}));
+        call.params.provider = Some("rest".into());
+        call.params.authenticated = true;
+        Request::new(42, "node", "api/todos", call)
+    }
+
+    #[test]
+    fn a_request_survives_the_trip() {
+        let frame = request().encode(Duration::from_secs(20)).unwrap();
+        assert_eq!(Request::decode(&frame).unwrap(), (request(), Duration::from_secs(20)));
+    }
+
+    #[test]
+    fn a_request_says_that_it_is_remote_and_loses_a_mark_that_is_not_trusted() {
+        let call = request().into_call(false);
+        assert!(call.params.from_remote && !call.params.authenticated);
+        assert!(request().into_call(true).params.authenticated);
+    }
+
+    #[test]
+    fn the_time_left_is_written_anew_when_a_request_had_to_wait() {
+        let mut frame = request().encode(Duration::from_secs(20)).unwrap();
+        stamp(&mut frame, Duration::from_millis(1500));
+        assert_eq!(Request::decode(&frame).unwrap().1, Duration::from_millis(1500));
+    }
+
+    #[test]
+    fn an_answer_keeps_its_external_view_and_its_http_metadata() {
+        let http = Http { status: Some(202), location: Some("/x".into()), ..Http::default() };
+        let answer = Answer { result: json!([1]), dispatch: Some(json!({"a": null})), http };
+        let reply = Reply::decode(&Reply::new(1, Ok(answer.clone())).encode().unwrap()).unwrap();
+        assert_eq!(reply.into_outcome(), Ok(answer));
+    }
+
+    #[test]
+    fn a_failure_keeps_class_data_and_errors() {
+        let error = Error::conflict("array data").with_data(json!(["a"])).with_errors(json!({"f": 1}));
+        let reply = Reply::decode(&Reply::new(1, Err(error.clone())).encode().unwrap()).unwrap();
+        assert_eq!(reply.into_outcome(), Err(error));
+    }
+
+    #[test]
+    fn a_frame_of_a_newer_version_is_refused_with_both_versions_named() {
+        let mut frame = request().encode(Duration::ZERO).unwrap();
+        frame[0] = VERSION + 1;
+        let error = Request::decode(&frame).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotAcceptable);
+        assert!(error.message().contains("version 2") && error.message().contains("version 1"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_is_an_error_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Request::decode(&bytes);
+            let _ = Reply::decode(&bytes);
+            let _ = EventFrame::decode(&bytes);
+            let mut versioned = vec![VERSION];
+            versioned.extend(bytes);
+            let _ = Request::decode(&versioned);
+            let _ = Reply::decode(&versioned);
+        }
+
+        #[test]
+        fn a_frame_cut_short_is_an_error(cut in 0usize..100) {
+            let frame = request().encode(Duration::ZERO).unwrap();
+            prop_assume!(cut < frame.len());
+            prop_assert!(Request::decode(&frame[..cut]).is_err());
+        }
+    }
+}
