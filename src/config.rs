@@ -1,0 +1,305 @@
+//! The configuration: defaults, then `distribution.toml`, then environment variables, then the command line.
+//!
+//! The defaults are the file `config/default.toml`, compiled in: it says of every key what it means, its unit and what
+//! it costs. [`ENV`] lists the environment variables.
+//!
+//! ```
+//! use rachis::Config;
+//! use std::time::Duration;
+//!
+//! let config = Config::loader()
+//!     .env([("REDIS_URL", "redis://:hunter2@redis"), ("HEARTBEAT_INTERVAL", "500ms")])
+//!     .load()?;
+//! assert_eq!(config.heartbeat_interval, Duration::from_millis(500));
+//! assert_eq!(config.redis.url.to_string(), "redis://:***@redis");
+//! # Ok::<_, rachis::config::ConfigError>(())
+//! ```
+
+mod env;
+mod error;
+mod filter;
+mod loader;
+mod secret;
+mod size;
+mod template;
+#[cfg(test)]
+mod tests;
+mod time;
+mod validate;
+mod value;
+
+pub use env::{ENV, EnvName, EnvUse};
+pub use error::ConfigError;
+pub use filter::{NameFilter, PathFilter};
+pub use loader::Loader;
+pub use secret::{RedisUrl, Secret};
+pub use size::ByteSize;
+pub use template::PathTemplate;
+pub use time::{Linger, StartDelay};
+
+use serde::{Deserialize, Deserializer, Serialize};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use time::duration;
+
+/// Everything that can be set. Serialized, it shows no secret.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Partition key: apps of different keys share no requests. Default `default`.
+    pub key: String,
+    /// The set of interchangeable nodes this one belongs to. Default empty: see [`Config::app_name`].
+    pub app: String,
+    /// Prefix of everything kept in Redis; it separates meshes. Default `rachis`.
+    pub namespace: String,
+    /// The application's own version, announced to the others. Default empty: not said.
+    pub version: String,
+    /// Which local services others may call. Default all.
+    pub services: PathFilter,
+    /// Which remote services this node believes in. Default all.
+    pub remote_services: PathFilter,
+    /// The path a remote service gets here. Default `{path}`.
+    pub remote_service_path: PathTemplate,
+    /// Names of service options that are copied into announcements. Default none.
+    pub remote_service_options: Vec<String>,
+    /// How long a caller waits for a reply. Default 20 s.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+    /// How long after the start local services are announced. Default 0.
+    #[serde(with = "duration")]
+    pub publication_delay: Duration,
+    /// When the node joins the mesh. Default at once.
+    pub start_delay: StartDelay,
+    /// How often a node says that it is alive. Default 2 s, at least 10 ms.
+    #[serde(with = "duration")]
+    pub heartbeat_interval: Duration,
+    /// How long a node counts as alive after its last beat. Default `None`: see [`Config::ttl`].
+    #[serde(default, with = "duration::option")]
+    pub ttl: Option<Duration>,
+    /// How long a path stays callable after its last replica went. Default 60 s.
+    pub linger: Linger,
+    /// Whether events of published services reach other nodes. Default yes.
+    pub publish_events: bool,
+    /// Which events leave this node. Default all that a service declares, and the four standard ones.
+    pub distributed_events: NameFilter,
+    /// Which methods others may call. Default all that a service declares.
+    pub distributed_methods: NameFilter,
+    /// Exceptions for single services, by path without slashes at its ends; see [`Config::events_of`] and
+    /// [`Config::methods_of`]. Default none.
+    #[serde(deserialize_with = "by_stripped_path")]
+    pub service: BTreeMap<String, ServiceFilters>,
+    /// Whether this node verifies the tokens of incoming calls itself (`true`, the default), or takes the calling
+    /// node's word that it has done so.
+    pub authentication: bool,
+    /// The path below which the health of remote services is served. Default `/distribution/healthcheck/`.
+    pub healthcheck_path: String,
+    /// How much of everything.
+    pub limits: Limits,
+    /// How to leave.
+    pub shutdown: Shutdown,
+    /// How to reach Redis.
+    pub redis: Redis,
+    /// The HTTP face.
+    pub gateway: Gateway,
+    /// What is said while running.
+    pub log: Log,
+    /// What is not wrong but should be known, e.g. variables that no longer do anything. The loader prints nothing:
+    /// print these.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
+}
+
+/// What one service lets out, where it differs from the rest. A missing list is that of the whole node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceFilters {
+    /// Instead of `distributed_events`.
+    pub events: Option<NameFilter>,
+    /// Instead of `distributed_methods`.
+    pub methods: Option<NameFilter>,
+}
+
+/// Limits, each at least 1.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Calls from other nodes that this node runs at once. Default 256.
+    pub max_in_flight: usize,
+    /// Requests waiting in Redis for one app. Default 10,000.
+    pub max_queue: usize,
+    /// Largest request, reply or event. Default 1 MiB, at most 512 MiB.
+    pub max_payload: ByteSize,
+    /// Calls of this node that wait for replies. Default 10,000.
+    pub max_pending: usize,
+    /// How often a request that never finished is given out. Default 3.
+    pub max_deliveries: usize,
+    /// Events buffered for one subscriber. Default 1024.
+    pub event_buffer: usize,
+    /// Events kept in Redis for each service. Default 1000.
+    pub event_log: usize,
+    /// Dead letters kept for each app. Default 1000.
+    pub dead_letters: usize,
+}
+
+/// How to leave.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shutdown {
+    /// How long running calls may take to finish. Default 10 s.
+    #[serde(with = "duration")]
+    pub grace: Duration,
+}
+
+/// How to reach Redis.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redis {
+    /// Where it is. Default `redis://127.0.0.1:6379`.
+    pub url: RedisUrl,
+    /// ACL user, instead of the one in the URL.
+    pub username: Option<String>,
+    /// Password, instead of the one in the URL.
+    pub password: Option<Secret>,
+    /// How long one attempt to connect may take. Default 5 s.
+    #[serde(with = "duration")]
+    pub connect_timeout: Duration,
+    /// How long a command may take before its connection is made anew. Default 2 s.
+    #[serde(with = "duration")]
+    pub response_timeout: Duration,
+    /// Connections for the application's own commands and admin commands. Default 4.
+    pub pool_size: usize,
+    /// How long one blocking read waits. Default 5 s.
+    #[serde(with = "duration")]
+    pub block: Duration,
+    /// PEM file of the authority that signed the server's certificate. Default: those the system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file of this client's certificate; together with `key_file`.
+    pub cert_file: Option<PathBuf>,
+    /// PEM file of this client's private key; together with `cert_file`.
+    pub key_file: Option<PathBuf>,
+}
+
+/// The HTTP face.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gateway {
+    /// `host:port`. Default `127.0.0.1:3030`.
+    pub listen: String,
+    /// The path all services are served below. Default `/`.
+    pub prefix: String,
+    /// Origins whose pages may call. Default `*`: any.
+    pub cors_origins: Vec<String>,
+    /// Largest HTTP body. Default 100 KB.
+    pub body_limit: ByteSize,
+    /// Whether replies are compressed. Default yes.
+    pub compression: bool,
+}
+
+/// What is said while running.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// A level, or a filter such as `info,rachis=debug`. Default `info`.
+    pub level: String,
+    /// In which form. Default [`LogFormat::Auto`].
+    pub format: LogFormat,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people in a terminal, as JSON otherwise.
+    Auto,
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+// Not derived: figment would also take 0, 1 and 2.
+impl LogFormat {
+    fn read(value: &serde_json::Value) -> Option<Self> {
+        match value.as_str()? {
+            "auto" => Some(LogFormat::Auto),
+            "human" => Some(LogFormat::Human),
+            "json" => Some(LogFormat::Json),
+            _ => None,
+        }
+    }
+}
+
+value::deserialize_by_reading!(LogFormat, "\"auto\", \"human\" or \"json\"");
+
+impl Config {
+    /// Reads all standard layers: defaults, `distribution.toml` in the current directory if there is one, and the
+    /// environment.
+    pub fn load() -> Result<Self, ConfigError> {
+        Config::loader().load()
+    }
+
+    /// The same step by step: another file, another environment, values from the command line.
+    pub fn loader() -> Loader {
+        Loader::new()
+    }
+
+    /// The defaults with `toml` over them, and nothing from this machine: no file, no environment.
+    ///
+    /// ```
+    /// # use rachis::Config;
+    /// let config = Config::from_toml("[limits]\nmax_in_flight = 8")?;
+    /// assert_eq!(config.limits.max_in_flight, 8);
+    /// # Ok::<_, rachis::config::ConfigError>(())
+    /// ```
+    pub fn from_toml(toml: &str) -> Result<Self, ConfigError> {
+        loader::from_toml(toml)
+    }
+
+    /// The name of this node's app: `app`, or else the name of the executable, with `-` for what no name may contain.
+    pub fn app_name(&self) -> String {
+        if !self.app.is_empty() {
+            return self.app.clone();
+        }
+        let executable = std::env::current_exe().ok();
+        let file = executable.as_deref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy());
+        name_of_executable(file.as_deref().unwrap_or_default())
+    }
+
+    /// How long a node counts as alive after its last beat: `ttl`, or else three beats.
+    pub fn ttl(&self) -> Duration {
+        self.ttl.unwrap_or_else(|| self.heartbeat_interval.saturating_mul(3))
+    }
+
+    /// Which events of the service `path` leave this node; none at all if `publish_events` is off.
+    pub fn events_of(&self, path: &str) -> NameFilter {
+        let own = self.service.get(path.trim_matches('/')).and_then(|service| service.events.as_ref());
+        match self.publish_events {
+            true => own.unwrap_or(&self.distributed_events).clone(),
+            false => NameFilter::Only(Vec::new()),
+        }
+    }
+
+    /// Which methods of the service `path` others may call.
+    pub fn methods_of(&self, path: &str) -> &NameFilter {
+        let own = self.service.get(path.trim_matches('/')).and_then(|service| service.methods.as_ref());
+        own.unwrap_or(&self.distributed_methods)
+    }
+}
+
+impl Default for Config {
+    /// The defaults of `config/default.toml`, and nothing else.
+    fn default() -> Self {
+        loader::defaults()
+    }
+}
+
+fn name_of_executable(file: &str) -> String {
+    // Linux says so of a program that was replaced by a newer one while it runs.
+    let name = file.trim_end_matches(" (deleted)").trim_end_matches(".exe");
+    let name: String = name.chars().map(|c| if validate::may_be_in_a_name(c) { c } else { '-' }).collect();
+    if name.is_empty() { "app".into() } else { name }
+}
+
+fn by_stripped_path<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, ServiceFilters>, D::Error> {
+    let written = BTreeMap::<String, ServiceFilters>::deserialize(from)?;
+    Ok(written.into_iter().map(|(path, filters)| (path.trim_matches('/').to_owned(), filters)).collect())
+}

@@ -1,0 +1,126 @@
+//! What types cannot say: ranges, and keys that depend on each other.
+
+use super::{ByteSize, Config, ConfigError};
+use std::time::Duration;
+
+/// Below it, beats would cost more than the calls.
+const SHORTEST_BEAT: Duration = Duration::from_millis(10);
+/// The longest value that Redis takes.
+const LARGEST_PAYLOAD: ByteSize = ByteSize(512 << 20);
+/// Far beyond any use, and below what channels and semaphores can count to, which panic above it.
+const LARGEST_LIMIT: usize = 1_000_000_000;
+
+/// The first rule that is broken, as the key to change and what to change.
+type Checked = Result<(), ConfigError>;
+
+impl Config {
+    /// Checks what was loaded or put together by hand; loading does it, too.
+    ///
+    /// ```
+    /// # use rachis::Config;
+    /// let config = Config { timeout: std::time::Duration::ZERO, ..Config::default() };
+    /// assert_eq!(config.validate().unwrap_err().to_string(), "`timeout` is 0s: set it to 1ms or more");
+    /// ```
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        name("key", &self.key)?;
+        name("namespace", &self.namespace)?;
+        if !self.app.is_empty() {
+            name("app", &self.app)?;
+        }
+        self.validate_times()?;
+        self.validate_limits()?;
+        self.validate_redis()?;
+        self.validate_paths()?;
+        check(!self.log.level.trim().is_empty(), "log.level", || "is empty: set a level such as \"info\"".into())
+    }
+
+    fn validate_times(&self) -> Checked {
+        let beat = self.heartbeat_interval;
+        check(beat >= SHORTEST_BEAT, "heartbeat_interval", || format!("is {}: set it to 10ms or more", text(beat)))?;
+        let ttl = self.ttl();
+        check(ttl > beat, "ttl", || {
+            let (ttl, beat) = (text(ttl), text(beat));
+            format!("is {ttl}, no longer than heartbeat_interval ({beat}): raise ttl, or lower heartbeat_interval")
+        })?;
+        positive("timeout", self.timeout)?;
+        positive("redis.connect_timeout", self.redis.connect_timeout)?;
+        positive("redis.response_timeout", self.redis.response_timeout)?;
+        // Redis takes 0 for "for ever".
+        positive("redis.block", self.redis.block)
+    }
+
+    fn validate_limits(&self) -> Checked {
+        let limits = &self.limits;
+        let counts = [
+            ("limits.max_in_flight", limits.max_in_flight),
+            ("limits.max_queue", limits.max_queue),
+            ("limits.max_pending", limits.max_pending),
+            ("limits.max_deliveries", limits.max_deliveries),
+            ("limits.event_buffer", limits.event_buffer),
+            ("limits.event_log", limits.event_log),
+            ("limits.dead_letters", limits.dead_letters),
+            ("redis.pool_size", self.redis.pool_size),
+        ];
+        for (key, count) in counts {
+            check((1..=LARGEST_LIMIT).contains(&count), key, || {
+                format!("is {count}: set it to 1 or more, at most {LARGEST_LIMIT}")
+            })?;
+        }
+        for (key, size) in [("limits.max_payload", limits.max_payload), ("gateway.body_limit", self.gateway.body_limit)]
+        {
+            check((ByteSize(1)..=LARGEST_PAYLOAD).contains(&size), key, || {
+                format!("is {size}: set it to 1 byte or more, at most {LARGEST_PAYLOAD}")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn validate_redis(&self) -> Checked {
+        let redis = &self.redis;
+        check(redis.url.expose().contains("://"), "redis.url", || {
+            "is not a URL: write it as redis://host:6379, or rediss://host:6379 for TLS".into()
+        })?;
+        check(redis.key_file.is_none() || redis.cert_file.is_some(), "redis.key_file", || {
+            "is set without redis.cert_file: set both or neither".into()
+        })?;
+        check(redis.cert_file.is_none() || redis.key_file.is_some(), "redis.cert_file", || {
+            "is set without redis.key_file: set both or neither".into()
+        })
+    }
+
+    fn validate_paths(&self) -> Checked {
+        for (key, path) in [("healthcheck_path", &self.healthcheck_path), ("gateway.prefix", &self.gateway.prefix)] {
+            check(path.starts_with('/'), key, || format!("is {path:?}: begin it with a slash"))?;
+        }
+        let listen = &self.gateway.listen;
+        let port = listen.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+        check(matches!(port, Some(Ok(_))), "gateway.listen", || {
+            format!("is {listen:?}: write it as host:port, e.g. \"127.0.0.1:3030\"")
+        })
+    }
+}
+
+/// Whether names that become part of Redis keys, patterns and paths may contain `c`. Braces choose a cluster's slot, and
+/// a slash separates key and app.
+pub(super) fn may_be_in_a_name(c: char) -> bool {
+    !(c.is_whitespace() || c.is_control() || "{}*?[]\\/".contains(c))
+}
+
+fn name(key: &str, value: &str) -> Checked {
+    check(!value.is_empty(), key, || "is empty: give it a name".into())?;
+    check(value.chars().all(may_be_in_a_name), key, || {
+        format!("is {value:?}: leave out spaces, slashes and the characters {{ }} * ? [ ] \\")
+    })
+}
+
+fn positive(key: &str, time: Duration) -> Checked {
+    check(time >= Duration::from_millis(1), key, || format!("is {}: set it to 1ms or more", text(time)))
+}
+
+fn check(holds: bool, key: &str, message: impl FnOnce() -> String) -> Checked {
+    if holds { Ok(()) } else { Err(ConfigError::new(message()).at(key)) }
+}
+
+fn text(time: Duration) -> String {
+    humantime::format_duration(time).to_string()
+}
