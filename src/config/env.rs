@@ -162,7 +162,8 @@ fn read_secret(name: &str, path: &str) -> Result<String, ConfigError> {
 
 /// The key that `DISTRIBUTION__SECTION__KEY` sets.
 fn key_of(name: &str) -> Result<String, ConfigError> {
-    let parts: Vec<_> = name.trim_start_matches(PREFIX).split(SEPARATOR).map(str::to_ascii_lowercase).collect();
+    let parts: Vec<_> =
+        name.strip_prefix(PREFIX).unwrap_or(name).split(SEPARATOR).map(str::to_ascii_lowercase).collect();
     if parts.len() > DEEPEST || parts.iter().any(String::is_empty) {
         return Err(problem(name, "names no key: write DISTRIBUTION__KEY or DISTRIBUTION__SECTION__KEY"));
     }
@@ -204,5 +205,5 @@ fn origin(name: &str) -> String {
 }
 
 fn problem(name: &str, message: impl Into<String>) -> ConfigError {
-    ConfigError::new(message).from_origin(origin(name))
+    ConfigError::new(message).written_in(origin(name))
 }

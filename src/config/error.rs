@@ -34,7 +34,7 @@ impl ConfigError {
         self
     }
 
-    pub(super) fn from_origin(mut self, origin: impl Into<String>) -> Self {
+    pub(super) fn written_in(mut self, origin: impl Into<String>) -> Self {
         self.origin = Some(origin.into());
         self
     }
@@ -147,11 +147,11 @@ fn nearest(key: &str) -> Option<String> {
     let name = letters(key.rsplit('.').next().unwrap_or(key));
     let distance = |known: &String| {
         let whole = distance(&written, &letters(known));
-        // The same name in another section comes after any near miss of the whole.
+        // The same name in another section is as good as a near miss of the whole.
         let misplaced = letters(known.rsplit('.').next().unwrap_or(known)) == name;
-        if misplaced { whole.min(2) } else { whole }
+        if misplaced { whole.min(1) } else { whole }
     };
-    let limit = (written.len() / 4).max(1);
+    let limit = if written.len() < 6 { 1 } else { 2 };
     let (distance, known) = known_keys().into_iter().map(|known| (distance(&known), known)).min()?;
     (distance <= limit).then_some(known)
 }
@@ -210,6 +210,8 @@ mod tests {
             ("max_in_flight", Some("limits.max_in_flight")),
             ("redis.pasword", Some("redis.password")),
             ("limits.max_que", Some("limits.max_queue")),
+            ("url", Some("redis.url")),
+            ("timeuot", Some("timeout")),
             ("banana", None),
             ("", None),
         ];
@@ -220,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_configuration_error_becomes_a_general_error_with_its_text() {
-        let error = crate::Error::from(ConfigError::new("is wrong").at("key").from_origin("a.toml"));
+        let error = crate::Error::from(ConfigError::new("is wrong").at("key").written_in("a.toml"));
         assert_eq!(error.to_string(), "GeneralError: a.toml: `key` is wrong");
     }
 }

@@ -81,7 +81,7 @@ impl Loader {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !self.required => Ok(None),
             Err(error) => {
                 let message = format!("cannot be read ({error}): check the path and its permissions");
-                Err(ConfigError::new(message).from_origin(self.file.display().to_string()))
+                Err(ConfigError::new(message).written_in(self.file.display().to_string()))
             }
         }
     }
@@ -103,7 +103,7 @@ pub(super) fn from_toml(text: &str) -> Result<Config, ConfigError> {
 pub(super) fn defaults() -> Config {
     // The text is part of the program, and a test loads it: it cannot fail where the tests passed.
     #[allow(clippy::expect_used)]
-    Layers::defaults().extract().expect("default.toml holds every key")
+    Layers::defaults().figment.extract().expect("default.toml holds every key")
 }
 
 /// The layers so far. Whatever is in them has been read as a [`Config`] without error.
@@ -159,21 +159,18 @@ impl Layers {
         match given(values) {
             Some(Value::Dict(_, values)) => self.add(ORIGIN, values),
             None => Ok(()),
-            Some(_) => Err(ConfigError::new("expected a map of keys and values").from_origin(ORIGIN)),
+            Some(_) => Err(ConfigError::new("expected a map of keys and values").written_in(ORIGIN)),
         }
     }
 
-    fn extract(&self) -> Result<Config, Error> {
-        self.figment.extract()
-    }
-
     fn finish(self) -> Result<Config, ConfigError> {
-        let mut config = self.extract().map_err(|error| ConfigError::explain("configuration", &error))?;
+        let explain = |error| ConfigError::explain("configuration", &error);
+        let mut config: Config = self.figment.extract().map_err(explain)?;
         config.warnings = self.warnings;
         config.validate().map_err(|error| {
             let origin = error.key().and_then(|key| self.figment.find_metadata(key));
             match origin.map(|origin| origin.name.to_string()) {
-                Some(origin) => error.from_origin(origin),
+                Some(origin) => error.written_in(origin),
                 None => error,
             }
         })?;
@@ -187,7 +184,7 @@ fn parse(origin: &str, text: &str) -> Result<Dict, ConfigError> {
         let start = error.span().map_or(0, |span| span.start);
         let line = 1 + text.bytes().take(start).filter(|byte| *byte == b'\n').count();
         let message = error.message().lines().next().unwrap_or_default();
-        ConfigError::new(format!("is not valid TOML at line {line}: {message}")).from_origin(origin)
+        ConfigError::new(format!("is not valid TOML at line {line}: {message}")).written_in(origin)
     })?;
     let unreadable = |error: Error| ConfigError::explain(origin, &error);
     let value = Value::serialize(table).map_err(unreadable)?;

@@ -80,16 +80,16 @@ pub(super) mod duration {
     use super::*;
     use serde::Deserialize;
 
-    struct Read(Duration);
+    struct Written(Duration);
 
-    impl Read {
+    impl Written {
         fn read(value: &Value) -> Option<Self> {
-            super::read(value).map(Read)
+            super::read(value).map(Written)
         }
     }
 
     deserialize_by_reading!(
-        Read,
+        Written,
         "a duration such as \"500ms\" or \"10s\", or a number of milliseconds, at most 100 years"
     );
 
@@ -98,7 +98,7 @@ pub(super) mod duration {
     }
 
     pub(in crate::config) fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        Read::deserialize(from).map(|read| read.0)
+        Written::deserialize(from).map(|written| written.0)
     }
 
     /// The same for a duration that may be left out.
@@ -113,7 +113,7 @@ pub(super) mod duration {
         where
             D: serde::Deserializer<'de>,
         {
-            Ok(Option::<Read>::deserialize(from)?.map(|read| read.0))
+            Ok(Option::<Written>::deserialize(from)?.map(|written| written.0))
         }
     }
 }
