@@ -2,10 +2,13 @@
 
 pub mod config;
 mod error;
+mod node;
 mod redis;
 mod service;
+pub mod testing;
 mod wire;
 
 pub use config::Config;
 pub use error::{Error, ErrorKind, Result};
+pub use node::{CallService, Change, Node, NodeBuilder, NodeInfo, Readiness, Resolved, ServiceInfo, signal};
 pub use service::*;

@@ -2,8 +2,8 @@
 //!
 //! | frame | bytes |
 //! |---|---|
-//! | request | version, time left in ms (u32, big endian), [`Request`] |
-//! | reply, event, announcement, descriptor | version, the value |
+//! | request | version, kind, time left in ms (u32, big endian), [`Request`] |
+//! | reply, event, announcement, descriptor | version, kind, the value |
 //!
 //! Structs are arrays: field names would double the size of a small call. Fields are therefore only ever added at the
 //! end and under a new version.
@@ -19,8 +19,11 @@ use std::{collections::BTreeMap, time::Duration};
 /// The version this node writes, and the only one it reads.
 pub(crate) const VERSION: u8 = 1;
 
+/// What follows the version byte: an inbox holds requests and replies.
+const REQUEST: u8 = b'Q';
+
 /// Where the time left stands in a request.
-const TIME_LEFT: std::ops::Range<usize> = 1..5;
+const TIME_LEFT: std::ops::Range<usize> = 2..6;
 
 /// A call on its way to a replica.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,8 +96,7 @@ impl Request {
 
     pub(crate) fn encode(&self, left: Duration) -> Result<Vec<u8>> {
         let mut frame = Vec::with_capacity(256);
-        frame.push(VERSION);
-        frame.extend_from_slice(&[0; 4]);
+        frame.extend_from_slice(&[VERSION, REQUEST, 0, 0, 0, 0]);
         write(&mut frame, self)?;
         stamp(&mut frame, left);
         Ok(frame)
@@ -102,12 +104,17 @@ impl Request {
 
     /// The request and the time its caller had left when it was sent.
     pub(crate) fn decode(frame: &[u8]) -> Result<(Self, Duration)> {
-        check_version(frame)?;
+        check_header(frame, REQUEST)?;
         let left: [u8; 4] =
             frame.get(TIME_LEFT).and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| too_short(frame))?;
         let request = read(frame.get(TIME_LEFT.end..).unwrap_or_default())?;
         Ok((request, Duration::from_millis(u32::from_be_bytes(left).into())))
     }
+}
+
+/// Is this a request (and not a reply), whatever its version?
+pub(crate) fn is_request(frame: &[u8]) -> bool {
+    frame.get(1) == Some(&REQUEST)
 }
 
 /// One name for a call on both sides.
@@ -228,13 +235,18 @@ pub(crate) struct Announcement {
     pub(crate) pid: u32,
     /// When it joined, in ms since 1970 by its own clock; for people, nothing is decided by it.
     pub(crate) started: u64,
+    /// How long its paths stay callable when the last replica is gone, in ms; `None` for ever.
+    pub(crate) linger: Option<u64>,
 }
 
 /// Frames that are nothing but a version and a value.
 pub(crate) trait Frame: Serialize + DeserializeOwned {
+    /// The byte after the version.
+    const KIND: u8;
+
     fn encode(&self) -> Result<Vec<u8>> {
         let mut frame = Vec::with_capacity(256);
-        frame.push(VERSION);
+        frame.extend_from_slice(&[VERSION, Self::KIND]);
         write(&mut frame, self)?;
         Ok(frame)
     }
@@ -242,15 +254,23 @@ pub(crate) trait Frame: Serialize + DeserializeOwned {
     /// # Errors
     /// `NotAcceptable` for another version, naming both; `BadRequest` for anything that is no such frame.
     fn decode(frame: &[u8]) -> Result<Self> {
-        check_version(frame)?;
-        read(frame.get(1..).unwrap_or_default())
+        check_header(frame, Self::KIND)?;
+        read(frame.get(2..).unwrap_or_default())
     }
 }
 
-impl Frame for Reply {}
-impl Frame for EventFrame {}
-impl Frame for Announcement {}
-impl Frame for Descriptor {}
+impl Frame for Reply {
+    const KIND: u8 = b'R';
+}
+impl Frame for EventFrame {
+    const KIND: u8 = b'E';
+}
+impl Frame for Announcement {
+    const KIND: u8 = b'A';
+}
+impl Frame for Descriptor {
+    const KIND: u8 = b'D';
+}
 
 fn write(frame: &mut Vec<u8>, value: &impl Serialize) -> Result<()> {
     rmp_serde::encode::write(frame, value)
@@ -261,9 +281,10 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     rmp_serde::from_slice(bytes).map_err(|error| Error::bad_request(format!("The frame is damaged: {error}")))
 }
 
-fn check_version(frame: &[u8]) -> Result<()> {
+fn check_header(frame: &[u8], kind: u8) -> Result<()> {
     match frame.first() {
-        Some(&VERSION) => Ok(()),
+        Some(&VERSION) if frame.get(1) == Some(&kind) => Ok(()),
+        Some(&VERSION) => Err(Error::bad_request("The frame is of another kind than its place says")),
         Some(other) => Err(Error::not_acceptable(format!(
             "The frame has version {other}, this node speaks version {VERSION}: upgrade the older of the two nodes"
         ))),
@@ -342,10 +363,12 @@ mod tests {
             let _ = Request::decode(&bytes);
             let _ = Reply::decode(&bytes);
             let _ = EventFrame::decode(&bytes);
-            let mut versioned = vec![VERSION];
-            versioned.extend(bytes);
-            let _ = Request::decode(&versioned);
-            let _ = Reply::decode(&versioned);
+            for kind in [REQUEST, Reply::KIND] {
+                let mut headed = vec![VERSION, kind];
+                headed.extend(&bytes);
+                let _ = Request::decode(&headed);
+                let _ = Reply::decode(&headed);
+            }
         }
 
         #[test]

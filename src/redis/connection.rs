@@ -209,11 +209,6 @@ impl Link {
         self.live.wait_for(Option::is_some).await.ok()?.clone()
     }
 
-    /// Is there a connection that nobody has found broken?
-    pub(crate) fn is_up(&self) -> bool {
-        self.live.borrow().is_some()
-    }
-
     /// Says that a connection failed; reports about one that has been replaced already do nothing.
     pub(crate) fn report(&self, live: &Live) {
         self.broken.send_if_modified(|broken| {

@@ -7,20 +7,21 @@ use super::{
 };
 use redis::{RedisResult, Script, Value, aio::ConnectionLike};
 use std::{collections::HashMap, sync::LazyLock};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 static PUBLISH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/publish.lua")));
 
 /// How long the log of a service that has fallen silent is kept.
-const LOG_TTL_MS: u64 = 3_600_000;
+const LOG_TTL_MS: u64 = 24 * 3_600_000;
 /// Events in one write.
 const BATCH: usize = 256;
 
-/// An event on its way out.
-pub(crate) struct Outgoing {
-    pub(crate) key: String,
-    pub(crate) path: String,
-    pub(crate) frame: Vec<u8>,
+/// Something on its way out.
+pub(crate) enum Outgoing {
+    /// An event of the service `KEY/PATH`.
+    Event { key: String, path: String, frame: Vec<u8> },
+    /// Nothing: is dropped when everything before it has been published.
+    Mark { _published: oneshot::Sender<()> },
 }
 
 /// An event as the channel or the log brings it.
@@ -67,15 +68,19 @@ pub(crate) async fn publish(mut link: Link, keys: Keys, log: usize, mut outgoing
 
 async fn send(on: &mut impl ConnectionLike, keys: &Keys, log: usize, batch: &[Outgoing]) -> RedisResult<()> {
     let mut pipe = redis::pipe();
-    for event in batch {
+    for outgoing in batch {
+        let Outgoing::Event { key, path, frame } = outgoing else { continue };
         pipe.cmd("EVALSHA")
             .arg(PUBLISH.get_hash())
             .arg(1)
-            .arg(keys.event_log(&event.key, &event.path))
-            .arg(keys.events(&event.key, &event.path))
-            .arg(&event.frame)
+            .arg(keys.event_log(key, path))
+            .arg(keys.events(key, path))
+            .arg(frame)
             .arg(log)
             .arg(LOG_TTL_MS);
+    }
+    if pipe.is_empty() {
+        return Ok(());
     }
     match pipe.query_async::<()>(on).await {
         Err(error) if error.code() == Some("NOSCRIPT") => {

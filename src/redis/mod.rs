@@ -7,3 +7,9 @@ pub(crate) mod pool;
 pub(crate) mod pubsub;
 pub(crate) mod registry;
 pub(crate) mod streams;
+mod throwaway;
+
+pub use throwaway::ThrowawayRedis;
+
+/// What Redis, or the way to it, failed with.
+pub(crate) type Failure = ::redis::RedisError;

@@ -1,7 +1,7 @@
 //! A few pooled connections for rare commands; never on the path of a call, since a pool tests each connection first.
 
 use super::connection::Connector;
-use deadpool_redis::{Manager, Pool, PoolConfig, Runtime, Timeouts, redis as _};
+use deadpool_redis::{Manager, Pool, PoolConfig, Runtime, Timeouts};
 use redis::{AsyncConnectionConfig, RedisError};
 
 /// A pooled connection.

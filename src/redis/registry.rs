@@ -65,8 +65,6 @@ pub(crate) struct Announced {
 pub(crate) struct Registered {
     pub(crate) epoch: u64,
     pub(crate) now: u64,
-    /// Since when the app offers each service, in the order they were announced.
-    pub(crate) since: Vec<u64>,
 }
 
 /// What a beat brought back.
@@ -146,8 +144,8 @@ impl Registry {
         for (path, descriptor) in &what.services {
             call.arg(path).arg(descriptor);
         }
-        let (epoch, now, since) = call.invoke_async(on).await?;
-        Ok(Registered { epoch, now, since })
+        let (epoch, now) = call.invoke_async(on).await?;
+        Ok(Registered { epoch, now })
     }
 
     /// Says that this node lives; with `sweep`, removes those whose time is over.

@@ -175,7 +175,7 @@ impl App {
 
     /// The face of the service that serves `path`.
     pub fn descriptor(&self, path: &str) -> Option<Descriptor> {
-        self.find(path).map(|found| found.value.descriptor.clone())
+        self.find(path).map(|found| Descriptor::clone(&found.value.descriptor))
     }
 
     /// Runs [`Service::setup`](crate::Service::setup) of every service. A node does this when it starts.
@@ -193,6 +193,14 @@ impl App {
         Ok(())
     }
 
+    /// Runs the setup of one service that was registered while the app runs.
+    pub(crate) async fn setup_one(&self, path: &str, caller: &Arc<dyn Caller>) -> Result<()> {
+        match self.find_named(path::strip(path)) {
+            Some(found) => found.value.service.setup(Handle::new(Some(caller.clone()), path)).await,
+            None => Ok(()),
+        }
+    }
+
     /// Runs [`Service::teardown`](crate::Service::teardown) of every service; all of them, whatever fails.
     pub async fn teardown(&self) {
         for registered in self.registered() {
@@ -208,6 +216,12 @@ impl App {
 
     pub(crate) fn find(&self, path: &str) -> Option<Found<Arc<Registered>>> {
         self.inner.routes.load().find(path::strip(path))
+    }
+
+    /// The service registered as `path`, by another node's word: the values of placeholders came along.
+    pub(crate) fn find_named(&self, path: &str) -> Option<Found<Arc<Registered>>> {
+        let value = self.inner.routes.load().named(path)?;
+        Some(Found { value, route: BTreeMap::new() })
     }
 
     pub(crate) fn changed(&self) -> watch::Receiver<u64> {

@@ -8,6 +8,7 @@ use std::{
     fmt,
     ops::{Deref, DerefMut},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 /// What a hook sees of a call and may change; it dereferences to [`Parts`].
@@ -48,14 +49,17 @@ pub struct Parts {
     pub event: Option<String>,
     /// What failed, in error hooks.
     pub error: Option<Error>,
+    /// How long the caller waits for a remote service; `None` means the node's `timeout`.
+    pub timeout: Option<Duration>,
 }
 
 impl Context {
     pub(crate) fn new(call: Call) -> Self {
         let http = (call.params.provider.as_deref() == Some("rest")).then(Http::default);
         let event = call.method.event().map(str::to_owned);
-        let Call { path, method, id, data, params, timeout: _ } = call;
-        let parts = Parts { path, method, id, data, params, result: None, dispatch: None, http, event, error: None };
+        let Call { path, method, id, data, params, timeout } = call;
+        let parts =
+            Parts { path, method, id, data, params, result: None, dispatch: None, http, event, error: None, timeout };
         Context { parts: Some(Box::new(parts)), rescue: None }
     }
 
@@ -72,7 +76,7 @@ impl Context {
             id: self.id.clone(),
             data: self.data.clone(),
             params: self.params.clone(),
-            timeout: None,
+            timeout: self.timeout,
         }
     }
 

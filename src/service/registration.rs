@@ -144,7 +144,7 @@ impl<S: Service> ServiceExt for S {}
 
 /// A registered service: its hooks are chained, its face is settled.
 pub(crate) struct Registered {
-    pub(crate) descriptor: Descriptor,
+    pub(crate) descriptor: Arc<Descriptor>,
     pub(crate) publish: Publish,
     pub(crate) service: Arc<dyn Dispatch>,
     registration: Registration,
@@ -159,13 +159,13 @@ impl Registered {
         events.extend(
             registration.custom_events.iter().filter(|event| !STANDARD_EVENTS.contains(&event.as_str())).cloned(),
         );
-        let descriptor = Descriptor {
+        let descriptor = Arc::new(Descriptor {
             path: path.to_owned(),
             methods: registration.methods.clone(),
             events,
             idempotent: registration.idempotent.clone(),
             options: registration.options.clone(),
-        };
+        });
         let service = registration.service.clone();
         let methods = Method::STANDARD.iter().chain(&registration.methods);
         let chains = methods

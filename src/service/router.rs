@@ -32,11 +32,23 @@ impl<T> Default for Router<T> {
 impl<T: Clone> Router<T> {
     /// Adds a service. `false` when the path, or one that only names its placeholders differently, is taken.
     pub(crate) fn insert(&mut self, path: &str, value: T) -> bool {
-        if !is_pattern(path) {
-            return self.exact.insert(path.to_owned(), value).is_none();
+        if is_pattern(path) {
+            let (route, names) = pattern(path);
+            if self.patterns.insert(route, Pattern { names, value: value.clone() }).is_err() {
+                return false;
+            }
         }
-        let (route, names) = pattern(path);
-        self.patterns.insert(route, Pattern { names, value }).is_ok()
+        self.exact.insert(path.to_owned(), value).is_none()
+    }
+
+    /// The service registered as `path`, placeholders and all; other nodes name it so.
+    pub(crate) fn named(&self, path: &str) -> Option<T> {
+        self.exact.get(path).cloned()
+    }
+
+    /// Every service, in no order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.exact.values()
     }
 
     /// The service that `path` (stripped) names.

@@ -1,6 +1,6 @@
 -- Writes what a node announces, whole: a first registration, a change of its services, or a return after Redis forgot.
 -- ARGV: 6 ttl, 7 hygiene, 8 linger, 9 head, 10 state, 11... pairs of path and descriptor
--- Returns epoch, server time, and per service since when its app offers it.
+-- Returns epoch and server time.
 
 local id, app = ARGV[1], ARGV[2]
 local now = now_ms()
@@ -15,7 +15,7 @@ redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'app', app, 'head', ARGV[9], 'state', ARGV[10])
 redis.call('HSET', KEYS[5], 'linger', ARGV[8])
 
-local paths, sinces = {}, {}
+local paths = {}
 for i = 11, #ARGV, 2 do
   local path, descriptor = ARGV[i], ARGV[i + 1]
   local since = redis.call('HGET', KEYS[5], 't:' .. path) or whole(now)
@@ -23,7 +23,6 @@ for i = 11, #ARGV, 2 do
   redis.call('HDEL', KEYS[5], 'e:' .. path)
   redis.call('HSET', KEYS[1], 's:' .. path, descriptor, 't:' .. path, since)
   paths[#paths + 1] = path
-  sinces[#sinces + 1] = since
   before[path] = nil
 end
 redis.call('HSET', KEYS[5], 'n:' .. id, table.concat(paths, '\n'))
@@ -40,4 +39,4 @@ redis.call('ZADD', KEYS[2], whole(now + ARGV[6]), id)
 local kind = 'service'
 if not known then kind = 'node-up' elseif #gone > 0 then kind = 'service-removed' end
 local epoch = commit(now, { { kind, id, redis.call('HGETALL', KEYS[1]) } })
-return { whole(epoch), whole(now), sinces }
+return { whole(epoch), whole(now) }

@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Entries in one write. More would only delay the first.
 const BATCH: usize = 512;
@@ -41,6 +41,8 @@ pub(crate) enum Write {
     Finished { stream: Arc<str>, entry: String, reply: Option<(String, Vec<u8>)> },
     /// An entry for another node's inbox that settles nothing here.
     Send { inbox: String, frame: Vec<u8> },
+    /// Nothing: is dropped when everything pushed before has been written.
+    Mark { _written: oneshot::Sender<()> },
 }
 
 /// What became of a request.
@@ -60,8 +62,8 @@ pub(crate) enum Outcome {
 pub(crate) trait Senders: Send + Sync + 'static {
     /// Does anyone still wait for the reply to this request?
     fn wanted(&self, token: u64) -> bool;
-    /// Says what became of it.
-    fn sent(&self, token: u64, outcome: Outcome);
+    /// Says what became of it, and in which stream.
+    fn sent(&self, token: u64, stream: &Arc<str>, outcome: Outcome);
 }
 
 /// Puts things in the queue of the one writer. Cheap to clone.
@@ -73,10 +75,18 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the writer. It ends when every clone is gone and everything is written, or when the link was stopped.
-    pub(crate) fn start(link: Link, senders: Arc<dyn Senders>) -> (Self, tokio::task::JoinHandle<()>) {
+    pub(crate) fn start(link: Link, senders: Arc<dyn Senders>) -> Self {
         let (queue, due) = mpsc::unbounded_channel();
-        let task = tokio::spawn(run(link, senders, due));
-        (Writer { queue }, task)
+        tokio::spawn(run(link, senders, due));
+        Writer { queue }
+    }
+
+    /// Waits until everything pushed so far has been written, or the writer has ended.
+    pub(crate) async fn flush(&self) {
+        let (written, wait) = oneshot::channel();
+        if self.push(Write::Mark { _written: written }) {
+            let _ = wait.await;
+        }
     }
 
     /// Hands something to the writer; `false` when it has ended.
@@ -106,12 +116,12 @@ async fn run(mut link: Link, senders: Arc<dyn Senders>, mut due: mpsc::Unbounded
                 tracing::debug!(%error, entries = batch.len(), "a write failed");
                 link.report(&live);
                 batch.retain(|write| match write {
-                    Write::Request { token, .. } => {
-                        senders.sent(*token, Outcome::Unknown);
+                    Write::Request { token, stream, .. } => {
+                        senders.sent(*token, stream, Outcome::Unknown);
                         false
                     }
                     // Written twice they do no harm, so they wait for the next connection.
-                    Write::Finished { .. } | Write::Send { .. } => true,
+                    Write::Finished { .. } | Write::Send { .. } | Write::Mark { .. } => true,
                 });
             }
         }
@@ -132,6 +142,7 @@ impl Write {
         match self {
             Write::Request { frame, .. } | Write::Send { frame, .. } => frame.len(),
             Write::Finished { reply, .. } => reply.as_ref().map_or(0, |(_, frame)| frame.len()),
+            Write::Mark { .. } => 0,
         }
     }
 }
@@ -159,6 +170,7 @@ async fn send(live: &Live, batch: &mut [Write]) -> RedisResult<Vec<Value>> {
                 add_to_inbox(&mut pipe, inbox, frame);
                 inboxes.insert(inbox.clone());
             }
+            Write::Mark { .. } => {}
         }
     }
     // The length of each stream written to comes last, in the order in which `settle` looks for it.
@@ -173,6 +185,9 @@ async fn send(live: &Live, batch: &mut [Write]) -> RedisResult<Vec<Value>> {
         pipe.cmd("XLEN").arg(&**stream);
     }
     let commands = pipe.len();
+    if commands == 0 {
+        return Ok(Vec::new());
+    }
     live.connection.clone().send_packed_commands(&pipe, 0, commands).await
 }
 
@@ -199,10 +214,11 @@ fn settle(batch: &mut Vec<Write>, replies: Vec<Value>, senders: &dyn Senders, br
                 }
                 None => Outcome::Unknown,
             };
-            senders.sent(*token, outcome);
+            senders.sent(*token, stream, outcome);
             false
         }
-        Write::Finished { reply: None, .. } => false,
+        // Dropping a mark tells whoever waits.
+        Write::Finished { reply: None, .. } | Write::Mark { .. } => false,
         Write::Finished { .. } | Write::Send { .. } => match replies.next().map(Value::extract_error) {
             Some(Err(error)) if is_fatal(&error) => {
                 fatal = true;

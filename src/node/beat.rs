@@ -1,0 +1,93 @@
+//! The heartbeat, on a thread of its own: a node whose runtime is busy is alive all the same.
+
+use super::clock::Clock;
+use crate::redis::{
+    connection::{Connector, is_fatal},
+    registry::{Beat, Registry},
+};
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+use tokio::{runtime::Handle, sync::mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// The pause after a heartbeat whose connection broke.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// The one thread on which all nodes of this process beat.
+fn thread() -> std::io::Result<&'static Handle> {
+    static THREAD: OnceLock<Handle> = OnceLock::new();
+    if let Some(handle) = THREAD.get() {
+        return Ok(handle);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    std::thread::Builder::new()
+        .name("rachis-beat".into())
+        .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+    Ok(THREAD.get_or_init(|| handle))
+}
+
+/// What drives one node's heartbeat.
+pub(crate) struct Heart {
+    pub(crate) connector: Connector,
+    pub(crate) registry: Registry,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) interval: Duration,
+    pub(crate) ttl: Duration,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Heart {
+    /// Starts to beat, first after one interval, and reports every beat that came through.
+    pub(crate) fn start(self, reports: mpsc::UnboundedSender<Beat>) -> std::io::Result<()> {
+        thread()?.spawn(self.run(reports));
+        Ok(())
+    }
+
+    async fn run(self, reports: mpsc::UnboundedSender<Beat>) {
+        let mut link = None;
+        // Who was away does not judge: after a silence longer than half the TTL, others may have been as silent, so
+        // for one whole TTL nobody is swept. A node that has just joined has been away as well.
+        let mut judges_from = Instant::now() + self.ttl;
+        let mut last = Instant::now();
+        let mut ticks = tokio::time::interval_at((Instant::now() + self.interval).into(), self.interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.stop.cancelled() => return,
+            }
+            if link.is_none() {
+                let attempt = || self.connector.connect("beat", Duration::ZERO);
+                let Some(connection) = self.connector.until("beat", &self.stop, attempt).await else { return };
+                link = Some(connection);
+            }
+            let Some(connection) = &mut link else { continue };
+            let asked = Instant::now();
+            if asked.duration_since(last) > self.ttl / 2 {
+                judges_from = asked + self.ttl;
+            }
+            match self.registry.beat(connection, asked >= judges_from).await {
+                Ok(beat) => {
+                    last = Instant::now();
+                    self.clock.set(beat.now, last.duration_since(asked));
+                    if reports.send(beat).is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "a heartbeat did not come through");
+                    if is_fatal(&error) {
+                        link = None;
+                        // Nothing else wakes a connection that waits on a server gone silent.
+                        self.connector.suspect();
+                        // Not to wait a whole interval for the next attempt.
+                        ticks.reset_after(RETRY.min(self.interval));
+                    }
+                }
+            }
+        }
+    }
+}

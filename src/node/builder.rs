@@ -1,0 +1,366 @@
+//! From a configuration and an app to a node that has joined the mesh.
+
+use super::{
+    Guard, Inner, Node,
+    beat::Heart,
+    catalog::Catalog,
+    clock::Clock,
+    discovery::{self, Discovery},
+    events::{Events, Publisher},
+    info::ServiceInfo,
+    publish::Filters,
+    remote::{CallService, Wrapping, erase},
+    responder::Responder,
+    rpc::{CallLimits, Rpc, read_inbox},
+    shutdown::Running,
+    takeover::Takeover,
+};
+use crate::{
+    Error, Result,
+    config::{Config, Linger, StartDelay},
+    redis::{
+        connection::{Connector, Link, Options},
+        event_log,
+        keys::Keys,
+        pool::Admin,
+        pubsub,
+        registry::{self, Registry},
+        streams::{Calls, Inbox, Reader, Writer},
+    },
+    service::{Answer, App, Call, Context, EventSink, Hook, Scope},
+};
+use arc_swap::ArcSwap;
+use std::{
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, Service};
+
+/// Changes of the mesh that a slow watcher may fall behind.
+const CHANGE_BUFFER: usize = 1024;
+/// Lifecycle messages that wait while the registry is read; beyond that the subscription waits.
+const LIFECYCLE_BUFFER: usize = 1024;
+
+/// A node that has not started.
+///
+/// ```no_run
+/// use rachis::{App, Config, MemoryService, Node};
+///
+/// # async fn start() -> rachis::Result<()> {
+/// let app = App::new().register("todos", MemoryService::new());
+/// let node = Node::builder(Config::load()?).app(app).start().await?;
+/// # Ok(()) }
+/// ```
+#[must_use = "a node does nothing until it is started"]
+pub struct NodeBuilder {
+    config: Config,
+    app: App,
+    filters: Filters,
+    wrapping: Wrapping,
+    connect_within: Option<Duration>,
+}
+
+impl NodeBuilder {
+    pub(super) fn new(config: Config) -> Self {
+        NodeBuilder {
+            config,
+            app: App::new(),
+            filters: Filters::default(),
+            wrapping: Wrapping::default(),
+            connect_within: None,
+        }
+    }
+
+    /// The services of this process. Without, the node only calls: a gateway.
+    pub fn app(mut self, app: App) -> Self {
+        self.app = app;
+        self
+    }
+
+    /// Publishes only the services that the predicate wants, of those that the configured `services` allow.
+    pub fn services(mut self, wanted: impl Fn(&ServiceInfo) -> bool + Send + Sync + 'static) -> Self {
+        self.filters.services = Some(Arc::new(wanted));
+        self
+    }
+
+    /// Sees only the remote services that the predicate wants, of those that the configured `remote_services` allow.
+    pub fn remote_services(mut self, wanted: impl Fn(&ServiceInfo) -> bool + Send + Sync + 'static) -> Self {
+        self.filters.remote_services = Some(Arc::new(wanted));
+        self
+    }
+
+    /// Names remote services as they shall be known here, instead of by the configured `remote_service_path`.
+    pub fn remote_service_path(mut self, name: impl Fn(&ServiceInfo) -> String + Send + Sync + 'static) -> Self {
+        self.filters.remote_service_path = Some(Arc::new(name));
+        self
+    }
+
+    /// Runs `hook` around the methods of `scope` of every remote service, inside the app's own hooks.
+    pub fn remote_around(mut self, scope: impl Into<Scope>, hook: impl Hook) -> Self {
+        self.wrapping.hooks.around(scope.into(), hook);
+        self
+    }
+
+    /// Runs `hook` before a remote service is called.
+    pub fn remote_before<F, Fut>(mut self, scope: impl Into<Scope>, hook: F) -> Self
+    where
+        F: Fn(Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Context>> + Send + 'static,
+    {
+        self.wrapping.hooks.before(scope.into(), hook);
+        self
+    }
+
+    /// Runs `hook` after a remote service has answered.
+    pub fn remote_after<F, Fut>(mut self, scope: impl Into<Scope>, hook: F) -> Self
+    where
+        F: Fn(Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Context>> + Send + 'static,
+    {
+        self.wrapping.hooks.after(scope.into(), hook);
+        self
+    }
+
+    /// Runs `hook` when a remote service failed.
+    pub fn remote_error<F, Fut>(mut self, scope: impl Into<Scope>, hook: F) -> Self
+    where
+        F: Fn(Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Context>> + Send + 'static,
+    {
+        self.wrapping.hooks.error(scope.into(), hook);
+        self
+    }
+
+    /// Puts a tower layer around every remote service, before its hooks. The first one added is outermost.
+    pub fn middleware_before<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<CallService> + Send + Sync + 'static,
+        L::Service: Service<Call, Response = Answer, Error = Error> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Call>>::Future: Send + 'static,
+    {
+        self.wrapping.before.push(erase(layer));
+        self
+    }
+
+    /// Puts a tower layer around every remote service, after its hooks: next to the wire.
+    pub fn middleware_after<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<CallService> + Send + Sync + 'static,
+        L::Service: Service<Call, Response = Answer, Error = Error> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Call>>::Future: Send + 'static,
+    {
+        self.wrapping.after.push(erase(layer));
+        self
+    }
+
+    /// Gives up starting when Redis can not be reached for this long; otherwise [`start`](NodeBuilder::start) tries for
+    /// ever.
+    pub fn connect_within(mut self, time: Duration) -> Self {
+        self.connect_within = Some(time);
+        self
+    }
+
+    /// Joins the mesh: connects, announces the services, learns of all others. With a `start_delay` it waits that long
+    /// first; with the delay `manual` the node calls its own services only, until [`Node::join`].
+    ///
+    /// # Errors
+    /// `BadRequest` for a configuration that can not work, `Unavailable` when Redis was not reached in time, whatever a
+    /// service's `setup` failed with.
+    pub async fn start(self) -> Result<Node> {
+        self.config.validate()?;
+        for warning in &self.config.warnings {
+            tracing::warn!("{warning}");
+        }
+        let delay = self.config.start_delay.clone();
+        let connect_within = self.connect_within;
+        let node = self.assemble()?;
+        let caller = node.inner.caller();
+        node.inner.app.setup_for(&caller).await?;
+        match delay {
+            StartDelay::Manual => {}
+            StartDelay::After(delay) => {
+                tokio::time::sleep(delay).await;
+                match connect_within {
+                    Some(time) => node.join_within(time).await?,
+                    None => node.join().await?,
+                }
+            }
+        }
+        Ok(node)
+    }
+
+    /// Builds every part, connected to nothing yet.
+    fn assemble(self) -> Result<Node> {
+        let NodeBuilder { config, app, filters, wrapping, .. } = self;
+        let id = ulid::Ulid::generate().to_string();
+        let app_name = config.app_name();
+        let app_key = format!("{}/{app_name}", config.key);
+        let keys = Keys::new(&config.namespace);
+        let name = format!("rachis:{app_name}:{id}");
+        let connector = Connector::new(options(&config), &name).map_err(|error| {
+            Error::bad_request(format!("redis.url ({}) can not be used: {error}", config.redis.url))
+        })?;
+        let admin = Admin::new(&connector).map_err(Error::other)?;
+        let ttl = config.ttl();
+        let registry = Registry::new(keys.clone(), &id, &app_key, ttl, linger(&config));
+        let limits = CallLimits {
+            timeout: config.timeout,
+            max_pending: config.limits.max_pending,
+            max_payload: config.limits.max_payload.as_usize(),
+            max_queue: config.limits.max_queue as u64,
+        };
+        let stop = CancellationToken::new();
+        let rpc = Arc::new(Rpc::new(&id, limits, admin.clone()));
+        let link = OnceLock::new();
+        let (events, outgoing) = Events::new(keys.clone(), config.limits.event_buffer, admin.clone());
+        let (dead_replicas, dead) = mpsc::unbounded_channel();
+        let responder = Responder::new(
+            keys.clone(),
+            Calls::new(&keys, &app_key, &id),
+            limits,
+            config.limits.max_in_flight,
+            u32::try_from(config.limits.max_deliveries).unwrap_or(u32::MAX),
+            config.limits.dead_letters,
+        );
+        let catalog = Catalog::new(&id, u64::try_from((ttl * 2).as_millis()).unwrap_or(u64::MAX));
+        let inner = Arc::new_cyclic(|me| Inner {
+            me: me.clone(),
+            id,
+            app_name,
+            app_key,
+            host: super::info::host(),
+            started: super::info::unix_ms(),
+            app,
+            keys,
+            clock: Arc::new(Clock::new()),
+            connector,
+            admin,
+            registry,
+            catalog: Mutex::new(catalog),
+            routes: ArcSwap::default(),
+            published: ArcSwap::default(),
+            changes: broadcast::Sender::new(CHANGE_BUFFER),
+            last_beat: watch::Sender::new(None),
+            rpc,
+            link,
+            events,
+            responder: Arc::new(responder),
+            dead_replicas,
+            filters,
+            wrapping,
+            stop: stop.clone(),
+            pulling: stop.child_token(),
+            beating: stop.child_token(),
+            draining: CancellationToken::new(),
+            running: Mutex::new(Running::Assembled { dead, outgoing }),
+            config,
+        });
+        let publisher: Arc<dyn EventSink> = Arc::new(Publisher { node: Arc::downgrade(&inner) });
+        inner.app.add_sink(Arc::downgrade(&publisher));
+        Ok(Node { _guard: Arc::new(Guard { stop, _publisher: publisher }), inner })
+    }
+}
+
+impl Node {
+    /// Joins the mesh now, for nodes started with `start_delay = "manual"`. Joining twice does nothing.
+    ///
+    /// # Errors
+    /// `Unavailable` when the node was shut down meanwhile.
+    pub async fn join(&self) -> Result<()> {
+        let Some((dead, outgoing)) = self.inner.take_assembled() else { return Ok(()) };
+        let node = &self.inner;
+        let stop = &node.stop;
+        let stopped = || Error::unavailable("This node was shut down before it could join");
+
+        // First the way in and the ears, then the announcement: whoever hears of this node can call it at once.
+        let mut link = Link::open(node.connector.clone(), "commands", stop.clone());
+        let live = link.get().await.ok_or_else(stopped)?;
+        super::check_server(&mut live.connection.clone()).await;
+        let writer = Writer::start(link.clone(), node.rpc.clone());
+        node.rpc.attach(writer.clone());
+        node.responder.attach(writer);
+        let _ = node.link.set(link.clone());
+        tokio::spawn(event_log::publish(link, node.keys.clone(), node.config.limits.event_log, outgoing));
+        let (channels, heard) = pubsub::open(node.connector.clone(), stop.clone());
+        node.events.attach(channels.clone());
+        let (lifecycle, changes) = mpsc::channel(LIFECYCLE_BUFFER);
+        tokio::spawn(discovery::listen(node.clone(), heard, lifecycle));
+        if !channels.subscribe(node.keys.lifecycle()).await {
+            return Err(stopped());
+        }
+
+        let inbox = Inbox::new(node.keys.inbox(&node.id), Reader::new(node.connector.clone(), "inbox", stop.clone()));
+        let me = Arc::downgrade(node);
+        tokio::spawn(read_inbox(inbox, node.rpc.clone(), move |entry| {
+            if let Some(node) = me.upgrade() {
+                node.responder.handed_on(node.clone(), entry);
+            }
+        }));
+
+        let publish_now = node.config.publication_delay.is_zero();
+        while !node.announce(publish_now).await {
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(100)) => {}
+                () = stop.cancelled() => return Err(stopped()),
+            }
+        }
+        let (reports, beats) = mpsc::unbounded_channel();
+        let heart = Heart {
+            connector: node.connector.clone(),
+            registry: node.registry.clone(),
+            clock: node.clock.clone(),
+            interval: node.config.heartbeat_interval,
+            ttl: node.config.ttl(),
+            stop: node.beating.clone(),
+        };
+        heart.start(reports)?;
+        node.catch_up().await;
+        node.note_beat();
+        tokio::spawn(Discovery { node: node.clone(), lifecycle: changes, beats }.run());
+        tokio::spawn(Takeover { node: node.clone(), dead }.run());
+        let reader = Reader::new(node.connector.clone(), "calls", node.pulling.clone());
+        tokio::spawn(node.responder.clone().pull(node.clone(), reader, node.pulling.clone()));
+        tracing::info!(node = %node.id, app = %node.app_key, services = node.app.paths().len(), "joined the mesh");
+        Ok(())
+    }
+
+    /// Joins, or gives up after `time`.
+    ///
+    /// # Errors
+    /// `Unavailable` when Redis was not reached in time; the node is then shut down.
+    pub async fn join_within(&self, time: Duration) -> Result<()> {
+        match tokio::time::timeout(time, self.join()).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                self.inner.stop.cancel();
+                Err(Error::unavailable(format!(
+                    "No Redis at {} within {}: is it running, and is redis.url (REDIS_URL) right?",
+                    self.inner.connector.address(),
+                    humantime::format_duration(time)
+                )))
+            }
+        }
+    }
+}
+
+fn options(config: &Config) -> Options {
+    let redis = &config.redis;
+    Options {
+        url: redis.url.expose().to_owned(),
+        username: redis.username.clone(),
+        password: redis.password.as_ref().map(|password| password.expose().to_owned()),
+        connect_timeout: redis.connect_timeout,
+        response_timeout: redis.response_timeout,
+        block: redis.block,
+        pool_size: redis.pool_size,
+    }
+}
+
+fn linger(config: &Config) -> registry::Linger {
+    match config.linger {
+        Linger::For(time) => registry::Linger::For(time),
+        Linger::Forever => registry::Linger::Forever,
+    }
+}

@@ -1,0 +1,209 @@
+use super::*;
+
+fn descriptor(path: &str, methods: &[&str]) -> Arc<Descriptor> {
+    Arc::new(Descriptor {
+        path: path.into(),
+        methods: methods.iter().map(|name| Method::from(*name)).collect(),
+        events: vec![],
+        idempotent: vec![],
+        options: Default::default(),
+    })
+}
+
+/// A node `id` of `app` that offers paths since some time.
+fn member(id: &str, app: &str, services: &[(&str, u64)]) -> Member {
+    let offer = |(path, since): &(&str, u64)| {
+        ((*path).to_owned(), Offer { since: *since, descriptor: descriptor(path, &["get"]) })
+    };
+    Member {
+        id: id.into(),
+        app: app.into(),
+        key: "default".into(),
+        info: Info::default(),
+        up: true,
+        linger: Some(60),
+        services: services.iter().map(offer).collect(),
+    }
+}
+
+/// A catalog and the registry's version, so that scenarios read as what happens in them.
+struct Mesh {
+    catalog: Catalog,
+    epoch: u64,
+}
+
+impl Mesh {
+    fn new() -> Self {
+        Mesh { catalog: Catalog::new("me", 20), epoch: 0 }
+    }
+
+    fn up(&mut self, member: Member, now: u64) -> Vec<Change> {
+        self.step(Item::Up(member), now)
+    }
+
+    fn down(&mut self, id: &str, now: u64) -> Vec<Change> {
+        self.step(Item::Down(id.into()), now)
+    }
+
+    fn step(&mut self, item: Item, now: u64) -> Vec<Change> {
+        self.epoch += 1;
+        self.catalog.apply(self.epoch - 1, self.epoch, vec![item], now).expect("follows")
+    }
+
+    fn app_of(&self, path: &str) -> Option<&str> {
+        self.catalog.routes.get(path).map(|route| route.app.as_str())
+    }
+
+    fn healthy(&self, path: &str) -> bool {
+        !self.catalog.routes[path].replicas.is_empty()
+    }
+}
+
+fn removed(changes: &[Change]) -> Vec<&str> {
+    let path = |change: &'_ Change| match change {
+        Change::ServiceRemoved(route) => Some(route.path.clone()),
+        _ => None,
+    };
+    let paths: Vec<String> = changes.iter().filter_map(path).collect();
+    paths.into_iter().map(|path| &*path.leak()).collect()
+}
+
+#[test]
+fn a_service_of_another_node_can_be_called() {
+    let mut mesh = Mesh::new();
+    let changes = mesh.up(member("a", "default/x", &[("todos", 1)]), 0);
+    assert!(matches!(&changes[..], [Change::NodeUp(_), Change::Service(route)] if route.path == "todos"));
+    assert_eq!(mesh.app_of("todos"), Some("default/x"));
+}
+
+#[test]
+fn the_own_services_are_no_routes() {
+    let mut mesh = Mesh::new();
+    mesh.up(member("me", "default/x", &[("todos", 1)]), 0);
+    assert_eq!(mesh.app_of("todos"), None);
+    assert_eq!(mesh.catalog.nodes().count(), 1);
+}
+
+#[test]
+fn the_oldest_registration_wins_whatever_the_order_of_news() {
+    for order in [["a", "b"], ["b", "a"]] {
+        let mut mesh = Mesh::new();
+        for id in order {
+            let since = if id == "a" { 5 } else { 9 };
+            mesh.up(member(id, &format!("default/{id}"), &[("todos", since)]), 0);
+        }
+        assert_eq!(mesh.app_of("todos"), Some("default/a"), "{order:?}");
+    }
+}
+
+#[test]
+fn the_other_app_is_warned_of_and_takes_over_when_the_first_goes() {
+    let mut mesh = Mesh::new();
+    mesh.up(member("a", "default/a", &[("todos", 5)]), 0);
+    let changes = mesh.up(member("b", "default/b", &[("todos", 9)]), 0);
+    assert!(changes.iter().any(|change| matches!(change, Change::Shadowed { loser, .. } if loser == "default/b")));
+    let changes = mesh.down("a", 1);
+    assert_eq!((mesh.app_of("todos"), mesh.healthy("todos")), (Some("default/b"), true));
+    assert_eq!(removed(&changes), Vec::<&str>::new());
+}
+
+#[test]
+fn a_path_stays_while_another_replica_has_it() {
+    let mut mesh = Mesh::new();
+    mesh.up(member("a", "default/x", &[("todos", 1)]), 0);
+    mesh.up(member("b", "default/x", &[("todos", 1)]), 0);
+    assert_eq!(removed(&mesh.down("a", 1)), Vec::<&str>::new());
+    assert!(mesh.healthy("todos"));
+    assert_eq!(removed(&mesh.up(member("b", "default/x", &[]), 2)), ["todos"]);
+}
+
+#[test]
+fn a_path_whose_last_replica_died_lingers_and_then_goes() {
+    let mut mesh = Mesh::new();
+    mesh.up(member("a", "default/x", &[("todos", 1)]), 0);
+    let changes = mesh.down("a", 100);
+    assert!(changes.iter().any(|change| matches!(change, Change::Health(_))));
+    assert!(!mesh.healthy("todos"));
+    assert_eq!(removed(&mesh.catalog.tick(159)), Vec::<&str>::new());
+    assert_eq!(removed(&mesh.catalog.tick(160)), ["todos"]);
+    assert_eq!(mesh.app_of("todos"), None);
+}
+
+#[test]
+fn a_path_comes_back_while_it_lingers() {
+    let mut mesh = Mesh::new();
+    mesh.up(member("a", "default/x", &[("todos", 1)]), 0);
+    mesh.down("a", 100);
+    mesh.up(member("b", "default/x", &[("todos", 1)]), 110);
+    assert!(mesh.healthy("todos"));
+    assert_eq!(removed(&mesh.catalog.tick(1000)), Vec::<&str>::new());
+}
+
+#[test]
+fn without_linger_a_path_goes_with_its_last_replica() {
+    let mut mesh = Mesh::new();
+    mesh.up(Member { linger: Some(0), ..member("a", "default/x", &[("todos", 1)]) }, 0);
+    assert_eq!(removed(&mesh.down("a", 1)), ["todos"]);
+}
+
+#[test]
+fn with_linger_for_ever_a_path_never_goes() {
+    let mut mesh = Mesh::new();
+    mesh.up(Member { linger: None, ..member("a", "default/x", &[("todos", 1)]) }, 0);
+    mesh.down("a", 1);
+    assert_eq!(removed(&mesh.catalog.tick(u64::MAX)), Vec::<&str>::new());
+    assert_eq!(mesh.app_of("todos"), Some("default/x"));
+}
+
+#[test]
+fn a_node_that_drains_gets_no_calls_and_its_paths_linger() {
+    let mut mesh = Mesh::new();
+    mesh.up(member("a", "default/x", &[("todos", 1)]), 0);
+    mesh.up(Member { up: false, ..member("a", "default/x", &[("todos", 1)]) }, 10);
+    assert!(!mesh.healthy("todos"));
+    assert_eq!(removed(&mesh.down("a", 11)), Vec::<&str>::new());
+}
+
+#[test]
+fn a_change_that_does_not_follow_is_refused_and_an_old_one_ignored() {
+    let mut catalog = Catalog::new("me", 20);
+    assert!(catalog.apply(0, 5, vec![Item::Up(member("a", "default/x", &[]))], 0).is_some());
+    assert!(catalog.apply(7, 8, vec![], 0).is_none());
+    assert_eq!(catalog.apply(0, 4, vec![Item::Down("a".into())], 0), Some(vec![]));
+    assert_eq!((catalog.epoch(), catalog.nodes().count()), (5, 1));
+}
+
+#[test]
+fn nodes_missing_from_a_lost_registry_are_believed_for_a_grace() {
+    let mut mesh = Mesh::new();
+    mesh.up(member("a", "default/x", &[("todos", 1)]), 0);
+    mesh.up(member("b", "default/y", &[("notes", 1)]), 0);
+    let changes = mesh.catalog.replace(1000, vec![], vec![], 100);
+    assert_eq!(changes, []);
+    mesh.catalog.apply(1000, 1001, vec![Item::Up(member("a", "default/x", &[("todos", 1)]))], 105);
+    let changes = mesh.catalog.tick(120);
+    assert!(matches!(&changes[..], [Change::Health(_), Change::NodeDown(gone)] if gone.id == "b"), "{changes:?}");
+    assert!(mesh.healthy("todos"));
+}
+
+#[test]
+fn a_newcomer_learns_lingering_paths_from_the_registry() {
+    let mut catalog = Catalog::new("me", 20);
+    let offer = Offer { since: 1, descriptor: descriptor("todos", &["get"]) };
+    let lingering = Lingering { app: "default/x".into(), offer, until: Some(50) };
+    let changes = catalog.replace(9, vec![], vec![lingering], 10);
+    assert!(matches!(&changes[..], [Change::Service(route)] if route.replicas.is_empty()));
+    assert_eq!(removed(&catalog.tick(50)), ["todos"]);
+}
+
+#[test]
+fn replicas_of_two_versions_offer_together_what_either_has() {
+    let mut mesh = Mesh::new();
+    mesh.up(member("a", "default/x", &[("todos", 1)]), 0);
+    let mut newer = member("b", "default/x", &[("todos", 1)]);
+    newer.services.get_mut("todos").unwrap().descriptor = descriptor("todos", &["get", "archive"]);
+    mesh.up(newer, 0);
+    let archive = Method::custom("archive");
+    assert!(mesh.catalog.routes["todos"].descriptor.methods.contains(&archive));
+    assert_eq!(mesh.catalog.replica_with("default/x", "todos", &archive), Some("b"));
+}

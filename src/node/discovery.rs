@@ -1,0 +1,351 @@
+//! Keeps the catalog true: hears of changes, reads what was missed, announces this node.
+
+use super::{
+    Inner,
+    catalog::{self, Lingering, Member, Offer},
+    info::{self, ServiceInfo},
+    remote::Remote,
+};
+use crate::{
+    Error, Result,
+    redis::{
+        Failure,
+        pubsub::Heard,
+        registry::{self, Announced, Beat, LingeringRecord, NodeRecord},
+    },
+    service::{Descriptor, Router},
+    wire::{Announcement, Frame},
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+
+/// How often lingering paths and missing nodes are looked at; nothing goes to Redis.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Drives one node's view of the mesh.
+pub(crate) struct Discovery {
+    pub(crate) node: Arc<Inner>,
+    pub(crate) lifecycle: mpsc::Receiver<Lifecycle>,
+    pub(crate) beats: mpsc::UnboundedReceiver<Beat>,
+}
+
+/// What the lifecycle channel brings.
+pub(crate) enum Lifecycle {
+    Change(registry::Change),
+    /// Messages may have been missed.
+    Gap,
+}
+
+impl Discovery {
+    pub(crate) async fn run(mut self) {
+        let node = self.node.clone();
+        let mut services = node.app.changed();
+        services.mark_unchanged();
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let publication = tokio::time::sleep(node.config.publication_delay);
+        tokio::pin!(publication);
+        let (mut may_publish, mut announced) = (false, true);
+        loop {
+            tokio::select! {
+                () = &mut publication, if !may_publish => {
+                    may_publish = true;
+                    announced = node.announce(true).await;
+                }
+                Some(message) = self.lifecycle.recv() => match message {
+                    Lifecycle::Change(change) => node.take_in(change).await,
+                    Lifecycle::Gap => node.catch_up().await,
+                },
+                Some(beat) = self.beats.recv() => {
+                    node.note_beat();
+                    if !beat.known || !announced {
+                        if !beat.known {
+                            tracing::warn!("Redis has forgotten this node, registering anew");
+                        }
+                        announced = node.announce(may_publish).await;
+                    }
+                    if beat.epoch != node.catalog().epoch() {
+                        node.catch_up().await;
+                    }
+                }
+                outcome = services.changed(), if may_publish => {
+                    if outcome.is_err() { return; }
+                    announced = node.announce(true).await;
+                }
+                _ = ticks.tick() => {
+                    let changes = node.catalog().tick(node.clock.now());
+                    node.spread(changes).await;
+                }
+                () = node.stop.cancelled() => return,
+            }
+        }
+    }
+}
+
+/// Sorts what comes in over the subscriptions.
+pub(crate) async fn listen(node: Arc<Inner>, mut heard: mpsc::Receiver<Heard>, lifecycle: mpsc::Sender<Lifecycle>) {
+    let channel_of_changes = node.keys.lifecycle();
+    while let Some(heard) = heard.recv().await {
+        match heard {
+            Heard::Message { channel, payload } if channel == channel_of_changes => {
+                let message = match registry::Change::decode(&payload) {
+                    Some(change) => Lifecycle::Change(change),
+                    // Whatever it was, the registry knows.
+                    None => Lifecycle::Gap,
+                };
+                if lifecycle.send(message).await.is_err() {
+                    return;
+                }
+            }
+            Heard::Message { channel, payload } => node.events.message(&node, &channel, &payload).await,
+            Heard::Reconnected => {
+                if lifecycle.send(Lifecycle::Gap).await.is_err() {
+                    return;
+                }
+                node.events.resume(&node).await;
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Writes what this node offers; says whether Redis has it now.
+    pub(crate) async fn announce(&self, with_services: bool) -> bool {
+        let published = match with_services {
+            true => super::publish::published(&self.app.registered(), &self.config, &self.filters, &self.app_name),
+            false => BTreeMap::new(),
+        };
+        // Callable before it is known, so that no early call is refused.
+        self.published.store(Arc::new(published));
+        match self.register().await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%error, "this node could not be announced, trying again with the next beat");
+                false
+            }
+        }
+    }
+
+    async fn register(&self) -> Result<()> {
+        let announced = self.announcement()?;
+        let mut connection = self.admin.get().await.map_err(unreachable)?;
+        self.responder.calls().ensure_group(&mut connection).await.map_err(unreachable)?;
+        let asked = std::time::Instant::now();
+        let registered = self.registry.register(&mut connection, &announced).await.map_err(unreachable)?;
+        self.clock.set(registered.now, asked.elapsed());
+        tracing::debug!(epoch = registered.epoch, services = announced.services.len(), "announced");
+        Ok(())
+    }
+
+    fn announcement(&self) -> Result<Announced> {
+        let head = Announcement {
+            key: self.config.key.clone(),
+            app: self.app_name.clone(),
+            version: self.config.version.clone(),
+            host: self.host.clone(),
+            pid: std::process::id(),
+            started: self.started,
+            linger: self.linger_ms(),
+        };
+        let published = self.published.load();
+        let services = published.iter().map(|(path, descriptor)| Ok((path.clone(), descriptor.encode()?)));
+        Ok(Announced { head: head.encode()?, state: "up".into(), services: services.collect::<Result<_>>()? })
+    }
+
+    async fn take_in(&self, change: registry::Change) {
+        let items = change.items.into_iter().filter_map(|item| self.item(item)).collect();
+        let changes = self.catalog().apply(change.prev, change.epoch, items, self.clock.now());
+        match changes {
+            Some(changes) => self.spread(changes).await,
+            None => self.catch_up().await,
+        }
+    }
+
+    /// Reads what was missed: the changes where they join on, else everything.
+    pub(crate) async fn catch_up(&self) {
+        if let Err(error) = self.try_catch_up().await {
+            tracing::debug!(%error, "the registry could not be read, trying again with the next beat");
+        }
+    }
+
+    async fn try_catch_up(&self) -> Result<(), Failure> {
+        let mut connection = self.admin.get().await?;
+        let epoch = self.catalog().epoch();
+        if epoch > 0
+            && let Some(missed) = self.registry.changes_since(&mut connection, epoch).await?
+        {
+            for change in missed {
+                let items = change.items.into_iter().filter_map(|item| self.item(item)).collect();
+                let changes = self.catalog().apply(change.prev, change.epoch, items, self.clock.now());
+                self.spread(changes.unwrap_or_default()).await;
+            }
+            if self.registry.epoch(&mut connection).await? == self.catalog().epoch() {
+                return Ok(());
+            }
+        }
+        let snapshot = self.registry.snapshot(&mut connection).await?;
+        let members = snapshot.nodes.into_iter().filter_map(|record| self.member(record)).collect();
+        let lingering = snapshot.lingering.into_iter().filter_map(|record| self.lingering(record)).collect();
+        let changes = self.catalog().replace(snapshot.epoch, members, lingering, snapshot.now);
+        self.spread(changes).await;
+        Ok(())
+    }
+
+    fn item(&self, item: registry::Item) -> Option<catalog::Item> {
+        match item {
+            registry::Item::Up(record) => self.member(record).map(catalog::Item::Up),
+            registry::Item::Down(id) => Some(catalog::Item::Down(id)),
+        }
+    }
+
+    /// Reads an announcement; `None`, with a warning, for one that this node can not read.
+    fn member(&self, record: NodeRecord) -> Option<Member> {
+        let head = match Announcement::decode(&record.head) {
+            Ok(head) => head,
+            Err(error) => {
+                tracing::warn!(node = %record.id, app = %record.app, %error, "a node is ignored");
+                return None;
+            }
+        };
+        let offer = |service: registry::ServiceRecord| {
+            let offer = self.offer(&record.app, &service)?;
+            Some((service.path, offer))
+        };
+        Some(Member {
+            services: record.services.into_iter().filter_map(offer).collect(),
+            id: record.id,
+            app: record.app.clone(),
+            key: head.key,
+            up: record.state == "up",
+            linger: head.linger,
+            info: catalog::Info {
+                name: head.app,
+                version: head.version,
+                host: head.host,
+                pid: head.pid,
+                started: head.started,
+            },
+        })
+    }
+
+    fn lingering(&self, record: LingeringRecord) -> Option<Lingering> {
+        let offer = self.offer(&record.app, &record.service)?;
+        Some(Lingering { app: record.app, offer, until: record.until })
+    }
+
+    /// Reads a descriptor and asks the filters whether it may be seen here.
+    fn offer(&self, app: &str, service: &registry::ServiceRecord) -> Option<Offer> {
+        let descriptor = match Descriptor::decode(&service.descriptor) {
+            Ok(descriptor) => descriptor,
+            Err(error) => {
+                tracing::warn!(app, path = %service.path, %error, "a service is ignored");
+                return None;
+            }
+        };
+        let (key, name) = info::split_app(app);
+        if !self.config.remote_services.allows(&descriptor.path) {
+            return None;
+        }
+        let seen = ServiceInfo { remote: true, ..ServiceInfo::local(&descriptor, key, name) };
+        if self.filters.remote_services.as_ref().is_some_and(|allows| !allows(&seen)) {
+            return None;
+        }
+        Some(Offer { since: service.since, descriptor: Arc::new(descriptor) })
+    }
+
+    /// Lets everyone here know what became different.
+    async fn spread(&self, changes: Vec<catalog::Change>) {
+        if changes.is_empty() {
+            return;
+        }
+        self.rebuild_routes();
+        for change in changes {
+            self.tell(change).await;
+        }
+    }
+
+    async fn tell(&self, change: catalog::Change) {
+        use catalog::Change;
+        let told = match change {
+            Change::Service(route) => {
+                let info = self.info(&route);
+                tracing::info!(path = %info.path, app = %route.app, replicas = route.replicas.len(), "service");
+                if self.app.find_named(&info.path).is_some() {
+                    tracing::warn!(path = %info.path, app = %route.app, "this node serves that path itself and goes on to");
+                }
+                info::Change::Service(info)
+            }
+            Change::ServiceRemoved(route) => {
+                let info = self.info(&route);
+                tracing::info!(path = %info.path, app = %route.app, "service-removed");
+                info::Change::ServiceRemoved(info)
+            }
+            Change::Health(route) => {
+                let info = self.info(&route);
+                match info.healthy {
+                    true => tracing::info!(path = %info.path, "a replica is up again"),
+                    false => tracing::warn!(path = %info.path, "no replica is up, calls wait for one"),
+                }
+                info::Change::Health(info)
+            }
+            Change::Shadowed { path, winner, loser } => {
+                return tracing::warn!(%path, %winner, %loser, "two apps offer this path: the older one is called");
+            }
+            Change::NodeUp(member) => {
+                tracing::info!(node = %member.id, app = %member.app, host = %member.info.host, "node-up");
+                info::Change::NodeUp((&member).into())
+            }
+            Change::NodeDown(member) => {
+                tracing::info!(node = %member.id, app = %member.app, host = %member.info.host, "node-down");
+                self.events.forget(&member.id);
+                if member.app == self.app_key {
+                    self.dead_replicas.send(member.id.clone()).ok();
+                }
+                info::Change::NodeDown((&member).into())
+            }
+        };
+        // An error only says that nobody watches.
+        let _ = self.changes.send(told);
+    }
+
+    fn info(&self, route: &catalog::Route) -> ServiceInfo {
+        ServiceInfo::remote(route, &self.known_as(route))
+    }
+
+    /// A remote service's face under the path it has here, with the options that are copied.
+    fn known_as(&self, route: &catalog::Route) -> Descriptor {
+        let mut descriptor = Descriptor::clone(&route.descriptor);
+        let (key, app) = info::split_app(&route.app);
+        descriptor.path = match &self.filters.remote_service_path {
+            Some(rename) => rename(&ServiceInfo::remote(route, &descriptor)),
+            None => self.config.remote_service_path.apply(&route.path, key, app),
+        };
+        descriptor.path = crate::service::path::strip(&descriptor.path).to_owned();
+        descriptor.options.retain(|name, _| self.config.remote_service_options.contains(name));
+        descriptor
+    }
+
+    /// Makes the routes that calls look up. Services that did not change keep their chains.
+    fn rebuild_routes(&self) {
+        let routes: Vec<catalog::Route> = self.catalog().routes().cloned().collect();
+        let old = self.routes.load();
+        let hooks = self.app.hooks();
+        let mut router = Router::default();
+        for route in routes {
+            let descriptor = self.known_as(&route);
+            let path = descriptor.path.clone();
+            let kept = old.named(&path).filter(|remote: &Arc<Remote>| remote.route == route);
+            let remote = kept.unwrap_or_else(|| {
+                Arc::new(Remote::new(route, descriptor, hooks.clone(), &self.wrapping, &self.rpc, &self.keys))
+            });
+            if !router.insert(&path, remote) {
+                tracing::warn!(%path, "two remote services would have this path here: only one is kept");
+            }
+        }
+        self.routes.store(Arc::new(router));
+    }
+}
+
+fn unreachable(error: Failure) -> Error {
+    Error::unavailable(format!("Redis: {error}"))
+}

@@ -1,0 +1,485 @@
+//! An app on the mesh: found by others, calling others, heard by others.
+
+mod beat;
+mod builder;
+mod catalog;
+mod clock;
+mod discovery;
+mod events;
+mod info;
+mod pending;
+mod publish;
+mod remote;
+mod responder;
+mod rpc;
+mod shutdown;
+mod takeover;
+
+pub use builder::NodeBuilder;
+pub use info::{Change, NodeInfo, ServiceInfo};
+pub use remote::CallService;
+
+use crate::{
+    Error, Result,
+    config::Config,
+    redis::{
+        connection::{Connector, Link},
+        keys::Keys,
+        pool::Admin,
+        registry::{self, Registry},
+    },
+    service::{Answer, App, Call, Caller, Descriptor, EventSink, EventStream, Handle, Registration, Router, not_found},
+};
+use arc_swap::ArcSwap;
+use catalog::Catalog;
+use clock::Clock;
+use events::Events;
+use futures_core::{Stream, future::BoxFuture};
+use futures_util::{StreamExt, stream};
+use publish::Filters;
+use remote::{Remote, Wrapping};
+use responder::Responder;
+use rpc::Rpc;
+use serde_json::Value;
+use shutdown::Running;
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    task::{Context as Task, Poll},
+    time::{Duration, Instant},
+};
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// An app that has joined the mesh. Cheap to clone: clones are the same node.
+///
+/// Dropping the last clone without [`Node::shutdown`] stops it at once; others then see it die when its TTL is over.
+///
+/// ```no_run
+/// use rachis::{App, Config, Node};
+/// use serde_json::json;
+///
+/// # async fn run() -> rachis::Result<()> {
+/// let node = Node::builder(Config::load()?).app(App::new()).start().await?;
+/// node.wait_for("todos").await?;
+/// let page = node.service("todos").find().query(json!({ "$limit": 10 })).await?;
+/// println!("{page}");
+/// node.shutdown().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+    _guard: Arc<Guard>,
+}
+
+/// Stops everything when the last handle goes: the tasks hold the inside of a node, never a handle.
+struct Guard {
+    stop: CancellationToken,
+    _publisher: Arc<dyn EventSink>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+pub(crate) struct Inner {
+    me: Weak<Inner>,
+    id: String,
+    app_name: String,
+    /// `KEY/APP`.
+    app_key: String,
+    host: String,
+    started: u64,
+    config: Config,
+    app: App,
+    keys: Keys,
+    clock: Arc<Clock>,
+    connector: Connector,
+    admin: Admin,
+    registry: Registry,
+    catalog: Mutex<Catalog>,
+    routes: ArcSwap<Router<Arc<Remote>>>,
+    published: ArcSwap<BTreeMap<String, Arc<Descriptor>>>,
+    changes: broadcast::Sender<Change>,
+    last_beat: watch::Sender<Option<Instant>>,
+    rpc: Arc<Rpc>,
+    link: OnceLock<Link>,
+    events: Arc<Events>,
+    responder: Arc<Responder>,
+    dead_replicas: mpsc::UnboundedSender<String>,
+    filters: Filters,
+    wrapping: Wrapping,
+    /// Ends every task.
+    stop: CancellationToken,
+    /// Ends the pulling of requests.
+    pulling: CancellationToken,
+    /// Ends the heartbeat.
+    beating: CancellationToken,
+    /// Cancelled when a shutdown begins.
+    draining: CancellationToken,
+    running: Mutex<Running>,
+}
+
+/// A service that a path leads to.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Resolved {
+    /// What it offers.
+    pub descriptor: Arc<Descriptor>,
+    /// Does it run on another node?
+    pub remote: bool,
+    /// The values of the path's placeholders.
+    pub route: BTreeMap<String, String>,
+}
+
+/// Can this node be given work?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It has not joined the mesh yet.
+    Starting,
+    /// It has, and Redis answers.
+    Ready,
+    /// Redis has not answered for longer than the TTL; local services work, and the last catalog is served from.
+    Degraded,
+    /// It is leaving.
+    Draining,
+}
+
+impl Node {
+    /// Starts to build a node.
+    pub fn builder(config: Config) -> NodeBuilder {
+        NodeBuilder::new(config)
+    }
+
+    /// Its id on the mesh, a ULID.
+    pub fn id(&self) -> &str {
+        &self.inner.id
+    }
+
+    /// The configuration it was built with.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// The services of this process.
+    pub fn app(&self) -> &App {
+        &self.inner.app
+    }
+
+    /// A service by its path, here or on any other node: the caller can not tell.
+    pub fn service(&self, path: &str) -> Handle {
+        Handle::new(Some(self.inner.caller()), path)
+    }
+
+    /// Registers a service now; it is announced at once.
+    ///
+    /// # Errors
+    /// `BadRequest` for an invalid path or method name, `Conflict` for a path of this process that is taken, whatever
+    /// the service's `setup` failed with.
+    pub async fn register(&self, path: &str, service: impl Into<Registration>) -> Result<()> {
+        self.inner.app.try_register(path, service)?;
+        self.inner.app.setup_one(path, &self.inner.caller()).await
+    }
+
+    /// Takes a service of this process away; says whether there was one. Where no other replica has it, the path is
+    /// gone at once.
+    ///
+    /// # Errors
+    /// Whatever the service's `teardown` failed with.
+    pub async fn unregister(&self, path: &str) -> Result<bool> {
+        self.inner.app.unregister(path).await
+    }
+
+    /// The service that `path` leads to: one of this process if there is one, else a remote one.
+    pub fn resolve(&self, path: &str) -> Option<Resolved> {
+        if let Some(found) = self.inner.app.find(path) {
+            let descriptor = found.value.descriptor.clone();
+            return Some(Resolved { descriptor, remote: false, route: found.route });
+        }
+        let found = self.inner.routes.load().find(crate::service::path::strip(path))?;
+        Some(Resolved { descriptor: found.value.descriptor.clone(), remote: true, route: found.route })
+    }
+
+    /// Waits until `path` can be called.
+    ///
+    /// # Errors
+    /// `Timeout` after the configured `timeout`.
+    pub async fn wait_for(&self, path: &str) -> Result<Resolved> {
+        let mut changes = self.inner.changes.subscribe();
+        let mut local = self.inner.app.changed();
+        let timeout = self.inner.config.timeout;
+        let found = async {
+            loop {
+                if let Some(found) = self.resolve(path) {
+                    return found;
+                }
+                tokio::select! {
+                    _ = changes.recv() => {}
+                    _ = local.changed() => {}
+                }
+            }
+        };
+        tokio::time::timeout(timeout, found).await.map_err(|_| {
+            Error::timeout(format!("Nobody offered '{path}' within {}", humantime::format_duration(timeout)))
+        })
+    }
+
+    /// Every service that can be called: those of this process and the remote ones, by path.
+    pub fn services(&self) -> Vec<ServiceInfo> {
+        let node = &self.inner;
+        let mut services: BTreeMap<String, ServiceInfo> = BTreeMap::new();
+        for route in node.catalog().routes() {
+            if let Some(remote) = node.routes.load().values().find(|remote| remote.route.path == route.path) {
+                services.insert(remote.descriptor.path.clone(), ServiceInfo::remote(route, &remote.descriptor));
+            }
+        }
+        for registered in node.app.registered() {
+            let info = ServiceInfo::local(&registered.descriptor, &node.config.key, &node.app_name);
+            let info = ServiceInfo { replicas: vec![node.id.clone()], ..info };
+            services.insert(registered.descriptor.path.clone(), info);
+        }
+        services.into_values().collect()
+    }
+
+    /// Every node of the mesh, this one included, the oldest first.
+    pub fn nodes(&self) -> Vec<NodeInfo> {
+        self.inner.catalog().nodes().map(NodeInfo::from).collect()
+    }
+
+    /// Is a replica of each remote service up? For one partition key, or for all of them with `None`, which stands for
+    /// this node's own. `None` when no app is registered with that key.
+    pub fn health(&self, key: Option<&str>) -> Option<BTreeMap<String, bool>> {
+        let own = &self.inner.config.key;
+        let wanted = key.filter(|key| key != own);
+        let routes = self.inner.routes.load();
+        let health: BTreeMap<String, bool> = routes
+            .values()
+            .filter(|remote| wanted.is_none_or(|key| info::split_app(&remote.route.app).0 == key))
+            .map(|remote| (remote.descriptor.path.clone(), !remote.route.replicas.is_empty()))
+            .collect();
+        let known =
+            wanted.is_none_or(|key| !health.is_empty() || self.inner.catalog().nodes().any(|member| member.key == key));
+        known.then_some(health)
+    }
+
+    /// Can this node be given work?
+    pub fn readiness(&self) -> Readiness {
+        let node = &self.inner;
+        if node.draining.is_cancelled() || node.stop.is_cancelled() {
+            return Readiness::Draining;
+        }
+        match *node.last_beat.borrow() {
+            None => Readiness::Starting,
+            Some(last) if last.elapsed() > node.config.ttl() => Readiness::Degraded,
+            Some(_) => Readiness::Ready,
+        }
+    }
+
+    /// What becomes different in the mesh, as it happens. A reader that falls behind misses the oldest changes.
+    pub fn changes(&self) -> impl Stream<Item = Change> + Send + Unpin + use<> {
+        let receiver = self.inner.changes.subscribe();
+        let stop = self.inner.stop.clone();
+        let changes = stream::unfold(receiver, |mut receiver| async move {
+            loop {
+                match receiver.recv().await {
+                    Ok(change) => return Some((change, receiver)),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                }
+            }
+        });
+        Box::pin(changes.take_until(async move { stop.cancelled().await }))
+    }
+
+    /// Remote services as they come (`"service"`) or go (`"service-removed"`), by the names feathers-distributed gave
+    /// these events. Any other name never yields anything; [`Node::changes`] has more.
+    pub fn on(&self, event: &str) -> impl Stream<Item = ServiceInfo> + Send + Unpin + use<> {
+        let event = event.to_owned();
+        Box::pin(self.changes().filter_map(move |change| {
+            let info = match (event.as_str(), change) {
+                ("service", Change::Service(info)) | ("service-removed", Change::ServiceRemoved(info)) => Some(info),
+                _ => None,
+            };
+            std::future::ready(info)
+        }))
+    }
+
+    /// Calls of remote services that wait for a reply.
+    pub fn pending(&self) -> usize {
+        self.inner.rpc.pending()
+    }
+
+    /// Calls from other nodes that are being worked on.
+    pub fn in_flight(&self) -> usize {
+        self.inner.responder.in_flight()
+    }
+
+    /// How many requests to this node's app wait in Redis or are being worked on.
+    ///
+    /// # Errors
+    /// `Unavailable` when Redis does not answer.
+    pub async fn queue_length(&self) -> Result<u64> {
+        let asked = async {
+            let mut connection = self.inner.admin.get().await?;
+            self.inner.responder.calls().len(&mut connection).await
+        };
+        asked.await.map_err(|error| Error::unavailable(format!("Redis: {error}")))
+    }
+
+    /// Ends when the node has shut down or begun to.
+    pub fn closing(&self) -> impl Future<Output = ()> + Send + use<> {
+        let draining = self.inner.draining.clone();
+        let stop = self.inner.stop.clone();
+        async move {
+            tokio::select! {
+                () = draining.cancelled() => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    /// Waits for Ctrl-C or SIGTERM and then shuts down.
+    ///
+    /// # Errors
+    /// Those of [`Node::shutdown`].
+    pub async fn run_until_signal(&self) -> Result<()> {
+        signal().await;
+        self.shutdown().await
+    }
+}
+
+/// Ends at Ctrl-C (SIGINT) or SIGTERM.
+pub async fn signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        // Failing to listen means that the signal ends the process at once, as it would without this.
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            },
+            Err(_) => drop(tokio::signal::ctrl_c().await),
+        }
+    }
+    #[cfg(not(unix))]
+    drop(tokio::signal::ctrl_c().await);
+}
+
+impl Inner {
+    fn catalog(&self) -> MutexGuard<'_, Catalog> {
+        self.catalog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This node as services and hooks call through it.
+    fn caller(&self) -> Arc<dyn Caller> {
+        Arc::new(Mesh { node: self.me.clone() })
+    }
+
+    /// What others may see of a service of this process.
+    fn published(&self, path: &str) -> Option<Arc<Descriptor>> {
+        self.published.load().get(path).cloned()
+    }
+
+    fn note_beat(&self) {
+        self.last_beat.send_replace(Some(Instant::now()));
+    }
+
+    fn linger_ms(&self) -> Option<u64> {
+        match self.config.linger {
+            crate::config::Linger::For(time) => Some(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+            crate::config::Linger::Forever => None,
+        }
+    }
+
+    async fn call(self: Arc<Self>, mut call: Call) -> Result<Answer> {
+        if let Some(found) = self.app.find(&call.path) {
+            return self.app.run(found, call, self.caller()).await;
+        }
+        let found = self.routes.load().find(&call.path).ok_or_else(|| not_found(&call.path))?;
+        if !found.route.is_empty() {
+            call.params.route = found.route;
+        }
+        found.value.call(call, self.caller()).await
+    }
+}
+
+/// A node without keeping it alive: services hold it, and the node holds services.
+struct Mesh {
+    node: Weak<Inner>,
+}
+
+impl Mesh {
+    fn node(&self) -> Result<Arc<Inner>> {
+        self.node.upgrade().ok_or_else(|| Error::unavailable("This node has shut down"))
+    }
+}
+
+impl Caller for Mesh {
+    fn call(&self, call: Call) -> BoxFuture<'static, Result<Answer>> {
+        match self.node() {
+            Ok(node) => Box::pin(node.call(call)),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
+
+    fn emit(&self, path: &str, event: &str, data: Value) -> Result<()> {
+        Caller::emit(&self.node()?.app, path, event, data)
+    }
+
+    fn on(&self, path: &str, event: &str) -> BoxFuture<'static, Result<EventStream>> {
+        let (node, path, event) = (self.node(), path.to_owned(), event.to_owned());
+        Box::pin(async move { events::subscribe(&node?, &path, &event).await })
+    }
+}
+
+impl Caller for Node {
+    fn call(&self, call: Call) -> BoxFuture<'static, Result<Answer>> {
+        self.inner.caller().call(call)
+    }
+
+    fn emit(&self, path: &str, event: &str, data: Value) -> Result<()> {
+        self.inner.caller().emit(path, event, data)
+    }
+
+    fn on(&self, path: &str, event: &str) -> BoxFuture<'static, Result<EventStream>> {
+        self.inner.caller().on(path, event)
+    }
+}
+
+/// So tower's layers (limits, timeouts, tracing) go around a whole node.
+impl tower::Service<Call> for Node {
+    type Response = Answer;
+    type Error = Error;
+    type Future = BoxFuture<'static, Result<Answer>>;
+
+    fn poll_ready(&mut self, _: &mut Task<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        Caller::call(self, call)
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("id", &self.inner.id)
+            .field("app", &self.inner.app_key)
+            .field("readiness", &self.readiness())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Warns of what the server is or lacks; a server that does not tell is no reason not to start.
+async fn check_server(on: &mut (impl ::redis::aio::ConnectionLike + Send)) {
+    match tokio::time::timeout(Duration::from_secs(2), registry::inspect(on)).await {
+        Ok(Ok(server)) => server.warnings().iter().for_each(|warning| tracing::warn!("{warning}")),
+        _ => tracing::debug!("the server does not say what it is"),
+    }
+}

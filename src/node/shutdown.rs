@@ -1,0 +1,116 @@
+//! How a node leaves: withdraw, stop pulling, hand back what was not started, finish, close.
+
+use super::{Inner, Node};
+use crate::{Error, Result, redis::event_log::Outgoing};
+use std::{
+    sync::PoisonError,
+    time::{Duration, Instant},
+};
+use tokio::sync::mpsc;
+
+/// How far a node has come in its life.
+pub(crate) enum Running {
+    /// Every part is there, none is connected.
+    Assembled {
+        dead: mpsc::UnboundedReceiver<String>,
+        outgoing: mpsc::Receiver<Outgoing>,
+    },
+    /// It has joined the mesh, or is about to.
+    Joined,
+    Over,
+}
+
+/// How long Redis may take to let go of a node; beyond that its TTL does it.
+const WITHDRAW_TIME: Duration = Duration::from_secs(2);
+/// How long the last replies may take to reach Redis.
+const FLUSH_TIME: Duration = Duration::from_secs(2);
+
+impl Node {
+    /// Leaves the mesh in good order; takes no longer than the configured `shutdown.grace` and a few seconds for Redis.
+    ///
+    /// New calls go to other replicas at once; what was pulled and not started is handed back; what runs is finished.
+    /// A second call does nothing.
+    ///
+    /// # Errors
+    /// `Timeout` when calls still ran at the end of the grace; they are left to other replicas as if this one had died.
+    pub async fn shutdown(&self) -> Result<()> {
+        let node = &self.inner;
+        let running = node.replace_running(Running::Over);
+        node.draining.cancel();
+        if !matches!(running, Running::Joined) {
+            node.stop.cancel();
+            return Ok(());
+        }
+        let deadline = Instant::now() + node.config.shutdown.grace;
+        node.pulling.cancel();
+        // While calls run it stays in the registry as `draining`: known to be alive, so nobody claims them.
+        if node.responder.in_flight() > 0 {
+            node.tell_registry(Step::Draining).await;
+        }
+        let left = node.responder.drain(node, deadline.saturating_duration_since(Instant::now())).await;
+        node.flush().await;
+        node.beating.cancel();
+        node.tell_registry(Step::Withdrawn).await;
+        node.app.teardown().await;
+        node.stop.cancel();
+        tracing::info!(node = %node.id, "left the mesh");
+        match left {
+            0 => Ok(()),
+            left => Err(Error::timeout(format!(
+                "{left} calls still ran after shutdown.grace ({}); other replicas take them over",
+                humantime::format_duration(node.config.shutdown.grace)
+            ))),
+        }
+    }
+}
+
+/// What a leaving node says of itself.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Draining,
+    Withdrawn,
+}
+
+impl Inner {
+    async fn tell_registry(&self, step: Step) {
+        let told = async {
+            let mut connection = self.admin.get().await?;
+            match step {
+                Step::Draining => self.registry.set_state(&mut connection, "draining").await,
+                Step::Withdrawn => self.registry.withdraw(&mut connection).await,
+            }
+        };
+        match tokio::time::timeout(WITHDRAW_TIME, told).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(?step, %error, "Redis could not be told; the TTL will"),
+            Err(_) => tracing::warn!(?step, "Redis took too long; the TTL will tell"),
+        }
+    }
+
+    /// Waits until replies and events that are due have been written.
+    async fn flush(&self) {
+        let flushed = async {
+            self.rpc.flush().await;
+            self.events.flush().await;
+        };
+        if tokio::time::timeout(FLUSH_TIME, flushed).await.is_err() {
+            tracing::warn!("Redis took too long to take the last replies");
+        }
+    }
+
+    /// What joining needs, once; `None` when the node has joined or is over.
+    pub(super) fn take_assembled(&self) -> Option<(mpsc::UnboundedReceiver<String>, mpsc::Receiver<Outgoing>)> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(*running, Running::Assembled { .. }) {
+            return None;
+        }
+        match std::mem::replace(&mut *running, Running::Joined) {
+            Running::Assembled { dead, outgoing } => Some((dead, outgoing)),
+            Running::Joined | Running::Over => None,
+        }
+    }
+
+    fn replace_running(&self, with: Running) -> Running {
+        std::mem::replace(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner), with)
+    }
+}

@@ -1,0 +1,73 @@
+//! Requests of dead replicas: the living take them over. Liveness decides, never how long a request has been worked on.
+
+use super::Inner;
+use crate::redis::Failure;
+use std::{collections::HashSet, sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+
+/// Watches over the requests of this node's app.
+pub(crate) struct Takeover {
+    pub(crate) node: Arc<Inner>,
+    /// Ids of replicas that left or died.
+    pub(crate) dead: mpsc::UnboundedReceiver<String>,
+}
+
+impl Takeover {
+    pub(crate) async fn run(mut self) {
+        // Replicas may have died while nobody of this app was there. The registry may also have lost some that live,
+        // which then register anew with their next beat, so what is missing is looked at twice, two beats apart.
+        let mut second_look = Some(self.strangers().await);
+        let pause = tokio::time::sleep(self.node.config.heartbeat_interval * 2 + Duration::from_millis(200));
+        tokio::pin!(pause);
+        loop {
+            tokio::select! {
+                Some(dead) = self.dead.recv() => self.inherit(&dead).await,
+                () = &mut pause, if second_look.is_some() => {
+                    let now = self.strangers().await;
+                    for id in second_look.take().unwrap_or_default().intersection(&now) {
+                        self.inherit(id).await;
+                    }
+                }
+                () = self.node.pulling.cancelled() => return,
+            }
+        }
+    }
+
+    /// Consumers of the app's stream that the registry does not know.
+    async fn strangers(&self) -> HashSet<String> {
+        self.try_strangers().await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "the replicas of this app could not be looked through");
+            HashSet::new()
+        })
+    }
+
+    async fn try_strangers(&self) -> Result<HashSet<String>, Failure> {
+        let mut connection = self.node.admin.get().await?;
+        let consumers = self.node.responder.calls().consumers(&mut connection).await?;
+        let known = self.node.registry.known(&mut connection, &consumers).await?;
+        let strangers = consumers.into_iter().zip(known).filter(|(_, known)| !known).map(|(id, _)| id);
+        Ok(strangers.filter(|id| *id != self.node.id).collect())
+    }
+
+    async fn inherit(&self, dead: &str) {
+        if let Err(error) = self.try_inherit(dead).await {
+            tracing::warn!(dead, %error, "requests of a dead replica could not be taken over");
+        }
+    }
+
+    async fn try_inherit(&self, dead: &str) -> Result<(), Failure> {
+        let responder = &self.node.responder;
+        loop {
+            let mut connection = self.node.admin.get().await?;
+            let claimed = responder.calls().claim(&mut connection, dead).await?;
+            drop(connection);
+            if claimed.is_empty() {
+                return Ok(());
+            }
+            tracing::info!(dead, requests = claimed.len(), "taking over requests of a dead replica");
+            for request in claimed {
+                responder.take_over(&self.node, request).await;
+            }
+        }
+    }
+}
