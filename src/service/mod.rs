@@ -8,14 +8,19 @@ mod event;
 mod handle;
 mod hook;
 mod id;
+mod memory;
 mod method;
+mod page;
 mod params;
 pub(crate) mod path;
-mod query;
+pub mod query;
 mod registration;
 mod router;
 #[allow(clippy::module_inception)]
 mod service;
+#[cfg(test)]
+mod tests;
+mod typed;
 
 pub use app::App;
 pub(crate) use app::{not_found, not_offered};
@@ -27,7 +32,9 @@ pub use event::{Event, EventContext, EventStream, RESYNC};
 pub use handle::{CallBuilder, Caller, Handle};
 pub use hook::{ALL, Context, Hook, Next, Parts, Scope};
 pub use id::Id;
+pub use memory::{MemoryService, Multi};
 pub use method::{Method, STANDARD_EVENTS};
+pub use page::{Listing, Page, Paginate};
 pub use params::Params;
 pub use query::Query;
 pub(crate) use registration::Registered;
@@ -35,3 +42,4 @@ pub use registration::{Registration, ServiceExt};
 pub(crate) use router::{Found, Router};
 pub(crate) use service::Dispatch;
 pub use service::Service;
+pub use typed::{Typed, TypedService};

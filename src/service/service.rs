@@ -45,37 +45,37 @@ pub trait Service: Send + Sync + 'static {
 
     /// Many records, chosen by `params.query`.
     fn find(&self, params: Params) -> impl Future<Output = Result<Value>> + Send {
-        missing(Method::Find)
+        ready(missing(&Method::Find))
     }
 
     /// One record.
     fn get(&self, id: Id, params: Params) -> impl Future<Output = Result<Value>> + Send {
-        missing(Method::Get)
+        ready(missing(&Method::Get))
     }
 
     /// A new record, or several if `data` is an array.
     fn create(&self, data: Value, params: Params) -> impl Future<Output = Result<Value>> + Send {
-        missing(Method::Create)
+        ready(missing(&Method::Create))
     }
 
     /// Replaces a record.
     fn update(&self, id: Option<Id>, data: Value, params: Params) -> impl Future<Output = Result<Value>> + Send {
-        missing(Method::Update)
+        ready(missing(&Method::Update))
     }
 
     /// Changes fields of a record, or, without id, of all that the query chooses.
     fn patch(&self, id: Option<Id>, data: Value, params: Params) -> impl Future<Output = Result<Value>> + Send {
-        missing(Method::Patch)
+        ready(missing(&Method::Patch))
     }
 
     /// Deletes a record, or, without id, all that the query chooses.
     fn remove(&self, id: Option<Id>, params: Params) -> impl Future<Output = Result<Value>> + Send {
-        missing(Method::Remove)
+        ready(missing(&Method::Remove))
     }
 
     /// Every custom method, by its name.
     fn custom(&self, method: &str, data: Value, params: Params) -> impl Future<Output = Result<Value>> + Send {
-        missing(Method::from(method))
+        ready(missing(&Method::from(method)))
     }
 
     /// Runs once after the service is registered with a running app; `this` is the service itself.
@@ -89,8 +89,8 @@ pub trait Service: Send + Sync + 'static {
     }
 }
 
-fn missing(method: Method) -> std::future::Ready<Result<Value>> {
-    ready(Err(Error::method_not_allowed(format!("Method `{method}` is not supported by this endpoint."))))
+pub(super) fn missing<T>(method: &Method) -> Result<T> {
+    Err(Error::method_not_allowed(format!("Method `{method}` is not supported by this endpoint.")))
 }
 
 /// The erased form: what a registration holds, whether the service is here or on another node.

@@ -1,4 +1,34 @@
-//! A query as it came in: not yet checked, not yet applied.
+//! Queries: what callers ask for ([`Query`]), and the engine that checks and answers it ([`Filter`]).
+//!
+//! The engine understands the syntax common to Feathers' database adapters. [`MemoryService`](crate::MemoryService)
+//! runs on it; a service over a store of its own may too:
+//!
+//! ```
+//! use rachis::query::{Filter, Query};
+//! use serde_json::json;
+//!
+//! let query = Query::new().with("age", json!({ "$gte": 18 })).with("$sort", json!({ "age": -1 })).with("$limit", 1);
+//! let filter = Filter::parse(&query)?;
+//!
+//! let people = [json!({ "name": "Ada", "age": 36 }), json!({ "name": "Bo", "age": 7 }), json!({ "name": "Cy", "age": 50 })];
+//! let found = filter.find(people.iter().filter_map(|person| person.as_object()), filter.limit());
+//! assert_eq!((found.total, found.records.len()), (2, 1));
+//! assert_eq!(found.records[0]["name"], "Cy");
+//! # Ok::<(), rachis::Error>(())
+//! ```
+
+mod compare;
+mod filter;
+mod matcher;
+mod path;
+mod select;
+mod sort;
+
+pub use compare::{equal, order};
+pub use filter::{Filter, Found};
+pub use matcher::Matcher;
+pub use select::Select;
+pub use sort::Sort;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -7,7 +37,7 @@ use std::ops::{Deref, DerefMut};
 /// The query of a call: a JSON object such as `{ "done": false, "$limit": 10 }`.
 ///
 /// It dereferences to the map. What its keys mean is up to the service; [`MemoryService`](crate::MemoryService)
-/// understands Feathers' common syntax.
+/// understands Feathers' common syntax, of which [`Filter`] tells.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Query(Map<String, Value>);

@@ -1,0 +1,177 @@
+//! The records themselves, in the order they were created, and found by id.
+
+use super::super::{Id, query::Filter};
+use crate::{Error, Result};
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, HashMap};
+
+pub(super) type Record = Map<String, Value>;
+
+#[derive(Debug)]
+pub(super) struct Store {
+    id_field: String,
+    next_id: i64,
+    // By the number of their creation, so that iterating gives their order and removing one leaves the others alone.
+    records: BTreeMap<u64, Record>,
+    by_id: HashMap<Id, u64>,
+    created: u64,
+}
+
+impl Store {
+    pub(super) fn new() -> Self {
+        Store { id_field: "id".into(), next_id: 0, records: BTreeMap::new(), by_id: HashMap::new(), created: 0 }
+    }
+
+    pub(super) fn id_field(&self) -> &str {
+        &self.id_field
+    }
+
+    pub(super) fn set_id_field(&mut self, name: &str) {
+        self.id_field = name.to_owned();
+    }
+
+    pub(super) fn set_next_id(&mut self, id: i64) {
+        self.next_id = id;
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Record> {
+        self.records.values()
+    }
+
+    /// The record of that id, if it also satisfies the query.
+    pub(super) fn get(&self, id: &Id, filter: &Filter) -> Result<(u64, &Record)> {
+        let found = self.by_id.get(&canonical(id.clone())).and_then(|at| Some((*at, self.records.get(at)?)));
+        found
+            .filter(|(_, record)| filter.matches(record))
+            .ok_or_else(|| Error::not_found(format!("No record found for id '{id}'")))
+    }
+
+    /// Where the records that satisfy the query are, in order.
+    pub(super) fn places(&self, filter: &Filter) -> Vec<u64> {
+        self.records.iter().filter(|(_, record)| filter.matches(record)).map(|(at, _)| *at).collect()
+    }
+
+    /// Adds all of `records` or, if one cannot be added, none.
+    pub(super) fn insert_all(&mut self, records: Vec<Record>) -> Result<Vec<u64>> {
+        let next_id = self.next_id;
+        let mut places = Vec::with_capacity(records.len());
+        for record in records {
+            match self.insert(record) {
+                Ok(at) => places.push(at),
+                Err(error) => {
+                    places.into_iter().for_each(|at| drop(self.remove(at)));
+                    self.next_id = next_id;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(places)
+    }
+
+    fn insert(&mut self, mut record: Record) -> Result<u64> {
+        let id = match own_id(&record, &self.id_field)? {
+            Some(id) => id,
+            None => {
+                let id = self.fresh_id();
+                record.insert(self.id_field.clone(), id.clone().into());
+                id
+            }
+        };
+        if self.by_id.contains_key(&id) {
+            return Err(Error::conflict(format!("A record with the {} '{id}' exists already", self.id_field)));
+        }
+        let at = self.created;
+        self.created += 1;
+        self.by_id.insert(id, at);
+        self.records.insert(at, record);
+        Ok(at)
+    }
+
+    fn fresh_id(&mut self) -> Id {
+        loop {
+            let id = Id::Number(self.next_id);
+            self.next_id = self.next_id.wrapping_add(1);
+            // Records may have brought the id along.
+            if !self.by_id.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    /// Puts `record` in the place of another and keeps that one's id.
+    pub(super) fn replace(&mut self, at: u64, mut record: Record) {
+        let Some(old) = self.records.get_mut(&at) else { return };
+        if let Some(id) = old.get(&self.id_field) {
+            record.insert(self.id_field.clone(), id.clone());
+        }
+        *old = record;
+    }
+
+    /// Overwrites the fields that `data` has, the id excepted.
+    pub(super) fn merge(&mut self, at: u64, data: &Record) {
+        let Some(record) = self.records.get_mut(&at) else { return };
+        for (name, value) in data.iter().filter(|(name, _)| **name != self.id_field) {
+            record.insert(name.clone(), value.clone());
+        }
+    }
+
+    pub(super) fn at(&self, at: u64) -> Option<&Record> {
+        self.records.get(&at)
+    }
+
+    pub(super) fn remove(&mut self, at: u64) -> Option<Record> {
+        let record = self.records.remove(&at)?;
+        if let Ok(Some(id)) = own_id(&record, &self.id_field) {
+            self.by_id.remove(&id);
+        }
+        Some(record)
+    }
+}
+
+/// The id a record brings along; `null` and `""`, as forms send them, count as none.
+fn own_id(record: &Record, field: &str) -> Result<Option<Id>> {
+    match record.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => Ok(None),
+        Some(value @ (Value::String(_) | Value::Number(_))) => Ok(Id::from_json(value).map(canonical)),
+        Some(_) => Err(Error::bad_request(format!("The field '{field}' must be a number or a string: it is the id"))),
+    }
+}
+
+/// One form for the ids that REST cannot tell apart: a string that is how a number is written becomes that number.
+fn canonical(id: Id) -> Id {
+    match id {
+        Id::String(text) => match text.parse::<i64>() {
+            Ok(number) if number.to_string() == text => Id::Number(number),
+            _ => Id::String(text),
+        },
+        number => number,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_usual_spelling_of_a_number_is_that_number() {
+        assert_eq!(canonical("7".into()), Id::Number(7));
+        assert_eq!(canonical("-7".into()), Id::Number(-7));
+        for text in ["07", "+7", "7.0", " 7", "-0", "", "9223372036854775808"] {
+            assert_eq!(canonical(text.into()), Id::from(text));
+        }
+    }
+
+    #[test]
+    fn ids_go_on_at_the_other_end_of_the_range_instead_of_failing() {
+        let mut store = Store::new();
+        store.set_next_id(i64::MAX);
+        store.insert_all(vec![Record::new(), Record::new()]).unwrap();
+        let ids: Vec<_> = store.iter().map(|record| record["id"].as_i64().unwrap()).collect();
+        assert_eq!(ids, [i64::MAX, i64::MIN]);
+    }
+}

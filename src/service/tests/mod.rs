@@ -1,0 +1,1 @@
+//! The service model as its users meet it.
