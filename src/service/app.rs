@@ -264,7 +264,8 @@ impl App {
 
     fn fire(&self, registered: &Registered, parts: &Parts) {
         let Some(name) = parts.event.as_deref().filter(|name| registered.fires(name)) else { return };
-        let data = parts.dispatch.as_ref().or(parts.result.as_ref()).unwrap_or(&Value::Null);
+        let result = parts.result.as_ref().unwrap_or(&Value::Null);
+        let view = parts.dispatch.as_ref().unwrap_or(result);
         let context = EventContext::new(parts.method.clone(), parts.id.clone(), &parts.params);
         let event = |data: &Value| Event {
             path: registered.descriptor.path.clone(),
@@ -273,9 +274,11 @@ impl App {
             context: Some(context.clone()),
             from_remote: false,
         };
-        match data {
-            Value::Array(records) => records.iter().for_each(|record| self.send(event(record))),
-            record => self.send(event(record)),
+        // What was done decides how many events there are, the external view only what they show.
+        match (result, view) {
+            (Value::Array(_), Value::Array(views)) => views.iter().for_each(|view| self.send(event(view))),
+            (Value::Array(records), view) => records.iter().for_each(|_| self.send(event(view))),
+            (_, view) => self.send(event(view)),
         }
     }
 

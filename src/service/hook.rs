@@ -82,7 +82,10 @@ impl Context {
 
     pub(crate) fn set_answer(&mut self, answer: Answer) {
         self.result = Some(answer.result);
-        self.dispatch = answer.dispatch;
+        // A local service has no external view of its own; one that a hook set before the method stays.
+        if answer.dispatch.is_some() {
+            self.dispatch = answer.dispatch;
+        }
         if !answer.http.is_empty() {
             self.http = Some(answer.http);
         }
