@@ -2,7 +2,7 @@
 
 use super::super::{Id, query::Filter};
 use crate::{Error, Result};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 use std::collections::{BTreeMap, HashMap};
 
 pub(super) type Record = Map<String, Value>;
@@ -137,9 +137,17 @@ fn own_id(record: &Record, field: &str) -> Result<Option<Id>> {
     match record.get(field) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if text.is_empty() => Ok(None),
+        Some(Value::Number(number)) if whole(number).is_some() => Ok(whole(number).map(Id::Number)),
         Some(value @ (Value::String(_) | Value::Number(_))) => Ok(Id::from_json(value).map(canonical)),
         Some(_) => Err(Error::bad_request(format!("The field '{field}' must be a number or a string: it is the id"))),
     }
+}
+
+/// `7` and `7.0`, which JavaScript cannot tell apart. Beyond 2^53 a float stands for several integers, so it is none.
+fn whole(number: &Number) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let from_float = |float: &f64| float.fract() == 0.0 && float.abs() < EXACT;
+    number.as_i64().or_else(|| number.as_f64().filter(from_float).map(|float| float as i64))
 }
 
 /// One form for the ids that REST cannot tell apart: a string that is how a number is written becomes that number.
