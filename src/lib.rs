@@ -2,6 +2,8 @@
 
 pub mod config;
 mod error;
+#[cfg(feature = "gateway")]
+pub mod gateway;
 mod node;
 mod redis;
 mod service;

@@ -1,0 +1,89 @@
+//! The HTTP face: an axum router that serves every service of the mesh, here or on any other node.
+//!
+//! Services are looked up per request, so those that appear later are served without a restart.
+//!
+//! | request | method |
+//! |---|---|
+//! | `GET /todos`, `HEAD /todos` | find |
+//! | `GET /todos/1`, `HEAD /todos/1` | get |
+//! | `POST /todos` | create, or the custom method that an `X-Service-Method` header names |
+//! | `PUT`, `PATCH`, `DELETE /todos/1` | update, patch, remove one |
+//! | `PUT`, `PATCH`, `DELETE /todos` | update, patch, remove many |
+//! | `GET /distribution/healthcheck[/key]` | which remote services have a replica up |
+//! | `GET /livez`, `GET /readyz` | whether this process lives, and whether it should get traffic |
+//!
+//! ```no_run
+//! use rachis::gateway::{gateway, serve};
+//!
+//! # async fn run(node: rachis::Node) -> rachis::Result<()> {
+//! let web = axum::Router::new().route("/", axum::routing::get(async || "Hello")).merge(gateway(&node));
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:3030").await?;
+//! let stop = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
+//! serve(listener, web, stop, node.config().shutdown.grace).await?;
+//! # Ok(()) }
+//! ```
+
+mod body;
+mod health;
+mod layers;
+mod params;
+mod query_string;
+mod reply;
+mod rest;
+mod serve;
+mod target;
+
+pub use serve::serve;
+
+use crate::node::Node;
+use axum::{
+    Router,
+    extract::{Request, State},
+    response::Response,
+};
+use std::{sync::Arc, time::Duration};
+
+/// What requests are answered by and with.
+#[derive(Clone)]
+struct Gateway {
+    node: Node,
+    settings: Arc<Settings>,
+}
+
+/// The part of the configuration that every request needs, read once.
+struct Settings {
+    /// In front of every service path; without outer slashes, mostly empty.
+    prefix: String,
+    /// Where health is asked for; without outer slashes.
+    healthcheck: String,
+    /// The largest body in bytes.
+    body_limit: usize,
+    /// How long a body may take to arrive.
+    body_timeout: Duration,
+}
+
+/// The services of the mesh as an axum router: merge, nest or layer it like any other.
+///
+/// The prefix, the limits, the CORS origins and compression come from the node's configuration. All requests that no
+/// route of the application takes end up here, as the router's fallback; the application's own routes win.
+pub fn gateway(node: &Node) -> Router {
+    let config = node.config();
+    let settings = Settings {
+        prefix: config.gateway.prefix.trim_matches('/').to_owned(),
+        healthcheck: config.healthcheck_path.trim_matches('/').to_owned(),
+        body_limit: config.gateway.body_limit.as_usize(),
+        body_timeout: config.timeout,
+    };
+    let state = Gateway { node: node.clone(), settings: Arc::new(settings) };
+    let router = Router::new().fallback(answer).with_state(state);
+    layers::around(router, &config.gateway.cors_origins, config.gateway.compression)
+}
+
+async fn answer(State(gateway): State<Gateway>, request: Request) -> Response {
+    let head = request.method() == http::Method::HEAD;
+    let response = match health::Probe::of(request.uri().path(), &gateway.settings.healthcheck) {
+        Some(probe) => health::answer(&gateway.node, probe, request.method()),
+        None => rest::answer(&gateway, request).await,
+    };
+    if head { reply::without_body(response) } else { response }
+}

@@ -1,0 +1,119 @@
+//! What a request tells of itself beside the service, the id and the data.
+//!
+//! Only the query, the headers and the credentials of a request reach params. Whatever else a client sends, it can not
+//! name its provider, its user or pretend to be another node.
+
+use super::query_string;
+use crate::{Error, Params, Result};
+use http::{HeaderMap, request::Parts};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// All header names and values of a request, in bytes; Node.js has the same limit. Headers travel with every call.
+const HEADERS: usize = 16 * 1024;
+/// Header lines of a request.
+const HEADER_LINES: usize = 100;
+
+/// # Errors
+/// `BadRequest` for more headers than can travel with a call.
+pub(super) fn read(parts: &Parts) -> Result<Params> {
+    let headers = headers(&parts.headers)?;
+    Ok(Params {
+        query: query_string::parse(parts.uri.query().unwrap_or_default()).into(),
+        provider: Some("rest".into()),
+        authentication: headers.get("authorization").and_then(|header| authentication(header)),
+        headers,
+        ..Params::default()
+    })
+}
+
+/// The headers by lower-case name; repeated ones are joined, those that are no UTF-8 are left out.
+fn headers(headers: &HeaderMap) -> Result<BTreeMap<String, String>> {
+    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if size > HEADERS || headers.len() > HEADER_LINES {
+        return Err(Error::bad_request(format!(
+            "Too many headers: a request may have {HEADER_LINES} of them with {HEADERS} bytes together"
+        )));
+    }
+    let mut read: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in headers {
+        let Ok(value) = std::str::from_utf8(value.as_bytes()) else { continue };
+        read.entry(name.as_str().to_owned())
+            .and_modify(|there| {
+                there.push_str(", ");
+                there.push_str(value);
+            })
+            .or_insert_with(|| value.to_owned());
+    }
+    Ok(read)
+}
+
+/// The token of an `Authorization` header. Nothing is verified here: public services take calls with any token.
+fn authentication(header: &str) -> Option<Value> {
+    let mut words = header.split_whitespace();
+    let token = match (words.next(), words.next()) {
+        (Some(scheme), Some(token)) => is_token_scheme(scheme).then_some(token)?,
+        (Some(token), None) => token,
+        (None, _) => return None,
+    };
+    Some(json!({ "strategy": "jwt", "accessToken": token }))
+}
+
+/// `Bearer`, `JWT`, and names that contain them, as in Feathers.
+fn is_token_scheme(scheme: &str) -> bool {
+    let scheme = scheme.to_ascii_lowercase();
+    scheme.contains("bearer") || scheme.contains("jwt")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn token(header: &str) -> Option<String> {
+        authentication(header).map(|read| read["accessToken"].as_str().unwrap_or_default().to_owned())
+    }
+
+    #[test]
+    fn bearer_and_jwt_are_schemes_in_any_case() {
+        for header in ["Bearer abc", "bearer   abc", "JWT abc", "jwt\tabc", "X-Bearer abc", "Bearer abc def"] {
+            assert_eq!(token(header).as_deref(), Some("abc"), "{header}");
+        }
+    }
+
+    #[test]
+    fn a_single_word_is_the_token() {
+        assert_eq!(token("abc.def.ghi").as_deref(), Some("abc.def.ghi"));
+    }
+
+    #[test]
+    fn other_schemes_and_nothing_are_no_credentials() {
+        for header in ["Basic YWRhOnB3", "Digest a b", "", "   "] {
+            assert_eq!(token(header), None, "{header}");
+        }
+    }
+
+    #[test]
+    fn repeated_headers_are_joined_and_unreadable_ones_left_out() {
+        let mut map = HeaderMap::new();
+        map.append("X-Many", HeaderValue::from_static("a"));
+        map.append("x-many", HeaderValue::from_static("b"));
+        map.append("x-odd", HeaderValue::from_bytes(b"\xff\xfe").unwrap());
+        map.append("x-text", HeaderValue::from_bytes("é".as_bytes()).unwrap());
+        let read = headers(&map).unwrap();
+        assert_eq!(read, BTreeMap::from([("x-many".into(), "a, b".into()), ("x-text".into(), "é".into())]));
+    }
+
+    #[test]
+    fn floods_of_headers_are_refused() {
+        let mut many = HeaderMap::new();
+        for _ in 0..=HEADER_LINES {
+            many.append("a", HeaderValue::from_static("b"));
+        }
+        let mut big = HeaderMap::new();
+        big.append("a", HeaderValue::from_str(&"b".repeat(HEADERS)).unwrap());
+        for map in [many, big] {
+            assert_eq!(headers(&map).unwrap_err().code(), 400);
+        }
+    }
+}

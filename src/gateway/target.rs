@@ -1,0 +1,118 @@
+//! What a URL's path means: a service, and perhaps an id.
+
+use crate::{
+    Descriptor, Error, Id, Result,
+    node::{Node, Resolved},
+};
+use percent_encoding::percent_decode_str;
+use std::sync::Arc;
+
+/// A service on the mesh and the record that a path named.
+pub(super) struct Target {
+    /// What to call, decoded, without outer slashes.
+    pub(super) path: String,
+    pub(super) descriptor: Arc<Descriptor>,
+    pub(super) id: Option<Id>,
+}
+
+impl Target {
+    /// The service that the whole of `path` names, or the one that all but its last segment names.
+    ///
+    /// # Errors
+    /// `BadRequest` for percent codes that are no UTF-8.
+    pub(super) fn find(node: &Node, prefix: &str, path: &str) -> Result<Option<Target>> {
+        let Some(path) = below(prefix, path) else { return Ok(None) };
+        let mut segments = segments(path)?;
+        if segments.iter().any(String::is_empty) {
+            return Ok(None);
+        }
+        let whole = join(&segments);
+        let whole = node.resolve(&whole).map(|resolved| (whole, resolved));
+        let Some(last) = segments.pop() else { return Ok(whole.map(|found| Target::new(found, None))) };
+        let parent = join(&segments);
+        let parent = node.resolve(&parent).map(|resolved| (parent, resolved));
+        Ok(match (whole, parent) {
+            (Some(whole), Some(parent)) if !is_nearer(&whole.1, &parent.1) => Some(Target::new(parent, Some(last))),
+            (Some(whole), _) => Some(Target::new(whole, None)),
+            (None, parent) => parent.map(|parent| Target::new(parent, Some(last))),
+        })
+    }
+
+    fn new((path, resolved): (String, Resolved), id: Option<String>) -> Target {
+        Target { path, descriptor: resolved.descriptor, id: id.map(Id::from) }
+    }
+}
+
+/// Does the service that takes the whole path mean it more literally than the one that takes its last segment for an
+/// id? `messages` is nearer to `messages/5` than `:tenant/:thing` is, at the first segment already.
+fn is_nearer(whole: &Resolved, parent: &Resolved) -> bool {
+    fn literal(path: &str) -> impl Iterator<Item = bool> {
+        path.split('/').filter(|segment| !segment.is_empty()).map(|segment| !segment.starts_with(':'))
+    }
+    literal(&whole.descriptor.path).ge(literal(&parent.descriptor.path).chain([false]))
+}
+
+/// `path` without outer slashes and the prefix, or `None` outside of it.
+fn below<'a>(prefix: &str, path: &'a str) -> Option<&'a str> {
+    let path = path.trim_matches('/');
+    if prefix.is_empty() {
+        return Some(path);
+    }
+    let rest = path.strip_prefix(prefix)?;
+    (rest.is_empty() || rest.starts_with('/')).then(|| rest.trim_matches('/'))
+}
+
+/// The segments, each decoded once: what is decoded twice can smuggle slashes past whoever checked it in between.
+fn segments(path: &str) -> Result<Vec<String>> {
+    if path.is_empty() {
+        return Ok(Vec::new());
+    }
+    path.split('/').map(decode).collect()
+}
+
+/// # Errors
+/// `BadRequest` for percent codes that are no UTF-8.
+pub(super) fn decode(segment: &str) -> Result<String> {
+    let decoded = percent_decode_str(segment).decode_utf8();
+    decoded
+        .map(|text| text.into_owned())
+        .map_err(|_| Error::bad_request("The path is not valid UTF-8: encode it as such before percent-encoding"))
+}
+
+/// A path as services are looked up by. A slash inside a segment stays encoded, since it separates nothing; so
+/// placeholders, unlike ids, show it as `%2F`.
+fn join(segments: &[String]) -> String {
+    let segments: Vec<String> = segments.iter().map(|segment| segment.replace('/', "%2F")).collect();
+    segments.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    #[test]
+    fn a_prefix_ends_at_a_slash() {
+        assert_eq!(below("", "/todos/1"), Some("todos/1"));
+        assert_eq!(below("api/v1", "/api/v1/todos/"), Some("todos"));
+        assert_eq!(below("api", "/api"), Some(""));
+        assert_eq!(below("api", "/apis/todos"), None);
+        assert_eq!(below("api", "/todos"), None);
+    }
+
+    #[test]
+    fn segments_are_decoded_once() {
+        assert_eq!(segments("a%20b/%252F/%C3%A9/100%").unwrap(), ["a b", "%2F", "é", "100%"]);
+        assert_eq!(segments("").unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn a_path_that_is_no_utf8_is_refused() {
+        assert_eq!(segments("a/%FF%FE").unwrap_err().kind(), ErrorKind::BadRequest);
+    }
+
+    #[test]
+    fn an_encoded_slash_separates_nothing() {
+        assert_eq!(join(&segments("a%2Fb/c").unwrap()), "a%2Fb/c");
+    }
+}
