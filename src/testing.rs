@@ -38,7 +38,7 @@ pub fn redis() -> &'static ThrowawayRedis {
     })
 }
 
-/// A configuration for one mesh of its own on [`redis`], with a heartbeat of 200 ms, a TTL of 1.5 s and a linger of
+/// A configuration for one mesh of its own on [`redis()`], with a heartbeat of 200 ms, a TTL of 1.5 s and a linger of
 /// 2 s.
 pub fn config() -> Config {
     static COUNT: AtomicU32 = AtomicU32::new(0);

@@ -140,8 +140,8 @@ pub(crate) struct Reply {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Outcome {
-    Answer(Value, Option<Value>, Option<Http>),
-    // A non-empty `Option` around the dispatch keeps `null` apart from "not set".
+    // The dispatch is a list of none or one: MessagePack does not tell an absent one from `null`, which hides a result.
+    Answer(Value, Vec<Value>, Option<Http>),
     Failure(Value),
 }
 
@@ -150,7 +150,7 @@ impl Reply {
         let outcome = match outcome {
             Ok(answer) => {
                 let http = (!answer.http.is_empty()).then_some(answer.http);
-                Outcome::Answer(answer.result, answer.dispatch, http)
+                Outcome::Answer(answer.result, Vec::from_iter(answer.dispatch), http)
             }
             Err(error) => Outcome::Failure(error.to_json()),
         };
@@ -159,7 +159,10 @@ impl Reply {
 
     pub(crate) fn into_outcome(self) -> Result<Answer> {
         match self.outcome {
-            Outcome::Answer(result, dispatch, http) => Ok(Answer { result, dispatch, http: http.unwrap_or_default() }),
+            Outcome::Answer(result, dispatch, http) => {
+                let dispatch = dispatch.into_iter().next();
+                Ok(Answer { result, dispatch, http: http.unwrap_or_default() })
+            }
             Outcome::Failure(error) => Err(Error::from_json(error)),
         }
     }
@@ -337,6 +340,13 @@ mod tests {
     fn an_answer_keeps_its_external_view_and_its_http_metadata() {
         let http = Http { status: Some(202), location: Some("/x".into()), ..Http::default() };
         let answer = Answer { result: json!([1]), dispatch: Some(json!({"a": null})), http };
+        let reply = Reply::decode(&Reply::new(1, Ok(answer.clone())).encode().unwrap()).unwrap();
+        assert_eq!(reply.into_outcome(), Ok(answer));
+    }
+
+    #[test]
+    fn a_dispatch_of_null_is_not_lost_on_the_way() {
+        let answer = Answer { result: json!({"secret": 1}), dispatch: Some(Value::Null), http: Http::default() };
         let reply = Reply::decode(&Reply::new(1, Ok(answer.clone())).encode().unwrap()).unwrap();
         assert_eq!(reply.into_outcome(), Ok(answer));
     }

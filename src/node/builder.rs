@@ -173,7 +173,7 @@ impl NodeBuilder {
         for warning in &self.config.warnings {
             tracing::warn!("{warning}");
         }
-        let delay = self.config.start_delay.clone();
+        let delay = self.config.start_delay;
         let connect_within = self.connect_within;
         let node = self.assemble()?;
         let caller = node.inner.caller();

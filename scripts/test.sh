@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Runs every check of the project and ends with one line: N passed, N failed.
+# Installs what the checks need (redis-server). Each test binary starts its own Redis.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+
+passed=0
+failed=0
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# check NAME COMMAND...: one check, good or bad by its exit code.
+check() {
+  local name=$1 start=$SECONDS
+  shift
+  say "== $name"
+  if "$@" >"$log" 2>&1; then
+    passed=$((passed + 1))
+    say "   ok ($((SECONDS - start)) s)"
+  else
+    failed=$((failed + 1))
+    cat "$log" >&2
+    say "   FAILED: $name"
+  fi
+}
+
+# tests NAME COMMAND...: a test run, counted by what it prints; a run that ends badly without a failed test counts as
+# one failure.
+tests() {
+  local name=$1 start=$SECONDS code good bad
+  shift
+  say "== $name"
+  "$@" 2>&1 | tee "$log" | grep -vE '^(test .* ok|\s+PASS|running [0-9]+ tests?|\s*)$' >&2
+  code=${PIPESTATUS[0]}
+  read -r good bad < <(count <"$log")
+  [ "$code" -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
+  [ "$code" -eq 0 ] && [ "$good" -eq 0 ] && { say "   $name ran no test"; bad=1; }
+  passed=$((passed + good))
+  failed=$((failed + bad))
+  say "   $good passed, $bad failed ($((SECONDS - start)) s)"
+}
+
+# Adds up the closing lines of cargo test, nextest and our own scripts.
+count() {
+  sed -E 's/\x1b\[[0-9;]*m//g' | awk '
+    /^test result:/ { good += $4; bad += $6 }
+    /Summary \[/ { for (i = 2; i <= NF; i++) { if ($i ~ /^passed/) good += $(i-1); if ($i ~ /^failed/) bad += $(i-1) } }
+    /^[0-9]+ passed, [0-9]+ failed/ { good += $1; bad += $3 }
+    END { print good + 0, bad + 0 }'
+}
+
+need_cargo
+need redis-server redis-server:redis:redis:redis
+
+check "format" cargo fmt --check
+check "clippy" cargo clippy --all-targets --locked -- -D warnings
+check "clippy, library alone" cargo clippy --lib --no-default-features --locked -- -D warnings
+if cargo nextest --version >/dev/null 2>&1; then
+  tests "tests" cargo nextest run --locked --no-fail-fast --status-level fail
+else
+  tests "tests" cargo test --locked --no-fail-fast --lib --bins --tests
+fi
+tests "documentation examples" cargo test --locked --doc
+check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
