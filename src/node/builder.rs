@@ -12,7 +12,7 @@ use super::{
     remote::{CallService, Wrapping, erase},
     responder::Responder,
     rpc::{CallLimits, Rpc, read_inbox},
-    shutdown::Running,
+    shutdown::{Pull, Running},
     takeover::Takeover,
 };
 use crate::{
@@ -321,7 +321,9 @@ impl Node {
         tokio::spawn(Discovery { node: node.clone(), lifecycle: changes, beats }.run());
         tokio::spawn(Takeover { node: node.clone(), dead }.run());
         let reader = Reader::new(node.connector.clone(), "calls", node.pulling.clone());
-        tokio::spawn(node.responder.clone().pull(node.clone(), reader, node.pulling.clone()));
+        let client = reader.client();
+        let task = tokio::spawn(node.responder.clone().pull(node.clone(), reader, node.pulling.clone()));
+        node.joined(Pull { client, task });
         tracing::info!(node = %node.id, app = %node.app_key, services = node.app.paths().len(), "joined the mesh");
         Ok(())
     }

@@ -232,10 +232,8 @@ impl Node {
     pub fn services(&self) -> Vec<ServiceInfo> {
         let node = &self.inner;
         let mut services: BTreeMap<String, ServiceInfo> = BTreeMap::new();
-        for route in node.catalog().routes() {
-            if let Some(remote) = node.routes.load().values().find(|remote| remote.route.path == route.path) {
-                services.insert(remote.descriptor.path.clone(), ServiceInfo::remote(route, &remote.descriptor));
-            }
+        for remote in node.routes.load().values() {
+            services.insert(remote.descriptor.path.clone(), ServiceInfo::remote(&remote.route, &remote.descriptor));
         }
         for registered in node.app.registered() {
             let info = ServiceInfo::local(&registered.descriptor, &node.config.key, &node.app_name);

@@ -1,12 +1,18 @@
 //! How a node leaves: withdraw, stop pulling, hand back what was not started, finish, close.
 
 use super::{Inner, Node};
-use crate::{Error, Result, redis::event_log::Outgoing};
+use crate::{
+    Error, Result,
+    redis::{event_log::Outgoing, streams::unblock},
+};
 use std::{
-    sync::PoisonError,
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 
 /// How far a node has come in its life.
 pub(crate) enum Running {
@@ -15,9 +21,18 @@ pub(crate) enum Running {
         dead: mpsc::UnboundedReceiver<String>,
         outgoing: mpsc::Receiver<Outgoing>,
     },
-    /// It has joined the mesh, or is about to.
-    Joined,
+    /// It is about to join the mesh.
+    Joining,
+    /// It has.
+    Joined(Pull),
     Over,
+}
+
+/// The pulling of requests, as whoever ends it must know it.
+pub(crate) struct Pull {
+    /// Redis's number of the connection that blocks.
+    pub(crate) client: Arc<AtomicU64>,
+    pub(crate) task: JoinHandle<()>,
 }
 
 /// How long Redis may take to let go of a node; beyond that its TTL does it.
@@ -37,12 +52,12 @@ impl Node {
         let node = &self.inner;
         let running = node.replace_running(Running::Over);
         node.draining.cancel();
-        if !matches!(running, Running::Joined) {
+        let Running::Joined(pull) = running else {
             node.stop.cancel();
             return Ok(());
-        }
+        };
         let deadline = Instant::now() + node.config.shutdown.grace;
-        node.pulling.cancel();
+        node.stop_pulling(pull).await;
         // While calls run it stays in the registry as `draining`: known to be alive, so nobody claims them.
         if node.responder.in_flight() > 0 {
             node.tell_registry(Step::Draining).await;
@@ -72,6 +87,21 @@ enum Step {
 }
 
 impl Inner {
+    /// Returns when nothing is pulled any more, so that what is pending and not running was not started.
+    async fn stop_pulling(&self, pull: Pull) {
+        self.pulling.cancel();
+        let unblocked = async {
+            let mut connection = self.admin.get().await?;
+            unblock(&mut connection, pull.client.load(Ordering::Relaxed)).await
+        };
+        match tokio::time::timeout(WITHDRAW_TIME, unblocked).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the blocked read could not be ended and is dropped"),
+            Err(_) => tracing::debug!("the blocked read could not be ended in time and is dropped"),
+        }
+        let _ = pull.task.await;
+    }
+
     async fn tell_registry(&self, step: Step) {
         let told = async {
             let mut connection = self.admin.get().await?;
@@ -104,9 +134,17 @@ impl Inner {
         if !matches!(*running, Running::Assembled { .. }) {
             return None;
         }
-        match std::mem::replace(&mut *running, Running::Joined) {
+        match std::mem::replace(&mut *running, Running::Joining) {
             Running::Assembled { dead, outgoing } => Some((dead, outgoing)),
-            Running::Joined | Running::Over => None,
+            _ => None,
+        }
+    }
+
+    pub(super) fn joined(&self, pull: Pull) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        // A shutdown that came first has stopped everything already.
+        if matches!(*running, Running::Joining) {
+            *running = Running::Joined(pull);
         }
     }
 
