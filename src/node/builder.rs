@@ -278,7 +278,7 @@ impl Node {
         let mut link = Link::open(node.connector.clone(), "commands", stop.clone());
         let live = link.get().await.ok_or_else(stopped)?;
         super::check_server(&mut live.connection.clone()).await;
-        let writer = Writer::start(link.clone(), node.rpc.clone());
+        let writer = Writer::start(link.clone(), node.rpc.clone(), stop.clone());
         node.rpc.attach(writer.clone());
         node.responder.attach(writer);
         let _ = node.link.set(link.clone());

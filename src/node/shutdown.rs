@@ -68,6 +68,7 @@ impl Node {
         node.tell_registry(Step::Withdrawn).await;
         node.app.teardown().await;
         node.stop.cancel();
+        node.rpc.close();
         tracing::info!(node = %node.id, "left the mesh");
         match left {
             0 => Ok(()),
