@@ -52,6 +52,7 @@ count() {
 
 need_cargo
 need redis-server redis-server:redis:redis:redis
+need openssl openssl:openssl:openssl:openssl
 
 check "format" cargo fmt --check
 check "clippy" cargo clippy --all-targets --locked -- -D warnings

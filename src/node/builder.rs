@@ -26,6 +26,7 @@ use crate::{
         pubsub,
         registry::{self, Registry},
         streams::{Calls, Inbox, Reader, Writer},
+        tls::Certificates,
     },
     service::{Answer, App, Call, Context, EventSink, Hook, Scope},
 };
@@ -357,6 +358,10 @@ fn options(config: &Config) -> Options {
         response_timeout: redis.response_timeout,
         block: redis.block,
         pool_size: redis.pool_size,
+        certificates: Certificates {
+            ca: redis.ca_file.clone(),
+            client: redis.cert_file.clone().zip(redis.key_file.clone()),
+        },
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod pubsub;
 pub(crate) mod registry;
 pub(crate) mod streams;
 mod throwaway;
+pub(crate) mod tls;
 
 pub use throwaway::ThrowawayRedis;
 
