@@ -63,6 +63,7 @@ else
   tests "tests" cargo test --locked --no-fail-fast --lib --bins --tests
 fi
 tests "documentation examples" cargo test --locked --doc
+check "demo" scripts/demo.sh --check
 check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
 echo "$passed passed, $failed failed"
