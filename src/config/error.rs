@@ -84,7 +84,7 @@ impl std::error::Error for ConfigError {}
 
 impl From<ConfigError> for crate::Error {
     fn from(error: ConfigError) -> Self {
-        crate::Error::other(error)
+        crate::Error::bad_request(error.to_string())
     }
 }
 
@@ -221,8 +221,8 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_error_becomes_a_general_error_with_its_text() {
+    fn a_configuration_error_becomes_a_bad_request_with_its_text() {
         let error = crate::Error::from(ConfigError::new("is wrong").at("key").written_in("a.toml"));
-        assert_eq!(error.to_string(), "GeneralError: a.toml: `key` is wrong");
+        assert_eq!(error.to_string(), "BadRequest: a.toml: `key` is wrong");
     }
 }

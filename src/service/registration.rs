@@ -45,7 +45,7 @@ impl<S: Service> From<S> for Registration {
     }
 }
 
-macro_rules! hook_methods {
+macro_rules! registration_methods {
     ($($public:tt)*) => {
         /// Runs `hook` around every method; see [`Hook`].
         $($public)* fn around(self, hook: impl Hook) -> Registration {
@@ -54,7 +54,7 @@ macro_rules! hook_methods {
 
         /// Runs `hook` around the methods of `scope`: one, several, or [`ALL`](crate::ALL).
         $($public)* fn around_on(self, scope: impl Into<Scope>, hook: impl Hook) -> Registration {
-            let mut registration: Registration = Registration::from(self);
+            let mut registration = Registration::from(self);
             registration.hooks.around(scope.into(), hook);
             registration
         }
@@ -66,7 +66,7 @@ macro_rules! hook_methods {
             F: Fn(Context) -> Fut + Send + Sync + 'static,
             Fut: Future<Output = Result<Context>> + Send + 'static,
         {
-            let mut registration: Registration = Registration::from(self);
+            let mut registration = Registration::from(self);
             registration.hooks.before(scope.into(), hook);
             registration
         }
@@ -77,7 +77,7 @@ macro_rules! hook_methods {
             F: Fn(Context) -> Fut + Send + Sync + 'static,
             Fut: Future<Output = Result<Context>> + Send + 'static,
         {
-            let mut registration: Registration = Registration::from(self);
+            let mut registration = Registration::from(self);
             registration.hooks.after(scope.into(), hook);
             registration
         }
@@ -89,56 +89,62 @@ macro_rules! hook_methods {
             F: Fn(Context) -> Fut + Send + Sync + 'static,
             Fut: Future<Output = Result<Context>> + Send + 'static,
         {
-            let mut registration: Registration = Registration::from(self);
+            let mut registration = Registration::from(self);
             registration.hooks.error(scope.into(), hook);
+            registration
+        }
+
+        /// Offers only these methods to the outside, instead of all of [`Service::METHODS`].
+        $($public)* fn methods(self, methods: impl IntoIterator<Item = impl Into<Method>>) -> Registration {
+            let mut registration = Registration::from(self);
+            registration.methods = methods.into_iter().map(Into::into).collect();
+            registration
+        }
+
+        /// Adds events of the service's own.
+        $($public)* fn events(self, events: impl IntoIterator<Item = impl Into<String>>) -> Registration {
+            let mut registration = Registration::from(self);
+            registration.custom_events.extend(events.into_iter().map(Into::into));
+            registration
+        }
+
+        /// Gives the service an option. It is announced to other nodes if `remote_service_options` names it.
+        $($public)* fn option(self, name: &str, value: impl Into<Value>) -> Registration {
+            let mut registration = Registration::from(self);
+            registration.options.insert(name.to_owned(), value.into());
+            registration
+        }
+
+        /// Lets other nodes call only these methods, whatever `distributed_methods` says.
+        $($public)* fn distributed_methods(self, methods: impl IntoIterator<Item = impl Into<Method>>) -> Registration {
+            let mut registration = Registration::from(self);
+            registration.publish.methods = Some(methods.into_iter().map(Into::into).collect());
+            registration
+        }
+
+        /// Sends only these events to other nodes, whatever `distributed_events` says.
+        $($public)* fn distributed_events(self, events: impl IntoIterator<Item = impl Into<String>>) -> Registration {
+            let mut registration = Registration::from(self);
+            registration.publish.events = Some(events.into_iter().map(Into::into).collect());
+            registration
+        }
+
+        /// Keeps the service to this process, whatever `services` says.
+        $($public)* fn local_only(self) -> Registration {
+            let mut registration = Registration::from(self);
+            registration.publish.local_only = true;
             registration
         }
     };
 }
 
 impl Registration {
-    hook_methods!(pub);
-
-    /// Offers only these methods to the outside, instead of all of [`Service::METHODS`].
-    pub fn methods(mut self, methods: impl IntoIterator<Item = impl Into<Method>>) -> Self {
-        self.methods = methods.into_iter().map(Into::into).collect();
-        self
-    }
-
-    /// Adds events of the service's own.
-    pub fn events(mut self, events: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.custom_events.extend(events.into_iter().map(Into::into));
-        self
-    }
-
-    /// Gives the service an option. It is announced to other nodes if `remote_service_options` names it.
-    pub fn option(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.options.insert(name.to_owned(), value.into());
-        self
-    }
-
-    /// Lets other nodes call only these methods, whatever `distributed_methods` says.
-    pub fn distributed_methods(mut self, methods: impl IntoIterator<Item = impl Into<Method>>) -> Self {
-        self.publish.methods = Some(methods.into_iter().map(Into::into).collect());
-        self
-    }
-
-    /// Sends only these events to other nodes, whatever `distributed_events` says.
-    pub fn distributed_events(mut self, events: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.publish.events = Some(events.into_iter().map(Into::into).collect());
-        self
-    }
-
-    /// Keeps the service to this process, whatever `services` says.
-    pub fn local_only(mut self) -> Self {
-        self.publish.local_only = true;
-        self
-    }
+    registration_methods!(pub);
 }
 
 /// Starts a [`Registration`] right from a service: `Greetings.before(Method::Create, check)`.
 pub trait ServiceExt: Service + Sized {
-    hook_methods!();
+    registration_methods!();
 }
 
 impl<S: Service> ServiceExt for S {}
