@@ -39,7 +39,7 @@ pub use time::{Linger, StartDelay};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
-use time::duration;
+pub(crate) use time::duration;
 
 /// Everything that can be set. Serialized, it shows no secret.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]

@@ -248,6 +248,8 @@
 //! }
 //! ```
 
+#[cfg(feature = "auth")]
+pub mod auth;
 pub mod config;
 mod error;
 #[cfg(feature = "gateway")]

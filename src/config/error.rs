@@ -118,7 +118,7 @@ fn shown(key: &str, found: &Actual) -> String {
 
 /// `redis` itself is one, since people write `redis = "redis://:password@host"`.
 fn is_secret(key: &str) -> bool {
-    matches!(key, "redis" | "redis.url" | "redis.username" | "redis.password")
+    matches!(key, "redis" | "redis.url" | "redis.username" | "redis.password") || key.ends_with("secret")
 }
 
 /// Rust's names of types, in the words of the configuration.

@@ -76,7 +76,7 @@ deserialize_by_reading!(
 deserialize_by_reading!(Linger, "a duration such as \"500ms\" or \"10s\", a number of milliseconds, or \"forever\"");
 
 /// `#[serde(with = "duration")]`, as `Duration` itself cannot be taught to read text.
-pub(super) mod duration {
+pub(crate) mod duration {
     use super::*;
     use serde::Deserialize;
 
@@ -93,11 +93,11 @@ pub(super) mod duration {
         "a duration such as \"500ms\" or \"10s\", or a number of milliseconds, at most 100 years"
     );
 
-    pub(in crate::config) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&humantime::format_duration(*time))
     }
 
-    pub(in crate::config) fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         Written::deserialize(from).map(|written| written.0)
     }
 

@@ -4,9 +4,8 @@
 //! name its provider, its user or pretend to be another node.
 
 use super::query_string;
-use crate::{Error, Params, Result};
+use crate::{Error, Params, Result, auth::parse_header};
 use http::{HeaderMap, request::Parts};
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// All header names and values of a request, in bytes; Node.js has the same limit. Headers travel with every call.
@@ -21,7 +20,7 @@ pub(super) fn read(parts: &Parts) -> Result<Params> {
     Ok(Params {
         query: query_string::parse(parts.uri.query().unwrap_or_default()).into(),
         provider: Some("rest".into()),
-        authentication: headers.get("authorization").and_then(|header| authentication(header)),
+        authentication: headers.get("authorization").and_then(|header| parse_header(header)),
         headers,
         ..Params::default()
     })
@@ -48,50 +47,10 @@ fn headers(headers: &HeaderMap) -> Result<BTreeMap<String, String>> {
     Ok(read)
 }
 
-/// The token of an `Authorization` header. Nothing is verified here: public services take calls with any token.
-fn authentication(header: &str) -> Option<Value> {
-    let mut words = header.split_whitespace();
-    let token = match (words.next(), words.next()) {
-        (Some(scheme), Some(token)) => is_token_scheme(scheme).then_some(token)?,
-        (Some(token), None) => token,
-        (None, _) => return None,
-    };
-    Some(json!({ "strategy": "jwt", "accessToken": token }))
-}
-
-/// `Bearer`, `JWT`, and names that contain them, as in Feathers.
-fn is_token_scheme(scheme: &str) -> bool {
-    let scheme = scheme.to_ascii_lowercase();
-    scheme.contains("bearer") || scheme.contains("jwt")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use http::HeaderValue;
-
-    fn token(header: &str) -> Option<String> {
-        authentication(header).map(|read| read["accessToken"].as_str().unwrap_or_default().to_owned())
-    }
-
-    #[test]
-    fn bearer_and_jwt_are_schemes_in_any_case() {
-        for header in ["Bearer abc", "bearer   abc", "JWT abc", "jwt\tabc", "X-Bearer abc", "Bearer abc def"] {
-            assert_eq!(token(header).as_deref(), Some("abc"), "{header}");
-        }
-    }
-
-    #[test]
-    fn a_single_word_is_the_token() {
-        assert_eq!(token("abc.def.ghi").as_deref(), Some("abc.def.ghi"));
-    }
-
-    #[test]
-    fn other_schemes_and_nothing_are_no_credentials() {
-        for header in ["Basic YWRhOnB3", "Digest a b", "", "   "] {
-            assert_eq!(token(header), None, "{header}");
-        }
-    }
 
     #[test]
     fn repeated_headers_are_joined_and_unreadable_ones_left_out() {
