@@ -71,7 +71,7 @@ impl Authentication {
     /// let auth = Authentication::new(AuthConfig::new("keep-this-one-out-of-version-control"))?;
     /// let app = App::new().register("secured", MemoryService::new().before(ALL, auth.authenticate("jwt")));
     ///
-    /// let client = Params { provider: Some("rest".into()), ..Params::default() };
+    /// let client = Params::default().with_provider("rest");
     /// let error = app.service("secured").find().params(client).await.unwrap_err();
     /// assert_eq!(error.to_string(), "NotAuthenticated: Not authenticated");
     /// assert_eq!(app.service("secured").find().await?, json!([]));

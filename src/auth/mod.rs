@@ -17,7 +17,7 @@
 //!     .register("secured", MemoryService::new().before(ALL, auth.authenticate("jwt")));
 //!
 //! // What a gateway makes of requests.
-//! let client = Params { provider: Some("rest".into()), ..Params::default() };
+//! let client = Params::default().with_provider("rest");
 //! let ada = json!({ "email": "ada@example.org", "password": "hunter2" });
 //! app.service("users").create(&ada).params(client.clone()).await?;
 //!
@@ -26,7 +26,7 @@
 //! assert_eq!(login["user"], json!({ "email": "ada@example.org", "id": 0 }));
 //!
 //! let header = format!("Bearer {}", login["accessToken"].as_str().unwrap_or_default());
-//! let by_token = Params { authentication: parse_header(&header), ..client };
+//! let by_token = client.with_authentication(parse_header(&header).unwrap_or_default());
 //! assert_eq!(app.service("secured").find().params(by_token).await?, json!([]));
 //! # Ok::<(), rachis::Error>(()) }).unwrap();
 //! ```

@@ -11,7 +11,7 @@ use std::{
 };
 use tokio::sync::Semaphore;
 
-/// As Feathers hashes: about 50 ms of work on a server, so guessing is slow.
+/// As Feathers hashes; one more would double the work of guessing, and that of logging in.
 const COST: u32 = 10;
 
 /// A hash that no password has, of the same cost as a real one: checking against it takes as long.
@@ -69,7 +69,7 @@ async fn work<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> R
 mod tests {
     use super::*;
     use argon2::password_hash::PasswordHasher;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     #[tokio::test]
     async fn a_hash_is_bcrypt_of_cost_10_and_knows_its_password() {
@@ -105,18 +105,20 @@ mod tests {
 
     #[tokio::test]
     async fn no_user_takes_as_long_as_a_wrong_password() {
-        assert!(bcrypt::verify("hunter2", NOBODY).is_ok(), "the stand-in is no hash, so checking it takes no time");
         let stored = hash("hunter2".into()).await.unwrap();
-        let fastest = async |hash: Option<&str>| {
-            let mut fastest = Duration::MAX;
-            for _ in 0..5 {
-                let started = Instant::now();
-                assert!(!verify("wrong", hash).await.unwrap());
-                fastest = fastest.min(started.elapsed());
-            }
-            fastest
+        assert_eq!(NOBODY[..7], stored[..7], "the stand-in has another cost");
+        let time = async |hash: Option<&str>| {
+            let started = Instant::now();
+            assert!(!verify("wrong", hash).await.unwrap());
+            started.elapsed()
         };
-        let (wrong, missing) = (fastest(Some(&stored)).await, fastest(None).await);
-        assert!(missing > wrong / 2 && wrong > missing / 2, "wrong password {wrong:?}, no user {missing:?}");
+        // On a busy machine one round says little. Without the work of hashing, none would ever come near.
+        for _ in 0..20 {
+            let (wrong, missing) = (time(Some(&stored)).await, time(None).await);
+            if missing > wrong / 2 {
+                return;
+            }
+        }
+        panic!("a missing user is answered faster than a wrong password");
     }
 }

@@ -32,11 +32,8 @@ use serde_json::Value;
 ///     .register("reports", MemoryService::new().before(ALL, auth.authenticate(["jwt", "api-key"])));
 /// app.service("users").create(json!({ "name": "Ada", "apiKey": "k1" })).await?;
 ///
-/// let asking = |key: &str| Params {
-///     provider: Some("rest".into()),
-///     authentication: Some(json!({ "strategy": "api-key", "apiKey": key })),
-///     ..Params::default()
-/// };
+/// let client = Params::default().with_provider("rest");
+/// let asking = |key: &str| client.clone().with_authentication(json!({ "strategy": "api-key", "apiKey": key }));
 /// assert_eq!(app.service("reports").find().params(asking("k1")).await?, json!([]));
 /// let error = app.service("reports").find().params(asking("k2")).await.unwrap_err();
 /// assert_eq!(error.message(), "Unknown API key");

@@ -53,6 +53,18 @@ impl Params {
         self
     }
 
+    /// Names the transport, as if a client had called by it; for tests, and for transports of an application's own.
+    pub fn with_provider(mut self, provider: impl Into<Cow<'static, str>>) -> Self {
+        self.provider = Some(provider.into());
+        self
+    }
+
+    /// Replaces the credentials (`{ strategy, … }`).
+    pub fn with_authentication(mut self, credentials: impl Into<Value>) -> Self {
+        self.authentication = Some(credentials.into());
+        self
+    }
+
     /// Was the call made by code, here or on another node, and not by a client of a gateway?
     pub fn is_internal(&self) -> bool {
         self.provider.is_none()
