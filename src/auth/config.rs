@@ -61,7 +61,8 @@ pub struct JwtOptions {
     pub audience: String,
     /// Who tokens are from (`iss`). Default `feathers`; empty: not said, not verified.
     pub issuer: String,
-    /// How long new tokens are good for. Default one day.
+    /// How long new tokens are good for, at least a second. Default one day. Written as text with a unit; a bare number
+    /// is milliseconds, as everywhere in our configuration, where Feathers takes it for seconds.
     #[serde(with = "duration")]
     pub expires_in: Duration,
 }
@@ -78,6 +79,8 @@ pub struct LocalOptions {
 
 /// Ways to sign with a shared secret.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+// By its text, since figment would also take 0, 1 and 2.
+#[serde(try_from = "String")]
 pub enum Algorithm {
     /// HMAC with SHA-256.
     #[default]
@@ -96,6 +99,16 @@ impl Algorithm {
             Algorithm::HS384 => "HS384",
             Algorithm::HS512 => "HS512",
         }
+    }
+}
+
+impl TryFrom<String> for Algorithm {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let all = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
+        let known = all.into_iter().find(|known| known.name() == name);
+        known.ok_or_else(|| format!("is {name:?}, expected \"HS256\", \"HS384\" or \"HS512\""))
     }
 }
 
@@ -153,6 +166,9 @@ impl AuthConfig {
                  `allow_weak_secret`"
             )));
         }
+        if self.jwt.expires_in < Duration::from_secs(1) {
+            return Err(Error::general("`jwt.expires_in` of the authentication is less than a second: raise it"));
+        }
         let names = [
             ("path", &self.path),
             ("entity_id", &self.entity_id),
@@ -200,10 +216,20 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_is_over_at_once_is_a_mistake() {
+        let mut config = AuthConfig::new("x".repeat(32));
+        config.jwt.expires_in = Duration::from_millis(999);
+        assert!(refusal(config).contains("`jwt.expires_in`"));
+    }
+
+    #[test]
     fn what_is_misspelled_is_an_error() {
         let read = |text: &str| toml::from_str::<AuthConfig>(text);
         assert!(read("secrett = 'x'").is_err());
-        assert!(read("[jwt]\nalgorithm = 'none'").is_err());
+        for wrong in ["'none'", "'hs256'", "0"] {
+            assert!(read(&format!("[jwt]\nalgorithm = {wrong}")).is_err(), "{wrong}");
+        }
+        assert_eq!(read("[jwt]\nexpires_in = '12h'").unwrap().jwt.expires_in, Duration::from_secs(43_200));
         assert_eq!(read("[jwt]\nalgorithm = 'HS512'").unwrap().jwt.algorithm, Algorithm::HS512);
     }
 

@@ -88,7 +88,8 @@ async fn a_strategy_may_bring_its_own_token_or_no_user_at_all() {
 async fn tokens_stand_for_themselves_where_there_is_no_entity() {
     let config = AuthConfig { entity: String::new(), service: String::new(), ..AuthConfig::new(SECRET) };
     let auth = Authentication::new(config).unwrap();
-    let app = App::new().register("secured", Echo.before(ALL, auth.authenticate("jwt")));
+    let name = String::from("jwt");
+    let app = App::new().register("secured", Echo.before(ALL, auth.authenticate(name.as_str())));
     let (token, _) = auth.sign(json!({ "role": "reader" }).as_object().unwrap().clone(), None).unwrap();
     let seen = app.service("secured").get(1).params(bearer(&token)).await.unwrap();
     assert_eq!((&seen["authentication"]["payload"]["role"], &seen["user"]), (&json!("reader"), &json!(null)));

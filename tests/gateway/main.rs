@@ -4,6 +4,7 @@
 // Clippy spares the tests themselves, not what they share.
 #![allow(clippy::unwrap_used)]
 
+mod auth;
 mod bad_input;
 mod body;
 mod errors;

@@ -10,6 +10,8 @@ const SECRET: &str = "a-fixture-secret-of-at-least-32-bytes!";
 const THEIRS: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6ImFjY2VzcyJ9.eyJleHAiOjQxMDI0NDQ4MDAsImlhdCI6MTcwMDAwMDAwMCwiYXVkIjoiaHR0cHM6Ly95b3VyZG9tYWluLmNvbSIsImlzcyI6ImZlYXRoZXJzIiwic3ViIjoiMSIsImp0aSI6ImI4ZjNiN2EyLTBjM2MtNGE1My05ZjBhLTBmNGM3ZTFmMmEzYiJ9.UjrmZAJeDbN_MHZFU3TzK-5jsRcCuV2HDv8nPMS7irM";
 const THEIRS_384: &str = "eyJhbGciOiJIUzM4NCIsInR5cCI6ImFjY2VzcyJ9.eyJleHAiOjQxMDI0NDQ4MDAsImlhdCI6MTcwMDAwMDAwMCwiYXVkIjoiaHR0cHM6Ly95b3VyZG9tYWluLmNvbSIsImlzcyI6ImZlYXRoZXJzIiwic3ViIjoiMSIsImp0aSI6ImI4ZjNiN2EyLTBjM2MtNGE1My05ZjBhLTBmNGM3ZTFmMmEzYiJ9.q17QRTS9KMbac-RdYsWI5iiMe77sqFm0HFJcoPycCmKczAEFNQOugv68dXefOjEa";
 const THEIRS_512: &str = "eyJhbGciOiJIUzUxMiIsInR5cCI6ImFjY2VzcyJ9.eyJleHAiOjQxMDI0NDQ4MDAsImlhdCI6MTcwMDAwMDAwMCwiYXVkIjoiaHR0cHM6Ly95b3VyZG9tYWluLmNvbSIsImlzcyI6ImZlYXRoZXJzIiwic3ViIjoiMSIsImp0aSI6ImI4ZjNiN2EyLTBjM2MtNGE1My05ZjBhLTBmNGM3ZTFmMmEzYiJ9.Y_rtsZB0ZHm0ivL3Iy7oHFU5qrNeBcim-7kSXZfTBzUo6MksH1ZS0g_wb88mPWoXgY9xGSCTBajk_oadHiOYSQ";
+/// Made here, and verified by the npm package with the default options of Feathers.
+const OURS: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6ImFjY2VzcyJ9.eyJpYXQiOjE3MDAwMDcyMDAsImV4cCI6NDEwMjQ0NDgwMCwiYXVkIjoiaHR0cHM6Ly95b3VyZG9tYWluLmNvbSIsImlzcyI6ImZlYXRoZXJzIiwic3ViIjoiMSIsImp0aSI6ImQyNWVjZTc1LTRjOTUtNDEzMS1hNzdiLTI5ZTA0OGI0MmIzYyJ9.GTS7HeVvpZOXN4qLJ8cwzLyj3KpQzQYnSdk_Qo3retI";
 /// Two hours after `THEIRS` was made.
 const NOW: u64 = 1_700_007_200;
 
@@ -64,6 +66,12 @@ fn a_token_of_the_npm_package_is_taken() {
         Value::Object(said).to_string(),
         r#"{"exp":4102444800,"iat":1700000000,"aud":"https://yourdomain.com","iss":"feathers","sub":"1","jti":"b8f3b7a2-0c3c-4a53-9f0a-0f4c7e1f2a3b"}"#
     );
+    let same = signed(
+        r#"{"alg":"HS256","typ":"access"}"#,
+        &Value::Object(verify(THEIRS).unwrap()).to_string(),
+        Algorithm::HS256,
+    );
+    assert_eq!(same, THEIRS);
     assert!(tokens(|jwt| jwt.algorithm = Algorithm::HS384).verify(THEIRS_384, now()).is_ok());
     assert!(tokens(|jwt| jwt.also_accept = vec![Algorithm::HS512]).verify(THEIRS_512, now()).is_ok());
 }
@@ -82,6 +90,17 @@ fn a_new_token_says_what_those_of_feathers_say_in_the_same_order() {
     assert_eq!(Value::Object(said.clone()).to_string(), payload);
     assert_eq!(verify(&token).unwrap(), said);
     assert_ne!(tokens(|_| {}).sign(Claims::new(), Some("1"), now()).unwrap().0, token);
+}
+
+#[test]
+fn a_token_that_the_npm_package_has_taken_is_still_made_the_same_way() {
+    let claims = verify(OURS).unwrap();
+    let again = tokens(|jwt| jwt.expires_in = Duration::from_secs(4_102_444_800 - NOW));
+    let (token, made) = again.sign(Claims::new(), Some("1"), now()).unwrap();
+    assert_eq!(token.split('.').next(), OURS.split('.').next());
+    assert_eq!(made.keys().collect::<Vec<_>>(), claims.keys().collect::<Vec<_>>());
+    let but_for_its_id = |mut claims: Claims| claims.shift_remove("jti").map(|_| claims);
+    assert_eq!(but_for_its_id(made), but_for_its_id(claims));
 }
 
 #[test]
