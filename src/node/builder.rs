@@ -5,9 +5,10 @@ use super::{
     beat::Heart,
     catalog::Catalog,
     clock::Clock,
-    discovery::{self, Discovery},
+    discovery::{self, Discovery, Lifecycle},
     events::{Events, Publisher},
     info::ServiceInfo,
+    observe::Lookout,
     publish::Filters,
     remote::{CallService, Wrapping, erase},
     responder::Responder,
@@ -24,7 +25,7 @@ use crate::{
         keys::Keys,
         pool::Admin,
         pubsub,
-        registry::{self, Registry},
+        registry::{self, Beat, Registry},
         streams::{Calls, Inbox, Reader, Writer},
     },
     service::{Answer, App, Call, Context, EventSink, Hook, Scope},
@@ -60,6 +61,7 @@ pub struct NodeBuilder {
     filters: Filters,
     wrapping: Wrapping,
     connect_within: Option<Duration>,
+    observer: bool,
 }
 
 impl NodeBuilder {
@@ -70,6 +72,7 @@ impl NodeBuilder {
             filters: Filters::default(),
             wrapping: Wrapping::default(),
             connect_within: None,
+            observer: false,
         }
     }
 
@@ -162,6 +165,13 @@ impl NodeBuilder {
         self
     }
 
+    /// Only looks on: the node sees, calls and hears the others as any node does, and none of them ever hears of it. Its
+    /// own services, if it has any, can be called from this process only.
+    pub fn observer(mut self) -> Self {
+        self.observer = true;
+        self
+    }
+
     /// Joins the mesh: connects, announces the services, learns of all others. With a `start_delay` it waits that long
     /// first; with the delay `manual` the node calls its own services only, until [`Node::join`].
     ///
@@ -193,7 +203,7 @@ impl NodeBuilder {
 
     /// Builds every part, connected to nothing yet.
     fn assemble(self) -> Result<Node> {
-        let NodeBuilder { config, app, filters, wrapping, .. } = self;
+        let NodeBuilder { config, app, filters, wrapping, observer, .. } = self;
         let id = ulid::Ulid::generate().to_string();
         let app_name = config.app_name();
         let app_key = format!("{}/{app_name}", config.key);
@@ -250,6 +260,7 @@ impl NodeBuilder {
             dead_replicas,
             filters,
             wrapping,
+            observer,
             stop: stop.clone(),
             pulling: stop.child_token(),
             beating: stop.child_token(),
@@ -272,7 +283,6 @@ impl Node {
         let Some((dead, outgoing)) = self.inner.take_assembled() else { return Ok(()) };
         let node = &self.inner;
         let stop = &node.stop;
-        let stopped = || Error::unavailable("This node was shut down before it could join");
 
         // First the way in and the ears, then the announcement: whoever hears of this node can call it at once.
         let mut link = Link::open(node.connector.clone(), "commands", stop.clone());
@@ -286,6 +296,7 @@ impl Node {
         let (channels, heard) = pubsub::open(node.connector.clone(), stop.clone());
         node.events.attach(channels.clone());
         let (lifecycle, changes) = mpsc::channel(LIFECYCLE_BUFFER);
+        let missed = lifecycle.clone();
         tokio::spawn(discovery::listen(node.clone(), heard, lifecycle));
         if !channels.subscribe(node.keys.lifecycle()).await {
             return Err(stopped());
@@ -299,31 +310,12 @@ impl Node {
             }
         }));
 
-        let publish_now = node.config.publication_delay.is_zero();
-        while !node.announce(publish_now).await {
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_millis(100)) => {}
-                () = stop.cancelled() => return Err(stopped()),
-            }
-        }
         let (reports, beats) = mpsc::unbounded_channel();
-        let heart = Heart {
-            connector: node.connector.clone(),
-            registry: node.registry.clone(),
-            clock: node.clock.clone(),
-            interval: node.config.heartbeat_interval,
-            ttl: node.config.ttl(),
-            stop: node.beating.clone(),
-        };
-        heart.start(reports)?;
-        node.catch_up().await;
-        node.note_beat();
-        tokio::spawn(Discovery { node: node.clone(), lifecycle: changes, beats }.run());
-        tokio::spawn(Takeover { node: node.clone(), dead }.run());
-        let reader = Reader::new(node.connector.clone(), "calls", node.pulling.clone());
-        tokio::spawn(node.responder.clone().pull(node.clone(), reader, node.pulling.clone()));
-        tracing::info!(node = %node.id, app = %node.app_key, services = node.app.paths().len(), "joined the mesh");
-        Ok(())
+        let discovery = Discovery { node: node.clone(), lifecycle: changes, beats };
+        match node.observer {
+            true => node.look_on(discovery, missed, reports).await.ok_or_else(stopped),
+            false => node.take_part(discovery, dead, reports).await,
+        }
     }
 
     /// Joins, or gives up after `time`.
@@ -343,6 +335,71 @@ impl Node {
             }
         }
     }
+}
+
+impl Inner {
+    /// Announces this node, begins to beat and to take requests.
+    async fn take_part(
+        self: &Arc<Self>,
+        discovery: Discovery,
+        dead: mpsc::UnboundedReceiver<String>,
+        reports: mpsc::UnboundedSender<Beat>,
+    ) -> Result<()> {
+        let publish_now = self.config.publication_delay.is_zero();
+        while !self.announce(publish_now).await {
+            self.pause().await.ok_or_else(stopped)?;
+        }
+        let heart = Heart {
+            connector: self.connector.clone(),
+            registry: self.registry.clone(),
+            clock: self.clock.clone(),
+            interval: self.config.heartbeat_interval,
+            ttl: self.config.ttl(),
+            stop: self.beating.clone(),
+        };
+        heart.start(reports)?;
+        self.catch_up().await;
+        self.note_beat();
+        tokio::spawn(discovery.run());
+        tokio::spawn(Takeover { node: self.clone(), dead }.run());
+        let reader = Reader::new(self.connector.clone(), "calls", self.pulling.clone());
+        tokio::spawn(self.responder.clone().pull(self.clone(), reader, self.pulling.clone()));
+        tracing::info!(node = %self.id, app = %self.app_key, services = self.app.paths().len(), "joined the mesh");
+        Ok(())
+    }
+
+    /// Reads who is there, whole, and keeps up with it; `None` when it was stopped first.
+    async fn look_on(
+        self: &Arc<Self>,
+        discovery: Discovery,
+        lifecycle: mpsc::Sender<Lifecycle>,
+        beats: mpsc::UnboundedSender<Beat>,
+    ) -> Option<()> {
+        let silent = loop {
+            match self.first_look().await {
+                Ok(look) => break look.silent,
+                Err(error) => tracing::debug!(%error, "the registry could not be read, trying again"),
+            }
+            self.pause().await?;
+        };
+        self.note_beat();
+        tokio::spawn(discovery.run());
+        tokio::spawn(Lookout { node: self.clone(), lifecycle, beats }.run(silent));
+        tracing::debug!(node = %self.id, "looking on");
+        Some(())
+    }
+
+    /// Waits before another attempt; `None` when the node was stopped.
+    async fn pause(&self) -> Option<()> {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(100)) => Some(()),
+            () = self.stop.cancelled() => None,
+        }
+    }
+}
+
+fn stopped() -> Error {
+    Error::unavailable("This node was shut down before it could join")
 }
 
 fn options(config: &Config) -> Options {

@@ -7,6 +7,7 @@ mod clock;
 mod discovery;
 mod events;
 mod info;
+mod observe;
 mod pending;
 mod publish;
 mod remote;
@@ -113,6 +114,8 @@ pub(crate) struct Inner {
     dead_replicas: mpsc::UnboundedSender<String>,
     filters: Filters,
     wrapping: Wrapping,
+    /// Not a part of the mesh: it looks, calls and listens.
+    observer: bool,
     /// Ends every task.
     stop: CancellationToken,
     /// Ends the pulling of requests.

@@ -43,6 +43,12 @@ impl Node {
         }
         let deadline = Instant::now() + node.config.shutdown.grace;
         node.pulling.cancel();
+        if node.observer {
+            node.flush().await;
+            node.app.teardown().await;
+            node.stop.cancel();
+            return Ok(());
+        }
         // While calls run it stays in the registry as `draining`: known to be alive, so nobody claims them.
         if node.responder.in_flight() > 0 {
             node.tell_registry(Step::Draining).await;
