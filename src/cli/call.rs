@@ -36,7 +36,7 @@ pub(crate) struct Args {
 
     /// The record: for get, update, patch and remove, not for the others
     ///
-    /// Without it, patch and remove are about every record that the query chooses, if the service allows that.
+    /// Without it, update, patch and remove are about every record that the query chooses, if the service allows that.
     #[arg(value_name = "ID", allow_negative_numbers = true)]
     first: Option<String>,
 
@@ -125,7 +125,7 @@ fn split<'a>(
     match (method, first, second) {
         (Method::Find | Method::Remove | Method::Custom(_), None, None) => Ok((None, None)),
         (Method::Get | Method::Remove, Some(_), None) => Ok((first, None)),
-        (Method::Create | Method::Patch | Method::Custom(_), Some(_), None) => Ok((None, first)),
+        (Method::Create | Method::Update | Method::Patch | Method::Custom(_), Some(_), None) => Ok((None, first)),
         (Method::Update | Method::Patch, Some(_), Some(_)) => Ok((first, second)),
         _ => Err(Failure::usage(format!("{method} takes {}", takes(method)))),
     }
@@ -136,8 +136,7 @@ fn takes(method: &Method) -> &'static str {
         Method::Find => "neither ID nor JSON: choose records by --query",
         Method::Get => "an ID",
         Method::Create => "JSON",
-        Method::Update => "ID JSON",
-        Method::Patch => "[ID] JSON",
+        Method::Update | Method::Patch => "[ID] JSON",
         Method::Remove => "[ID]",
         Method::Custom(_) => "[JSON]",
     }
@@ -202,7 +201,7 @@ mod tests {
             ("get", &["1", "{}"]),
             ("create", &[]),
             ("create", &["1", "{}"]),
-            ("update", &["{}"]),
+            ("update", &[]),
             ("patch", &[]),
             ("remove", &["1", "{}"]),
             ("shout", &["1", "{}"]),

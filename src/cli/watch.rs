@@ -45,7 +45,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<E
         ears.listen(&service).await;
     }
     out::say(&format!(
-        "watching {:?}: {} nodes, {} services; Ctrl-C ends",
+        "watching {:?} (nodes: {}, services: {}); Ctrl-C ends",
         node.config().namespace,
         node.nodes().len(),
         node.services().len()

@@ -329,7 +329,7 @@ impl Node {
                 self.inner.stop.cancel();
                 let trouble = self.inner.connector.trouble().map(|trouble| format!(" ({trouble})")).unwrap_or_default();
                 Err(Error::unavailable(format!(
-                    "No Redis at {} within {}{trouble}: is it running, and is redis.url (REDIS_URL) right?",
+                    "No connection to Redis at {} within {}{trouble}: is it running, and is redis.url (REDIS_URL) right?",
                     self.inner.connector.address(),
                     humantime::format_duration(time)
                 )))

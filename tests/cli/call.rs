@@ -82,7 +82,7 @@ async fn what_can_not_be_meant_is_refused_before_anything_is_asked() {
         (&["create"], "create takes JSON"),
         (&["create", "{"], "the data is no JSON"),
         (&["patch", "7"], "the JSON is an object"),
-        (&["update", "7"], "update takes ID JSON"),
+        (&["update"], "update takes [ID] JSON"),
         (&["find", "--query", "[]"], "--query takes a JSON object"),
         (&["create", "-", "--query", "-"], "there is one stdin"),
         (&["get", "1", "2", "3"], "unexpected argument"),

@@ -169,7 +169,7 @@ impl Service for Echo {
         Ok(json!({ "data": data }))
     }
 
-    async fn update(&self, id: Id, data: Value, _: Params) -> Result<Value> {
+    async fn update(&self, id: Option<Id>, data: Value, _: Params) -> Result<Value> {
         Ok(json!({ "id": id, "data": data }))
     }
 

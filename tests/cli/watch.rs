@@ -8,7 +8,7 @@ use serde_json::json;
 async fn changes_and_events_come_as_json_lines() {
     let (node, rachis) = mesh().await;
     let mut watch = rachis.start(&["watch", "todos", "later", "--json"]);
-    watch.said("1 nodes, 2 services").await;
+    watch.said("(nodes: 1, services: 2)").await;
 
     node.service("echo").create(json!({})).await.unwrap();
     node.service("todos").create(json!({ "text": "a" })).await.unwrap();
