@@ -7,6 +7,7 @@ mod clock;
 mod discovery;
 mod events;
 mod info;
+mod join;
 mod observe;
 mod pending;
 mod publish;
@@ -27,7 +28,8 @@ use crate::{
         connection::{Connector, Link},
         keys::Keys,
         pool::Admin,
-        registry::{self, Registry},
+        registry::Registry,
+        server,
     },
     service::{Answer, App, Call, Caller, Descriptor, EventSink, EventStream, Handle, Registration, Router, not_found},
 };
@@ -235,10 +237,8 @@ impl Node {
     pub fn services(&self) -> Vec<ServiceInfo> {
         let node = &self.inner;
         let mut services: BTreeMap<String, ServiceInfo> = BTreeMap::new();
-        for route in node.catalog().routes() {
-            if let Some(remote) = node.routes.load().values().find(|remote| remote.route.path == route.path) {
-                services.insert(remote.descriptor.path.clone(), ServiceInfo::remote(route, &remote.descriptor));
-            }
+        for remote in node.routes.load().values() {
+            services.insert(remote.descriptor.path.clone(), ServiceInfo::remote(&remote.route, &remote.descriptor));
         }
         for registered in node.app.registered() {
             let info = ServiceInfo::local(&registered.descriptor, &node.config.key, &node.app_name);
@@ -481,7 +481,7 @@ impl fmt::Debug for Node {
 
 /// Warns of what the server is or lacks; a server that does not tell is no reason not to start.
 async fn check_server(on: &mut (impl ::redis::aio::ConnectionLike + Send)) {
-    match tokio::time::timeout(Duration::from_secs(2), registry::inspect(on)).await {
+    match tokio::time::timeout(Duration::from_secs(2), server::inspect(on)).await {
         Ok(Ok(server)) => server.warnings().iter().for_each(|warning| tracing::warn!("{warning}")),
         _ => tracing::debug!("the server does not say what it is"),
     }

@@ -79,6 +79,11 @@ impl<W> Pending<W> {
         self.calls.remove(&id)?.waiter
     }
 
+    /// Ends every call: whoever waits finds what it waits on dropped.
+    pub(crate) fn clear(&mut self) {
+        self.calls.clear();
+    }
+
     /// Wakes a caller without ending the call: its request has to be sent again.
     pub(crate) fn wake(&mut self, id: u64) -> Option<W> {
         self.calls.get_mut(&id)?.waiter.take()

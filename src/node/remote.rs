@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Error, Result,
     redis::keys::Keys,
-    service::{Answer, Call, Caller, Chain, Descriptor, Dispatch, Hooks, Method},
+    service::{Answer, Call, Caller, Chain, Descriptor, Dispatch, Hooks, Method, chain},
 };
 use futures_core::future::BoxFuture;
 use std::{collections::HashMap, sync::Arc};
@@ -66,9 +66,9 @@ impl Remote {
             false => Arc::new(Layered { service: wrap(wire, &wrapping.after) }),
         };
         let levels = [app, wrapping.hooks.clone()];
-        let chain = |method: &Method| Chain::new(&[&levels[0], &levels[1]], method, service.clone());
+        let chain_of = |method: &Method| chain(&[&levels[0], &levels[1]], method, service.clone());
         let chains: HashMap<Method, Chain> =
-            descriptor.methods.iter().map(|method| (method.clone(), chain(method))).collect();
+            descriptor.methods.iter().map(|method| (method.clone(), chain_of(method))).collect();
         let outer = (!wrapping.before.is_empty())
             .then(|| wrap(Arc::new(Chained { chains: chains.clone(), service: service.clone() }), &wrapping.before));
         Remote { route, descriptor: Arc::new(descriptor), service, levels, chains, outer }
@@ -83,7 +83,7 @@ impl Remote {
         match self.chains.get(&call.method) {
             Some(chain) => chain.run(call).await.map(|finished| finished.into_answer()),
             None => {
-                let chain = Chain::new(&[&self.levels[0], &self.levels[1]], &call.method, self.service.clone());
+                let chain = chain(&[&self.levels[0], &self.levels[1]], &call.method, self.service.clone());
                 chain.run(call).await.map(|finished| finished.into_answer())
             }
         }

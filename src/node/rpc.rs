@@ -92,6 +92,11 @@ impl Rpc {
         }
     }
 
+    /// Fails every call that still waits for a reply: none will come any more.
+    pub(crate) fn close(&self) {
+        self.lock().clear();
+    }
+
     /// Calls that wait for a reply.
     pub(crate) fn pending(&self) -> usize {
         self.lock().len()

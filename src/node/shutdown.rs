@@ -1,12 +1,18 @@
 //! How a node leaves: withdraw, stop pulling, hand back what was not started, finish, close.
 
 use super::{Inner, Node};
-use crate::{Error, Result, redis::event_log::Outgoing};
+use crate::{
+    Error, Result,
+    redis::{event_log::Outgoing, streams::unblock},
+};
 use std::{
-    sync::PoisonError,
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 
 /// How far a node has come in its life.
 pub(crate) enum Running {
@@ -15,9 +21,20 @@ pub(crate) enum Running {
         dead: mpsc::UnboundedReceiver<String>,
         outgoing: mpsc::Receiver<Outgoing>,
     },
-    /// It has joined the mesh, or is about to.
-    Joined,
+    /// It is about to join the mesh.
+    Joining,
+    /// It has.
+    Joined(Pull),
+    /// It only looks on.
+    LookingOn,
     Over,
+}
+
+/// The pulling of requests, as whoever ends it must know it.
+pub(crate) struct Pull {
+    /// Redis's number of the connection that blocks.
+    pub(crate) client: Arc<AtomicU64>,
+    pub(crate) task: JoinHandle<()>,
 }
 
 /// How long Redis may take to let go of a node; beyond that its TTL does it.
@@ -37,18 +54,21 @@ impl Node {
         let node = &self.inner;
         let running = node.replace_running(Running::Over);
         node.draining.cancel();
-        if !matches!(running, Running::Joined) {
-            node.stop.cancel();
-            return Ok(());
-        }
+        let pull = match running {
+            Running::Joined(pull) => pull,
+            Running::LookingOn => {
+                node.flush().await;
+                node.app.teardown().await;
+                node.close();
+                return Ok(());
+            }
+            Running::Assembled { .. } | Running::Joining | Running::Over => {
+                node.stop.cancel();
+                return Ok(());
+            }
+        };
         let deadline = Instant::now() + node.config.shutdown.grace;
-        node.pulling.cancel();
-        if node.observer {
-            node.flush().await;
-            node.app.teardown().await;
-            node.stop.cancel();
-            return Ok(());
-        }
+        node.stop_pulling(pull).await;
         // While calls run it stays in the registry as `draining`: known to be alive, so nobody claims them.
         if node.responder.in_flight() > 0 {
             node.tell_registry(Step::Draining).await;
@@ -58,7 +78,7 @@ impl Node {
         node.beating.cancel();
         node.tell_registry(Step::Withdrawn).await;
         node.app.teardown().await;
-        node.stop.cancel();
+        node.close();
         tracing::info!(node = %node.id, "left the mesh");
         match left {
             0 => Ok(()),
@@ -78,6 +98,21 @@ enum Step {
 }
 
 impl Inner {
+    /// Returns when nothing is pulled any more, so that what is pending and not running was not started.
+    async fn stop_pulling(&self, pull: Pull) {
+        self.pulling.cancel();
+        let unblocked = async {
+            let mut connection = self.admin.get().await?;
+            unblock(&mut connection, pull.client.load(Ordering::Relaxed)).await
+        };
+        match tokio::time::timeout(WITHDRAW_TIME, unblocked).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the blocked read could not be ended and is dropped"),
+            Err(_) => tracing::debug!("the blocked read could not be ended in time and is dropped"),
+        }
+        let _ = pull.task.await;
+    }
+
     async fn tell_registry(&self, step: Step) {
         let told = async {
             let mut connection = self.admin.get().await?;
@@ -104,15 +139,28 @@ impl Inner {
         }
     }
 
+    fn close(&self) {
+        self.stop.cancel();
+        self.rpc.close();
+    }
+
     /// What joining needs, once; `None` when the node has joined or is over.
     pub(super) fn take_assembled(&self) -> Option<(mpsc::UnboundedReceiver<String>, mpsc::Receiver<Outgoing>)> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if !matches!(*running, Running::Assembled { .. }) {
             return None;
         }
-        match std::mem::replace(&mut *running, Running::Joined) {
+        match std::mem::replace(&mut *running, Running::Joining) {
             Running::Assembled { dead, outgoing } => Some((dead, outgoing)),
-            Running::Joined | Running::Over => None,
+            _ => None,
+        }
+    }
+
+    pub(super) fn joined(&self, as_what: Running) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        // A shutdown that came first has stopped everything already.
+        if matches!(*running, Running::Joining) {
+            *running = as_what;
         }
     }
 

@@ -3,9 +3,10 @@
 use super::{
     Answer, Call, Caller, Context, Descriptor, Event, EventContext, EventStream, Handle, Method, Parts, Registration,
     STANDARD_EVENTS, Scope,
-    chain::{Finished, Hooks},
     event::EventSink,
+    hook::Finished,
     hook::Hook,
+    hooks::Hooks,
     path,
     registration::Registered,
     router::{Found, Router},

@@ -1,145 +1,9 @@
 //! Hooks: code around a call. One mechanism (around, by value); before, after and error are sugar over it.
 
-use super::{Answer, Call, Handle, Http, Id, Method, Params, chain::Chain};
-use crate::{Error, Result};
+use super::{Answer, Call, Context, Method, Parts, service::Dispatch};
+use crate::Result;
 use futures_core::future::BoxFuture;
-use serde_json::Value;
-use std::{
-    fmt,
-    ops::{Deref, DerefMut},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-
-/// What a hook sees of a call and may change; it dereferences to [`Parts`].
-///
-/// A hook takes it by value and hands it on. When a hook fails it is simply dropped: the error hooks around still see
-/// everything that was written to it until then.
-pub struct Context {
-    // None only after `drop` or `into_parts` took them.
-    parts: Option<Box<Parts>>,
-    // Where the nearest enclosing error hooks look for the parts of a context that was dropped by a failure. This spares
-    // a clone of the context at every step of every call.
-    rescue: Option<Rescue>,
-}
-
-pub(crate) type Rescue = Arc<Mutex<Option<Box<Parts>>>>;
-
-/// The fields of a [`Context`].
-#[derive(Clone, Debug)]
-pub struct Parts {
-    /// The service called, without outer slashes.
-    pub path: String,
-    /// The method called.
-    pub method: Method,
-    /// The record, or `None` for many.
-    pub id: Option<Id>,
-    /// What came with `create`, `update`, `patch` or a custom method.
-    pub data: Value,
-    /// Who asks, for what, how.
-    pub params: Params,
-    /// What the method returned. Set before the method, it skips the method (and only that); set in an error hook, it
-    /// turns the failure into a success.
-    pub result: Option<Value>,
-    /// The external view: clients and events get it instead of `result`.
-    pub dispatch: Option<Value>,
-    /// Status, headers and location of the REST reply; `None` when the call did not come in by REST.
-    pub http: Option<Http>,
-    /// The event to fire when all hooks are done; `None` mutes it.
-    pub event: Option<String>,
-    /// What failed, in error hooks.
-    pub error: Option<Error>,
-    /// How long the caller waits for a remote service; `None` means the node's `timeout`.
-    pub timeout: Option<Duration>,
-}
-
-impl Context {
-    pub(crate) fn new(call: Call) -> Self {
-        let http = (call.params.provider.as_deref() == Some("rest")).then(Http::default);
-        let event = call.method.event().map(str::to_owned);
-        let Call { path, method, id, data, params, timeout } = call;
-        let parts =
-            Parts { path, method, id, data, params, result: None, dispatch: None, http, event, error: None, timeout };
-        Context { parts: Some(Box::new(parts)), rescue: None }
-    }
-
-    /// Another service, local or remote.
-    pub fn service(&self, path: &str) -> Handle {
-        self.params.service(path)
-    }
-
-    /// The call as the service shall see it; the context keeps its own copy for the hooks that follow.
-    pub(crate) fn to_call(&self) -> Call {
-        Call {
-            path: self.path.clone(),
-            method: self.method.clone(),
-            id: self.id.clone(),
-            data: self.data.clone(),
-            params: self.params.clone(),
-            timeout: self.timeout,
-        }
-    }
-
-    pub(crate) fn set_answer(&mut self, answer: Answer) {
-        self.result = Some(answer.result);
-        // A local service has no external view of its own; one that a hook set before the method stays.
-        if answer.dispatch.is_some() {
-            self.dispatch = answer.dispatch;
-        }
-        if !answer.http.is_empty() {
-            self.http = Some(answer.http);
-        }
-    }
-
-    pub(crate) fn into_parts(mut self) -> Box<Parts> {
-        match self.parts.take() {
-            Some(parts) => parts,
-            None => unreachable!("the parts leave a context only with the context"),
-        }
-    }
-
-    pub(crate) fn swap_rescue(&mut self, rescue: Option<Rescue>) -> Option<Rescue> {
-        std::mem::replace(&mut self.rescue, rescue)
-    }
-
-    pub(crate) fn rescued(from: &Rescue, outer: Option<Rescue>) -> Option<Context> {
-        let parts = from.lock().unwrap_or_else(PoisonError::into_inner).take();
-        parts.map(|parts| Context { parts: Some(parts), rescue: outer })
-    }
-}
-
-impl Drop for Context {
-    fn drop(&mut self) {
-        if let (Some(rescue), Some(parts)) = (&self.rescue, self.parts.take()) {
-            *rescue.lock().unwrap_or_else(PoisonError::into_inner) = Some(parts);
-        }
-    }
-}
-
-impl Deref for Context {
-    type Target = Parts;
-    fn deref(&self) -> &Parts {
-        match &self.parts {
-            Some(parts) => parts,
-            None => unreachable!("the parts leave a context only with the context"),
-        }
-    }
-}
-
-impl DerefMut for Context {
-    fn deref_mut(&mut self) -> &mut Parts {
-        match &mut self.parts {
-            Some(parts) => parts,
-            None => unreachable!("the parts leave a context only with the context"),
-        }
-    }
-}
-
-impl fmt::Debug for Context {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
+use std::{fmt, sync::Arc};
 
 /// Code around a call: do something, run the rest, do something else.
 ///
@@ -179,10 +43,6 @@ pub struct Next {
 }
 
 impl Next {
-    pub(crate) fn new(chain: Chain) -> Self {
-        Next { chain, at: 0 }
-    }
-
     /// Runs the rest and returns the context as it left it, with `result` set.
     ///
     /// # Errors
@@ -233,5 +93,52 @@ impl<const N: usize> From<[Method; N]> for Scope {
 impl From<&str> for Scope {
     fn from(method: &str) -> Self {
         Scope::Only(vec![method.into()])
+    }
+}
+
+/// What runs for one method of one registration.
+#[derive(Clone)]
+pub(crate) struct Chain {
+    hooks: Arc<[Arc<dyn Hook>]>,
+    service: Arc<dyn Dispatch>,
+}
+
+impl Chain {
+    /// `hooks` around `service`, the first one outermost.
+    pub(super) fn new(hooks: Vec<Arc<dyn Hook>>, service: Arc<dyn Dispatch>) -> Self {
+        Chain { hooks: hooks.into(), service }
+    }
+
+    /// Runs the call through the hooks.
+    pub(crate) async fn run(&self, call: Call) -> Result<Finished> {
+        let fires = self.service.fires_events() && call.method.event().is_some();
+        if self.hooks.is_empty() && !fires {
+            // Nobody looks at the context, so none is made.
+            return self.service.dispatch(call).await.map(Finished::Plain);
+        }
+        let mut ctx = Context::new(call);
+        if !fires {
+            ctx.event = None;
+        }
+        Next { chain: self.clone(), at: 0 }.run(ctx).await.map(|ctx| Finished::Hooked(ctx.into_parts()))
+    }
+}
+
+/// A call that went well, with the context it ended in where there was one.
+pub(crate) enum Finished {
+    Plain(Answer),
+    Hooked(Box<Parts>),
+}
+
+impl Finished {
+    pub(crate) fn into_answer(self) -> Answer {
+        match self {
+            Finished::Plain(answer) => answer,
+            Finished::Hooked(parts) => Answer {
+                result: parts.result.unwrap_or_default(),
+                dispatch: parts.dispatch,
+                http: parts.http.unwrap_or_default(),
+            },
+        }
     }
 }

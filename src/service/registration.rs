@@ -2,8 +2,9 @@
 
 use super::{
     Call, Context, Descriptor, Method, STANDARD_EVENTS, Scope, Service,
-    chain::{Chain, Finished, Hooks},
     hook::Hook,
+    hook::{Chain, Finished},
+    hooks::{Hooks, chain},
     service::Dispatch,
 };
 use crate::{Error, Result};
@@ -169,7 +170,7 @@ impl Registered {
         let service = registration.service.clone();
         let methods = Method::STANDARD.iter().chain(&registration.methods);
         let chains = methods
-            .map(|method| (method.clone(), Chain::new(&[app, &registration.hooks], method, service.clone())))
+            .map(|method| (method.clone(), chain(&[app, &registration.hooks], method, service.clone())))
             .collect();
         let publish = registration.publish.clone();
         Ok(Registered { descriptor, publish, service, registration, app: app.clone(), chains })
@@ -196,7 +197,7 @@ impl Registered {
             // A custom method that is not offered to the outside: this process may call it all the same.
             None => {
                 let hooks = [&self.app, &self.registration.hooks];
-                Chain::new(&hooks, &call.method, self.service.clone()).run(call).await
+                chain(&hooks, &call.method, self.service.clone()).run(call).await
             }
         }
     }

@@ -139,6 +139,11 @@ impl Calls {
     }
 }
 
+/// Ends a read that blocks on the connection of that number; its replica is about to stop.
+pub(crate) async fn unblock(on: &mut impl ConnectionLike, client: u64) -> RedisResult<()> {
+    redis::cmd("CLIENT").arg("UNBLOCK").arg(client).query_async(on).await
+}
+
 /// Deletes a request of `stream` that nobody has started; `false` if somebody has.
 pub(crate) async fn cancel(on: &mut impl ConnectionLike, stream: &str, id: &str) -> RedisResult<bool> {
     CANCEL.key(stream).arg(GROUP).arg(id).invoke_async(on).await

@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 /// Entries in one write. More would only delay the first.
 const BATCH: usize = 512;
@@ -74,10 +75,10 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts the writer. It ends when every clone is gone and everything is written, or when the link was stopped.
-    pub(crate) fn start(link: Link, senders: Arc<dyn Senders>) -> Self {
+    /// Starts the writer. It ends with `stop`, since those it reports to hold it in turn.
+    pub(crate) fn start(link: Link, senders: Arc<dyn Senders>, stop: CancellationToken) -> Self {
         let (queue, due) = mpsc::unbounded_channel();
-        tokio::spawn(run(link, senders, due));
+        tokio::spawn(async move { stop.run_until_cancelled(run(link, senders, due)).await });
         Writer { queue }
     }
 

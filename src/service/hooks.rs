@@ -1,6 +1,10 @@
-//! The hooks of one method in the order they run, built once per registration.
+//! Which hooks there are, and in what order they run.
 
-use super::{Answer, Call, Context, Method, Next, Parts, Scope, hook::Hook, service::Dispatch};
+use super::{
+    Context, Method, Next, Scope,
+    hook::{Chain, Hook},
+    service::Dispatch,
+};
 use crate::{Error, Result};
 use futures_core::future::BoxFuture;
 use std::sync::Arc;
@@ -141,53 +145,11 @@ async fn recover(mut ctx: Context, error: Error, steps: &[Step]) -> Result<Conte
     }
 }
 
-/// What runs for one method of one registration.
-#[derive(Clone)]
-pub(crate) struct Chain {
-    pub(super) hooks: Arc<[Arc<dyn Hook>]>,
-    pub(super) service: Arc<dyn Dispatch>,
-}
-
-impl Chain {
-    /// The hooks of `levels`, outermost first, around `service`.
-    pub(crate) fn new(levels: &[&Hooks], method: &Method, service: Arc<dyn Dispatch>) -> Self {
-        let mut hooks = Vec::new();
-        for level in levels {
-            level.append(method, &mut hooks);
-        }
-        Chain { hooks: hooks.into(), service }
+/// What runs for `method` of `service`: the hooks of `levels`, outermost first, built once per registration.
+pub(crate) fn chain(levels: &[&Hooks], method: &Method, service: Arc<dyn Dispatch>) -> Chain {
+    let mut hooks = Vec::new();
+    for level in levels {
+        level.append(method, &mut hooks);
     }
-
-    /// Runs the call through the hooks.
-    pub(crate) async fn run(&self, call: Call) -> Result<Finished> {
-        let fires = self.service.fires_events() && call.method.event().is_some();
-        if self.hooks.is_empty() && !fires {
-            // Nobody looks at the context, so none is made.
-            return self.service.dispatch(call).await.map(Finished::Plain);
-        }
-        let mut ctx = Context::new(call);
-        if !fires {
-            ctx.event = None;
-        }
-        Next::new(self.clone()).run(ctx).await.map(|ctx| Finished::Hooked(ctx.into_parts()))
-    }
-}
-
-/// A call that went well, with the context it ended in where there was one.
-pub(crate) enum Finished {
-    Plain(Answer),
-    Hooked(Box<Parts>),
-}
-
-impl Finished {
-    pub(crate) fn into_answer(self) -> Answer {
-        match self {
-            Finished::Plain(answer) => answer,
-            Finished::Hooked(parts) => Answer {
-                result: parts.result.unwrap_or_default(),
-                dispatch: parts.dispatch,
-                http: parts.http.unwrap_or_default(),
-            },
-        }
-    }
+    Chain::new(hooks, service)
 }
