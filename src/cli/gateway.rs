@@ -64,7 +64,10 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<E
         () = &mut first_signal => Ok(false),
     };
     if matches!(joined, Ok(true)) {
-        shown.show(out)?;
+        // Whoever started it may not read on, which is no reason to stop.
+        if shown.show(out).is_err() {
+            tracing::debug!("nobody reads where it serves");
+        }
         first_signal.await;
         tracing::info!("stopping");
     }

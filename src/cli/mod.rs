@@ -21,6 +21,7 @@ use clap::{Parser, Subcommand};
 use exit::Failure;
 use global::Global;
 use out::Out;
+use rachis::config::RedisUrl;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,6 +55,26 @@ enum Command {
     Watch(watch::Args),
     Health(health::Args),
     Config(config::Args),
+}
+
+/// Prints help, or what is wrong with the command line.
+pub(crate) fn tell(message: &clap::Error) -> Exit {
+    if !message.use_stderr() {
+        // Nobody to tell means nobody to tell that either.
+        let _ = message.print();
+        return Exit::Good;
+    }
+    // The parser quotes what it does not understand, which may be a URL with a password that lost its --redis.
+    let words = std::env::args_os().filter_map(|word| word.into_string().ok());
+    let urls: Vec<String> = words.filter(|word| word.contains("://")).collect();
+    match urls.is_empty() {
+        true => drop(message.print()),
+        false => {
+            let hide = |text: String, url: &String| text.replace(url, &RedisUrl::from(url.as_str()).to_string());
+            out::say(urls.iter().fold(message.to_string(), hide).trim_end());
+        }
+    }
+    Exit::Usage
 }
 
 /// Runs what was asked for and says on stderr why it did not work.

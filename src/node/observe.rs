@@ -137,6 +137,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_observer_that_lost_redis_says_so_and_comes_back() {
+        let redis = testing::ThrowawayRedis::start().unwrap();
+        let config = testing::config_for(&redis.url());
+        let observer = observer(config.clone()).await;
+        redis.freeze().unwrap();
+        eventually("Redis is missed", async || observer.readiness() == Readiness::Degraded).await;
+        redis.thaw().unwrap();
+        eventually("Redis is back", async || observer.readiness() == Readiness::Ready).await;
+        let _node = testing::start(config, App::new().register("todos", MemoryService::new())).await;
+        observer.wait_for("todos").await.unwrap();
+    }
+
+    #[tokio::test]
     async fn an_observer_told_to_wait_joins_when_asked() {
         let config = crate::Config { start_delay: StartDelay::Manual, ..testing::config() };
         let observer = Node::builder(config).observer().start().await.unwrap();

@@ -65,6 +65,8 @@ async fn no_secret_is_ever_shown() {
         let ended = rachis.run(&[command, &["-vv", "--connect-timeout", "300ms"][..]].concat()).await;
         assert!(!ended.out.contains("hunter2") && !ended.err.contains("hunter2"), "{command:?}: {ended:?}");
     }
+    let ended = Rachis::new().run(&["nodes", "redis://ann:hunter2@127.0.0.1:1"]).await;
+    assert_eq!((ended.code, ended.err.contains("unexpected argument 'redis://ann:***@127.0.0.1:1'")), (2, true));
     let shown = rachis.run(&["config", "show"]).await.out;
     assert!(shown.contains("redis://ann:***@127.0.0.1:1") && shown.contains("password = \"***\""), "{shown}");
     let shown = rachis.run(&["config", "show", "--redis", "redis://:hunter3@other"]).await.out;

@@ -129,6 +129,35 @@ async fn it_can_be_stopped_while_it_waits_for_redis() {
 }
 
 #[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let (node, rachis) = mesh().await;
+    let mut gateway = rachis.start(&ANY);
+    let url = gateway.line().await;
+    let asked = tokio::spawn(reqwest::get(format!("{url}/echo/never")));
+    eventually("the call runs", async || node.in_flight() == 1).await;
+    gateway.signal("TERM");
+    gateway.said("stopping").await;
+    gateway.signal("TERM");
+    let (code, rest) = gateway.ended().await;
+    assert_eq!((code, rest.contains("stopped before it was done")), (1, true), "{rest}");
+    assert!(asked.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn a_request_in_flight_is_answered_before_it_ends() {
+    let (node, rachis) = mesh().await;
+    let mut gateway = rachis.start(&ANY);
+    let url = gateway.line().await;
+    let asked = tokio::spawn(reqwest::get(format!("{url}/echo/late")));
+    eventually("the call runs", async || node.in_flight() == 1).await;
+    gateway.signal("TERM");
+    gateway.said("stopping").await;
+    node.service("echo").custom("release", json!(null)).await.unwrap();
+    assert!(asked.await.unwrap().unwrap().status().is_success());
+    assert_eq!(gateway.ended().await.0, 0);
+}
+
+#[tokio::test]
 async fn a_gateway_that_does_not_answer_is_not_healthy() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();

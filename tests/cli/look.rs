@@ -40,7 +40,7 @@ async fn services_are_listed_for_people_and_programs() {
     let lines: Vec<Vec<&str>> = ended.out.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[0], ["PATH", "APP", "REPLICAS", "HEALTHY", "METHODS", "EVENTS"]);
     assert_eq!(lines[1][..5], ["echo", "default/home", "1", "yes", "find,"]);
-    assert!(lines[1].contains(&"shout"));
+    assert!(lines[1].contains(&"shout,"));
 
     let services = rachis.run(&["services", "--json"]).await.json();
     assert_eq!(services[1]["path"], "todos");

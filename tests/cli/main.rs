@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStderr, ChildStdout, Command},
+    sync::Notify,
 };
 
 /// A command to run, in an empty folder and with next to no environment.
@@ -140,8 +141,9 @@ impl Running {
     }
 }
 
-/// A service that answers with what it was called with, or not at all.
-struct Echo;
+/// A service that answers with what it was called with; to `late` when it was told to, to `never` not at all.
+#[derive(Default)]
+struct Echo(Notify);
 
 impl Service for Echo {
     const METHODS: &[Method] = &[
@@ -152,6 +154,7 @@ impl Service for Echo {
         Method::Patch,
         Method::Remove,
         Method::custom("shout"),
+        Method::custom("release"),
     ];
 
     async fn find(&self, params: Params) -> Result<Value> {
@@ -161,6 +164,10 @@ impl Service for Echo {
     async fn get(&self, id: Id, _: Params) -> Result<Value> {
         match id.to_string().as_str() {
             "never" => std::future::pending().await,
+            "late" => {
+                self.0.notified().await;
+                Ok(Value::Null)
+            }
             _ => Ok(json!({ "id": id })),
         }
     }
@@ -182,6 +189,9 @@ impl Service for Echo {
     }
 
     async fn custom(&self, method: &str, data: Value, _: Params) -> Result<Value> {
+        if method == "release" {
+            self.0.notify_one();
+        }
         Ok(json!({ "method": method, "data": data }))
     }
 }
@@ -189,7 +199,7 @@ impl Service for Echo {
 /// A mesh with one node, which serves `echo` and `todos`.
 async fn mesh() -> (Node, Rachis) {
     let config = Config { app: "home".into(), version: "1.2.3".into(), ..testing::config() };
-    let app = App::new().register("echo", Echo).register("todos", MemoryService::new());
+    let app = App::new().register("echo", Echo::default()).register("todos", MemoryService::new());
     let rachis = Rachis::on(&config);
     (testing::start(config, app).await, rachis)
 }
