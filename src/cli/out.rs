@@ -1,7 +1,7 @@
 //! What goes to stdout: tables and text for people, JSON for programs.
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde::Serialize;
 use serde_json::Value;
 use std::{
@@ -13,6 +13,10 @@ use std::{
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default();
 pub(crate) const DIM: Style = Style::new().dimmed();
+
+/// In a narrow terminal, lines that are too long read better than words of one letter a line.
+const LEAST_WIDTH: u16 = 24;
+const PADDING: (u16, u16) = (0, 2);
 
 /// Stdout, and what suits whoever reads it.
 pub(crate) struct Out {
@@ -57,11 +61,13 @@ impl Out {
             |name: &&str| if self.colour { Cell::new(name).add_attribute(Attribute::Bold) } else { Cell::new(name) };
         table.set_header(header.iter().map(title));
         table.add_rows(rows.iter().map(|row| row.iter().map(|cell| Cell::new(plain(cell)))));
+        let widest = table.column_max_content_widths().last().copied().unwrap_or(0);
         for (number, column) in table.column_iter_mut().enumerate() {
-            column.set_padding((0, 2));
-            if number + 1 < N {
-                column.set_constraint(ColumnConstraint::ContentWidth);
-            }
+            column.set_padding(PADDING);
+            column.set_constraint(match number + 1 < N {
+                true => ColumnConstraint::ContentWidth,
+                false => ColumnConstraint::LowerBoundary(Width::Fixed(widest.min(LEAST_WIDTH) + PADDING.1)),
+            });
         }
         self.line(&table.trim_fmt())
     }

@@ -68,6 +68,16 @@ async fn a_development_gateway_brings_and_takes_its_redis() {
 }
 
 #[tokio::test]
+async fn without_a_redis_server_to_start_it_says_so() {
+    let rachis = Rachis::new();
+    std::os::unix::fs::symlink("/bin/sh", rachis.path().join("sh")).unwrap();
+    let path = rachis.path().to_str().unwrap().to_owned();
+    let ended = rachis.env("PATH", &path).run(&[&ANY[..], &["--dev"]].concat()).await;
+    assert_eq!((ended.code, ended.out.as_str()), (3, ""), "{ended:?}");
+    assert_eq!(ended.err, "error: redis-server did not start: is it installed and on the PATH?\n");
+}
+
+#[tokio::test]
 async fn programs_read_where_it_serves() {
     let redis = ThrowawayRedis::start_with(&["--requirepass", "hunter2"]).unwrap();
     let url = redis.url().replace("redis://", "redis://:hunter2@");
