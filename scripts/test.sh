@@ -52,6 +52,7 @@ count() {
 
 need_cargo
 need redis-server redis-server:redis:redis:redis
+need openssl openssl:openssl:openssl:openssl
 
 check "format" cargo fmt --check
 check "clippy" cargo clippy --all-targets --locked -- -D warnings
@@ -62,6 +63,7 @@ else
   tests "tests" cargo test --locked --no-fail-fast --lib --bins --tests
 fi
 tests "documentation examples" cargo test --locked --doc
+check "demo" scripts/demo.sh --check
 check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
 echo "$passed passed, $failed failed"

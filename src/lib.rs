@@ -1,4 +1,252 @@
 //! Rachis: discovery, RPC and real-time events for services, with one shared Redis as the only thing between them.
+//!
+//! # Hello world
+//!
+//! A service in one process:
+//!
+//! ```no_run
+//! use rachis::{App, Config, Id, Method, Node, Params, Result, Service};
+//! use serde_json::{Value, json};
+//!
+//! struct Greetings;
+//!
+//! impl Service for Greetings {
+//!     const METHODS: &[Method] = &[Method::Get];
+//!
+//!     async fn get(&self, name: Id, _: Params) -> Result<Value> {
+//!         Ok(json!({ "text": format!("Hello, {name}!") }))
+//!     }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<()> {
+//!     let app = App::new().register("greetings", Greetings);
+//!     let node = Node::builder(Config::load()?).app(app).start().await?;
+//!     node.run_until_signal().await
+//! }
+//! ```
+//!
+//! and its caller in another, which knows no more than the path and where Redis is:
+//!
+//! ```no_run
+//! # async fn run() -> rachis::Result<()> {
+//! use rachis::{Config, Node};
+//!
+//! let node = Node::builder(Config::load()?).start().await?;
+//! node.wait_for("greetings").await?;
+//! println!("{}", node.service("greetings").get("Ada").await?["text"]);
+//! # Ok(()) }
+//! ```
+//!
+//! Three nouns carry the rest: a [`Service`] has methods, an [`App`] is the services of one process, a [`Node`] is an
+//! app on the mesh.
+//!
+//! # Services
+//!
+//! A service is a path, up to six standard methods and any number of custom ones on one kind of record, as in FeathersJS:
+//!
+//! | method | what it does | event |
+//! |---|---|---|
+//! | `find` | many records, chosen by a query | |
+//! | `get` | one record | |
+//! | `create` | a new record | `created` |
+//! | `update` | replaces a record | `updated` |
+//! | `patch` | changes some fields | `patched` |
+//! | `remove` | deletes a record | `removed` |
+//!
+//! Implement [`Service`] with plain `async fn`s over JSON values, or [`TypedService`] with types of your own.
+//! [`MemoryService`] is a complete one for prototypes and tests; [`query`] is the engine below it, for services over other
+//! stores. Only what [`Service::METHODS`] lists can be called from outside.
+//!
+//! A custom method has a name and takes data:
+//!
+//! ```
+//! use rachis::{App, Error, Method, Params, Result, Service};
+//! use serde_json::{Value, json};
+//!
+//! struct Mails;
+//!
+//! impl Service for Mails {
+//!     const METHODS: &[Method] = &[Method::custom("send")];
+//!     const EVENTS: &[&str] = &["sent"];
+//!
+//!     async fn custom(&self, method: &str, data: Value, params: Params) -> Result<Value> {
+//!         let to = data["to"].as_str().ok_or_else(|| Error::bad_request(format!("Whom shall I {method} it to?")))?;
+//!         params.service("mails").emit("sent", json!({ "to": to }))?;
+//!         Ok(json!({ "sent": true }))
+//!     }
+//! }
+//!
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! let mails = App::new().register("mails", Mails).service("mails");
+//! assert_eq!(mails.custom("send", json!({ "to": "Ada" })).await?["sent"], true);
+//! assert_eq!(mails.custom("send", json!({})).await.unwrap_err().code(), 400);
+//! # Ok::<(), Error>(()) }).unwrap();
+//! ```
+//!
+//! Methods fail with an [`Error`], which has Feathers' classes, HTTP codes and JSON, on whatever node it is caught.
+//!
+//! # Hooks
+//!
+//! A [`Hook`] is code around a call: `async fn(Context, Next) -> Result<Context>`. `before`, `after` and `error` are the
+//! common shapes of it. Hooks belong to an app, to a service, or (see [`NodeBuilder`]) to all remote services.
+//!
+//! ```
+//! use rachis::{ALL, App, Context, Error, MemoryService, Method, Next, Result, ServiceExt};
+//! use serde_json::json;
+//!
+//! async fn trace(ctx: Context, next: Next) -> Result<Context> {
+//!     let call = format!("{} {}", ctx.method, ctx.path);
+//!     let outcome = next.run(ctx).await;
+//!     println!("{call} {}", if outcome.is_ok() { "went well" } else { "failed" });
+//!     outcome
+//! }
+//!
+//! let todos = MemoryService::new().before(Method::Create, async |mut ctx| {
+//!     if !ctx.data["text"].is_string() {
+//!         return Err(Error::unprocessable("A todo needs a text"));
+//!     }
+//!     ctx.data["done"] = false.into();
+//!     Ok(ctx)
+//! });
+//! let app = App::new().around(trace).register("todos", todos);
+//!
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! let todos = app.service("todos");
+//! assert_eq!(todos.create(json!({ "text": "write" })).await?, json!({ "text": "write", "done": false, "id": 0 }));
+//! assert_eq!(todos.create(json!({})).await.unwrap_err().message(), "A todo needs a text");
+//! # Ok::<(), Error>(()) }).unwrap();
+//! ```
+//!
+//! A `result` set before the method skips it; one set in an error hook recovers. `dispatch` is what clients of a gateway
+//! and listeners of events get instead of `result`. [`Context`] and its [`Parts`] tell the rest.
+//!
+//! # Calling
+//!
+//! [`App::service`], [`Node::service`] and, in hooks and methods, [`Context::service`] and [`Params::service`] return a
+//! [`Handle`]. Its methods make a [`CallBuilder`]: a call you may still configure, then await.
+//!
+//! ```
+//! use rachis::{App, MemoryService};
+//! use serde::Deserialize;
+//! use serde_json::json;
+//! use std::time::Duration;
+//!
+//! #[derive(Deserialize)]
+//! struct Todo { id: u32, text: String }
+//!
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! let todos = App::new().register("todos", MemoryService::new()).service("todos");
+//! let todo: Todo = todos.create(json!({ "text": "write" })).json().await?;
+//! let found = todos.find().query(json!({ "text": todo.text })).timeout(Duration::from_secs(2)).await?;
+//! assert_eq!(found[0]["id"], todo.id);
+//! # Ok::<(), rachis::Error>(()) }).unwrap();
+//! ```
+//!
+//! The caller can not tell where a service runs. What can only happen to a remote call is an error of its own:
+//! [`Timeout`](ErrorKind::Timeout) when nobody answered in time, [`Unavailable`](ErrorKind::Unavailable) when the replica
+//! that had it died or Redis is away, [`TooManyRequests`](ErrorKind::TooManyRequests) when a queue is full,
+//! [`PayloadTooLarge`](ErrorKind::PayloadTooLarge) when it is too big to travel. `error.data()["outcome"]` says `never ran`
+//! or `unknown` where that is the question. Replicas that die are replaced for `find`, `get`, `update`, `remove` and what
+//! [`Service::IDEMPOTENT`] lists; nothing else runs twice.
+//!
+//! # Events
+//!
+//! A successful call of `create`, `update`, `patch` or `remove` fires an event; [`Handle::emit`] fires those of a service's
+//! own. [`Handle::on`] is a stream of them, from all replicas of the service:
+//!
+//! ```
+//! use rachis::{App, MemoryService};
+//! use serde_json::json;
+//!
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! let todos = App::new().register("todos", MemoryService::new()).service("todos");
+//! let mut created = todos.on("created").await?;
+//! todos.create(json!({ "text": "write" })).await?;
+//! assert_eq!(created.next().await.unwrap().data["text"], "write");
+//! # Ok::<(), rachis::Error>(()) }).unwrap();
+//! ```
+//!
+//! Dropping the stream unsubscribes. A listener that missed events for good gets one named [`RESYNC`].
+//!
+//! # The mesh
+//!
+//! All nodes with one Redis and one `namespace` are a mesh. Nodes of one `key` and `app` (by default the name of the
+//! executable) are replicas: each call goes to one of them that has time for it. A node knows the others:
+//!
+//! ```no_run
+//! # async fn run(node: rachis::Node) {
+//! use futures_util::StreamExt;
+//! use rachis::Change;
+//!
+//! for service in node.services() {
+//!     println!("{} by {}: {} replicas", service.path, service.app, service.replicas.len());
+//! }
+//! let mut changes = node.changes();
+//! while let Some(change) = changes.next().await {
+//!     match change {
+//!         Change::NodeUp(other) => println!("{} on {} came", other.app, other.host),
+//!         Change::NodeDown(other) => println!("{} on {} went", other.app, other.host),
+//!         _ => {}
+//!     }
+//! }
+//! # }
+//! ```
+//!
+//! [`NodeBuilder`] decides what is published, which remote services are believed in and under what path, and puts hooks
+//! and tower layers around them. A node is a `tower::Service<Call>` itself. [`Node::shutdown`] leaves in good order.
+//!
+//! # The gateway
+//!
+//! [`gateway::gateway`] is an axum router that serves every service of the mesh by REST, and health and readiness beside:
+//!
+//! ```no_run
+//! # async fn run(node: rachis::Node) -> rachis::Result<()> {
+//! use rachis::{gateway::{gateway, serve}, signal};
+//!
+//! let web = axum::Router::new().merge(gateway(&node));
+//! let listener = tokio::net::TcpListener::bind(&node.config().gateway.listen).await?;
+//! serve(listener, web, signal(), node.config().shutdown.grace).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Configuration
+//!
+//! [`Config::load`] reads defaults, `distribution.toml` and the environment; [`config`] tells how, and its default file
+//! says of each key what it means and costs. A [`Config`] is a plain struct, so code may change what it likes:
+//!
+//! ```
+//! use rachis::{Config, config::RedisUrl};
+//!
+//! let mut config = Config::default();
+//! config.app = "shop".into();
+//! config.redis.url = RedisUrl::from("redis://redis:6379");
+//! ```
+//!
+//! What happens is said by `tracing`; a program that wants to see it sets up a subscriber.
+//!
+//! # Features
+//!
+//! | feature | default | brings |
+//! |---|---|---|
+//! | `gateway` | yes | [`gateway`](mod@gateway) |
+//! | `tls` | by `cli` | `rediss://` URLs |
+//! | `cli` | yes | the `rachis` binary; includes the two above |
+//!
+//! # Testing
+//!
+//! An [`App`] works without a mesh, so services and hooks are tested like any function. [`testing`] runs a whole mesh
+//! in one process, on a `redis-server` of its own:
+//!
+//! ```no_run
+//! use rachis::{App, MemoryService, testing};
+//!
+//! #[tokio::test]
+//! async fn calls_cross_nodes() {
+//!     let [_todos, other] = testing::cluster([App::new().register("todos", MemoryService::new()), App::new()]).await;
+//!     assert_eq!(other.service("todos").find().await.unwrap().as_array().unwrap().len(), 0);
+//! }
+//! ```
 
 pub mod config;
 mod error;
@@ -14,3 +262,8 @@ pub use config::Config;
 pub use error::{Error, ErrorKind, Result};
 pub use node::{CallService, Change, Node, NodeBuilder, NodeInfo, Readiness, Resolved, ServiceInfo, signal};
 pub use service::*;
+
+/// The README's programs are compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -21,6 +21,7 @@ use crate::{
         pool::Admin,
         registry::{self, Registry},
         streams::Calls,
+        tls::Certificates,
     },
     service::{Answer, App, Call, Context, EventSink, Hook, Scope},
 };
@@ -276,6 +277,10 @@ fn options(config: &Config) -> Options {
         response_timeout: redis.response_timeout,
         block: redis.block,
         pool_size: redis.pool_size,
+        certificates: Certificates {
+            ca: redis.ca_file.clone(),
+            client: redis.cert_file.clone().zip(redis.key_file.clone()),
+        },
     }
 }
 

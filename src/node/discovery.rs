@@ -331,7 +331,7 @@ impl Inner {
         ServiceInfo::remote(route, &self.known_as(route))
     }
 
-    /// A remote service's face under the path it has here, with the options that are copied.
+    /// A remote service's face under the path it has here.
     fn known_as(&self, route: &catalog::Route) -> Descriptor {
         let mut descriptor = Descriptor::clone(&route.descriptor);
         let (key, app) = info::split_app(&route.app);
@@ -340,7 +340,6 @@ impl Inner {
             None => self.config.remote_service_path.apply(&route.path, key, app),
         };
         descriptor.path = crate::service::path::strip(&descriptor.path).to_owned();
-        descriptor.options.retain(|name, _| self.config.remote_service_options.contains(name));
         descriptor
     }
 

@@ -19,7 +19,7 @@ pub struct ServiceInfo {
     pub methods: Vec<Method>,
     /// The events that are published.
     pub events: Vec<String>,
-    /// What its application announces with it.
+    /// The options given to it; of a remote service those that its node announces.
     pub options: Map<String, Value>,
     /// Does it run on another node?
     pub remote: bool,

@@ -52,9 +52,11 @@ pub(crate) fn published(
     visible.collect()
 }
 
-/// The methods and events that the lists leave: those of the registration, else those of the configuration.
+/// The methods and events that the lists leave: those of the registration, else those of the configuration; and the
+/// options that the configuration names, since all others may be the node's own business.
 fn narrowed(registered: &Registered, config: &Config) -> Descriptor {
     let mut descriptor = Descriptor::clone(&registered.descriptor);
+    descriptor.options.retain(|name, _| config.remote_service_options.contains(name));
     match &registered.publish.methods {
         Some(list) => descriptor.methods.retain(|method| list.contains(method)),
         None => {
@@ -70,4 +72,25 @@ fn narrowed(registered: &Registered, config: &Config) -> Descriptor {
         }
     }
     descriptor
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::{App, MemoryService, Registration};
+    use serde_json::json;
+
+    #[test]
+    fn only_options_that_the_configuration_names_are_announced() {
+        let todos = Registration::from(MemoryService::new()).option("scope", "public").option("dsn", "db://secret");
+        let app = App::new().register("todos", todos);
+        let announced = |config: &Config| {
+            let published = published(&app.registered(), config, &Filters::default(), "app");
+            serde_json::to_value(&published["todos"].options).unwrap()
+        };
+        let mut config = Config::default();
+        assert_eq!(announced(&config), json!({}));
+        config.remote_service_options = vec!["scope".into(), "unknown".into()];
+        assert_eq!(announced(&config), json!({ "scope": "public" }));
+    }
 }

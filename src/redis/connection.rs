@@ -1,5 +1,6 @@
 //! How this crate reaches Redis: one way to connect, and links that are kept up for ever.
 
+use super::tls::{self, Certificates};
 use redis::{
     AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError, RedisResult,
     aio::{MultiplexedConnection, PubSub},
@@ -28,6 +29,8 @@ pub(crate) struct Options {
     pub(crate) response_timeout: Duration,
     /// How long one read of a stream may block on the server.
     pub(crate) block: Duration,
+    /// For `rediss://` URLs.
+    pub(crate) certificates: Certificates,
     /// Connections of the pool for rare commands.
     pub(crate) pool_size: usize,
 }
@@ -49,9 +52,6 @@ pub(crate) struct Connector {
 impl Connector {
     /// `name` is what `CLIENT LIST` shows of the connections, followed by what each is for.
     pub(crate) fn new(options: Options, name: &str) -> RedisResult<Self> {
-        #[cfg(feature = "tls")]
-        // The process may have chosen a provider already, which serves as well.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let info = options.url.as_str().into_connection_info()?;
         let tcp = TcpSettings::default()
             .set_nodelay(true)
@@ -63,7 +63,7 @@ impl Connector {
         if let Some(password) = &options.password {
             login = login.set_password(password);
         }
-        let client = Client::open(info.set_tcp_settings(tcp).set_redis_settings(login))?;
+        let client = tls::client(info.set_tcp_settings(tcp).set_redis_settings(login), &options.certificates)?;
         let (suspicion, trouble) = (Arc::default(), Arc::default());
         Ok(Connector { client, options: Arc::new(options), name: name.into(), suspicion, trouble })
     }

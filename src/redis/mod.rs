@@ -9,6 +9,7 @@ pub(crate) mod registry;
 pub(crate) mod server;
 pub(crate) mod streams;
 mod throwaway;
+pub(crate) mod tls;
 
 pub use throwaway::ThrowawayRedis;
 

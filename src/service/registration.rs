@@ -111,7 +111,7 @@ impl Registration {
         self
     }
 
-    /// Announces an option with the service; other nodes copy those their `remote_service_options` name.
+    /// Gives the service an option. It is announced to other nodes if `remote_service_options` names it.
     pub fn option(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.options.insert(name.to_owned(), value.into());
         self

@@ -1,0 +1,74 @@
+//! Hooks: code around calls, of a whole app or of one service. Needs no Redis: an app works alone, too.
+//!
+//! ```sh
+//! cargo run --example hooks
+//! ```
+
+use rachis::{ALL, App, Context, Error, MemoryService, Method, Next, Params, Result, ServiceExt};
+use serde_json::json;
+use std::time::Instant;
+
+/// Around: before and after at once.
+async fn trace(ctx: Context, next: Next) -> Result<Context> {
+    let (call, started) = (format!("{} {}", ctx.method, ctx.path), Instant::now());
+    let outcome = next.run(ctx).await;
+    println!("{call} took {:?}", started.elapsed());
+    outcome
+}
+
+/// Before: refuses what came in by a gateway without a user. Calls by code have no provider and pass.
+async fn only_users(ctx: Context) -> Result<Context> {
+    if ctx.params.is_internal() || ctx.params.user.is_some() {
+        Ok(ctx)
+    } else {
+        Err(Error::not_authenticated("Please log in"))
+    }
+}
+
+/// Before: changes what the method is given.
+async fn not_done_yet(mut ctx: Context) -> Result<Context> {
+    ctx.data["done"] = false.into();
+    Ok(ctx)
+}
+
+/// After: `result` is for code, `dispatch` is what clients and events get instead.
+async fn hide_notes(mut ctx: Context) -> Result<Context> {
+    let mut shown = ctx.result.clone().unwrap_or_default();
+    if let Some(fields) = shown.as_object_mut() {
+        fields.remove("note");
+    }
+    ctx.dispatch = Some(shown);
+    Ok(ctx)
+}
+
+/// Error: changes what went wrong, or sets a result and so recovers.
+async fn explain(mut ctx: Context) -> Result<Context> {
+    ctx.error = ctx.error.take().map(|error| error.with_data(json!({ "help": "https://example.org/todos" })));
+    Ok(ctx)
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let todos = MemoryService::new()
+        .before(Method::Create, not_done_yet)
+        .after([Method::Get, Method::Create], hide_notes)
+        .error(ALL, explain);
+    let app = App::new().around(trace).before(ALL, only_users).register("todos", todos);
+
+    let todos = app.service("todos");
+    let answer = todos.create(json!({ "text": "write", "note": "in pencil" })).answer().await?;
+    println!("code sees    {}", answer.result);
+    println!("clients see  {}", answer.external());
+
+    let mut stranger = Params::default();
+    stranger.provider = Some("rest".into());
+    match todos.get(0).params(stranger).await {
+        Ok(todo) => println!("a stranger sees {todo}"),
+        Err(error) => println!("a stranger gets {}", error.to_json()),
+    }
+    match todos.get(7).await {
+        Ok(todo) => println!("{todo}"),
+        Err(error) => println!("a missing one is {}", error.to_json()),
+    }
+    Ok(())
+}

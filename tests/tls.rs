@@ -1,0 +1,86 @@
+//! Redis behind TLS, with an authority of one's own and client certificates. Certificates are made by `openssl`.
+
+#![cfg(feature = "tls")]
+#![allow(clippy::unwrap_used)]
+
+use rachis::{
+    App, Config, MemoryService, Node,
+    testing::{self, ThrowawayRedis},
+};
+use serde_json::json;
+use std::{net::TcpListener, path::Path, process::Command, time::Duration};
+
+/// Makes an authority and a certificate for 127.0.0.1 that serves both sides.
+fn certificates(folder: &Path) {
+    let script = r#"
+        openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.crt
+        openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout node.key -out node.csr
+        printf 'subjectAltName=IP:127.0.0.1,DNS:localhost' > names
+        openssl x509 -req -in node.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile names -out node.crt
+    "#;
+    let made = Command::new("sh").args(["-ec", script]).current_dir(folder).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+/// A Redis that speaks TLS on the second port and asks clients for a certificate.
+fn server(folder: &Path) -> (ThrowawayRedis, String) {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let file = |name: &str| folder.join(name).display().to_string();
+    let (port_text, ca, cert, key) = (port.to_string(), file("ca.crt"), file("node.crt"), file("node.key"));
+    let arguments = [
+        "--tls-port",
+        &port_text,
+        "--tls-ca-cert-file",
+        &ca,
+        "--tls-cert-file",
+        &cert,
+        "--tls-key-file",
+        &key,
+        "--tls-auth-clients",
+        "yes",
+    ];
+    (ThrowawayRedis::start_with(&arguments).unwrap(), format!("rediss://127.0.0.1:{port}"))
+}
+
+fn config(url: &str, folder: &Path, app: &str) -> Config {
+    let mut config = Config { app: app.to_owned(), ..testing::config_for(url) };
+    config.redis.ca_file = Some(folder.join("ca.crt"));
+    config.redis.cert_file = Some(folder.join("node.crt"));
+    config.redis.key_file = Some(folder.join("node.key"));
+    config
+}
+
+#[tokio::test]
+async fn nodes_meet_behind_tls_with_certificates_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let (_redis, url) = server(folder.path());
+    let _todos =
+        testing::start(config(&url, folder.path(), "todos"), App::new().register("todos", MemoryService::new())).await;
+    let other = testing::start(config(&url, folder.path(), "other"), App::new()).await;
+    other.wait_for("todos").await.unwrap();
+    let todo = other.service("todos").create(json!({ "text": "write" })).await.unwrap();
+    assert_eq!(todo["text"], "write");
+}
+
+#[tokio::test]
+async fn a_server_that_the_authority_does_not_vouch_for_is_refused() {
+    let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    certificates(ours.path());
+    certificates(theirs.path());
+    let (_redis, url) = server(theirs.path());
+    let refused = Node::builder(config(&url, ours.path(), "todos"))
+        .connect_within(Duration::from_millis(800))
+        .start()
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), 503);
+}
+
+#[tokio::test]
+async fn a_certificate_file_that_is_missing_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config("rediss://127.0.0.1:1", folder.path(), "todos");
+    let refused = Node::builder(config).start().await.unwrap_err();
+    assert!(refused.message().contains("node.crt"), "{refused}");
+}
