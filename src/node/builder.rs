@@ -2,30 +2,25 @@
 
 use super::{
     Guard, Inner, Node,
-    beat::Heart,
     catalog::Catalog,
     clock::Clock,
-    discovery::{self, Discovery},
     events::{Events, Publisher},
     info::ServiceInfo,
     publish::Filters,
     remote::{CallService, Wrapping, erase},
     responder::Responder,
-    rpc::{CallLimits, Rpc, read_inbox},
-    shutdown::{Pull, Running},
-    takeover::Takeover,
+    rpc::{CallLimits, Rpc},
+    shutdown::Running,
 };
 use crate::{
     Error, Result,
     config::{Config, Linger, StartDelay},
     redis::{
-        connection::{Connector, Link, Options},
-        event_log,
+        connection::{Connector, Options},
         keys::Keys,
         pool::Admin,
-        pubsub,
         registry::{self, Registry},
-        streams::{Calls, Inbox, Reader, Writer},
+        streams::Calls,
         tls::Certificates,
     },
     service::{Answer, App, Call, Context, EventSink, Hook, Scope},
@@ -41,8 +36,6 @@ use tower::{Layer, Service};
 
 /// Changes of the mesh that a slow watcher may fall behind.
 const CHANGE_BUFFER: usize = 1024;
-/// Lifecycle messages that wait while the registry is read; beyond that the subscription waits.
-const LIFECYCLE_BUFFER: usize = 1024;
 
 /// A node that has not started.
 ///
@@ -61,6 +54,7 @@ pub struct NodeBuilder {
     filters: Filters,
     wrapping: Wrapping,
     connect_within: Option<Duration>,
+    observer: bool,
 }
 
 impl NodeBuilder {
@@ -71,6 +65,7 @@ impl NodeBuilder {
             filters: Filters::default(),
             wrapping: Wrapping::default(),
             connect_within: None,
+            observer: false,
         }
     }
 
@@ -163,6 +158,13 @@ impl NodeBuilder {
         self
     }
 
+    /// Only looks on: the node sees, calls and hears the others as any node does, and none of them ever hears of it. Its
+    /// own services, if it has any, can be called from this process only.
+    pub fn observer(mut self) -> Self {
+        self.observer = true;
+        self
+    }
+
     /// Joins the mesh: connects, announces the services, learns of all others. With a `start_delay` it waits that long
     /// first; with the delay `manual` the node calls its own services only, until [`Node::join`].
     ///
@@ -194,7 +196,7 @@ impl NodeBuilder {
 
     /// Builds every part, connected to nothing yet.
     fn assemble(self) -> Result<Node> {
-        let NodeBuilder { config, app, filters, wrapping, .. } = self;
+        let NodeBuilder { config, app, filters, wrapping, observer, .. } = self;
         let id = ulid::Ulid::generate().to_string();
         let app_name = config.app_name();
         let app_key = format!("{}/{app_name}", config.key);
@@ -251,6 +253,7 @@ impl NodeBuilder {
             dead_replicas,
             filters,
             wrapping,
+            observer,
             stop: stop.clone(),
             pulling: stop.child_token(),
             beating: stop.child_token(),
@@ -261,90 +264,6 @@ impl NodeBuilder {
         let publisher: Arc<dyn EventSink> = Arc::new(Publisher { node: Arc::downgrade(&inner) });
         inner.app.add_sink(Arc::downgrade(&publisher));
         Ok(Node { _guard: Arc::new(Guard { stop, _publisher: publisher }), inner })
-    }
-}
-
-impl Node {
-    /// Joins the mesh now, for nodes started with `start_delay = "manual"`. Joining twice does nothing.
-    ///
-    /// # Errors
-    /// `Unavailable` when the node was shut down meanwhile.
-    pub async fn join(&self) -> Result<()> {
-        let Some((dead, outgoing)) = self.inner.take_assembled() else { return Ok(()) };
-        let node = &self.inner;
-        let stop = &node.stop;
-        let stopped = || Error::unavailable("This node was shut down before it could join");
-
-        // First the way in and the ears, then the announcement: whoever hears of this node can call it at once.
-        let mut link = Link::open(node.connector.clone(), "commands", stop.clone());
-        let live = link.get().await.ok_or_else(stopped)?;
-        super::check_server(&mut live.connection.clone()).await;
-        let writer = Writer::start(link.clone(), node.rpc.clone(), stop.clone());
-        node.rpc.attach(writer.clone());
-        node.responder.attach(writer);
-        let _ = node.link.set(link.clone());
-        tokio::spawn(event_log::publish(link, node.keys.clone(), node.config.limits.event_log, outgoing));
-        let (channels, heard) = pubsub::open(node.connector.clone(), stop.clone());
-        node.events.attach(channels.clone());
-        let (lifecycle, changes) = mpsc::channel(LIFECYCLE_BUFFER);
-        tokio::spawn(discovery::listen(node.clone(), heard, lifecycle));
-        if !channels.subscribe(node.keys.lifecycle()).await {
-            return Err(stopped());
-        }
-
-        let inbox = Inbox::new(node.keys.inbox(&node.id), Reader::new(node.connector.clone(), "inbox", stop.clone()));
-        let me = Arc::downgrade(node);
-        tokio::spawn(read_inbox(inbox, node.rpc.clone(), move |entry| {
-            if let Some(node) = me.upgrade() {
-                node.responder.handed_on(node.clone(), entry);
-            }
-        }));
-
-        let publish_now = node.config.publication_delay.is_zero();
-        while !node.announce(publish_now).await {
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_millis(100)) => {}
-                () = stop.cancelled() => return Err(stopped()),
-            }
-        }
-        let (reports, beats) = mpsc::unbounded_channel();
-        let heart = Heart {
-            connector: node.connector.clone(),
-            registry: node.registry.clone(),
-            clock: node.clock.clone(),
-            interval: node.config.heartbeat_interval,
-            ttl: node.config.ttl(),
-            stop: node.beating.clone(),
-        };
-        heart.start(reports)?;
-        node.catch_up().await;
-        node.note_beat();
-        tokio::spawn(Discovery { node: node.clone(), lifecycle: changes, beats }.run());
-        tokio::spawn(Takeover { node: node.clone(), dead }.run());
-        let reader = Reader::new(node.connector.clone(), "calls", node.pulling.clone());
-        let client = reader.client();
-        let task = tokio::spawn(node.responder.clone().pull(node.clone(), reader, node.pulling.clone()));
-        node.joined(Pull { client, task });
-        tracing::info!(node = %node.id, app = %node.app_key, services = node.app.paths().len(), "joined the mesh");
-        Ok(())
-    }
-
-    /// Joins, or gives up after `time`.
-    ///
-    /// # Errors
-    /// `Unavailable` when Redis was not reached in time; the node is then shut down.
-    pub async fn join_within(&self, time: Duration) -> Result<()> {
-        match tokio::time::timeout(time, self.join()).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                self.inner.stop.cancel();
-                Err(Error::unavailable(format!(
-                    "No Redis at {} within {}: is it running, and is redis.url (REDIS_URL) right?",
-                    self.inner.connector.address(),
-                    humantime::format_duration(time)
-                )))
-            }
-        }
     }
 }
 

@@ -34,6 +34,8 @@ pub(crate) enum Lifecycle {
     Change(registry::Change),
     /// Messages may have been missed.
     Gap,
+    /// What is believed is out of date, though the registry still has the same version.
+    Stale,
 }
 
 impl Discovery {
@@ -55,6 +57,11 @@ impl Discovery {
                 Some(message) = self.lifecycle.recv() => match message {
                     Lifecycle::Change(change) => node.take_in(change).await,
                     Lifecycle::Gap => node.catch_up().await,
+                    Lifecycle::Stale => {
+                        if let Err(error) = node.read_anew().await {
+                            tracing::debug!(%error, "the registry could not be read");
+                        }
+                    }
                 },
                 Some(beat) = self.beats.recv() => {
                     node.note_beat();
@@ -109,8 +116,11 @@ pub(crate) async fn listen(node: Arc<Inner>, mut heard: mpsc::Receiver<Heard>, l
 }
 
 impl Inner {
-    /// Writes what this node offers; says whether Redis has it now.
+    /// Writes what this node offers, unless it is an observer; says whether Redis has all it should.
     pub(crate) async fn announce(&self, with_services: bool) -> bool {
+        if self.observer {
+            return true;
+        }
         let published = match with_services {
             true => super::publish::published(&self.app.registered(), &self.config, &self.filters, &self.app_name),
             false => BTreeMap::new(),
@@ -183,8 +193,17 @@ impl Inner {
                 return Ok(());
             }
         }
+        drop(connection);
+        self.read_anew().await
+    }
+
+    /// Reads the whole registry.
+    pub(crate) async fn read_anew(&self) -> Result<(), Failure> {
+        let mut connection = self.admin.get().await?;
         let snapshot = self.registry.snapshot(&mut connection).await?;
-        let members = snapshot.nodes.into_iter().filter_map(|record| self.member(record)).collect();
+        // Nodes wait for whoever sweeps to say who is dead. An observer may be the only one left to see it.
+        let believed = |record: &NodeRecord| !(self.observer && snapshot.silent.contains(&record.id));
+        let members = snapshot.nodes.into_iter().filter(believed).filter_map(|record| self.member(record)).collect();
         let lingering = snapshot.lingering.into_iter().filter_map(|record| self.lingering(record)).collect();
         let changes = self.catalog().replace(snapshot.epoch, members, lingering, snapshot.now);
         self.spread(changes).await;

@@ -7,6 +7,8 @@ mod clock;
 mod discovery;
 mod events;
 mod info;
+mod join;
+mod observe;
 mod pending;
 mod publish;
 mod remote;
@@ -26,7 +28,8 @@ use crate::{
         connection::{Connector, Link},
         keys::Keys,
         pool::Admin,
-        registry::{self, Registry},
+        registry::Registry,
+        server,
     },
     service::{Answer, App, Call, Caller, Descriptor, EventSink, EventStream, Handle, Registration, Router, not_found},
 };
@@ -113,6 +116,8 @@ pub(crate) struct Inner {
     dead_replicas: mpsc::UnboundedSender<String>,
     filters: Filters,
     wrapping: Wrapping,
+    /// Not a part of the mesh: it looks, calls and listens.
+    observer: bool,
     /// Ends every task.
     stop: CancellationToken,
     /// Ends the pulling of requests.
@@ -476,7 +481,7 @@ impl fmt::Debug for Node {
 
 /// Warns of what the server is or lacks; a server that does not tell is no reason not to start.
 async fn check_server(on: &mut (impl ::redis::aio::ConnectionLike + Send)) {
-    match tokio::time::timeout(Duration::from_secs(2), registry::inspect(on)).await {
+    match tokio::time::timeout(Duration::from_secs(2), server::inspect(on)).await {
         Ok(Ok(server)) => server.warnings().iter().for_each(|warning| tracing::warn!("{warning}")),
         _ => tracing::debug!("the server does not say what it is"),
     }

@@ -25,6 +25,8 @@ pub(crate) enum Running {
     Joining,
     /// It has.
     Joined(Pull),
+    /// It only looks on.
+    LookingOn,
     Over,
 }
 
@@ -52,9 +54,18 @@ impl Node {
         let node = &self.inner;
         let running = node.replace_running(Running::Over);
         node.draining.cancel();
-        let Running::Joined(pull) = running else {
-            node.stop.cancel();
-            return Ok(());
+        let pull = match running {
+            Running::Joined(pull) => pull,
+            Running::LookingOn => {
+                node.flush().await;
+                node.app.teardown().await;
+                node.close();
+                return Ok(());
+            }
+            Running::Assembled { .. } | Running::Joining | Running::Over => {
+                node.stop.cancel();
+                return Ok(());
+            }
         };
         let deadline = Instant::now() + node.config.shutdown.grace;
         node.stop_pulling(pull).await;
@@ -67,8 +78,7 @@ impl Node {
         node.beating.cancel();
         node.tell_registry(Step::Withdrawn).await;
         node.app.teardown().await;
-        node.stop.cancel();
-        node.rpc.close();
+        node.close();
         tracing::info!(node = %node.id, "left the mesh");
         match left {
             0 => Ok(()),
@@ -129,6 +139,11 @@ impl Inner {
         }
     }
 
+    fn close(&self) {
+        self.stop.cancel();
+        self.rpc.close();
+    }
+
     /// What joining needs, once; `None` when the node has joined or is over.
     pub(super) fn take_assembled(&self) -> Option<(mpsc::UnboundedReceiver<String>, mpsc::Receiver<Outgoing>)> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -141,11 +156,11 @@ impl Inner {
         }
     }
 
-    pub(super) fn joined(&self, pull: Pull) {
+    pub(super) fn joined(&self, as_what: Running) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         // A shutdown that came first has stopped everything already.
         if matches!(*running, Running::Joining) {
-            *running = Running::Joined(pull);
+            *running = as_what;
         }
     }
 

@@ -9,7 +9,7 @@ use redis::{
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -46,6 +46,7 @@ pub(crate) struct Connector {
     name: Arc<str>,
     // Its value counts the times that someone found Redis silent.
     suspicion: Arc<watch::Sender<u64>>,
+    trouble: Arc<Mutex<Option<String>>>,
 }
 
 impl Connector {
@@ -63,7 +64,8 @@ impl Connector {
             login = login.set_password(password);
         }
         let client = tls::client(info.set_tcp_settings(tcp).set_redis_settings(login), &options.certificates)?;
-        Ok(Connector { client, options: Arc::new(options), name: name.into(), suspicion: Arc::default() })
+        let (suspicion, trouble) = (Arc::default(), Arc::default());
+        Ok(Connector { client, options: Arc::new(options), name: name.into(), suspicion, trouble })
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -88,6 +90,15 @@ impl Connector {
     /// The server's address, without user and password.
     pub(crate) fn address(&self) -> String {
         self.client.get_connection_info().addr().to_string()
+    }
+
+    /// What the last attempt failed with.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note_trouble(&self, error: &RedisError) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
     }
 
     /// One attempt. `block` is how much longer than usual an answer may take, for reads that block.
@@ -123,6 +134,9 @@ impl Connector {
                 outcome = attempt() => outcome,
                 () = stop.cancelled() => return None,
             };
+            if let Err(error) = &outcome {
+                self.note_trouble(error);
+            }
             match outcome {
                 Ok(connection) => {
                     if failures > 0 {

@@ -3,10 +3,14 @@
 //! Bytes in, bytes out: what a head or a descriptor says is none of this file's business.
 
 use super::keys::Keys;
-use redis::{FromRedisValue, RedisError, RedisResult, Script, Value, aio::ConnectionLike};
+use redis::{RedisResult, Script, aio::ConnectionLike};
 use serde::Deserialize;
 use serde_bytes::ByteBuf;
-use std::{collections::HashMap, sync::LazyLock, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::LazyLock,
+    time::Duration,
+};
 
 macro_rules! scripts {
     ($($name:ident $file:literal)*) => { $(
@@ -77,6 +81,15 @@ pub(crate) struct Beat {
     pub(crate) now: u64,
 }
 
+/// What a look brought, at no cost to anyone.
+#[derive(Clone, Debug)]
+pub(crate) struct Look {
+    /// As a beat would have been answered.
+    pub(crate) beat: Beat,
+    /// Nodes whose time is over and whom nobody has swept yet.
+    pub(crate) silent: BTreeSet<String>,
+}
+
 /// A node as the registry has it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct NodeRecord {
@@ -129,6 +142,8 @@ pub(crate) struct Snapshot {
     pub(crate) epoch: u64,
     pub(crate) now: u64,
     pub(crate) nodes: Vec<NodeRecord>,
+    /// Those of them whose time is over and whom nobody has swept yet.
+    pub(crate) silent: BTreeSet<String>,
     pub(crate) lingering: Vec<LingeringRecord>,
 }
 
@@ -172,6 +187,22 @@ impl Registry {
         Ok(epoch.unwrap_or(0))
     }
 
+    /// What who is no node needs to know instead of beating.
+    pub(crate) async fn look(&self, on: &mut impl ConnectionLike) -> RedisResult<Look> {
+        let now = self.now(on).await?;
+        let beat = Beat { known: true, epoch: self.epoch(on).await?, now };
+        Ok(Look { beat, silent: self.silent(on, now).await? })
+    }
+
+    async fn now(&self, on: &mut impl ConnectionLike) -> RedisResult<u64> {
+        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(on).await?;
+        Ok(seconds * 1000 + micros / 1000)
+    }
+
+    async fn silent(&self, on: &mut impl ConnectionLike, now: u64) -> RedisResult<BTreeSet<String>> {
+        redis::cmd("ZRANGEBYSCORE").arg(self.keys.nodes()).arg("-inf").arg(format!("({now}")).query_async(on).await
+    }
+
     /// The changes after `epoch`, or `None` when the stream no longer reaches back to it.
     pub(crate) async fn changes_since(
         &self,
@@ -196,9 +227,9 @@ impl Registry {
     /// Everything. The version is read first, so changes that happen meanwhile are seen again as changes, which does no
     /// harm: an announcement is always whole.
     pub(crate) async fn snapshot(&self, on: &mut impl ConnectionLike) -> RedisResult<Snapshot> {
-        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(on).await?;
-        let now = seconds * 1000 + micros / 1000;
+        let now = self.now(on).await?;
         let epoch = self.epoch(on).await?;
+        let silent = self.silent(on, now).await?;
         let ids: Vec<String> = redis::cmd("ZRANGE").arg(self.keys.nodes()).arg(0).arg(-1).query_async(on).await?;
         let hashes = self.hashes(on, ids.iter().map(|id| self.keys.node(id))).await?;
         let nodes = ids.iter().zip(hashes).filter_map(|(id, fields)| NodeRecord::from_fields(id, fields)).collect();
@@ -206,7 +237,7 @@ impl Registry {
             redis::cmd("ZRANGEBYSCORE").arg(self.keys.apps()).arg(now).arg("+inf").query_async(on).await?;
         let hashes = self.hashes(on, apps.iter().map(|app| self.keys.app(app))).await?;
         let lingering = apps.iter().zip(hashes).flat_map(|(app, fields)| lingering(app, &fields, now)).collect();
-        Ok(Snapshot { epoch, now, nodes, lingering })
+        Ok(Snapshot { epoch, now, nodes, silent, lingering })
     }
 
     /// Which of these nodes the registry knows.
@@ -337,48 +368,6 @@ fn pairs(flat: Vec<ByteBuf>) -> Fields {
     fields
 }
 
-/// What the server is, and what it lacks for us.
-pub(crate) async fn inspect(on: &mut impl ConnectionLike) -> Result<Server, RedisError> {
-    let info: String = redis::cmd("INFO").arg("server").query_async(on).await?;
-    let memory: RedisResult<Value> = redis::cmd("INFO").arg("memory").query_async(on).await;
-    let memory = memory.ok().and_then(|value| String::from_redis_value(value).ok()).unwrap_or_default();
-    Ok(Server {
-        version: field(&info, "redis_version").unwrap_or_default(),
-        policy: field(&memory, "maxmemory_policy").unwrap_or_default(),
-    })
-}
-
-/// The server's own word about itself.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Server {
-    pub(crate) version: String,
-    pub(crate) policy: String,
-}
-
-impl Server {
-    /// What an operator should change, each with the reason.
-    pub(crate) fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let mut parts = self.version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-        let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-        if version != (0, 0) && version < (6, 2) {
-            warnings.push(format!("Redis {} is older than 6.2, the oldest that has every command used", self.version));
-        }
-        if !self.policy.is_empty() && self.policy != "noeviction" {
-            warnings.push(format!(
-                "maxmemory-policy is {}: under memory pressure Redis may drop nodes and requests; set noeviction",
-                self.policy
-            ));
-        }
-        warnings
-    }
-}
-
-fn field(info: &str, name: &str) -> Option<String> {
-    let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-    Some(line.trim().to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -388,13 +377,5 @@ mod tests {
         for message in [&b""[..], b"hello", b"\x93\x01\x02", b"\xc1"] {
             assert_eq!(Change::decode(message), None);
         }
-    }
-
-    #[test]
-    fn an_old_server_and_an_evicting_policy_are_warned_of() {
-        let server = Server { version: "6.0.16".into(), policy: "volatile-lru".into() };
-        assert_eq!(server.warnings().len(), 2);
-        let server = Server { version: "7.0.15".into(), policy: "noeviction".into() };
-        assert_eq!(server.warnings(), Vec::<String>::new());
     }
 }

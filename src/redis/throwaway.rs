@@ -10,8 +10,12 @@ use std::{
 };
 
 /// Starts the server and ends it as soon as this program is gone, however it went: the pipe that `read` waits on closes
-/// with it.
-const KEEPER: &str = r#"redis-server "$@" >/dev/null 2>&1 & echo $!; read -r _; kill $! 2>/dev/null; wait"#;
+/// with it. Without a server there is no line to read.
+const KEEPER: &str = r#"
+command -v redis-server >/dev/null || exit 1
+redis-server "$@" >/dev/null 2>&1 & echo $!
+read -r _; kill $! 2>/dev/null; wait; rmdir "$FOLDER" 2>/dev/null
+"#;
 
 /// How long a server may take to answer.
 const START_TIME: Duration = Duration::from_secs(10);
@@ -43,7 +47,6 @@ impl ThrowawayRedis {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("rachis-redis-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let mut last = None;
         // Between finding a free port and using it, someone else may take it.
@@ -121,7 +124,7 @@ impl ThrowawayRedis {
         self.keeper = Some(keeper);
         let deadline = Instant::now() + START_TIME;
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            if Instant::now() > deadline || !Path::new(&format!("/proc/{}", self.pid)).exists() {
+            if Instant::now() > deadline || !self.runs() {
                 self.stop();
                 return Err(io::Error::other("redis-server did not start: is it installed and on the PATH?"));
             }
@@ -130,11 +133,21 @@ impl ThrowawayRedis {
         Ok(())
     }
 
+    /// Has the server not ended yet? Where there is no `/proc` to tell, the deadline does.
+    fn runs(&self) -> bool {
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)) else {
+            return self.pid != 0 && !Path::new("/proc/self").exists();
+        };
+        // One that ended at once stays a zombie while its keeper waits for us.
+        !stat.rsplit_once(')').is_some_and(|(_, state)| state.trim_start().starts_with('Z'))
+    }
+
     fn spawn(&self) -> io::Result<Child> {
+        std::fs::create_dir_all(&self.folder)?;
         let mut command = Command::new("sh");
         command.args(["-c", KEEPER, "redis-server", "--port", &self.port.to_string(), "--bind", "127.0.0.1"]);
         command.args(["--save", "", "--appendonly", "no", "--dir"]).arg(&self.folder).args(&self.arguments);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.env("FOLDER", &self.folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         // A Ctrl-C meant for this program must not end the server before it has said goodbye to it.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -142,7 +155,8 @@ impl ThrowawayRedis {
     }
 
     fn signal(&self, name: &str) -> io::Result<()> {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.pid.to_string()]).status()?;
+        let mut kill = Command::new("kill");
+        let status = kill.args([&format!("-{name}"), &self.pid.to_string()]).stderr(Stdio::null()).status()?;
         if status.success() { Ok(()) } else { Err(io::Error::other(format!("kill -{name} {} failed", self.pid))) }
     }
 }

@@ -1,0 +1,165 @@
+//! `rachis gateway`: a gateway without code.
+
+use super::{
+    Exit,
+    exit::Failure,
+    global::Global,
+    log,
+    out::{self, Out},
+};
+use rachis::{
+    Node,
+    config::{Config, StartDelay},
+    gateway::{gateway, serve},
+    signal,
+    testing::ThrowawayRedis,
+};
+use serde_json::json;
+use std::{future::Future, net::SocketAddr, time::Duration};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+const EXAMPLES: &str = "\
+Examples:
+  rachis gateway --redis redis://redis:6379 --listen 0.0.0.0:3030
+  rachis gateway --dev --listen 127.0.0.1:0
+";
+
+/// Serve every service of the mesh over HTTP
+///
+/// Whatever is registered is served, from the moment it is. The gateway has no services of its own and needs no code;
+/// the sections [gateway], [redis] and all others of distribution.toml shape it. Its URL goes to stdout as soon as it
+/// serves; until then /readyz answers 503. SIGTERM or Ctrl-C ends it in good order, within `shutdown.grace`; a second
+/// one at once.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// host:port to listen on; port 0: any that is free [default: 127.0.0.1:3030]
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+
+    /// Start a redis-server that lives as long as the gateway, on a free port of this machine
+    #[arg(long)]
+    dev: bool,
+}
+
+pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<Exit, Failure> {
+    let own_redis = own_redis(args, global)?;
+    let config = config(args, global, own_redis.as_ref())?;
+    log::start(&config.log)?;
+    let listener = listen(&config.gateway.listen).await?;
+    let shown = Shown::new(&config, listener.local_addr()?, own_redis.is_some());
+    let delay = config.start_delay;
+    // Joins after it listens, so that an orchestrator can ask meanwhile.
+    let config = Config { start_delay: StartDelay::Manual, ..config };
+    let node = Node::builder(config).start().await.map_err(|error| Failure::joining(&error))?;
+
+    let stop = CancellationToken::new();
+    let grace = node.config().shutdown.grace;
+    let server = tokio::spawn(serve(listener, gateway(&node), stop.clone().cancelled_owned(), grace));
+    let first_signal = signal();
+    tokio::pin!(first_signal);
+    let joined = tokio::select! {
+        joined = join(&node, delay, global.connect_timeout) => joined,
+        () = &mut first_signal => Ok(false),
+    };
+    if matches!(joined, Ok(true)) {
+        // Whoever started it may not read on, which is no reason to stop.
+        if shown.show(out).is_err() {
+            tracing::debug!("nobody reads where it serves");
+        }
+        first_signal.await;
+        tracing::info!("stopping");
+    }
+    let ended = or_second_signal(async {
+        stop.cancel();
+        if let Ok(Err(error)) = server.await {
+            tracing::warn!(%error, "the listener failed");
+        }
+        node.shutdown().await
+    });
+    match (joined, ended.await) {
+        (Err(failure), _) => Err(failure),
+        (Ok(_), Some(Ok(()))) => Ok(Exit::Good),
+        (Ok(_), Some(Err(error))) => Err(Failure::failed(error.message())),
+        (Ok(_), None) => Err(Failure::failed("stopped before it was done")),
+    }
+}
+
+fn own_redis(args: &Args, global: &Global) -> Result<Option<ThrowawayRedis>, Failure> {
+    match (args.dev, global.names_redis()) {
+        (true, true) => Err(Failure::usage("--dev brings a Redis of its own: leave out --redis")),
+        (true, false) => {
+            ThrowawayRedis::start().map(Some).map_err(|error| Failure::Said(Exit::NoRedis, error.to_string()))
+        }
+        (false, _) => Ok(None),
+    }
+}
+
+fn config(args: &Args, global: &Global, own_redis: Option<&ThrowawayRedis>) -> Result<Config, Failure> {
+    let url = own_redis.map(ThrowawayRedis::url);
+    let mut config = global.config_with(args.listen.as_deref(), url.as_deref())?;
+    if own_redis.is_some() {
+        // They belong to the Redis that is not used.
+        (config.redis.username, config.redis.password) = (None, None);
+    }
+    Ok(config)
+}
+
+async fn listen(address: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Failure::failed(format!("can not listen on {address} ({error}): free it, or choose another by --listen"))
+    })
+}
+
+async fn join(node: &Node, delay: StartDelay, time: Duration) -> Result<bool, Failure> {
+    // `manual` is for programs that know better when; this one has nothing to wait for.
+    if let StartDelay::After(delay) = delay {
+        tokio::time::sleep(delay).await;
+    }
+    node.join_within(time).await.map_err(|error| Failure::joining(&error))?;
+    Ok(true)
+}
+
+/// Runs the end to its end, or until someone can not wait for it.
+async fn or_second_signal<T>(end: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        ended = end => Some(ended),
+        () = signal() => None,
+    }
+}
+
+/// What is told when it serves.
+struct Shown {
+    url: String,
+    redis: String,
+    namespace: String,
+    dev: bool,
+}
+
+impl Shown {
+    fn new(config: &Config, address: SocketAddr, dev: bool) -> Self {
+        let url = format!("http://{address}{}", config.gateway.prefix.trim_end_matches('/'));
+        Shown { url, redis: config.redis.url.to_string(), namespace: config.namespace.clone(), dev }
+    }
+
+    fn show(&self, out: &mut Out) -> Result<(), Failure> {
+        tracing::info!(url = %self.url, redis = %self.redis, namespace = %self.namespace, "serving");
+        if out.json {
+            out.document(&json!({ "url": self.url, "redis": self.redis, "namespace": self.namespace }))?;
+        } else {
+            out.line(&self.url)?;
+            if self.dev {
+                out.line(&self.redis)?;
+            }
+        }
+        if self.dev {
+            out::say(&format!(
+                "\nThe Redis is empty and goes with the gateway. Start a service against it:\n\n  \
+                 REDIS_URL={} DISTRIBUTION_NAMESPACE={} cargo run\n",
+                self.redis, self.namespace
+            ));
+        }
+        Ok(())
+    }
+}

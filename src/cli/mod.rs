@@ -1,0 +1,120 @@
+//! The command line: what was typed, one file per command, and what they share.
+//!
+//! Data goes to stdout, talk to stderr.
+
+mod call;
+mod config;
+mod exit;
+mod gateway;
+mod global;
+mod health;
+mod log;
+mod nodes;
+mod observe;
+mod out;
+mod services;
+mod watch;
+
+pub(crate) use exit::Exit;
+
+use clap::{Parser, Subcommand};
+use exit::Failure;
+use global::Global;
+use out::Out;
+use rachis::config::RedisUrl;
+
+const EXAMPLES: &str = "\
+Examples:
+  rachis gateway --dev                          a gateway with a Redis of its own, to try things
+  rachis services                               what can be called
+  rachis call todos find --query '{\"$limit\":5}' call it
+  rachis watch todos                            what happens in the mesh, and to the todos
+
+Configuration: defaults, then distribution.toml in the current directory (or --config), then environment variables
+(REDIS_URL, DISTRIBUTION_NAMESPACE, DISTRIBUTION__SECTION__KEY ...), then these options. `rachis config show` prints
+the outcome.
+";
+
+/// Services that find each other over one Redis: serve them over HTTP, look at them, call them
+#[derive(Debug, Parser)]
+#[command(name = "rachis", version, max_term_width = 100, after_long_help = format!("{EXAMPLES}\n{}", Exit::table()))]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Gateway(gateway::Args),
+    Nodes(nodes::Args),
+    Services(services::Args),
+    Call(call::Args),
+    Watch(watch::Args),
+    Health(health::Args),
+    Config(config::Args),
+}
+
+/// Prints help, or what is wrong with the command line.
+pub(crate) fn tell(message: &clap::Error) -> Exit {
+    if !message.use_stderr() {
+        // Nobody to tell means nobody to tell that either.
+        let _ = message.print();
+        return Exit::Good;
+    }
+    // The parser quotes what it does not understand, which may be a URL with a password that lost its --redis.
+    let words = std::env::args_os().filter_map(|word| word.into_string().ok());
+    let urls: Vec<String> = words.filter(|word| word.contains("://")).collect();
+    match urls.is_empty() {
+        true => drop(message.print()),
+        false => {
+            let hide = |text: String, url: &String| text.replace(url, &RedisUrl::from(url.as_str()).to_string());
+            out::say(urls.iter().fold(message.to_string(), hide).trim_end());
+        }
+    }
+    Exit::Usage
+}
+
+/// Runs what was asked for and says on stderr why it did not work.
+pub(crate) fn run(args: &Args) -> Exit {
+    let mut out = Out::stdout(args.global.json);
+    let outcome = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(args.command.run(&args.global, &mut out)),
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
+        Ok(exit) => exit,
+        Err(Failure::BrokenPipe) => Exit::Good,
+        Err(Failure::Said(exit, message)) => {
+            out::say(&format!("error: {message}"));
+            exit
+        }
+    }
+}
+
+impl Command {
+    async fn run(&self, global: &Global, out: &mut Out) -> Result<Exit, Failure> {
+        match self {
+            Command::Gateway(args) => gateway::run(args, global, out).await,
+            Command::Nodes(args) => nodes::run(args, global, out).await,
+            Command::Services(args) => services::run(args, global, out).await,
+            Command::Call(args) => call::run(args, global, out).await,
+            Command::Watch(args) => watch::run(args, global, out).await,
+            Command::Health(args) => health::run(args, global, out).await,
+            Command::Config(args) => config::run(args, global, out).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Args::command().debug_assert();
+    }
+}

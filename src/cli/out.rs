@@ -1,0 +1,147 @@
+//! What goes to stdout: tables and text for people, JSON for programs.
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Table, Width, presets};
+use serde::Serialize;
+use serde_json::Value;
+use std::{
+    env,
+    io::{self, IsTerminal, Write},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+pub(crate) const BAD: Style = AnsiColor::Red.on_default();
+pub(crate) const DIM: Style = Style::new().dimmed();
+
+/// In a narrow terminal, lines that are too long read better than words of one letter a line.
+const LEAST_WIDTH: u16 = 24;
+const PADDING: (u16, u16) = (0, 2);
+
+/// Stdout, and what suits whoever reads it.
+pub(crate) struct Out {
+    to: Box<dyn Write>,
+    /// One JSON document, or one per line.
+    pub(crate) json: bool,
+    terminal: bool,
+    colour: bool,
+}
+
+impl Out {
+    pub(crate) fn stdout(json: bool) -> Self {
+        let terminal = io::stdout().is_terminal();
+        Out { to: Box::new(io::stdout()), json, terminal, colour: terminal && colours_wanted() }
+    }
+
+    pub(crate) fn line(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.to, "{text}")?;
+        self.to.flush()
+    }
+
+    /// Writes one JSON document on one line.
+    pub(crate) fn document(&mut self, value: &impl Serialize) -> io::Result<()> {
+        let text = serde_json::to_string(value)?;
+        self.line(&text)
+    }
+
+    /// Writes JSON that is what was asked for: spread out where a person reads it.
+    pub(crate) fn value(&mut self, value: &Value) -> io::Result<()> {
+        if self.json || !self.terminal {
+            return self.document(value);
+        }
+        let text = serde_json::to_string_pretty(value)?;
+        self.line(&text)
+    }
+
+    /// Writes rows under a header. The last column is the one that may wrap.
+    pub(crate) fn table<const N: usize>(&mut self, header: [&str; N], rows: Vec<[String; N]>) -> io::Result<()> {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        let title =
+            |name: &&str| if self.colour { Cell::new(name).add_attribute(Attribute::Bold) } else { Cell::new(name) };
+        table.set_header(header.iter().map(title));
+        table.add_rows(rows.iter().map(|row| row.iter().map(|cell| Cell::new(plain(cell)))));
+        let widest = table.column_max_content_widths().last().copied().unwrap_or(0);
+        for (number, column) in table.column_iter_mut().enumerate() {
+            column.set_padding(PADDING);
+            column.set_constraint(match number + 1 < N {
+                true => ColumnConstraint::ContentWidth,
+                false => ColumnConstraint::LowerBoundary(Width::Fixed(widest.min(LEAST_WIDTH) + PADDING.1)),
+            });
+        }
+        self.line(&table.trim_fmt())
+    }
+
+    /// `text` in `style`, where colours are wanted.
+    pub(crate) fn paint(&self, style: Style, text: &str) -> String {
+        if self.colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    }
+}
+
+/// Talk: to stderr, where nobody may be.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// By the convention of no-color.org, and not on a terminal that has none.
+pub(crate) fn colours_wanted() -> bool {
+    let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    !set("NO_COLOR") && env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
+}
+
+/// Text from elsewhere without what a terminal would obey.
+pub(crate) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() {
+            true => plain.extend(c.escape_default()),
+            false => plain.push(c),
+        }
+    }
+    plain
+}
+
+/// A list, or a dash for none.
+pub(crate) fn list<T: ToString>(items: &[T]) -> String {
+    let items: Vec<String> = items.iter().map(T::to_string).collect();
+    if items.is_empty() { "-".to_owned() } else { items.join(", ") }
+}
+
+/// How long ago `since` was, in ms since 1970, by its largest unit: `3 m`.
+pub(crate) fn age(since: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    // Clocks differ: what was born in the future is new.
+    let seconds = now.saturating_sub(since.into()) / 1000;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} m", seconds / 60),
+        3600..86_400 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ago(seconds: u64) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        age(u64::try_from(now.as_millis()).unwrap() - seconds * 1000)
+    }
+
+    #[test]
+    fn an_age_is_told_by_its_largest_unit() {
+        assert_eq!([3, 190, 7300, 200_000].map(ago), ["3 s", "3 m", "2 h", "2 d"]);
+        assert_eq!(age(u64::MAX), "0 s");
+    }
+
+    #[test]
+    fn a_name_can_not_command_the_terminal() {
+        assert_eq!(plain("a\u{1b}[31mb\nc ä"), "a\\u{1b}[31mb\\nc ä");
+    }
+
+    #[test]
+    fn no_list_is_a_dash() {
+        assert_eq!((list(&["a", "b"]), list::<String>(&[])), ("a, b".into(), "-".into()));
+    }
+}

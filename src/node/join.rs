@@ -1,0 +1,157 @@
+//! How a node gets onto the mesh: first its ways in and its ears, then the announcement; an observer goes without that.
+
+use super::{
+    Inner, Node,
+    beat::Heart,
+    discovery::{self, Discovery, Lifecycle},
+    observe::Lookout,
+    rpc::read_inbox,
+    shutdown::{Pull, Running},
+    takeover::Takeover,
+};
+use crate::{
+    Error, Result,
+    redis::{
+        connection::Link,
+        event_log, pubsub,
+        registry::Beat,
+        streams::{Inbox, Reader, Writer},
+    },
+};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+
+/// Lifecycle messages that wait while the registry is read; beyond that the subscription waits.
+const LIFECYCLE_BUFFER: usize = 1024;
+
+impl Node {
+    /// Joins the mesh now, for nodes started with `start_delay = "manual"`. Joining twice does nothing.
+    ///
+    /// # Errors
+    /// `Unavailable` when the node was shut down meanwhile.
+    pub async fn join(&self) -> Result<()> {
+        let Some((dead, outgoing)) = self.inner.take_assembled() else { return Ok(()) };
+        let node = &self.inner;
+        let stop = &node.stop;
+
+        // First the way in and the ears, then the announcement: whoever hears of this node can call it at once.
+        let mut link = Link::open(node.connector.clone(), "commands", stop.clone());
+        let live = link.get().await.ok_or_else(stopped)?;
+        super::check_server(&mut live.connection.clone()).await;
+        let writer = Writer::start(link.clone(), node.rpc.clone(), stop.clone());
+        node.rpc.attach(writer.clone());
+        node.responder.attach(writer);
+        let _ = node.link.set(link.clone());
+        tokio::spawn(event_log::publish(link, node.keys.clone(), node.config.limits.event_log, outgoing));
+        let (channels, heard) = pubsub::open(node.connector.clone(), stop.clone());
+        node.events.attach(channels.clone());
+        let (lifecycle, changes) = mpsc::channel(LIFECYCLE_BUFFER);
+        let missed = lifecycle.clone();
+        tokio::spawn(discovery::listen(node.clone(), heard, lifecycle));
+        if !channels.subscribe(node.keys.lifecycle()).await {
+            return Err(stopped());
+        }
+
+        let inbox = Inbox::new(node.keys.inbox(&node.id), Reader::new(node.connector.clone(), "inbox", stop.clone()));
+        let me = Arc::downgrade(node);
+        tokio::spawn(read_inbox(inbox, node.rpc.clone(), move |entry| {
+            if let Some(node) = me.upgrade() {
+                node.responder.handed_on(node.clone(), entry);
+            }
+        }));
+
+        let (reports, beats) = mpsc::unbounded_channel();
+        let discovery = Discovery { node: node.clone(), lifecycle: changes, beats };
+        match node.observer {
+            true => node.look_on(discovery, missed, reports).await.ok_or_else(stopped),
+            false => node.take_part(discovery, dead, reports).await,
+        }
+    }
+
+    /// Joins, or gives up after `time`.
+    ///
+    /// # Errors
+    /// `Unavailable` when Redis was not reached in time; the node is then shut down.
+    pub async fn join_within(&self, time: Duration) -> Result<()> {
+        match tokio::time::timeout(time, self.join()).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                self.inner.stop.cancel();
+                let trouble = self.inner.connector.trouble().map(|trouble| format!(" ({trouble})")).unwrap_or_default();
+                Err(Error::unavailable(format!(
+                    "No connection to Redis at {} within {}{trouble}: is it running, and is redis.url (REDIS_URL) right?",
+                    self.inner.connector.address(),
+                    humantime::format_duration(time)
+                )))
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Announces this node, begins to beat and to take requests.
+    async fn take_part(
+        self: &Arc<Self>,
+        discovery: Discovery,
+        dead: mpsc::UnboundedReceiver<String>,
+        reports: mpsc::UnboundedSender<Beat>,
+    ) -> Result<()> {
+        let publish_now = self.config.publication_delay.is_zero();
+        while !self.announce(publish_now).await {
+            self.pause().await.ok_or_else(stopped)?;
+        }
+        let heart = Heart {
+            connector: self.connector.clone(),
+            registry: self.registry.clone(),
+            clock: self.clock.clone(),
+            interval: self.config.heartbeat_interval,
+            ttl: self.config.ttl(),
+            stop: self.beating.clone(),
+        };
+        heart.start(reports)?;
+        self.catch_up().await;
+        self.note_beat();
+        tokio::spawn(discovery.run());
+        tokio::spawn(Takeover { node: self.clone(), dead }.run());
+        let reader = Reader::new(self.connector.clone(), "calls", self.pulling.clone());
+        let client = reader.client();
+        let task = tokio::spawn(self.responder.clone().pull(self.clone(), reader, self.pulling.clone()));
+        self.joined(Running::Joined(Pull { client, task }));
+        tracing::info!(node = %self.id, app = %self.app_key, services = self.app.paths().len(), "joined the mesh");
+        Ok(())
+    }
+
+    /// Reads who is there, whole, and keeps up with it; `None` when it was stopped first.
+    async fn look_on(
+        self: &Arc<Self>,
+        discovery: Discovery,
+        lifecycle: mpsc::Sender<Lifecycle>,
+        beats: mpsc::UnboundedSender<Beat>,
+    ) -> Option<()> {
+        let silent = loop {
+            match self.first_look().await {
+                Ok(look) => break look.silent,
+                Err(error) => tracing::debug!(%error, "the registry could not be read, trying again"),
+            }
+            self.pause().await?;
+        };
+        self.note_beat();
+        tokio::spawn(discovery.run());
+        tokio::spawn(Lookout { node: self.clone(), lifecycle, beats }.run(silent));
+        self.joined(Running::LookingOn);
+        tracing::debug!(node = %self.id, "looking on");
+        Some(())
+    }
+
+    /// Waits before another attempt; `None` when the node was stopped.
+    async fn pause(&self) -> Option<()> {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(100)) => Some(()),
+            () = self.stop.cancelled() => None,
+        }
+    }
+}
+
+fn stopped() -> Error {
+    Error::unavailable("This node was shut down before it could join")
+}

@@ -1,0 +1,74 @@
+//! `rachis config`, and where a configuration is wrong.
+
+use crate::Rachis;
+use serde_json::json;
+
+#[tokio::test]
+async fn a_good_configuration_is_good() {
+    let rachis = Rachis::new().file("heartbeat_interval = '1s'").env("BASE_PORT", "10000");
+    let ended = rachis.run(&["config", "check"]).await;
+    assert_eq!((ended.code, ended.out.as_str()), (0, "The configuration is good.\n"));
+    assert!(ended.err.contains("warning: ") && ended.err.contains("BASE_PORT"), "{ended:?}");
+    let checked = rachis.run(&["config", "check", "--json"]).await.json();
+    assert_eq!((&checked["ok"], checked["warnings"].as_array().unwrap().len()), (&json!(true), 1));
+}
+
+#[tokio::test]
+async fn a_mistake_is_told_with_its_place_its_key_and_what_was_expected() {
+    let cases: &[(Rachis, &[&str], &[&str])] = &[
+        (Rachis::new().file("timeot = 1"), &[], &["distribution.toml", "`timeot`", "did you mean `timeout`"]),
+        (Rachis::new().file("timeout = true"), &[], &["distribution.toml", "`timeout`", "expected a duration"]),
+        (Rachis::new().file("a = ["), &[], &["distribution.toml", "not valid TOML at line 1"]),
+        (Rachis::new().env("PORT", "http"), &[], &["environment variable PORT", "expected a port"]),
+        (Rachis::new(), &["--timeout", "soon"], &["command line", "`timeout`", "expected a duration"]),
+        (Rachis::new(), &["--config", "none.toml"], &["none.toml", "cannot be read"]),
+        (Rachis::new(), &["--redis", "ftp://:hunter2@host"], &["redis.url (ftp://:***@host)"]),
+        (Rachis::new().env("RUST_LOG", "a=b=c"), &[], &["`log.level` is \"a=b=c\""]),
+    ];
+    for (rachis, args, words) in cases {
+        let ended = rachis.run(&[&["config", "check"], *args].concat()).await;
+        assert_eq!((ended.code, ended.out.as_str()), (2, ""), "{ended:?}");
+        for word in *words {
+            assert!(ended.err.contains(word), "{word}: {ended:?}");
+        }
+        let ended = rachis.run(&[&["config", "check", "--json"], *args].concat()).await;
+        assert_eq!((ended.code, &ended.json()["ok"]), (2, &json!(false)));
+        assert!(ended.json()["error"].as_str().unwrap().contains(words[0]), "{ended:?}");
+        // Every command reads the same configuration.
+        let ended = rachis.run(&[&["nodes", "--connect-timeout", "5s"], *args].concat()).await;
+        assert_eq!(ended.code, 2, "{ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn options_win_over_variables_and_those_over_the_file() {
+    let rachis = Rachis::new().file("namespace = 'a'\nkey = 'a'\napp = 'a'").env("DISTRIBUTION_NAMESPACE", "b");
+    let rachis = rachis.env("DISTRIBUTION_KEY", "b");
+    let shown = rachis.run(&["--namespace", "c", "config", "show", "--json"]).await.json();
+    assert_eq!((&shown["namespace"], &shown["key"], &shown["app"]), (&json!("c"), &json!("b"), &json!("a")));
+}
+
+#[tokio::test]
+async fn what_is_shown_can_be_used_as_a_file() {
+    let shown = Rachis::new().file("[service.\"api/todos\"]\nevents = ['created']").run(&["config", "show"]).await;
+    let again = Rachis::new().file(&shown.out).run(&["config", "show"]).await;
+    assert_eq!((again.code, again.out), (0, shown.out));
+}
+
+#[tokio::test]
+async fn no_secret_is_ever_shown() {
+    let rachis =
+        Rachis::new().file("[redis]\npassword = 'hunter2'").env("REDIS_URL", "redis://ann:hunter2@127.0.0.1:1");
+    let failing: &[&[&str]] = &[&["nodes"], &["call", "a", "find"], &["gateway", "--listen", "127.0.0.1:0"]];
+    let commands = [&["config", "show"][..], &["config", "show", "--json"], &["config", "check", "--json"]];
+    for command in commands.iter().chain(failing) {
+        let ended = rachis.run(&[command, &["-vv", "--connect-timeout", "300ms"][..]].concat()).await;
+        assert!(!ended.out.contains("hunter2") && !ended.err.contains("hunter2"), "{command:?}: {ended:?}");
+    }
+    let ended = Rachis::new().run(&["nodes", "redis://ann:hunter2@127.0.0.1:1"]).await;
+    assert_eq!((ended.code, ended.err.contains("unexpected argument 'redis://ann:***@127.0.0.1:1'")), (2, true));
+    let shown = rachis.run(&["config", "show"]).await.out;
+    assert!(shown.contains("redis://ann:***@127.0.0.1:1") && shown.contains("password = \"***\""), "{shown}");
+    let shown = rachis.run(&["config", "show", "--redis", "redis://:hunter3@other"]).await.out;
+    assert!(shown.contains("redis://:***@other"), "{shown}");
+}
