@@ -299,6 +299,8 @@ impl Node {
             }
         }));
 
+        // From here on no change of the services is missed.
+        let services = node.app.changed();
         let publish_now = node.config.publication_delay.is_zero();
         while !node.announce(publish_now).await {
             tokio::select! {
@@ -318,10 +320,11 @@ impl Node {
         heart.start(reports)?;
         node.catch_up().await;
         node.note_beat();
-        tokio::spawn(Discovery { node: node.clone(), lifecycle: changes, beats }.run());
-        tokio::spawn(Takeover { node: node.clone(), dead }.run());
-        let reader = Reader::new(node.connector.clone(), "calls", node.pulling.clone());
-        tokio::spawn(node.responder.clone().pull(node.clone(), reader, node.pulling.clone()));
+        tokio::spawn(Discovery { node: node.clone(), lifecycle: changes, beats, services }.run());
+        let responder = &node.responder;
+        responder.spawn_source(Takeover { node: node.clone(), dead }.run());
+        let reader = Reader::new(node.connector.clone(), "calls", node.pulling.clone()).releasing();
+        responder.spawn_source(responder.clone().pull(node.clone(), reader, node.pulling.clone()));
         tracing::info!(node = %node.id, app = %node.app_key, services = node.app.paths().len(), "joined the mesh");
         Ok(())
     }

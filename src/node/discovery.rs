@@ -17,7 +17,7 @@ use crate::{
     wire::{Announcement, Frame},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// How often lingering paths and missing nodes are looked at; nothing goes to Redis.
 const TICK: Duration = Duration::from_millis(250);
@@ -27,6 +27,8 @@ pub(crate) struct Discovery {
     pub(crate) node: Arc<Inner>,
     pub(crate) lifecycle: mpsc::Receiver<Lifecycle>,
     pub(crate) beats: mpsc::UnboundedReceiver<Beat>,
+    /// Changes of the app's services since they were first announced.
+    pub(crate) services: watch::Receiver<u64>,
 }
 
 /// What the lifecycle channel brings.
@@ -39,13 +41,11 @@ pub(crate) enum Lifecycle {
 impl Discovery {
     pub(crate) async fn run(mut self) {
         let node = self.node.clone();
-        let mut services = node.app.changed();
-        services.mark_unchanged();
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let publication = tokio::time::sleep(node.config.publication_delay);
         tokio::pin!(publication);
-        let (mut may_publish, mut announced) = (false, true);
+        let (mut may_publish, mut announced) = (node.config.publication_delay.is_zero(), true);
         loop {
             tokio::select! {
                 () = &mut publication, if !may_publish => {
@@ -68,7 +68,7 @@ impl Discovery {
                         node.catch_up().await;
                     }
                 }
-                outcome = services.changed(), if may_publish => {
+                outcome = self.services.changed(), if may_publish => {
                     if outcome.is_err() { return; }
                     announced = node.announce(true).await;
                 }

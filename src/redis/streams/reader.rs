@@ -2,7 +2,11 @@
 
 use crate::redis::connection::Connector;
 use redis::{Cmd, RedisResult, Value, aio::MultiplexedConnection};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// How long a server may take to let go of a read when the reader stops; beyond that the connection is just closed.
+const RELEASE_TIME: Duration = Duration::from_millis(500);
 
 /// Runs blocking commands, each on a connection that nobody else waits behind.
 pub(crate) struct Reader {
@@ -10,6 +14,10 @@ pub(crate) struct Reader {
     purpose: &'static str,
     stop: CancellationToken,
     connection: Option<MultiplexedConnection>,
+    /// Whether a stop waits until the server has let go of a read.
+    releases: bool,
+    /// What the server calls the connection.
+    id: Option<i64>,
 }
 
 /// What a blocking command came back with.
@@ -26,7 +34,14 @@ pub(crate) enum Read {
 
 impl Reader {
     pub(crate) fn new(connector: Connector, purpose: &'static str, stop: CancellationToken) -> Self {
-        Reader { connector, purpose, stop, connection: None }
+        Reader { connector, purpose, stop, connection: None, releases: false, id: None }
+    }
+
+    /// Lets a stop wait until the server has let go of a read that blocks. The server learns only late that a
+    /// connection was closed, and would go on handing entries to it meanwhile.
+    pub(crate) fn releasing(mut self) -> Self {
+        self.releases = true;
+        self
     }
 
     /// How long a read may block on the server, in ms.
@@ -37,10 +52,18 @@ impl Reader {
     pub(crate) async fn read(&mut self, command: &Cmd) -> Read {
         let Some(connection) = &mut self.connection else { return self.connect().await };
         let mut suspicion = self.connector.suspicion();
-        let outcome: Option<RedisResult<Value>> = tokio::select! {
-            outcome = connection.send_packed_command(command) => Some(outcome),
-            _ = suspicion.changed() => None,
-            () = self.stop.cancelled() => return Read::Stopped,
+        let outcome: Option<RedisResult<Value>> = {
+            let mut reading = std::pin::pin!(connection.send_packed_command(command));
+            tokio::select! {
+                outcome = &mut reading => Some(outcome),
+                _ = suspicion.changed() => None,
+                () = self.stop.cancelled() => {
+                    if let Some(id) = self.id {
+                        release(&self.connector, id, reading).await;
+                    }
+                    return Read::Stopped;
+                }
+            }
         };
         match outcome {
             Some(Ok(Value::ServerError(error))) => self.refused(error.into()),
@@ -66,7 +89,12 @@ impl Reader {
         let block = self.connector.options().block;
         let attempt = || self.connector.connect(self.purpose, block);
         match self.connector.until(self.purpose, &self.stop, attempt).await {
-            Some(connection) => {
+            Some(mut connection) => {
+                self.id = match self.releases {
+                    // An ACL may forbid it; then a stop does not wait.
+                    true => redis::cmd("CLIENT").arg("ID").query_async(&mut connection).await.ok(),
+                    false => None,
+                };
                 self.connection = Some(connection);
                 Read::Reconnected
             }
@@ -80,5 +108,19 @@ impl Reader {
             Some(connection) => connection.send_packed_command(command).await?.extract_error(),
             None => Ok(Value::Nil),
         }
+    }
+}
+
+/// Asks the server to end a read that blocks, and waits for its end. What it still brought stays pending.
+async fn release(connector: &Connector, id: i64, reading: impl Future<Output = RedisResult<Value>>) {
+    let released = async {
+        let mut other = connector.connect("release", Duration::ZERO).await?;
+        let _: i64 = redis::cmd("CLIENT").arg("UNBLOCK").arg(id).query_async(&mut other).await?;
+        reading.await
+    };
+    match tokio::time::timeout(RELEASE_TIME, released).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a read could not be ended, its connection is closed"),
+        Err(_) => tracing::debug!("a read took too long to end, its connection is closed"),
     }
 }
