@@ -84,6 +84,11 @@ impl<W> Pending<W> {
         self.calls.get_mut(&id)?.waiter.take()
     }
 
+    /// Lets go of every caller; each finds out that none will ever wake it.
+    pub(crate) fn close(&mut self) {
+        self.calls.values_mut().for_each(|slot| slot.waiter = None);
+    }
+
     /// Ends a call without a reply; returns how far its request has come.
     pub(crate) fn abandon(&mut self, id: u64) -> Option<Stage> {
         self.calls.remove(&id).map(|slot| slot.stage)
