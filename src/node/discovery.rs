@@ -298,7 +298,8 @@ impl Inner {
             Change::NodeDown(member) => {
                 tracing::info!(node = %member.id, app = %member.app, host = %member.info.host, "node-down");
                 self.events.forget(&member.id);
-                if member.app == self.app_key {
+                // A node that stood still may hear of its own death: it has nothing to inherit from itself.
+                if member.app == self.app_key && member.id != self.id {
                     self.dead_replicas.send(member.id.clone()).ok();
                 }
                 info::Change::NodeDown((&member).into())

@@ -304,3 +304,25 @@ async fn a_local_service_has_no_events_from_the_remote_one_it_hides() {
     here.service("both").create(serde_json::json!("here")).await.unwrap();
     assert_eq!(events.next().await.unwrap().data["data"], "here");
 }
+
+#[tokio::test]
+async fn an_app_that_comes_back_after_its_linger_is_the_younger_one() {
+    let config = Config { linger: rachis::config::Linger::For(Duration::from_millis(1500)), ..testing::config() };
+    let caller = start(&config, "caller", App::new()).await;
+    let old = start(&config, "old", App::new().register("both", Named("old"))).await;
+    let young = start(&config, "young", App::new().register("both", Named("young"))).await;
+    testing::eventually("all are known", async || caller.nodes().len() == 3).await;
+    old.shutdown().await.unwrap();
+    is_answered_by(&caller, "both", "young").await;
+
+    // Back within the linger it is still the oldest.
+    let old = start(&config, "old", App::new().register("both", Named("old"))).await;
+    is_answered_by(&caller, "both", "old").await;
+    old.shutdown().await.unwrap();
+    let gone = Instant::now() + Duration::from_millis(1510);
+    tokio::time::sleep_until(gone.into()).await;
+    let _old = start(&config, "old", App::new().register("both", Named("old"))).await;
+    testing::eventually("it is back", async || caller.nodes().len() == 3).await;
+    assert_eq!(answers(&caller, "both").await, "young");
+    drop(young);
+}

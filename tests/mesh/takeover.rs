@@ -138,3 +138,28 @@ async fn what_was_taken_over_and_not_begun_is_not_begun_by_a_third_as_if_it_were
     assert_eq!(ran(&config, "create").await, 0);
     drop(leaving);
 }
+
+#[tokio::test]
+async fn a_replica_that_stood_still_does_not_inherit_from_itself() {
+    let config = config();
+    let caller = start(&config, "caller", App::new()).await;
+    let replica = Replica::spawn(&config, "worker", false);
+    knows(&caller, "jobs").await;
+    let _call = tokio::spawn(caller.service("jobs").get(1).answer());
+    testing::eventually("it has begun", async || ran(&config, "get").await == 1).await;
+    replica.signal("STOP");
+    testing::eventually("it is believed dead", async || caller.health(None).unwrap()["jobs"] == false).await;
+    replica.signal("CONT");
+    testing::eventually("it is back", async || caller.health(None).unwrap()["jobs"]).await;
+    assert_eq!(
+        caller.service("jobs").find().timeout(Duration::from_millis(300)).await.unwrap_err().kind(),
+        ErrorKind::Timeout
+    );
+    type Pending = Vec<(String, String, u64, u64)>;
+    let mut pending = redis::cmd("XPENDING");
+    let stream = calls_of(&config, "worker");
+    let pending = pending.arg(&stream).arg("replicas").arg("-").arg("+").arg(10);
+    let pending: Pending = pending.query_async(&mut crate::redis_of(&config).await).await.unwrap();
+    assert!(pending.iter().all(|entry| entry.3 == 1), "{pending:?}");
+    assert_eq!((pending.len(), ran(&config, "get").await), (2, 1));
+}
