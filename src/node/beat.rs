@@ -69,7 +69,7 @@ impl Heart {
             if asked.duration_since(last) > self.ttl / 2 {
                 judges_from = asked + self.ttl;
             }
-            match self.registry.beat(connection, asked >= judges_from).await {
+            match self.registry.beat(connection, asked >= judges_from, self.clock.now()).await {
                 Ok(beat) => {
                     last = Instant::now();
                     self.clock.set(beat.now, last.duration_since(asked));

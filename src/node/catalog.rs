@@ -154,6 +154,10 @@ impl Catalog {
         self.routes.values()
     }
 
+    pub(crate) fn route(&self, path: &str) -> Option<&Route> {
+        self.routes.get(path)
+    }
+
     /// Another replica of `app` that is up and has this method of this path.
     pub(crate) fn replica_with(&self, app: &str, path: &str, method: &Method) -> Option<&str> {
         let replicas = &self.offers.get(path)?.get(app)?.replicas;

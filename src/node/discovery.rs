@@ -17,7 +17,7 @@ use crate::{
     wire::{Announcement, Frame},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// How often lingering paths and missing nodes are looked at; nothing goes to Redis.
 const TICK: Duration = Duration::from_millis(250);
@@ -27,6 +27,8 @@ pub(crate) struct Discovery {
     pub(crate) node: Arc<Inner>,
     pub(crate) lifecycle: mpsc::Receiver<Lifecycle>,
     pub(crate) beats: mpsc::UnboundedReceiver<Beat>,
+    /// Changes of the app's services since they were first announced.
+    pub(crate) services: watch::Receiver<u64>,
 }
 
 /// What the lifecycle channel brings.
@@ -41,13 +43,11 @@ pub(crate) enum Lifecycle {
 impl Discovery {
     pub(crate) async fn run(mut self) {
         let node = self.node.clone();
-        let mut services = node.app.changed();
-        services.mark_unchanged();
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let publication = tokio::time::sleep(node.config.publication_delay);
         tokio::pin!(publication);
-        let (mut may_publish, mut announced) = (false, true);
+        let (mut may_publish, mut announced) = (node.config.publication_delay.is_zero(), true);
         loop {
             tokio::select! {
                 () = &mut publication, if !may_publish => {
@@ -75,7 +75,7 @@ impl Discovery {
                         node.catch_up().await;
                     }
                 }
-                outcome = services.changed(), if may_publish => {
+                outcome = self.services.changed(), if may_publish => {
                     if outcome.is_err() { return; }
                     announced = node.announce(true).await;
                 }
@@ -317,7 +317,8 @@ impl Inner {
             Change::NodeDown(member) => {
                 tracing::info!(node = %member.id, app = %member.app, host = %member.info.host, "node-down");
                 self.events.forget(&member.id);
-                if member.app == self.app_key {
+                // A node that stood still may hear of its own death: it has nothing to inherit from itself.
+                if member.app == self.app_key && member.id != self.id {
                     self.dead_replicas.send(member.id.clone()).ok();
                 }
                 info::Change::NodeDown((&member).into())

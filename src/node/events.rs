@@ -5,7 +5,7 @@ use crate::{
     Error, Result,
     redis::{
         Failure,
-        event_log::{self, Logged, Outgoing},
+        event_log::{self, Logged, Outgoing, Since},
         keys::Keys,
         pool::Admin,
         pubsub::Channels,
@@ -15,11 +15,8 @@ use crate::{
 };
 use futures_util::{StreamExt, stream};
 use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
 };
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -34,9 +31,24 @@ pub(crate) struct Events {
     admin: Admin,
     channels: OnceLock<Channels>,
     outgoing: mpsc::Sender<Outgoing>,
-    number: AtomicU64,
-    lost: AtomicU64,
+    counter: Mutex<Counter>,
     heard: Mutex<HashMap<String, Heard>>,
+}
+
+/// Numbers events in the order in which they go out: whoever hears a lower number after a higher one takes it for a
+/// repeat.
+#[derive(Default)]
+struct Counter {
+    next: u64,
+    /// Paths of which events were lost, and nobody has been told yet.
+    lost: HashSet<String>,
+}
+
+/// An event for whoever listens, with what was believed when it came.
+struct Told {
+    frame: EventFrame,
+    /// Do calls of its path go to the app it comes from?
+    routed: bool,
 }
 
 /// One channel that somebody here listens to.
@@ -47,7 +59,7 @@ struct Heard {
     cursor: String,
     /// The number of the last event of each node: a repeat is known by it.
     numbers: HashMap<String, u64>,
-    listeners: broadcast::Sender<Arc<EventFrame>>,
+    listeners: broadcast::Sender<Arc<Told>>,
     /// Listeners, which [`Listening`] counts down.
     users: usize,
 }
@@ -67,8 +79,7 @@ impl Events {
             admin,
             channels: OnceLock::new(),
             outgoing,
-            number: AtomicU64::new(0),
-            lost: AtomicU64::new(0),
+            counter: Mutex::default(),
             heard: Mutex::default(),
         };
         (Arc::new(events), queue)
@@ -80,19 +91,22 @@ impl Events {
     }
 
     /// Sends an event of this node to whoever listens elsewhere.
-    fn publish(&self, node: &Inner, event: &Event) {
-        let number = self.number.fetch_add(1, Ordering::Relaxed);
-        let frame = match EventFrame::new(&node.id, &node.app_key, number, event).encode() {
-            Ok(frame) => frame,
-            Err(error) => return tracing::error!(path = %event.path, event = %event.name, %error, "no frame"),
-        };
-        let outgoing = Outgoing::Event { key: node.config.key.clone(), path: event.path.clone(), frame };
-        if self.outgoing.try_send(outgoing).is_err() {
-            let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
-            if lost.is_power_of_two() {
-                tracing::error!(lost, path = %event.path, "Redis takes no events and the queue is full: they are lost");
-            }
+    fn publish(&self, node: &Arc<Inner>, event: &Event) {
+        let mut counter = self.counter();
+        let Some(outgoing) = outgoing(node, counter.next, event) else { return };
+        counter.next += 1;
+        if self.outgoing.try_send(outgoing).is_ok() || !counter.lost.insert(event.path.clone()) {
+            return;
         }
+        drop(counter);
+        tracing::error!(path = %event.path, "Redis takes no events and the queue is full: they are lost");
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(tell_of_loss(node.clone(), event.path.clone()));
+        }
+    }
+
+    fn counter(&self) -> MutexGuard<'_, Counter> {
+        self.counter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until everything published so far has reached Redis.
@@ -108,7 +122,7 @@ impl Events {
         self: &Arc<Self>,
         key: &str,
         path: &str,
-    ) -> Result<(broadcast::Receiver<Arc<EventFrame>>, impl Send + use<>)> {
+    ) -> Result<(broadcast::Receiver<Arc<Told>>, impl Send + use<>)> {
         let channel = self.keys.events(key, path);
         let (receiver, first) = {
             let mut heard = self.lock();
@@ -156,8 +170,9 @@ impl Events {
             }
             None => return,
         };
-        if missed {
-            self.catch_up(node, channel).await;
+        if missed && !self.catch_up(node, channel).await {
+            // Hearing this one moves the cursor on, past what could not be read.
+            self.resync(channel, String::new());
         }
         self.hear(node, channel, logged);
     }
@@ -170,37 +185,39 @@ impl Events {
         }
     }
 
-    async fn catch_up(&self, node: &Inner, channel: &str) {
+    /// Hears what came after the cursor; `false` when Redis could not be asked.
+    async fn catch_up(&self, node: &Inner, channel: &str) -> bool {
         let Some((key, path, cursor)) =
             self.lock().get(channel).map(|heard| (heard.key.clone(), heard.path.clone(), heard.cursor.clone()))
         else {
-            return;
+            return true;
         };
         if cursor.is_empty() {
-            return;
+            return true;
         }
         let missed = async {
             let mut connection = self.admin.get().await?;
             event_log::since(&mut connection, &self.keys, &key, &path, &cursor).await
         };
         match missed.await {
-            Ok(Some(events)) => events.into_iter().for_each(|logged| self.hear(node, channel, logged)),
-            Ok(None) => self.resync(channel, &path),
+            Ok(Since::All(events)) => events.into_iter().for_each(|logged| self.hear(node, channel, logged)),
+            Ok(Since::Gap { newest }) => self.resync(channel, newest),
             Err(error) => {
                 tracing::debug!(channel, %error, "missed events could not be read");
-                self.resync(channel, &path);
+                return false;
             }
         }
+        true
     }
 
-    /// Tells listeners that events are lost for good.
-    fn resync(&self, channel: &str, path: &str) {
-        tracing::warn!(path, "events were missed and are no longer in the log");
+    /// Tells listeners that events up to `newest` are lost for good.
+    fn resync(&self, channel: &str, newest: String) {
         let mut heard = self.lock();
         let Some(heard) = heard.get_mut(channel) else { return };
-        heard.cursor = String::new();
-        let notice = EventFrame::new("", "", 0, &Event::custom(path, RESYNC, serde_json::Value::Null));
-        let _ = heard.listeners.send(Arc::new(notice));
+        tracing::warn!(path = %heard.path, "events were missed and can not be read any more");
+        heard.cursor = newest;
+        let frame = EventFrame::new("", "", 0, &Event::resync(&heard.path));
+        let _ = heard.listeners.send(Arc::new(Told { frame, routed: true }));
     }
 
     fn hear(&self, node: &Inner, channel: &str, logged: Logged) {
@@ -208,6 +225,8 @@ impl Events {
             Ok(frame) => frame,
             Err(error) => return tracing::warn!(channel, %error, "an event was refused"),
         };
+        let Some(path) = self.lock().get(channel).map(|heard| heard.path.clone()) else { return };
+        let routed = node.catalog().route(&path).is_none_or(|route| route.app == frame.app);
         let mut heard = self.lock();
         let Some(heard) = heard.get_mut(channel) else { return };
         if is_before(&heard.cursor, &logged.id) {
@@ -220,7 +239,7 @@ impl Events {
         heard.numbers.insert(frame.origin.clone(), frame.number);
         // What happened here was heard here already.
         if frame.origin != node.id {
-            let _ = heard.listeners.send(Arc::new(frame));
+            let _ = heard.listeners.send(Arc::new(Told { frame, routed }));
         }
     }
 
@@ -233,6 +252,39 @@ impl Events {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Heard>> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An event as it leaves this node. One that is too large leaves as the notice that something was missed.
+fn outgoing(node: &Inner, number: u64, event: &Event) -> Option<Outgoing> {
+    let encode = |event: &Event| EventFrame::new(&node.id, &node.app_key, number, event).encode();
+    let max = node.config.limits.max_payload.as_usize();
+    let frame = encode(event).and_then(|frame| match frame.len() > max {
+        true => {
+            tracing::error!(path = %event.path, event = %event.name, bytes = frame.len(), max,
+                "an event is larger than max_payload, others get a resync in its place");
+            encode(&Event::resync(&event.path))
+        }
+        false => Ok(frame),
+    });
+    match frame {
+        Ok(frame) => Some(Outgoing::Event { key: node.config.key.clone(), path: event.path.clone(), frame }),
+        Err(error) => {
+            tracing::error!(path = %event.path, event = %event.name, %error, "no frame");
+            None
+        }
+    }
+}
+
+/// Tells others that events were lost, as soon as there is room for that.
+async fn tell_of_loss(node: Arc<Inner>, path: String) {
+    let events = &node.events;
+    let Some(Ok(room)) = node.stop.run_until_cancelled(events.outgoing.reserve()).await else { return };
+    let mut counter = events.counter();
+    counter.lost.remove(&path);
+    if let Some(notice) = outgoing(&node, counter.next, &Event::resync(&path)) {
+        counter.next += 1;
+        room.send(notice);
     }
 }
 
@@ -279,12 +331,13 @@ impl EventSink for Publisher {
 /// belongs to.
 pub(crate) async fn subscribe(node: &Arc<Inner>, path: &str, name: &str) -> Result<EventStream> {
     let path = crate::service::path::strip(path).to_owned();
+    // Of a local service, its own app; of a remote one, whichever app its calls go to when an event comes.
     let (key, remote_path, app) = if node.app.find_named(&path).is_some() {
-        (node.config.key.clone(), path.clone(), node.app_key.clone())
+        (node.config.key.clone(), path.clone(), Some(node.app_key.clone()))
     } else {
         let remote = node.routes.load().named(&path).ok_or_else(|| crate::service::not_found(&path))?;
         let key = remote.route.app.split('/').next().unwrap_or_default().to_owned();
-        (key, remote.route.path.clone(), remote.route.app.clone())
+        (key, remote.route.path.clone(), None)
     };
     let (receiver, listening) = node.events.listen(&key, &remote_path).await?;
     let (wanted, known_as) = (name.to_owned(), path.clone());
@@ -294,10 +347,13 @@ pub(crate) async fn subscribe(node: &Arc<Inner>, path: &str, name: &str) -> Resu
             loop {
                 let event = match receiver.recv().await {
                     // Another app under the same key may offer the path as well; it is not believed.
-                    Ok(frame) if frame.app == app || frame.app.is_empty() => {
-                        EventFrame::clone(&frame).into_event(&path)
+                    Ok(told)
+                        if !told.frame.app.is_empty()
+                            && !app.as_ref().map_or(told.routed, |app| told.frame.app == *app) =>
+                    {
+                        continue;
                     }
-                    Ok(_) => continue,
+                    Ok(told) => told.frame.clone().into_event(&path),
                     Err(broadcast::error::RecvError::Lagged(_)) => Event::resync(&path),
                     Err(broadcast::error::RecvError::Closed) => return None,
                 };

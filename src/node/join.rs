@@ -6,7 +6,7 @@ use super::{
     discovery::{self, Discovery, Lifecycle},
     observe::Lookout,
     rpc::read_inbox,
-    shutdown::{Pull, Running},
+    shutdown::Running,
     takeover::Takeover,
 };
 use crate::{
@@ -61,7 +61,9 @@ impl Node {
         }));
 
         let (reports, beats) = mpsc::unbounded_channel();
-        let discovery = Discovery { node: node.clone(), lifecycle: changes, beats };
+        // From here on no change of the services is missed.
+        let services = node.app.changed();
+        let discovery = Discovery { node: node.clone(), lifecycle: changes, beats, services };
         match node.observer {
             true => node.look_on(discovery, missed, reports).await.ok_or_else(stopped),
             false => node.take_part(discovery, dead, reports).await,
@@ -112,11 +114,10 @@ impl Inner {
         self.catch_up().await;
         self.note_beat();
         tokio::spawn(discovery.run());
-        tokio::spawn(Takeover { node: self.clone(), dead }.run());
-        let reader = Reader::new(self.connector.clone(), "calls", self.pulling.clone());
-        let client = reader.client();
-        let task = tokio::spawn(self.responder.clone().pull(self.clone(), reader, self.pulling.clone()));
-        self.joined(Running::Joined(Pull { client, task }));
+        self.responder.spawn_source(Takeover { node: self.clone(), dead }.run());
+        let reader = Reader::new(self.connector.clone(), "calls", self.pulling.clone()).releasing();
+        self.responder.spawn_source(self.responder.clone().pull(self.clone(), reader, self.pulling.clone()));
+        self.joined(Running::Joined);
         tracing::info!(node = %self.id, app = %self.app_key, services = self.app.paths().len(), "joined the mesh");
         Ok(())
     }

@@ -403,6 +403,9 @@ impl Inner {
         if let Some(found) = self.app.find(&call.path) {
             return self.app.run(found, call, self.caller()).await;
         }
+        if self.stop.is_cancelled() {
+            return Err(Error::unavailable("This node has shut down and makes no more calls"));
+        }
         let found = self.routes.load().find(&call.path).ok_or_else(|| not_found(&call.path))?;
         if !found.route.is_empty() {
             call.params.route = found.route;

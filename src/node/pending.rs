@@ -79,14 +79,14 @@ impl<W> Pending<W> {
         self.calls.remove(&id)?.waiter
     }
 
-    /// Ends every call: whoever waits finds what it waits on dropped.
-    pub(crate) fn clear(&mut self) {
-        self.calls.clear();
-    }
-
     /// Wakes a caller without ending the call: its request has to be sent again.
     pub(crate) fn wake(&mut self, id: u64) -> Option<W> {
         self.calls.get_mut(&id)?.waiter.take()
+    }
+
+    /// Lets go of every caller; each finds out that none will ever wake it.
+    pub(crate) fn close(&mut self) {
+        self.calls.values_mut().for_each(|slot| slot.waiter = None);
     }
 
     /// Ends a call without a reply; returns how far its request has come.

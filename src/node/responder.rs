@@ -6,7 +6,7 @@ use crate::{
     redis::{
         Failure,
         keys::Keys,
-        streams::{Calls, Claimed, Entry, Reader, Write, Writer, entry_ms},
+        streams::{Calls, Delivered, Entry, Reader, Write, Writer, entry_ms},
     },
     service::{Answer, Call, Found, Method, Registered},
     wire::{self, Frame, Reply, Request},
@@ -23,6 +23,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
+/// How long whatever brings requests in may take to end.
+const SOURCES_TIME: Duration = Duration::from_secs(1);
 /// Requests in one read. More do not make a read cheaper.
 const PULL: usize = 256;
 
@@ -39,6 +41,8 @@ pub(crate) struct Responder {
     // Entries that are being worked on, so that reading what is pending after a reconnect starts nothing twice.
     running: Mutex<HashSet<String>>,
     tasks: TaskTracker,
+    // Whatever brings requests in, so that a shutdown knows when none come any more.
+    sources: TaskTracker,
 }
 
 /// Where a request came from, and so where it is settled.
@@ -69,6 +73,7 @@ impl Responder {
             slots: Arc::new(Semaphore::new(max_in_flight)),
             running: Mutex::default(),
             tasks: TaskTracker::new(),
+            sources: TaskTracker::new(),
         }
     }
 
@@ -93,6 +98,11 @@ impl Responder {
         self.tasks.len()
     }
 
+    /// Runs something that brings in requests and ends when `pulling` is cancelled.
+    pub(crate) fn spawn_source(&self, source: impl Future<Output = ()> + Send + 'static) {
+        self.sources.spawn(source);
+    }
+
     /// Pulls requests until the reader is stopped, never more than there are slots for.
     pub(crate) async fn pull(self: Arc<Self>, node: Arc<Inner>, mut reader: Reader, stop: CancellationToken) {
         loop {
@@ -103,9 +113,9 @@ impl Responder {
             };
             let Ok(first) = first else { return };
             let free = 1 + self.slots.available_permits().min(PULL - 1);
-            let Some(entries) = self.calls.pull(&mut reader, free).await else { return };
+            let Some(requests) = self.calls.pull(&mut reader, free).await else { return };
             let mut first = Some(first);
-            for entry in entries {
+            for Delivered { entry, deliveries } in requests {
                 if self.lock().contains(&entry.id) {
                     continue;
                 }
@@ -117,16 +127,19 @@ impl Responder {
                         () = stop.cancelled() => return,
                     },
                 };
-                self.start(&node, entry, 1, slot);
+                self.start(&node, entry, deliveries, slot);
             }
         }
     }
 
     /// Runs a request that was taken over from a dead replica, if it may run twice.
-    pub(crate) async fn take_over(self: &Arc<Self>, node: &Arc<Inner>, claimed: Claimed) {
-        let Claimed { entry, deliveries } = claimed;
+    pub(crate) async fn take_over(self: &Arc<Self>, node: &Arc<Inner>, claimed: Delivered) {
+        let Delivered { entry, deliveries } = claimed;
         let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
-        self.start(node, entry, deliveries + 1, slot);
+        // It may have been found among what is pending after a reconnect.
+        if !self.lock().contains(&entry.id) {
+            self.start(node, entry, deliveries, slot);
+        }
     }
 
     /// Runs a request that another replica handed on.
@@ -135,6 +148,9 @@ impl Responder {
         self.tasks.spawn(async move {
             let Ok(_slot) = me.slots.clone().acquire_owned().await else { return };
             match Request::decode(&entry.frame) {
+                Ok((request, left)) if expiry(&entry.id, left) <= node.clock.now() => {
+                    tracing::debug!(call = %request.call_id(), "waited beyond its deadline and is not started");
+                }
                 Ok((request, left)) => me.work(&node, request, Source::Inbox, expiry(&entry.id, left)).await,
                 Err(error) => tracing::warn!(%error, "a request that was handed on was refused"),
             }
@@ -299,6 +315,10 @@ impl Responder {
 
     /// Hands back what was pulled and not started, waits for what was, at most for `grace`. Says how many were left.
     pub(crate) async fn drain(&self, node: &Inner, grace: Duration) -> usize {
+        self.sources.close();
+        if tokio::time::timeout(SOURCES_TIME, self.sources.wait()).await.is_err() {
+            tracing::warn!("Redis took too long to stop giving out requests; others will claim the last");
+        }
         if let Err(error) = self.hand_back(node).await {
             tracing::warn!(%error, "requests that were not started could not be handed back; others will claim them");
         }
@@ -309,8 +329,9 @@ impl Responder {
 
     async fn hand_back(&self, node: &Inner) -> Result<(), Failure> {
         let mut connection = node.admin.get().await?;
-        for entry in self.calls.pending(&mut connection).await? {
-            if self.lock().contains(&entry.id) {
+        for Delivered { entry, deliveries } in self.calls.pending(&mut connection).await? {
+            // What was taken over from the dead may have run there: it stays pending, for the next heir to judge.
+            if deliveries > 1 || self.lock().contains(&entry.id) {
                 continue;
             }
             let mut frame = entry.frame;

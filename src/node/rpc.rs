@@ -92,11 +92,6 @@ impl Rpc {
         }
     }
 
-    /// Fails every call that still waits for a reply: none will come any more.
-    pub(crate) fn close(&self) {
-        self.lock().clear();
-    }
-
     /// Calls that wait for a reply.
     pub(crate) fn pending(&self) -> usize {
         self.lock().len()
@@ -203,6 +198,26 @@ impl Rpc {
         cancel(&mut connection, stream, entry).await
     }
 
+    /// Does so, soon, for a request whose caller has gone.
+    fn withdraw(&self, stream: Arc<str>, entry: String) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let admin = self.admin.clone();
+        runtime.spawn(async move {
+            let withdrawn = async {
+                let mut connection = admin.get().await?;
+                cancel(&mut connection, &stream, &entry).await
+            };
+            if let Err(error) = withdrawn.await {
+                tracing::debug!(%error, "a request that nobody waits for could not be withdrawn");
+            }
+        });
+    }
+
+    /// Wakes everyone who waits for a reply, since none will come any more.
+    pub(crate) fn close(&self) {
+        self.lock().close();
+    }
+
     fn refuse_if_full(&self, target: &Target) -> Result<()> {
         let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
         match full.get(&target.stream) {
@@ -249,18 +264,18 @@ impl Senders for Rpc {
     fn sent(&self, token: u64, stream: &Arc<str>, outcome: Outcome) {
         let mut pending = self.lock();
         let failed = match outcome {
+            Outcome::Added { entry, .. } if !pending.sent(token, entry.clone()) => {
+                drop(pending);
+                return self.withdraw(stream.clone(), entry);
+            }
             Outcome::Added { entry, length } if length > self.limits.max_queue => {
                 self.full
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .insert(stream.clone(), Instant::now() + FULL_FOR);
-                pending.sent(token, entry.clone());
                 Arrived::TooMany { entry }
             }
-            Outcome::Added { entry, .. } => {
-                pending.sent(token, entry);
-                return;
-            }
+            Outcome::Added { .. } => return,
             other => {
                 if !matches!(other, Outcome::Unknown) {
                     pending.returned(token);
@@ -320,15 +335,9 @@ impl Drop for Ticket {
         if self.over {
             return;
         }
+        // One that is leaving right now is withdrawn when the writer says where it stands.
         let Some(Stage::Sent(entry)) = self.rpc.lock().abandon(self.id) else { return };
-        let (rpc, stream) = (self.rpc.clone(), self.stream.clone());
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                if let Err(error) = rpc.cancel(&stream, &entry).await {
-                    tracing::debug!(%error, "a dropped call could not be withdrawn");
-                }
-            });
-        }
+        self.rpc.withdraw(self.stream.clone(), entry);
     }
 }
 
@@ -343,4 +352,5 @@ pub(crate) async fn read_inbox(mut inbox: Inbox, rpc: Arc<Rpc>, handed_on: impl 
             }
         }
     }
+    rpc.close();
 }

@@ -1,18 +1,12 @@
 //! How a node leaves: withdraw, stop pulling, hand back what was not started, finish, close.
 
 use super::{Inner, Node};
-use crate::{
-    Error, Result,
-    redis::{event_log::Outgoing, streams::unblock},
-};
+use crate::{Error, Result, redis::event_log::Outgoing};
 use std::{
-    sync::{
-        Arc, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::PoisonError,
     time::{Duration, Instant},
 };
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::sync::mpsc;
 
 /// How far a node has come in its life.
 pub(crate) enum Running {
@@ -24,17 +18,10 @@ pub(crate) enum Running {
     /// It is about to join the mesh.
     Joining,
     /// It has.
-    Joined(Pull),
+    Joined,
     /// It only looks on.
     LookingOn,
     Over,
-}
-
-/// The pulling of requests, as whoever ends it must know it.
-pub(crate) struct Pull {
-    /// Redis's number of the connection that blocks.
-    pub(crate) client: Arc<AtomicU64>,
-    pub(crate) task: JoinHandle<()>,
 }
 
 /// How long Redis may take to let go of a node; beyond that its TTL does it.
@@ -54,21 +41,21 @@ impl Node {
         let node = &self.inner;
         let running = node.replace_running(Running::Over);
         node.draining.cancel();
-        let pull = match running {
-            Running::Joined(pull) => pull,
+        match running {
+            Running::Joined => {}
             Running::LookingOn => {
                 node.flush().await;
                 node.app.teardown().await;
-                node.close();
+                node.stop.cancel();
                 return Ok(());
             }
             Running::Assembled { .. } | Running::Joining | Running::Over => {
                 node.stop.cancel();
                 return Ok(());
             }
-        };
+        }
         let deadline = Instant::now() + node.config.shutdown.grace;
-        node.stop_pulling(pull).await;
+        node.pulling.cancel();
         // While calls run it stays in the registry as `draining`: known to be alive, so nobody claims them.
         if node.responder.in_flight() > 0 {
             node.tell_registry(Step::Draining).await;
@@ -78,7 +65,7 @@ impl Node {
         node.beating.cancel();
         node.tell_registry(Step::Withdrawn).await;
         node.app.teardown().await;
-        node.close();
+        node.stop.cancel();
         tracing::info!(node = %node.id, "left the mesh");
         match left {
             0 => Ok(()),
@@ -98,21 +85,6 @@ enum Step {
 }
 
 impl Inner {
-    /// Returns when nothing is pulled any more, so that what is pending and not running was not started.
-    async fn stop_pulling(&self, pull: Pull) {
-        self.pulling.cancel();
-        let unblocked = async {
-            let mut connection = self.admin.get().await?;
-            unblock(&mut connection, pull.client.load(Ordering::Relaxed)).await
-        };
-        match tokio::time::timeout(WITHDRAW_TIME, unblocked).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "the blocked read could not be ended and is dropped"),
-            Err(_) => tracing::debug!("the blocked read could not be ended in time and is dropped"),
-        }
-        let _ = pull.task.await;
-    }
-
     async fn tell_registry(&self, step: Step) {
         let told = async {
             let mut connection = self.admin.get().await?;
@@ -137,11 +109,6 @@ impl Inner {
         if tokio::time::timeout(FLUSH_TIME, flushed).await.is_err() {
             tracing::warn!("Redis took too long to take the last replies");
         }
-    }
-
-    fn close(&self) {
-        self.stop.cancel();
-        self.rpc.close();
     }
 
     /// What joining needs, once; `None` when the node has joined or is over.

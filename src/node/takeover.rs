@@ -13,7 +13,13 @@ pub(crate) struct Takeover {
 }
 
 impl Takeover {
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(self) {
+        let pulling = self.node.pulling.clone();
+        // What was claimed and not begun when this ends stays pending, for the next heir to claim.
+        pulling.run_until_cancelled(self.watch()).await;
+    }
+
+    async fn watch(mut self) {
         // Replicas may have died while nobody of this app was there. The registry may also have lost some that live,
         // which then register anew with their next beat, so what is missing is looked at twice, two beats apart.
         let mut second_look = Some(self.strangers().await);
@@ -28,7 +34,6 @@ impl Takeover {
                         self.inherit(id).await;
                     }
                 }
-                () = self.node.pulling.cancelled() => return,
             }
         }
     }
@@ -51,7 +56,13 @@ impl Takeover {
 
     async fn inherit(&self, dead: &str) {
         if let Err(error) = self.try_inherit(dead).await {
-            tracing::warn!(dead, %error, "requests of a dead replica could not be taken over");
+            tracing::warn!(dead, %error, "requests of a dead replica could not be taken over, trying again");
+            let (again, dead, pause) =
+                (self.node.dead_replicas.clone(), dead.to_owned(), self.node.config.heartbeat_interval);
+            tokio::spawn(async move {
+                tokio::time::sleep(pause).await;
+                again.send(dead).ok();
+            });
         }
     }
 

@@ -99,14 +99,22 @@ pub(crate) async fn newest(on: &mut impl ConnectionLike, keys: &Keys, key: &str,
     Ok(found.into_iter().next().map_or_else(|| "0-0".to_owned(), |(id, _)| id))
 }
 
-/// The events after `cursor`, oldest first; `None` when the log no longer reaches back to it.
+/// What a log says about the time after a cursor.
+pub(crate) enum Since {
+    /// Every event, oldest first.
+    All(Vec<Logged>),
+    /// It no longer reaches back; its newest event has this id.
+    Gap { newest: String },
+}
+
+/// The events after `cursor`.
 pub(crate) async fn since(
     on: &mut impl ConnectionLike,
     keys: &Keys,
     key: &str,
     path: &str,
     cursor: &str,
-) -> RedisResult<Option<Vec<Logged>>> {
+) -> RedisResult<Since> {
     let range: Vec<(String, HashMap<String, Vec<u8>>)> =
         redis::cmd("XRANGE").arg(keys.event_log(key, path)).arg(format!("({cursor}")).arg("+").query_async(on).await?;
     let mut events = Vec::with_capacity(range.len());
@@ -116,5 +124,8 @@ pub(crate) async fn since(
         events.push(Logged { prev, id: entry.id, frame: entry.frame });
     }
     let joins_on = events.first().is_none_or(|first| first.prev == cursor);
-    Ok(joins_on.then_some(events))
+    Ok(match events.last() {
+        Some(last) if !joins_on => Since::Gap { newest: last.id.clone() },
+        _ => Since::All(events),
+    })
 }

@@ -3,7 +3,7 @@
 //! Bytes in, bytes out: what a head or a descriptor says is none of this file's business.
 
 use super::keys::Keys;
-use redis::{RedisResult, Script, aio::ConnectionLike};
+use redis::{FromRedisValue, RedisResult, Script, aio::ConnectionLike};
 use serde::Deserialize;
 use serde_bytes::ByteBuf;
 use std::{
@@ -163,10 +163,11 @@ impl Registry {
         Ok(Registered { epoch, now })
     }
 
-    /// Says that this node lives; with `sweep`, removes those whose time is over.
-    pub(crate) async fn beat(&self, on: &mut impl ConnectionLike, sweep: bool) -> RedisResult<Beat> {
+    /// Says that this node lives; with `sweep`, removes those whose time is over. `sent` is the server's time now, as
+    /// far as it is known: a beat that comes much later than that removes nobody.
+    pub(crate) async fn beat(&self, on: &mut impl ConnectionLike, sweep: bool, sent: u64) -> RedisResult<Beat> {
         let mut call = self.invoke(&BEAT);
-        call.arg(self.ttl_ms()).arg(self.hygiene_ms()).arg(self.linger.ms()).arg(i32::from(sweep));
+        call.arg(self.ttl_ms()).arg(self.hygiene_ms()).arg(self.linger.ms()).arg(i32::from(sweep)).arg(sent);
         let (known, epoch, now): (bool, u64, u64) = call.invoke_async(on).await?;
         Ok(Beat { known, epoch, now })
     }
@@ -261,8 +262,9 @@ impl Registry {
             for key in batch {
                 pipe.cmd("HGETALL").arg(key);
             }
-            let hashes: Vec<Fields> = pipe.query_async(on).await?;
-            all.extend(hashes);
+            // Asked for one by one, since a key that is no hash must hide no other.
+            let replies = on.req_packed_commands(&pipe, 0, batch.len()).await?;
+            all.extend(replies.into_iter().map(|reply| Fields::from_redis_value(reply).unwrap_or_default()));
         }
         Ok(all)
     }

@@ -32,13 +32,17 @@ impl<T> Default for Router<T> {
 impl<T: Clone> Router<T> {
     /// Adds a service. `false` when the path, or one that only names its placeholders differently, is taken.
     pub(crate) fn insert(&mut self, path: &str, value: T) -> bool {
+        if self.exact.contains_key(path) {
+            return false;
+        }
         if is_pattern(path) {
             let (route, names) = pattern(path);
             if self.patterns.insert(route, Pattern { names, value: value.clone() }).is_err() {
                 return false;
             }
         }
-        self.exact.insert(path.to_owned(), value).is_none()
+        self.exact.insert(path.to_owned(), value);
+        true
     }
 
     /// The service registered as `path`, placeholders and all; other nodes name it so.

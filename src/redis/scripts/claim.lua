@@ -1,7 +1,7 @@
 -- Takes over what a dead replica was given and had not finished.
 -- KEYS: 1 calls. ARGV: 1 group, 2 the dead consumer, 3 the heir, 4 how many at most
 -- In one step, so that of two heirs only one gets each request. Returns triples of entry id, frame and how often it
--- was delivered before. A consumer with nothing left is removed; with something left it would take that along.
+-- was delivered, this time included. A consumer with nothing left is removed; with something left it would take that along.
 local pending = redis.pcall('XPENDING', KEYS[1], ARGV[1], '-', '+', ARGV[4], ARGV[2])
 if pending.err then return {} end
 local taken = {}
@@ -10,7 +10,7 @@ for _, entry in ipairs(pending) do
   if claimed[1] and claimed[1][2] then
     local fields = claimed[1][2]
     for i = 1, #fields, 2 do
-      if fields[i] == 'm' then taken[#taken + 1] = { entry[1], fields[i + 1], entry[4] } end
+      if fields[i] == 'm' then taken[#taken + 1] = { entry[1], fields[i + 1], entry[4] + 1 } end
     end
   end
 end

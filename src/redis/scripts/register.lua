@@ -18,7 +18,10 @@ redis.call('HSET', KEYS[5], 'linger', ARGV[8])
 local paths = {}
 for i = 11, #ARGV, 2 do
   local path, descriptor = ARGV[i], ARGV[i + 1]
-  local since = redis.call('HGET', KEYS[5], 't:' .. path) or whole(now)
+  local since = redis.call('HGET', KEYS[5], 't:' .. path)
+  -- Whoever comes back after the linger is new: another app may have the path by then.
+  local ended = tonumber(redis.call('HGET', KEYS[5], 'e:' .. path) or 'inf')
+  if not since or (ended and ended <= now) then since = whole(now) end
   redis.call('HSET', KEYS[5], 's:' .. path, descriptor, 't:' .. path, since)
   redis.call('HDEL', KEYS[5], 'e:' .. path)
   redis.call('HSET', KEYS[1], 's:' .. path, descriptor, 't:' .. path, since)

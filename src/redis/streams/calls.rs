@@ -2,14 +2,19 @@
 
 use super::{Entry, Reader, entries, reader::Read};
 use crate::redis::keys::{GROUP, Keys};
-use redis::{Cmd, RedisResult, Script, aio::ConnectionLike};
+use redis::{Cmd, FromRedisValue, RedisResult, Script, aio::ConnectionLike};
 use std::sync::LazyLock;
 
 static CANCEL: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/cancel.lua")));
 static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/claim.lua")));
+static PENDING: LazyLock<Script> = LazyLock::new(|| Script::new(PENDING_TEXT));
 static BURY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/bury.lua")));
 static REQUEUE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/requeue.lua")));
 
+const PENDING_TEXT: &str = include_str!("../scripts/pending.lua");
+
+/// Requests looked at in one step when a replica asks what it was given.
+const PENDING_BATCH: usize = 10_000;
 /// Requests taken over in one step; the next step takes the rest.
 const CLAIM_BATCH: usize = 128;
 
@@ -21,12 +26,19 @@ pub(crate) struct Calls {
     consumer: String,
 }
 
-/// A request taken over from a dead replica.
+/// A request and how often it was delivered, to this replica and to others that died.
 #[derive(Debug)]
-pub(crate) struct Claimed {
+pub(crate) struct Delivered {
     pub(crate) entry: Entry,
-    /// How often it had been delivered before.
     pub(crate) deliveries: u32,
+}
+
+type Triple = (String, Vec<u8>, u32);
+
+impl From<Triple> for Delivered {
+    fn from((id, frame, deliveries): Triple) -> Self {
+        Delivered { entry: Entry { id, frame }, deliveries }
+    }
 }
 
 impl Calls {
@@ -50,10 +62,12 @@ impl Calls {
     }
 
     /// Waits for requests, at most `count`. Empty when none came in time; `None` when the reader was stopped.
-    pub(crate) async fn pull(&self, reader: &mut Reader, count: usize) -> Option<Vec<Entry>> {
-        let command = self.read(reader.block_ms(), count, ">");
+    pub(crate) async fn pull(&self, reader: &mut Reader, count: usize) -> Option<Vec<Delivered>> {
+        let command = self.read_new(reader.block_ms(), count);
         match reader.read(&command).await {
-            Read::Reply(reply) => Some(entries(reply)),
+            Read::Reply(reply) => {
+                Some(entries(reply).into_iter().map(|entry| Delivered { entry, deliveries: 1 }).collect())
+            }
             Read::Reconnected => Some(self.own_pending(reader).await),
             Read::Refused(error) => {
                 // The stream or its group is gone: someone flushed, or Redis lost its data.
@@ -70,25 +84,25 @@ impl Calls {
 
     /// What was delivered to this replica and may have been lost with a connection. Whoever gets it knows what is
     /// running and leaves that out.
-    async fn own_pending(&self, reader: &mut Reader) -> Vec<Entry> {
-        let mut command = self.read(0, 10_000, "0");
-        command.set_no_response(false);
-        reader.run(&command).await.map(entries).unwrap_or_default()
+    async fn own_pending(&self, reader: &mut Reader) -> Vec<Delivered> {
+        let mut command = redis::cmd("EVAL");
+        command.arg(PENDING_TEXT).arg(1).arg(&self.stream).arg(GROUP).arg(&self.consumer).arg(PENDING_BATCH);
+        let found = reader.run(&command).await.and_then(|reply| Ok(Vec::<Triple>::from_redis_value(reply)?));
+        found.unwrap_or_default().into_iter().map(Delivered::from).collect()
     }
 
-    fn read(&self, block_ms: u64, count: usize, from: &str) -> Cmd {
+    fn read_new(&self, block_ms: u64, count: usize) -> Cmd {
         let mut command = redis::cmd("XREADGROUP");
-        command.arg("GROUP").arg(GROUP).arg(&self.consumer).arg("COUNT").arg(count);
-        if block_ms > 0 {
-            command.arg("BLOCK").arg(block_ms);
-        }
-        command.arg("STREAMS").arg(&self.stream).arg(from);
+        command.arg("GROUP").arg(GROUP).arg(&self.consumer).arg("COUNT").arg(count).arg("BLOCK").arg(block_ms);
+        command.arg("STREAMS").arg(&self.stream).arg(">");
         command
     }
 
     /// What this replica was given and has not settled.
-    pub(crate) async fn pending(&self, on: &mut impl ConnectionLike) -> RedisResult<Vec<Entry>> {
-        self.read(0, 10_000, "0").query_async(on).await.map(entries)
+    pub(crate) async fn pending(&self, on: &mut impl ConnectionLike) -> RedisResult<Vec<Delivered>> {
+        let found: Vec<Triple> =
+            PENDING.key(&self.stream).arg(GROUP).arg(&self.consumer).arg(PENDING_BATCH).invoke_async(on).await?;
+        Ok(found.into_iter().map(Delivered::from).collect())
     }
 
     /// Requests that wait or are being worked on.
@@ -105,11 +119,10 @@ impl Calls {
     }
 
     /// Takes over what `dead` had not finished; when nothing is left, forgets it.
-    pub(crate) async fn claim(&self, on: &mut impl ConnectionLike, dead: &str) -> RedisResult<Vec<Claimed>> {
-        let taken: Vec<(String, Vec<u8>, u32)> =
+    pub(crate) async fn claim(&self, on: &mut impl ConnectionLike, dead: &str) -> RedisResult<Vec<Delivered>> {
+        let taken: Vec<Triple> =
             CLAIM.key(&self.stream).arg(GROUP).arg(dead).arg(&self.consumer).arg(CLAIM_BATCH).invoke_async(on).await?;
-        let claimed = |(id, frame, deliveries)| Claimed { entry: Entry { id, frame }, deliveries };
-        Ok(taken.into_iter().map(claimed).collect())
+        Ok(taken.into_iter().map(Delivered::from).collect())
     }
 
     /// Gives a request that was not started back to the queue, as `frame`.
@@ -137,11 +150,6 @@ impl Calls {
             .invoke_async(on)
             .await
     }
-}
-
-/// Ends a read that blocks on the connection of that number; its replica is about to stop.
-pub(crate) async fn unblock(on: &mut impl ConnectionLike, client: u64) -> RedisResult<()> {
-    redis::cmd("CLIENT").arg("UNBLOCK").arg(client).query_async(on).await
 }
 
 /// Deletes a request of `stream` that nobody has started; `false` if somebody has.

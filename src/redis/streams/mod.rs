@@ -5,7 +5,7 @@ mod inbox;
 mod reader;
 mod writer;
 
-pub(crate) use calls::{Calls, Claimed, cancel, unblock};
+pub(crate) use calls::{Calls, Delivered, cancel};
 pub(crate) use inbox::Inbox;
 pub(crate) use reader::Reader;
 pub(crate) use writer::{Outcome, Senders, Write, Writer};

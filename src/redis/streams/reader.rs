@@ -1,15 +1,12 @@
 //! A connection of its own for reads that block.
 
-use crate::redis::connection::{Connector, is_fatal};
+use crate::redis::connection::Connector;
 use redis::{Cmd, RedisResult, Value, aio::MultiplexedConnection};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// How long a server may take to let go of a read when the reader stops; beyond that the connection is just closed.
+const RELEASE_TIME: Duration = Duration::from_millis(500);
 
 /// Runs blocking commands, each on a connection that nobody else waits behind.
 pub(crate) struct Reader {
@@ -17,12 +14,11 @@ pub(crate) struct Reader {
     purpose: &'static str,
     stop: CancellationToken,
     connection: Option<MultiplexedConnection>,
-    client: Arc<AtomicU64>,
+    /// Whether a stop waits until the server has let go of a read.
+    releases: bool,
+    /// What the server calls the connection.
+    id: Option<i64>,
 }
-
-/// How long a read that was told to stop may take to come back. Without that, what Redis delivers to a connection that
-/// is just being closed would look like work begun.
-const UNBLOCK_TIME: Duration = Duration::from_millis(500);
 
 /// What a blocking command came back with.
 pub(crate) enum Read {
@@ -38,12 +34,14 @@ pub(crate) enum Read {
 
 impl Reader {
     pub(crate) fn new(connector: Connector, purpose: &'static str, stop: CancellationToken) -> Self {
-        Reader { connector, purpose, stop, connection: None, client: Arc::default() }
+        Reader { connector, purpose, stop, connection: None, releases: false, id: None }
     }
 
-    /// Redis's number of the connection in use, by which a blocked read can be ended; 0 while it is not known.
-    pub(crate) fn client(&self) -> Arc<AtomicU64> {
-        self.client.clone()
+    /// Lets a stop wait until the server has let go of a read that blocks. The server learns only late that a
+    /// connection was closed, and would go on handing entries to it meanwhile.
+    pub(crate) fn releasing(mut self) -> Self {
+        self.releases = true;
+        self
     }
 
     /// How long a read may block on the server, in ms.
@@ -55,14 +53,14 @@ impl Reader {
         let Some(connection) = &mut self.connection else { return self.connect().await };
         let mut suspicion = self.connector.suspicion();
         let outcome: Option<RedisResult<Value>> = {
-            let read = connection.send_packed_command(command);
-            tokio::pin!(read);
+            let mut reading = std::pin::pin!(connection.send_packed_command(command));
             tokio::select! {
-                outcome = &mut read => Some(outcome),
+                outcome = &mut reading => Some(outcome),
                 _ = suspicion.changed() => None,
                 () = self.stop.cancelled() => {
-                    // Whatever still comes was not started and is handed back with the rest.
-                    let _ = tokio::time::timeout(UNBLOCK_TIME, read).await;
+                    if let Some(id) = self.id {
+                        release(&self.connector, id, reading).await;
+                    }
                     return Read::Stopped;
                 }
             }
@@ -70,7 +68,7 @@ impl Reader {
         match outcome {
             Some(Ok(Value::ServerError(error))) => self.refused(error.into()),
             Some(Ok(reply)) => Read::Reply(reply),
-            Some(Err(error)) if !is_fatal(&error) => self.refused(error),
+            Some(Err(error)) if !super::super::connection::is_fatal(&error) => self.refused(error),
             Some(Err(error)) => {
                 tracing::debug!(purpose = self.purpose, %error, "connection lost");
                 self.connect().await
@@ -80,7 +78,7 @@ impl Reader {
     }
 
     fn refused(&mut self, error: redis::RedisError) -> Read {
-        if is_fatal(&error) {
+        if super::super::connection::is_fatal(&error) {
             self.connection = None;
         }
         Read::Refused(error)
@@ -92,9 +90,11 @@ impl Reader {
         let attempt = || self.connector.connect(self.purpose, block);
         match self.connector.until(self.purpose, &self.stop, attempt).await {
             Some(mut connection) => {
-                // An ACL may forbid it; then a shutdown takes half a second longer.
-                let client: RedisResult<u64> = redis::cmd("CLIENT").arg("ID").query_async(&mut connection).await;
-                self.client.store(client.unwrap_or(0), Ordering::Relaxed);
+                self.id = match self.releases {
+                    // An ACL may forbid it; then a stop does not wait.
+                    true => redis::cmd("CLIENT").arg("ID").query_async(&mut connection).await.ok(),
+                    false => None,
+                };
                 self.connection = Some(connection);
                 Read::Reconnected
             }
@@ -108,5 +108,19 @@ impl Reader {
             Some(connection) => connection.send_packed_command(command).await?.extract_error(),
             None => Ok(Value::Nil),
         }
+    }
+}
+
+/// Asks the server to end a read that blocks, and waits for its end. What it still brought stays pending.
+async fn release(connector: &Connector, id: i64, reading: impl Future<Output = RedisResult<Value>>) {
+    let released = async {
+        let mut other = connector.connect("release", Duration::ZERO).await?;
+        let _: i64 = redis::cmd("CLIENT").arg("UNBLOCK").arg(id).query_async(&mut other).await?;
+        reading.await
+    };
+    match tokio::time::timeout(RELEASE_TIME, released).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a read could not be ended, its connection is closed"),
+        Err(_) => tracing::debug!("a read took too long to end, its connection is closed"),
     }
 }

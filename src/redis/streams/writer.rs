@@ -49,7 +49,7 @@ pub(crate) enum Write {
 /// What became of a request.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// It is in the stream under this id, and the stream is this long (0: not asked).
+    /// It is in the stream under this id, and the stream was this long with it (0: not known).
     Added { entry: String, length: u64 },
     /// There is no such stream: no replica of that app has ever been up, or Redis lost it.
     NoStream,
@@ -198,15 +198,16 @@ fn add_to_inbox(pipe: &mut Pipeline, inbox: &str, frame: &[u8]) {
 
 /// Tells senders what became of their requests and keeps in `batch` what must be written again.
 fn settle(batch: &mut Vec<Write>, replies: Vec<Value>, senders: &dyn Senders, broken: impl Fn()) {
-    let lengths = lengths(batch, &replies);
+    let mut lengths = lengths(batch, &replies);
     let mut replies = replies.into_iter();
     let mut fatal = false;
     batch.retain(|write| match write {
         Write::Request { stream, token, .. } => {
+            let length = lengths.get_mut(stream).map_or(0, Lengths::next);
             let outcome = match replies.next().map(Value::extract_error) {
                 Some(Ok(Value::Nil)) => Outcome::NoStream,
                 Some(Ok(value)) => match bytes(value).and_then(|id| String::from_utf8(id).ok()) {
-                    Some(entry) => Outcome::Added { entry, length: lengths.get(stream).copied().unwrap_or(0) },
+                    Some(entry) => Outcome::Added { entry, length },
                     None => Outcome::Unknown,
                 },
                 Some(Err(error)) => {
@@ -237,18 +238,32 @@ fn settle(batch: &mut Vec<Write>, replies: Vec<Value>, senders: &dyn Senders, br
     }
 }
 
-fn lengths(batch: &[Write], replies: &[Value]) -> BTreeMap<Arc<str>, u64> {
-    let streams: BTreeSet<Arc<str>> = batch
-        .iter()
-        .filter_map(|write| match write {
-            Write::Request { stream, .. } => Some(stream.clone()),
-            _ => None,
-        })
-        .collect();
+/// How long a stream is after a write, and how many requests of that write are still to be counted off.
+struct Lengths {
+    whole: u64,
+    behind: u64,
+}
+
+impl Lengths {
+    /// How long the stream was with the next request of the write.
+    fn next(&mut self) -> u64 {
+        self.behind = self.behind.saturating_sub(1);
+        self.whole.saturating_sub(self.behind)
+    }
+}
+
+fn lengths(batch: &[Write], replies: &[Value]) -> BTreeMap<Arc<str>, Lengths> {
+    let mut streams: BTreeMap<Arc<str>, Lengths> = BTreeMap::new();
+    for write in batch {
+        if let Write::Request { stream, .. } = write {
+            streams.entry(stream.clone()).or_insert(Lengths { whole: 0, behind: 0 }).behind += 1;
+        }
+    }
     let last = replies.len().saturating_sub(streams.len());
-    let lengths = replies.get(last..).unwrap_or_default().iter().map(|value| match value {
-        Value::Int(length) => u64::try_from(*length).unwrap_or(0),
-        _ => 0,
-    });
-    streams.into_iter().zip(lengths).collect()
+    for (lengths, reply) in streams.values_mut().zip(replies.get(last..).unwrap_or_default()) {
+        if let Value::Int(length) = reply {
+            lengths.whole = u64::try_from(*length).unwrap_or(0);
+        }
+    }
+    streams
 }

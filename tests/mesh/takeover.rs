@@ -1,0 +1,165 @@
+//! Replicas that die in the middle of their work.
+
+use crate::{
+    calls_of, command, dead_letters, knows, outcome,
+    process::{Replica, jobs, ran},
+    queued, sees_replicas, start,
+    wire::{self, request},
+};
+use rachis::{App, Config, ErrorKind, config::Linger, testing};
+use serde_json::json;
+use std::time::Duration;
+
+fn config() -> Config {
+    Config { timeout: Duration::from_secs(15), ..testing::config() }
+}
+
+#[tokio::test]
+async fn calls_that_may_run_twice_are_answered_by_another_replica_when_theirs_is_killed() {
+    let config = config();
+    let caller = start(&config, "caller", App::new()).await;
+    let mut doomed = Replica::spawn(&config, "worker", false);
+    knows(&caller, "jobs").await;
+    let jobs_there = caller.service("jobs");
+    let calls = [
+        ("find", jobs_there.find()),
+        ("get", jobs_there.get(1)),
+        ("update", jobs_there.update(1, json!({}))),
+        ("remove", jobs_there.remove(1)),
+        ("recount", jobs_there.custom("recount", json!({}))),
+    ];
+    let calls: Vec<_> = calls.into_iter().map(|(method, call)| (method, tokio::spawn(call.answer()))).collect();
+    for (method, _) in &calls {
+        testing::eventually("it has begun", async || ran(&config, method).await == 1).await;
+    }
+    let _heir = jobs(&config, "worker", true).await;
+    sees_replicas(&caller, "jobs", 2).await;
+    doomed.kill();
+    for (method, call) in calls {
+        assert_eq!(call.await.unwrap().unwrap().result, std::process::id(), "{method}");
+        assert_eq!(ran(&config, method).await, 2, "{method}");
+    }
+    testing::eventually("nothing is left", async || queued(&config, "worker").await == 0).await;
+}
+
+#[tokio::test]
+async fn calls_that_may_not_run_twice_fail_with_an_unknown_outcome_and_ran_once() {
+    let config = config();
+    let caller = start(&config, "caller", App::new()).await;
+    let mut doomed = Replica::spawn(&config, "worker", false);
+    knows(&caller, "jobs").await;
+    let jobs_there = caller.service("jobs");
+    let calls = [
+        ("create", jobs_there.create(json!({}))),
+        ("patch", jobs_there.patch(1, json!({}))),
+        ("charge", jobs_there.custom("charge", json!({}))),
+    ];
+    let calls: Vec<_> = calls.into_iter().map(|(method, call)| (method, tokio::spawn(call.answer()))).collect();
+    for (method, _) in &calls {
+        testing::eventually("it has begun", async || ran(&config, method).await == 1).await;
+    }
+    let _heir = jobs(&config, "worker", true).await;
+    sees_replicas(&caller, "jobs", 2).await;
+    doomed.kill();
+    for (method, call) in calls {
+        let error = call.await.unwrap().unwrap_err();
+        assert_eq!((error.kind(), error.code(), outcome(&error)), (ErrorKind::Unavailable, 503, "unknown"), "{method}");
+        assert_eq!(ran(&config, method).await, 1, "{method}");
+    }
+    testing::eventually("nothing is left", async || queued(&config, "worker").await == 0).await;
+}
+
+#[tokio::test]
+async fn what_a_killed_replica_had_is_taken_up_by_the_first_that_comes_after_it() {
+    let mut config = config();
+    config.linger = Linger::Forever;
+    let caller = start(&config, "caller", App::new()).await;
+    let mut doomed = Replica::spawn(&config, "worker", false);
+    knows(&caller, "jobs").await;
+    let (get, create) = (caller.service("jobs").get(1), caller.service("jobs").create(json!({})));
+    let (get, create) = (tokio::spawn(get.answer()), tokio::spawn(create.answer()));
+    for method in ["get", "create"] {
+        testing::eventually("it has begun", async || ran(&config, method).await == 1).await;
+    }
+    doomed.kill();
+    testing::eventually("it is believed dead", async || caller.nodes().len() == 1).await;
+    let _next = jobs(&config, "worker", true).await;
+    assert_eq!(get.await.unwrap().unwrap().result, std::process::id());
+    assert_eq!(outcome(&create.await.unwrap().unwrap_err()), "unknown");
+    assert_eq!((ran(&config, "get").await, ran(&config, "create").await), (2, 1));
+}
+
+#[tokio::test]
+async fn a_request_that_no_replica_survives_is_set_aside_as_a_dead_letter() {
+    let mut config = config();
+    config.limits.max_deliveries = 2;
+    let frame = request(1, "jobs", "find", Duration::from_secs(60));
+    start(&config, "worker", App::new()).await.shutdown().await.unwrap();
+    wire::send(&config, "worker", &frame).await;
+    for _ in 0..2 {
+        let before = ran(&config, "find").await;
+        let mut doomed = Replica::spawn(&config, "worker", false);
+        testing::eventually("it has begun", async || ran(&config, "find").await == before + 1).await;
+        doomed.kill();
+    }
+    let _survivor = jobs(&config, "worker", true).await;
+    testing::eventually("it is set aside", async || dead_letters(&config, "worker").await.len() == 1).await;
+    testing::eventually("its caller is told", async || wire::replies(&config).await.len() == 1).await;
+    let (reason, kept) = dead_letters(&config, "worker").await.remove(0);
+    assert!(reason.contains("find on 'jobs' was given to 2 replicas"), "{reason}");
+    assert_eq!(kept, frame);
+    let failure = &wire::replies(&config).await[0].1["Failure"];
+    assert_eq!((crate::text(failure, "name"), &failure["data"]["outcome"]), ("Unavailable".into(), &json!("unknown")));
+    assert_eq!((queued(&config, "worker").await, ran(&config, "find").await), (0, 2));
+}
+
+#[tokio::test]
+async fn what_was_taken_over_and_not_begun_is_not_begun_by_a_third_as_if_it_were_new() {
+    let mut config = config();
+    config.limits.max_in_flight = 1;
+    config.shutdown.grace = Duration::from_millis(300);
+    let caller = start(&config, "caller", App::new()).await;
+    // A replica that had a `create` and is gone, and one that is too busy to look at what it took over.
+    let busy = jobs(&config, "worker", false).await;
+    knows(&caller, "jobs").await;
+    let _long = tokio::spawn(caller.service("jobs").get(1).answer());
+    testing::eventually("it is busy", async || ran(&config, "get").await == 1).await;
+    let stream = calls_of(&config, "worker");
+    let entry = wire::send(&config, "worker", &request(7, "jobs", "create", Duration::from_secs(60))).await;
+    let taken = ["XREADGROUP", "GROUP", "replicas", "ghost", "COUNT", "1", "STREAMS", &stream, ">"];
+    command(&config, &taken).await.unwrap();
+    let heir = busy.id().to_owned();
+    command(&config, &["XCLAIM", &stream, "replicas", &heir, "0", &entry]).await.unwrap();
+    let _third = jobs(&config, "worker", true).await;
+    let leaving = tokio::spawn(async move { busy.shutdown().await });
+    testing::eventually("its caller is told", async || !wire::replies(&config).await.is_empty()).await;
+    let failure = wire::replies(&config).await[0].1["Failure"].clone();
+    assert_eq!(failure["data"]["outcome"], "unknown", "{failure}");
+    assert_eq!(ran(&config, "create").await, 0);
+    drop(leaving);
+}
+
+#[tokio::test]
+async fn a_replica_that_stood_still_does_not_inherit_from_itself() {
+    let config = config();
+    let caller = start(&config, "caller", App::new()).await;
+    let replica = Replica::spawn(&config, "worker", false);
+    knows(&caller, "jobs").await;
+    let _call = tokio::spawn(caller.service("jobs").get(1).answer());
+    testing::eventually("it has begun", async || ran(&config, "get").await == 1).await;
+    replica.signal("STOP");
+    testing::eventually("it is believed dead", async || caller.health(None).unwrap()["jobs"] == false).await;
+    replica.signal("CONT");
+    testing::eventually("it is back", async || caller.health(None).unwrap()["jobs"]).await;
+    assert_eq!(
+        caller.service("jobs").find().timeout(Duration::from_millis(300)).await.unwrap_err().kind(),
+        ErrorKind::Timeout
+    );
+    type Pending = Vec<(String, String, u64, u64)>;
+    let mut pending = redis::cmd("XPENDING");
+    let stream = calls_of(&config, "worker");
+    let pending = pending.arg(&stream).arg("replicas").arg("-").arg("+").arg(10);
+    let pending: Pending = pending.query_async(&mut crate::redis_of(&config).await).await.unwrap();
+    assert!(pending.iter().all(|entry| entry.3 == 1), "{pending:?}");
+    assert_eq!((pending.len(), ran(&config, "get").await), (2, 1));
+}

@@ -1,0 +1,44 @@
+//! Frames made by hand: what somebody who reaches Redis but is no node could write.
+
+use crate::{calls_of, redis_of};
+use rachis::Config;
+use serde_json::{Value, json};
+use std::{collections::HashMap, time::Duration};
+
+/// The node that answers to hand-made requests are meant for.
+pub(crate) const NOBODY: &str = "nobody";
+
+/// A request of `NOBODY`.
+pub(crate) fn request(id: u64, path: &str, method: &str, left: Duration) -> Vec<u8> {
+    let none: Option<Value> = None;
+    let params = (json!({}), none.clone(), json!({}), json!({}), none.clone(), none.clone(), false, json!({}));
+    let body = (id, NOBODY, 0u8, path, method, none, Value::Null, params);
+    let mut frame = vec![1, b'Q'];
+    frame.extend(u32::try_from(left.as_millis()).unwrap().to_be_bytes());
+    frame.extend(rmp_serde::to_vec(&body).unwrap());
+    frame
+}
+
+/// Puts a frame into the request stream of an app; returns the entry's id.
+pub(crate) async fn send(config: &Config, app: &str, frame: &[u8]) -> String {
+    add(config, &calls_of(config, app), frame).await
+}
+
+/// Puts a frame into any stream.
+pub(crate) async fn add(config: &Config, stream: &str, frame: &[u8]) -> String {
+    let mut add = redis::cmd("XADD");
+    add.arg(stream).arg("*").arg("m").arg(frame).query_async(&mut redis_of(config).await).await.unwrap()
+}
+
+pub(crate) fn inbox_of(config: &Config, node: &str) -> String {
+    format!("{}:{{node:{node}}}:inbox", config.namespace)
+}
+
+/// The replies to `NOBODY` so far: the call's number and what it ended in, `{"Answer": [...]}` or `{"Failure": ...}`.
+pub(crate) async fn replies(config: &Config) -> Vec<(u64, Value)> {
+    let mut range = redis::cmd("XRANGE");
+    let entries: Vec<(String, HashMap<String, Vec<u8>>)> =
+        range.arg(inbox_of(config, NOBODY)).arg("-").arg("+").query_async(&mut redis_of(config).await).await.unwrap();
+    let reply = |fields: HashMap<String, Vec<u8>>| rmp_serde::from_slice(&fields["m"][2..]).unwrap();
+    entries.into_iter().map(|(_, fields)| reply(fields)).collect()
+}
