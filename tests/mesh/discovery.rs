@@ -15,8 +15,14 @@ async fn answers(node: &Node, path: &str) -> Value {
     node.service(path).get(1).await.unwrap_or_else(|error| error.to_string().into())
 }
 
+/// Waits until `node` calls the app `name` for `path`, whose services say that name.
 async fn is_answered_by(node: &Node, path: &str, name: &str) {
-    testing::eventually("calls go where they shall", async || answers(node, path).await == name).await;
+    let app = async || {
+        let services = node.services().into_iter();
+        services.filter(|service| service.path == path).map(|service| (service.app, service.healthy)).next()
+    };
+    testing::eventually("calls go where they shall", async || app().await == Some((name.to_owned(), true))).await;
+    assert_eq!(answers(node, path).await, name);
 }
 
 #[tokio::test]
@@ -75,7 +81,9 @@ async fn a_local_service_wins_over_a_remote_one_registered_after_it() {
     assert_eq!(answers(&here, "both").await, "here");
     here.unregister("both").await.unwrap();
     assert_eq!(answers(&here, "both").await, "there");
-    is_answered_by(&other, "both", "there").await;
+    let app = async || other.services().into_iter().find(|service| service.path == "both").map(|service| service.app);
+    testing::eventually("it goes there", async || app().await.as_deref() == Some("app-0")).await;
+    assert_eq!(answers(&other, "both").await, "there");
 }
 
 #[tokio::test]
@@ -84,7 +92,7 @@ async fn of_two_apps_with_one_path_the_oldest_is_called_by_every_node_until_it_g
     // By name the younger one comes first.
     let old = start(&config, "old", App::new().register("both", Named("old"))).await;
     let before = start(&config, "before", App::new()).await;
-    let young = start(&config, "a-young", App::new().register("both", Named("young"))).await;
+    let young = start(&config, "new", App::new().register("both", Named("new"))).await;
     let after = start(&config, "after", App::new()).await;
     for node in [&before, &after] {
         testing::eventually("all are known", async || node.nodes().len() == 4).await;
@@ -95,7 +103,7 @@ async fn of_two_apps_with_one_path_the_oldest_is_called_by_every_node_until_it_g
     }
     old.shutdown().await.unwrap();
     for node in [&before, &after] {
-        is_answered_by(node, "both", "young").await;
+        is_answered_by(node, "both", "new").await;
     }
     drop(young);
 }
@@ -104,11 +112,11 @@ async fn of_two_apps_with_one_path_the_oldest_is_called_by_every_node_until_it_g
 async fn the_younger_app_takes_over_when_the_older_one_unregisters() {
     let config = testing::config();
     let old = start(&config, "old", App::new().register("both", Named("old"))).await;
-    let _young = start(&config, "a-young", App::new().register("both", Named("young"))).await;
+    let _young = start(&config, "new", App::new().register("both", Named("new"))).await;
     let caller = start(&config, "caller", App::new()).await;
     assert_eq!(answers(&caller, "both").await, "old");
     old.unregister("both").await.unwrap();
-    is_answered_by(&caller, "both", "young").await;
+    is_answered_by(&caller, "both", "new").await;
     // Whoever comes back is the younger one now.
     old.register("both", Named("old")).await.unwrap();
     let late = start(&config, "late", App::new()).await;
@@ -116,8 +124,8 @@ async fn the_younger_app_takes_over_when_the_older_one_unregisters() {
         caller.nodes().iter().any(|node| node.id == old.id() && !node.services.is_empty())
     })
     .await;
-    assert_eq!(answers(&caller, "both").await, "young");
-    assert_eq!(answers(&late, "both").await, "young");
+    assert_eq!(answers(&caller, "both").await, "new");
+    assert_eq!(answers(&late, "both").await, "new");
 }
 
 #[tokio::test]

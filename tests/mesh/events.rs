@@ -239,7 +239,10 @@ async fn events_that_happen_at_the_same_moment_are_all_heard() {
 
 #[tokio::test]
 async fn events_missed_while_the_subscription_was_cut_are_read_from_the_log_in_order_and_once() {
-    let [there, here] = testing::cluster([App::new().register("jobs", Echo), App::new()]).await;
+    let redis = ThrowawayRedis::start().unwrap();
+    let config = testing::config_for(&redis.url());
+    let there = start(&config, "worker", App::new().register("jobs", Echo)).await;
+    let here = start(&config, "caller", App::new()).await;
     let mut events = here.service("jobs").on("*").await.unwrap();
     there.service("jobs").emit("shouted", 0).unwrap();
     assert_eq!(next(&mut events).await.data, 0);
@@ -277,7 +280,8 @@ async fn events_missed_while_redis_was_down_are_heard_when_it_is_back_with_its_d
 
 #[tokio::test]
 async fn a_subscriber_that_the_log_can_not_help_gets_exactly_one_resync() {
-    let mut config = testing::config();
+    let redis = ThrowawayRedis::start().unwrap();
+    let mut config = testing::config_for(&redis.url());
     config.limits.event_log = 1;
     let there = start(&config, "worker", App::new().register("jobs", Echo)).await;
     let here = start(&config, "caller", App::new()).await;
@@ -302,7 +306,8 @@ async fn a_subscriber_that_the_log_can_not_help_gets_exactly_one_resync() {
 
 #[tokio::test]
 async fn a_second_gap_right_after_a_resync_is_noticed_too() {
-    let config = testing::config();
+    let redis = ThrowawayRedis::start().unwrap();
+    let config = testing::config_for(&redis.url());
     let there = start(&config, "worker", App::new().register("jobs", Echo)).await;
     let here = start(&config, "caller", App::new()).await;
     let mut events = here.service("jobs").on("shouted").await.unwrap();

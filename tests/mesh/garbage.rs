@@ -174,9 +174,9 @@ async fn a_request_with_a_body_of_many_megabytes_is_refused_or_run_but_does_not_
     let here = start(&config, "caller", App::new()).await;
     knows(&here, "echo").await;
     let mut frame = request(1, "echo", "find", Duration::from_secs(10));
-    frame.resize(20_000_000, 0xc0);
+    frame.resize(8_000_000, 0xc0);
     wire::send(&config, "worker", &frame).await;
-    let large = request(2, &"x".repeat(5_000_000), "find", Duration::from_secs(10));
+    let large = request(2, &"x".repeat(2_000_000), "find", Duration::from_secs(10));
     wire::send(&config, "worker", &large).await;
     assert_eq!(here.service("echo").get(1).await.unwrap()["id"], 1);
     testing::eventually("nothing is left", async || queued(&config, "worker").await == 0).await;

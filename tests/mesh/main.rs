@@ -21,6 +21,7 @@ mod wire;
 
 use rachis::{App, Config, Error, Node, testing};
 use serde_json::Value;
+use std::time::Duration;
 
 /// The same mesh, another app.
 pub(crate) fn named(config: &Config, app: &str) -> Config {
@@ -60,7 +61,10 @@ pub(crate) fn outcome(error: &Error) -> &str {
 /// A connection of the test's own.
 pub(crate) async fn redis_of(config: &Config) -> redis::aio::MultiplexedConnection {
     let client = redis::Client::open(config.redis.url.expose()).unwrap();
-    client.get_multiplexed_async_connection().await.unwrap()
+    let patient = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(Duration::from_secs(10)))
+        .set_response_timeout(Some(Duration::from_secs(10)));
+    client.get_multiplexed_async_connection_with_config(&patient).await.unwrap()
 }
 
 /// Runs one command, written as in `redis-cli`.

@@ -148,7 +148,7 @@ async fn a_replica_that_stood_still_does_not_inherit_from_itself() {
     let _call = tokio::spawn(caller.service("jobs").get(1).answer());
     testing::eventually("it has begun", async || ran(&config, "get").await == 1).await;
     replica.signal("STOP");
-    testing::eventually("it is believed dead", async || caller.health(None).unwrap()["jobs"] == false).await;
+    testing::eventually("it is believed dead", async || !caller.health(None).unwrap()["jobs"]).await;
     replica.signal("CONT");
     testing::eventually("it is back", async || caller.health(None).unwrap()["jobs"]).await;
     assert_eq!(
