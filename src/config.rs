@@ -59,7 +59,7 @@ pub struct Config {
     pub remote_services: PathFilter,
     /// The path a remote service gets here. Default `{path}`.
     pub remote_service_path: PathTemplate,
-    /// Which of the options that remote services announce are kept here, by name. Default none.
+    /// Which options of this node's services are announced, by name. Default none.
     pub remote_service_options: Vec<String>,
     /// How long a caller waits for a reply. Default 20 s.
     #[serde(with = "duration")]

@@ -237,8 +237,13 @@ impl Node {
     pub fn services(&self) -> Vec<ServiceInfo> {
         let node = &self.inner;
         let mut services: BTreeMap<String, ServiceInfo> = BTreeMap::new();
-        for remote in node.routes.load().values() {
-            services.insert(remote.descriptor.path.clone(), ServiceInfo::remote(&remote.route, &remote.descriptor));
+        {
+            // Which replicas there are changes more often than the routes do, and only the catalog always knows.
+            let catalog = node.catalog();
+            for remote in node.routes.load().values() {
+                let route = catalog.route(&remote.route.path).unwrap_or(&remote.route);
+                services.insert(remote.descriptor.path.clone(), ServiceInfo::remote(route, &remote.descriptor));
+            }
         }
         for registered in node.app.registered() {
             let info = ServiceInfo::local(&registered.descriptor, &node.config.key, &node.app_name);

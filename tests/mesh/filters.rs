@@ -123,17 +123,15 @@ async fn two_remote_services_that_would_get_one_path_do_not_stop_the_others() {
 }
 
 #[tokio::test]
-async fn options_are_copied_where_they_are_named() {
+async fn a_node_announces_the_options_that_it_names_and_no_others() {
     let config = testing::config();
-    let todos = || Registration::from(Echo).option("label", "Todos").option("internal", json!({ "a": 1 }));
-    let _there = start(&config, "worker", App::new().register("todos", todos())).await;
-    let names = vec!["label".to_owned()];
-    let curious = Config { remote_service_options: names.clone(), ..named(&config, "curious") };
-    let curious = testing::start(curious, App::new()).await;
-    let plain = start(&config, "plain", App::new()).await;
-    assert_eq!(plain.services()[0].options, serde_json::Map::new());
-    assert_eq!(serde_json::to_value(&curious.services()[0].options).unwrap(), json!({ "label": "Todos" }));
-    assert_eq!(curious.resolve("todos").unwrap().descriptor.options.len(), 1);
+    let todos = Registration::from(Echo).option("label", "Todos").option("internal", json!({ "a": 1 }));
+    let open = Config { remote_service_options: vec!["label".to_owned()], ..named(&config, "open") };
+    let _open = testing::start(open, App::new().register("todos", todos.clone())).await;
+    let _closed = start(&config, "closed", App::new().register("notes", todos)).await;
+    let here = start(&config, "caller", App::new()).await;
+    let options = |path: &str| serde_json::to_value(&here.resolve(path).unwrap().descriptor.options).unwrap();
+    assert_eq!((options("todos"), options("notes")), (json!({ "label": "Todos" }), json!({})));
 }
 
 #[tokio::test]
