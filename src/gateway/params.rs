@@ -28,7 +28,7 @@ pub(super) fn read(parts: &Parts) -> Result<Params> {
 }
 
 /// The headers by lower-case name; repeated ones are joined, those that are no UTF-8 are left out.
-fn headers(headers: &HeaderMap) -> Result<BTreeMap<String, String>> {
+pub(super) fn headers(headers: &HeaderMap) -> Result<BTreeMap<String, String>> {
     let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if size > HEADERS || headers.len() > HEADER_LINES {
         return Err(Error::bad_request(format!(
@@ -49,7 +49,7 @@ fn headers(headers: &HeaderMap) -> Result<BTreeMap<String, String>> {
 }
 
 /// The token of an `Authorization` header. Nothing is verified here: public services take calls with any token.
-fn authentication(header: &str) -> Option<Value> {
+pub(super) fn authentication(header: &str) -> Option<Value> {
     let mut words = header.split_whitespace();
     let token = match (words.next(), words.next()) {
         (Some(scheme), Some(token)) => is_token_scheme(scheme).then_some(token)?,
