@@ -19,7 +19,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// Told by the server that is about to stop to everything that keeps connections open.
@@ -36,6 +36,7 @@ pub(super) struct Door {
     io: SocketIo,
     started: AtomicBool,
     stopping: OnceLock<()>,
+    closed: Mutex<bool>,
 }
 
 /// A place among the sockets that may be open. It lies with the request that opened one and is free when that is gone.
@@ -50,7 +51,7 @@ pub(super) struct Headers(pub(super) Arc<BTreeMap<String, String>>);
 
 impl Door {
     pub(super) fn new(realtime: Arc<Realtime>, io: SocketIo) -> Self {
-        Door { realtime, io, started: AtomicBool::new(false), stopping: OnceLock::new() }
+        Door { realtime, io, started: AtomicBool::new(false), stopping: OnceLock::new(), closed: Mutex::new(false) }
     }
 
     /// Starts what runs beside the sockets. Outside of a runtime that is done by the first handshake.
@@ -85,6 +86,9 @@ impl Door {
     }
 
     fn handshake(&self, request: &mut Request) -> Result<(), Error> {
+        if self.realtime.is_closed() {
+            return Err(Error::unavailable("The server is shutting down"));
+        }
         let headers = params::headers(request.headers())?;
         let seat = self.realtime.seats.clone().try_acquire_owned();
         let permit = seat.map_err(|_| Error::unavailable("Too many sockets are open: try again later"))?;
@@ -94,9 +98,17 @@ impl Door {
     }
 }
 
+/// Closes every socket. Whoever comes second waits for the first.
 async fn close(door: &Weak<Door>) {
-    let Some(io) = door.upgrade().map(|door| door.io.clone()) else { return };
-    io.close().await;
+    let Some(door) = door.upgrade() else { return };
+    let mut closed = door.closed.lock().await;
+    if !std::mem::replace(&mut *closed, true) {
+        door.realtime.close();
+        let sockets = door.io.sockets();
+        door.io.close().await;
+        // Their transports are gone, which socketioxide does not tell them once its namespaces are closed.
+        sockets.into_iter().for_each(|socket| drop(socket.disconnect()));
+    }
 }
 
 /// Lets requests of open sockets pass, and handshakes as long as there is room.

@@ -24,7 +24,7 @@ use socketioxide::{ParserConfig, SocketIo};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -51,6 +51,8 @@ pub(super) struct Realtime {
     connections: AtomicU64,
     /// One for each socket that may be open.
     seats: Arc<Semaphore>,
+    /// Is no socket let in any more?
+    closed: AtomicBool,
     ended: CancellationToken,
     _end: DropGuard,
 }
@@ -65,6 +67,7 @@ impl Realtime {
             authentication: config.authentication_path.trim_matches('/').to_owned(),
             connections: AtomicU64::new(0),
             seats: Arc::new(Semaphore::new(config.max_sockets)),
+            closed: AtomicBool::new(false),
             _end: ended.clone().drop_guard(),
             ended,
         })
@@ -90,6 +93,14 @@ impl Realtime {
         door.start();
         let service = any_service(service).layer(middleware::from_fn_with_state(door, handshake::admit));
         Router::new().route("/socket.io", service.clone()).route("/socket.io/", service)
+    }
+
+    fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     fn next_number(&self) -> u64 {

@@ -118,6 +118,9 @@ async fn open(realtime: Arc<Realtime>, socket: &Arc<Socket<LocalAdapter>>) -> Re
     });
     realtime.channels.opened(&connection);
     realtime.log_in_by_header(&connection).await.map_err(|error| Refusal(error.message().to_owned()))?;
+    if realtime.is_closed() {
+        return Err(Refusal("The server is shutting down".to_owned()));
+    }
     realtime.channels.connected(&connection);
     Ok(())
 }
