@@ -148,3 +148,38 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Connection<T> {
         Pin::new(&mut self.get_mut().io).poll_shutdown(task)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        time::Instant,
+    };
+
+    fn connection(io: DuplexStream) -> Connection<DuplexStream> {
+        Connection { io, closed: Box::pin(CancellationToken::new().cancelled_owned()), stalled: None }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_for_too_long_is_cut_off() {
+        let (ours, _theirs) = duplex(4);
+        let started = Instant::now();
+        let error = connection(ours).write_all(b"too much").await.unwrap_err();
+        assert_eq!((error.kind(), started.elapsed().as_secs()), (io::ErrorKind::TimedOut, STALLED.as_secs()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_little_by_little_is_not() {
+        let (ours, mut theirs) = duplex(1);
+        let slow = async {
+            for _ in 0..8 {
+                tokio::time::sleep(STALLED - Duration::from_secs(1)).await;
+                theirs.read_u8().await.unwrap();
+            }
+        };
+        let mut ours = connection(ours);
+        let (written, ()) = tokio::join!(ours.write_all(b"too much"), slow);
+        written.unwrap();
+    }
+}
