@@ -29,6 +29,10 @@ fn a_wrong_type_is_told_with_source_key_value_and_what_was_expected() {
             "[limits]\nmax_payload = '1M'",
             "`limits.max_payload` is \"1M\", expected a size such as \"64KiB\" or \"1MB\", or a number of bytes".into(),
         ),
+        (
+            "[gateway.channels]\npublish = 'all'",
+            "`gateway.channels.publish` is \"all\", expected \"none\", \"everyone\" or \"authenticated\"".into(),
+        ),
         ("[log]\nformat = 0", "`log.format` is 0, expected \"auto\", \"human\" or \"json\"".into()),
         ("services = ['']", "`services` contains an empty glob: remove it, or use \"*\" for every path".into()),
         (
@@ -107,6 +111,7 @@ fn what_is_out_of_range_is_told_with_what_to_change() {
         ("app = '{a}'", "`app` is \"{a}\": leave out spaces, slashes and the characters { } * ? [ ] \\"),
         ("namespace = 'a*'", "`namespace` is \"a*\": leave out spaces, slashes and the characters { } * ? [ ] \\"),
         ("healthcheck_path = 'health'", "`healthcheck_path` is \"health\": begin it with a slash"),
+        ("gateway.max_sockets = 0", "`gateway.max_sockets` is 0: set it to 1 or more, at most 1000000000"),
         ("gateway.prefix = ''", "`gateway.prefix` is \"\": begin it with a slash"),
         ("gateway.listen = '3030'", "`gateway.listen` is \"3030\": write it as host:port, e.g. \"127.0.0.1:3030\""),
         ("redis.key_file = 'a'", "`redis.key_file` is set without redis.cert_file: set both or neither"),
