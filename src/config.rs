@@ -192,7 +192,47 @@ pub struct Gateway {
     pub body_limit: ByteSize,
     /// Whether replies are compressed. Default yes.
     pub compression: bool,
+    /// Sockets that may be open at once. Default 10,000.
+    pub max_sockets: usize,
+    /// The service whose `create` and `remove` are logins and logouts. Default `authentication`; empty: none is.
+    pub authentication_path: String,
+    /// Which events go to sockets where no code says so.
+    pub channels: Channels,
 }
+
+/// Which events go to sockets where no code says so.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Channels {
+    /// Who hears all events. Default [`Publish::None`]: nobody.
+    pub publish: Publish,
+}
+
+/// Who hears all events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Publish {
+    /// Nobody.
+    None,
+    /// Every socket.
+    Everyone,
+    /// Every socket that has logged in.
+    Authenticated,
+}
+
+// Not derived: figment would also take 0, 1 and 2.
+impl Publish {
+    fn read(value: &serde_json::Value) -> Option<Self> {
+        match value.as_str()? {
+            "none" => Some(Publish::None),
+            "everyone" => Some(Publish::Everyone),
+            "authenticated" => Some(Publish::Authenticated),
+            _ => None,
+        }
+    }
+}
+
+value::deserialize_by_reading!(Publish, "\"none\", \"everyone\" or \"authenticated\"");
 
 /// What is said while running.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]

@@ -60,6 +60,7 @@ impl Config {
             ("limits.event_log", limits.event_log),
             ("limits.dead_letters", limits.dead_letters),
             ("redis.pool_size", self.redis.pool_size),
+            ("gateway.max_sockets", self.gateway.max_sockets),
         ];
         for (key, count) in counts {
             check((1..=LARGEST_LIMIT).contains(&count), key, || {

@@ -11,6 +11,9 @@
 //! | `PUT`, `PATCH`, `DELETE /todos` | update, patch, remove many |
 //! | `GET /distribution/healthcheck[/key]` | which remote services have a replica up |
 //! | `GET /livez`, `GET /readyz` | whether this process lives, and whether it should get traffic |
+//! | `/socket.io/` | Socket.IO: calls and events for the clients of Feathers |
+//!
+//! Which events go to which sockets is said by [`Channels`]; without them, none is sent.
 //!
 //! ```no_run
 //! use rachis::gateway::{gateway, serve};
@@ -24,15 +27,18 @@
 //! ```
 
 mod body;
+mod channels;
 mod health;
 mod layers;
 mod params;
 mod query_string;
+mod realtime;
 mod reply;
 mod rest;
 mod serve;
 mod target;
 
+pub use channels::{Channel, Channels, Connection, Login, Names, Publication};
 pub use serve::serve;
 
 use crate::node::Node;
@@ -41,13 +47,76 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
+use realtime::Realtime;
 use std::{sync::Arc, time::Duration};
+
+/// A gateway that is being put together; [`gateway`] is one with nothing to say.
+///
+/// ```no_run
+/// use rachis::gateway::{Channels, Gateway};
+///
+/// # async fn run(node: rachis::Node) {
+/// let channels = Channels::new()
+///     .on_connection(|connection, channels| channels.channel("everyone").join(connection))
+///     .publish(|_, channels| channels.channel("everyone"));
+/// let web: axum::Router = Gateway::new(&node).channels(channels).router();
+/// # }
+/// ```
+pub struct Gateway {
+    node: Node,
+    channels: Channels,
+}
+
+impl Gateway {
+    /// The services of the mesh, with the channels that `gateway.channels` of the configuration asks for.
+    pub fn new(node: &Node) -> Self {
+        Gateway { node: node.clone(), channels: Channels::from_config(node.config().gateway.channels.publish) }
+    }
+
+    /// Which sockets hear which events.
+    ///
+    /// # Panics
+    /// When a publisher waits for an event that its service, as far as it is known already, does not have.
+    #[track_caller]
+    pub fn channels(self, channels: Channels) -> Self {
+        channels.check(&self.node);
+        Gateway { channels, ..self }
+    }
+
+    /// The router: merge, nest or layer it like any other.
+    ///
+    /// The prefix, the limits, the CORS origins and compression come from the node's configuration. All requests that
+    /// no route of the application takes end up here, as the router's fallback; the application's own routes win.
+    ///
+    /// Sockets stay at `/socket.io/` whatever the configured prefix is. Where the router is nested, they are nested,
+    /// too: clients then need the option `path`, e.g. `"/api/socket.io/"`.
+    pub fn router(self) -> Router {
+        let config = self.node.config();
+        let settings = Settings {
+            prefix: config.gateway.prefix.trim_matches('/').to_owned(),
+            healthcheck: config.healthcheck_path.trim_matches('/').to_owned(),
+            body_limit: config.gateway.body_limit.as_usize(),
+            body_timeout: config.timeout,
+        };
+        let realtime = Realtime::new(&self.node, self.channels);
+        let sockets = realtime.router();
+        let state = Front { node: self.node.clone(), settings: Arc::new(settings), realtime };
+        let router = Router::new().fallback(answer).with_state(state).merge(sockets);
+        layers::around(router, &config.gateway.cors_origins, config.gateway.compression)
+    }
+}
+
+/// The services of the mesh as an axum router: [`Gateway::router`] with nothing else said.
+pub fn gateway(node: &Node) -> Router {
+    Gateway::new(node).router()
+}
 
 /// What requests are answered by and with.
 #[derive(Clone)]
-struct Gateway {
+struct Front {
     node: Node,
     settings: Arc<Settings>,
+    realtime: Arc<Realtime>,
 }
 
 /// The part of the configuration that every request needs, read once.
@@ -62,24 +131,7 @@ struct Settings {
     body_timeout: Duration,
 }
 
-/// The services of the mesh as an axum router: merge, nest or layer it like any other.
-///
-/// The prefix, the limits, the CORS origins and compression come from the node's configuration. All requests that no
-/// route of the application takes end up here, as the router's fallback; the application's own routes win.
-pub fn gateway(node: &Node) -> Router {
-    let config = node.config();
-    let settings = Settings {
-        prefix: config.gateway.prefix.trim_matches('/').to_owned(),
-        healthcheck: config.healthcheck_path.trim_matches('/').to_owned(),
-        body_limit: config.gateway.body_limit.as_usize(),
-        body_timeout: config.timeout,
-    };
-    let state = Gateway { node: node.clone(), settings: Arc::new(settings) };
-    let router = Router::new().fallback(answer).with_state(state);
-    layers::around(router, &config.gateway.cors_origins, config.gateway.compression)
-}
-
-async fn answer(State(gateway): State<Gateway>, request: Request) -> Response {
+async fn answer(State(gateway): State<Front>, request: Request) -> Response {
     let head = request.method() == http::Method::HEAD;
     let response = match health::Probe::of(request.uri().path(), &gateway.settings.healthcheck) {
         Some(probe) => health::answer(&gateway.node, probe, request.method()),

@@ -27,7 +27,7 @@ pub(super) fn read(parts: &Parts) -> Result<Params> {
 }
 
 /// The headers by lower-case name; repeated ones are joined, those that are no UTF-8 are left out.
-fn headers(headers: &HeaderMap) -> Result<BTreeMap<String, String>> {
+pub(super) fn headers(headers: &HeaderMap) -> Result<BTreeMap<String, String>> {
     let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if size > HEADERS || headers.len() > HEADER_LINES {
         return Err(Error::bad_request(format!(

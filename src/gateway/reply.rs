@@ -98,7 +98,7 @@ fn default_status(method: &Method, body: &Value, redirects: bool) -> StatusCode 
 }
 
 /// What JavaScript takes for false.
-fn is_falsy(body: &Value) -> bool {
+pub(super) fn is_falsy(body: &Value) -> bool {
     match body {
         Value::Null => true,
         Value::Bool(flag) => !flag,

@@ -1,7 +1,7 @@
 //! REST: which method a verb means, and the call it becomes.
 
-use super::{Gateway, body, params, reply, target::Target};
-use crate::{Answer, Call, Caller, Descriptor, Error, Id, Method, Result};
+use super::{Front, body, params, reply, target::Target};
+use crate::{Answer, Call, Descriptor, Error, Id, Method, Result};
 use axum::{
     body::Body,
     extract::{OriginalUri, Request},
@@ -13,14 +13,14 @@ use serde_json::Value;
 /// Names the custom method that a `POST` calls.
 pub(super) const SERVICE_METHOD: HeaderName = HeaderName::from_static("x-service-method");
 
-pub(super) async fn answer(gateway: &Gateway, request: Request) -> Response {
+pub(super) async fn answer(gateway: &Front, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
     let response = respond(gateway, &parts, &mut body).await;
     body::discard(&parts.headers, body);
     response
 }
 
-async fn respond(gateway: &Gateway, parts: &Parts, body: &mut Body) -> Response {
+async fn respond(gateway: &Front, parts: &Parts, body: &mut Body) -> Response {
     let target = match Target::find(&gateway.node, &gateway.settings.prefix, parts.uri.path()) {
         Ok(Some(target)) => target,
         Ok(None) => return reply::page_not_found(&url(parts), &parts.headers),
@@ -38,7 +38,7 @@ async fn respond(gateway: &Gateway, parts: &Parts, body: &mut Body) -> Response 
 }
 
 /// Everything is checked before the body is read, so a refused request costs little.
-async fn run(gateway: &Gateway, target: Target, parts: &Parts, body: &mut Body) -> Result<(Method, Answer)> {
+async fn run(gateway: &Front, target: Target, parts: &Parts, body: &mut Body) -> Result<(Method, Answer)> {
     let method = method(&parts.method, &parts.headers, &target)?;
     let params = params::read(parts)?;
     let settings = &gateway.settings;
@@ -48,7 +48,7 @@ async fn run(gateway: &Gateway, target: Target, parts: &Parts, body: &mut Body) 
     };
     let id = target.id.filter(|_| takes_id(&method));
     let call = Call { id, data, params, ..Call::new(target.path, method.clone()) };
-    gateway.node.call(call).await.map(|answer| (method, answer))
+    gateway.realtime.call(call, None).await.map(|answer| (method, answer))
 }
 
 /// A `POST` below an id creates or calls as if the id were not there, as in Feathers.

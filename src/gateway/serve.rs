@@ -1,18 +1,27 @@
 //! Serves a router until it is told to stop, and then stops in a known time.
 
-use axum::{Router, serve::Listener};
+use super::realtime::Stopping;
+use axum::{Extension, Router, serve::Listener};
 use std::{
-    future::{Future, IntoFuture, pending},
+    future::{Future, IntoFuture},
     io,
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::mpsc,
+    time::Sleep,
+};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// Serves `router` until `shutdown` is ready: then accepts nothing new, lets requests in flight end within `grace`, and
-/// closes what is still open.
+/// How long a client may take not a single byte of what is written to it. Without an end, one that stopped reading would
+/// hold its connection, and what waits in it, as long as it likes.
+const STALLED: Duration = Duration::from_secs(60);
+
+/// Serves `router` until `shutdown` is ready: then accepts nothing new, tells sockets to go, lets requests in flight end
+/// within `grace`, and closes what is still open.
 ///
 /// # Errors
 /// When the listener's address cannot be used.
@@ -26,6 +35,8 @@ where
     L::Addr: std::fmt::Debug,
 {
     let (stopping, closed) = (CancellationToken::new(), CancellationToken::new());
+    let (busy, mut idle) = mpsc::channel(1);
+    let router = router.layer(Extension(Stopping { token: stopping.clone(), busy: busy.downgrade() }));
     let listener = Closing { listener, closed: closed.clone() };
     let stop = {
         let stopping = stopping.clone();
@@ -34,17 +45,25 @@ where
             stopping.cancel();
         }
     };
-    let mut server = pin!(axum::serve(listener, router).with_graceful_shutdown(stop).into_future());
-    let grace = async {
+    let server = axum::serve(listener, router).with_graceful_shutdown(stop).into_future();
+    let served = async {
+        let ended = server.await;
+        stopping.cancel();
+        drop(busy);
+        // Nothing is ever sent: this ends when all sockets are closed.
+        let _: Option<()> = idle.recv().await;
+        ended
+    };
+    let late = async {
         stopping.cancelled().await;
         tokio::time::sleep(grace).await;
-        closed.cancel();
-        pending::<()>().await
     };
-    tokio::select! {
-        ended = &mut server => ended,
-        () = grace => Ok(()),
-    }
+    let ended = tokio::select! {
+        ended = served => ended,
+        () = late => Ok(()),
+    };
+    closed.cancel();
+    ended
 }
 
 /// A listener whose connections break off when `closed` is cancelled. The server by itself waits for its connections as
@@ -60,7 +79,7 @@ impl<L: Listener> Listener for Closing<L> {
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         let (io, address) = self.listener.accept().await;
-        (Connection { io, closed: Box::pin(self.closed.clone().cancelled_owned()) }, address)
+        (Connection { io, closed: Box::pin(self.closed.clone().cancelled_owned()), stalled: None }, address)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
@@ -71,6 +90,8 @@ impl<L: Listener> Listener for Closing<L> {
 struct Connection<T> {
     io: T,
     closed: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Runs while a write makes no progress.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T: Unpin> Connection<T> {
@@ -82,6 +103,16 @@ impl<T: Unpin> Connection<T> {
             Poll::Pending => Ok(Pin::new(&mut this.io)),
         }
     }
+
+    /// The outcome of a write, which is an error when it has waited for too long.
+    fn progress<R>(&mut self, task: &mut Context<'_>, outcome: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+        if outcome.is_ready() {
+            self.stalled = None;
+            return outcome;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(STALLED)));
+        stalled.as_mut().poll(task).map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
@@ -91,16 +122,18 @@ impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Connection<T> {
-    fn poll_write(self: Pin<&mut Self>, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.open(task)?.poll_write(task, bytes)
+    fn poll_write(mut self: Pin<&mut Self>, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = self.as_mut().open(task)?.poll_write(task, bytes);
+        self.progress(task, outcome)
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         task: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.open(task)?.poll_write_vectored(task, slices)
+        let outcome = self.as_mut().open(task)?.poll_write_vectored(task, slices);
+        self.progress(task, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,0 +1,159 @@
+//! One call of a client, from its arguments to its answer.
+
+use super::{
+    message::Message,
+    socket::{Session, session_of},
+};
+use crate::{Call, Error, Id, Method, Params, Query, Result, gateway::reply};
+use futures_util::FutureExt;
+use serde_json::Value;
+use std::panic::AssertUnwindSafe;
+
+/// Runs what the message asks for and answers, whatever comes of it.
+pub(super) async fn answer(message: Message) {
+    let Some(session) = session_of(&message.socket) else { return };
+    let answering = message.answering();
+    let Ok(_running) = session.calls().try_acquire_owned() else {
+        let error = Error::too_many_requests("Too many calls of this socket are running: wait for answers first");
+        return answering.send(Err(error)).await;
+    };
+    let result = match message.content {
+        Ok((method, arguments)) => AssertUnwindSafe(run(&session, method.into(), arguments)).catch_unwind().await,
+        Err(error) => Ok(Err(error)),
+    };
+    // What panicked is in the log, by the panic hook; the client learns nothing of it.
+    let result = result.unwrap_or_else(|_| Err(Error::general("The server failed at this request")));
+    answering.send(result).await;
+}
+
+/// The checks are in the order of Feathers' servers, and so are their words.
+async fn run(session: &Session, method: Method, arguments: Vec<Value>) -> Result<Value> {
+    let mut arguments = arguments.into_iter();
+    let Some(Value::String(path)) = arguments.next() else {
+        return Err(Error::not_found("Invalid service path"));
+    };
+    let realtime = session.realtime();
+    let service =
+        realtime.node.resolve(&path).ok_or_else(|| Error::not_found(format!("Service '{path}' not found")))?;
+    if !service.descriptor.methods.contains(&method) {
+        return Err(Error::method_not_allowed(format!("Method '{method}' not allowed on service '{path}'")));
+    }
+    let Arguments { id, data, query } = Arguments::read(&method, arguments.collect())?;
+    let params = session.params(query);
+    let call = Call { id, data, params, ..Call::new(path, method) };
+    let answer = realtime.call(call, Some(session.connection())).await?;
+    // Unlike over REST, an external view that JavaScript takes for false counts as none.
+    Ok(answer.dispatch.filter(|dispatch| !reply::is_falsy(dispatch)).unwrap_or(answer.result))
+}
+
+impl Session {
+    /// What goes with every call of this socket. Whether its credentials are good is for hooks to decide.
+    fn params(&self, query: Query) -> Params {
+        let connection = self.connection();
+        let mut params = Params {
+            query,
+            provider: Some("socketio".into()),
+            headers: connection.shared_headers(),
+            authentication: connection.authentication(),
+            user: connection.user(),
+            ..Params::default()
+        };
+        params.extensions.insert(connection.clone());
+        params
+    }
+}
+
+/// What follows the path.
+#[derive(Debug, Default, PartialEq)]
+struct Arguments {
+    id: Option<Id>,
+    data: Value,
+    query: Query,
+}
+
+impl Arguments {
+    /// # Errors
+    /// `BadRequest` for more arguments than the method has, an id that is none, and a query that is no object.
+    fn read(method: &Method, arguments: Vec<Value>) -> Result<Arguments> {
+        let takes_id = matches!(method, Method::Get | Method::Update | Method::Patch | Method::Remove);
+        let takes_data = !matches!(method, Method::Find | Method::Get | Method::Remove);
+        if arguments.len() > usize::from(takes_id) + usize::from(takes_data) + 1 {
+            return Err(Error::bad_request(format!("Too many arguments for '{method}' method")));
+        }
+        let mut arguments = arguments.into_iter();
+        let id = if takes_id { arguments.next().map_or(Ok(None), read_id)? } else { None };
+        let data = if takes_data { arguments.next().unwrap_or_default() } else { Value::Null };
+        let query = arguments.next().map_or(Ok(Query::default()), read_query)?;
+        Ok(Arguments { id, data, query })
+    }
+}
+
+/// `null` stands for many records.
+fn read_id(id: Value) -> Result<Option<Id>> {
+    match Id::from_json(&id) {
+        None if !id.is_null() => Err(Error::bad_request("An id must be a string or a number")),
+        id => Ok(id),
+    }
+}
+
+/// Anything else than an object is refused: taken for an empty one, it would choose every record there is.
+fn read_query(query: Value) -> Result<Query> {
+    match query {
+        Value::Object(fields) => Ok(fields.into()),
+        Value::Null => Ok(Query::default()),
+        _ => Err(Error::bad_request("The query must be an object")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(method: &str, arguments: Value) -> Result<Arguments> {
+        let Value::Array(arguments) = arguments else { unreachable!("tests pass arrays") };
+        Arguments::read(&method.into(), arguments)
+    }
+
+    #[test]
+    fn every_method_has_its_order_of_arguments() {
+        let query = json!({ "q": 1 });
+        for (method, arguments, id, data) in [
+            ("find", json!([query]), None, Value::Null),
+            ("get", json!([1, query]), Some(Id::from(1)), Value::Null),
+            ("create", json!([[2], query]), None, json!([2])),
+            ("update", json!(["x", {"d": 1}, query]), Some(Id::from("x")), json!({"d": 1})),
+            ("patch", json!([null, {"d": 1}, query]), None, json!({"d": 1})),
+            ("remove", json!([null, query]), None, Value::Null),
+            ("shout", json!(["text", query]), None, json!("text")),
+        ] {
+            let expected = Arguments { id, data, query: query.clone().into() };
+            assert_eq!(read(method, arguments), Ok(expected), "{method}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_at_the_end_is_empty() {
+        for method in ["find", "get", "create", "update", "patch", "remove", "shout"] {
+            assert_eq!(read(method, json!([])), Ok(Arguments::default()), "{method}");
+        }
+        assert_eq!(read("find", json!([null])), Ok(Arguments::default()));
+    }
+
+    #[test]
+    fn one_argument_too_many_is_refused() {
+        for (method, arguments) in [("find", json!([{}, 1])), ("get", json!([1, {}, 1])), ("shout", json!([1, {}, 1]))]
+        {
+            let error = read(method, arguments).unwrap_err();
+            assert_eq!(error, Error::bad_request(format!("Too many arguments for '{method}' method")));
+        }
+    }
+
+    #[test]
+    fn a_query_that_is_no_object_does_not_choose_everything() {
+        for query in [json!("x"), json!([1]), json!(true)] {
+            assert_eq!(read("remove", json!([null, query])).unwrap_err().code(), 400);
+        }
+        assert_eq!(read("get", json!([{}])).unwrap_err().code(), 400);
+    }
+}

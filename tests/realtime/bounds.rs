@@ -1,0 +1,154 @@
+//! No client takes more than its share, and none leaves anything behind.
+
+use crate::{
+    Server,
+    client::{Client, End},
+    everyone,
+    services::{Gate, app},
+};
+use http::StatusCode;
+use rachis::{
+    App,
+    gateway::{Channels, Gateway},
+    testing::{self, eventually},
+};
+use serde_json::json;
+use std::time::Duration;
+use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
+
+async fn with_seats(seats: usize) -> Server {
+    let mut config = testing::config();
+    config.gateway.max_sockets = seats;
+    let node = testing::start(config, app()).await;
+    let channels = everyone();
+    Server::serve(&node, Gateway::new(&node).channels(channels.clone()).router(), channels).await
+}
+
+async fn handshake(server: &Server) -> StatusCode {
+    let url = format!("http://{}/socket.io/?EIO=4&transport=polling", server.address);
+    reqwest::get(url).await.unwrap().status()
+}
+
+#[tokio::test]
+async fn a_seat_is_free_again_when_its_socket_is_gone() {
+    let server = with_seats(2).await;
+    let (one, _two) = (server.connect().await, Client::open(server.address, &[]).await);
+    assert_eq!(handshake(&server).await, 503);
+    drop(one);
+    eventually("a seat is free", async || handshake(&server).await == 200).await;
+}
+
+#[tokio::test]
+async fn sockets_that_come_and_go_leave_nothing_behind() {
+    let server = with_seats(20).await;
+    for _ in 0..25 {
+        let mut clients = Vec::new();
+        for _ in 0..10 {
+            clients.push(server.connect().await);
+        }
+        assert_eq!(server.channels.channel("everyone").len(), 10);
+        drop(clients);
+        eventually("all are gone", async || server.channels.connections().is_empty()).await;
+        assert!(server.channels.names().is_empty());
+    }
+    assert_eq!(handshake(&server).await, 200);
+}
+
+#[tokio::test]
+async fn headers_that_are_too_many_are_refused() {
+    let server = with_seats(2).await;
+    let url = format!("http://{}/socket.io/?EIO=4&transport=polling", server.address);
+    let answer = reqwest::Client::new().get(url).header("x-large", "x".repeat(17_000)).send().await.unwrap();
+    assert_eq!(answer.status(), 400);
+    assert!(answer.text().await.unwrap().contains("Too many headers"));
+}
+
+#[tokio::test]
+async fn older_protocols_are_refused() {
+    let server = with_seats(2).await;
+    let answer = reqwest::get(format!("http://{}/socket.io/?EIO=3&transport=polling", server.address)).await.unwrap();
+    assert_eq!(answer.status(), 400);
+    assert!(answer.text().await.unwrap().contains("Unsupported protocol version"));
+}
+
+#[tokio::test]
+async fn other_namespaces_are_refused() {
+    let server = with_seats(2).await;
+    let mut client = Client::open(server.address, &[]).await;
+    client.write("40/admin,").await;
+    assert_eq!(client.packet().await, r#"44/admin,{"message":"Invalid namespace"}"#);
+}
+
+#[tokio::test]
+async fn a_socket_may_not_run_calls_without_end() {
+    let server = Server::local(App::new().register("gate", Gate::default()), Channels::new()).await;
+    let mut client = server.connect().await;
+    for number in 0..256 {
+        client.ask(json!(["get", "gate", number])).await;
+    }
+    let refused = client.call(json!(["get", "gate", 256])).await.unwrap_err();
+    assert_eq!(refused["code"], 429);
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_closes_its_socket() {
+    let server = with_seats(2).await;
+    let mut client = server.connect().await;
+    client.write(format!("42[\"create\",\"todos\",{{\"a\":\"{}\"}}]", "x".repeat(1_000_001))).await;
+    assert_eq!(client.end().await, End::Closed);
+}
+
+#[tokio::test]
+async fn a_client_that_reads_too_slowly_misses_events_and_is_told_so() {
+    let server = Server::local(app(), everyone()).await;
+    let todos = server.nodes[0].service("todos");
+    let (mut slow, mut quick) = (server.connect().await, server.connect().await);
+    while timeout(Duration::from_millis(100), quick.event()).await.is_err() {
+        todos.create(json!({ "text": "Is the gateway listening?" })).await.unwrap();
+    }
+    let large = "x".repeat(100_000);
+    let mut heard = 0;
+    // What the system buffers on the way is not known, so this goes on until surely far more was sent.
+    for number in 1000..1600 {
+        todos.create(json!({ "id": number, "text": large })).await.unwrap();
+        while heard < number {
+            heard = quick.event().await.1["id"].as_i64().unwrap();
+        }
+    }
+    let mut last = -1;
+    loop {
+        let (name, data) = slow.event().await;
+        if name == "todos resync" {
+            break;
+        }
+        let id = data["id"].as_i64().unwrap();
+        assert!(id > last, "in order, each once");
+        last = id;
+    }
+    assert!((1000..1500).contains(&last), "{last}");
+    todos.create(json!({ "id": 5000 })).await.unwrap();
+    assert_eq!(slow.event().await, ("todos created".to_owned(), json!({ "id": 5000 })));
+}
+
+#[tokio::test]
+async fn what_is_no_message_at_all_is_answered_or_closes_the_socket() {
+    let server = with_seats(20).await;
+    for packet in
+        ["4", "49", "42", "42[", "42[]", "42{}", "42[1]", "421[1,2]", "459999999-[\"a\"]", "43[]", "431[]", "x"]
+    {
+        let mut client = server.connect().await;
+        client.write(packet).await;
+        client.try_write("429[\"find\",\"nothing\"]").await;
+        // Either way something comes, and the server goes on.
+        let _ = client.answer_or_end(9).await;
+    }
+    assert!(server.connect().await.call(json!(["find", "todos"])).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_connection_that_never_says_anything_is_no_socket() {
+    let server = with_seats(1).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let _socket = server.connect().await;
+    assert!(timeout(Duration::from_millis(50), stream.read_u8()).await.is_err());
+}

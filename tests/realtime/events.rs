@@ -1,0 +1,234 @@
+//! Clients hear what channels let them hear, wherever it happened.
+
+use crate::{
+    Server,
+    client::Client,
+    services::{Echo, app, todos},
+};
+use rachis::{
+    App, Config, Node, Registration,
+    config::Publish,
+    gateway::{Channels, Gateway},
+    testing::{self, cluster, eventually},
+};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+/// Everybody hears everything, save events of the record `probe`: they only make a channel of the name they carry.
+fn noting() -> Channels {
+    Channels::new().on_connection(|connection, channels| channels.channel("everyone").join(connection)).publish(
+        |event, channels| {
+            let everyone = channels.channel("everyone");
+            if event.data["id"] != "probe" {
+                return Some(everyone);
+            }
+            let heard = channels.channel(event.data["name"].as_str().unwrap_or("-"));
+            everyone.connections().iter().for_each(|connection| heard.join(connection));
+            None
+        },
+    )
+}
+
+/// Waits until the gateways of all `channels` listen to `path`, which they do soon after they know it.
+async fn until_heard(node: &Node, path: &str, channels: &[&Channels]) {
+    static PROBES: AtomicU32 = AtomicU32::new(0);
+    let name = format!("heard/{}", PROBES.fetch_add(1, Ordering::Relaxed));
+    let service = node.service(path);
+    service.create(json!({ "id": "probe" })).await.unwrap();
+    eventually("the gateways listen", async || {
+        service.patch("probe", json!({ "name": name })).await.unwrap();
+        channels.iter().all(|channels| !channels.channel(&name).is_empty())
+    })
+    .await;
+}
+
+fn event(name: &str, data: Value) -> (String, Value) {
+    (name.to_owned(), data)
+}
+
+#[tokio::test]
+async fn events_of_another_node_are_heard_with_their_path_and_data() {
+    let server = Server::remote(app(), noting()).await;
+    let mut client = server.connect().await;
+    until_heard(&server.nodes[0], "todos", &[&server.channels]).await;
+    let todos = server.nodes[0].service("todos");
+    todos.create(json!([{ "text": "a" }, { "text": "b" }])).await.unwrap();
+    todos.remove(0).await.unwrap();
+    assert_eq!(client.event().await, event("todos created", json!({ "text": "a", "id": 0 })));
+    assert_eq!(client.event().await, event("todos created", json!({ "text": "b", "id": 1 })));
+    assert_eq!(client.event().await, event("todos removed", json!({ "text": "a", "id": 0 })));
+}
+
+#[tokio::test]
+async fn what_a_client_does_is_heard_once_by_the_clients_of_every_gateway() {
+    let [services, one, two] = cluster([app(), App::new(), App::new()]).await;
+    let (one, two) = (Server::of(&one, noting()).await, Server::of(&two, noting()).await);
+    let mut clients = [one.connect().await, two.connect().await];
+    until_heard(&services, "todos", &[&one.channels, &two.channels]).await;
+    for text in ["a", "end"] {
+        clients[0].call(json!(["create", "todos", { "text": text }, {}])).await.unwrap();
+    }
+    for client in &mut clients {
+        assert_eq!(client.event().await.1["text"], "a");
+        assert_eq!(client.event().await.1["text"], "end");
+    }
+}
+
+#[tokio::test]
+async fn replicas_of_one_service_are_all_heard() {
+    let config = testing::config();
+    let replica =
+        || testing::start(Config { app: "todos".into(), ..config.clone() }, App::new().register("todos", todos()));
+    let (one, two) = (replica().await, replica().await);
+    let web = testing::start(Config { app: "web".into(), ..config.clone() }, App::new()).await;
+    web.wait_for("todos").await.unwrap();
+    let server = Server::of(&web, noting()).await;
+    let mut client = server.connect().await;
+    until_heard(&one, "todos", &[&server.channels]).await;
+    one.service("todos").create(json!({ "text": "one" })).await.unwrap();
+    assert_eq!(client.event().await.1["text"], "one");
+    two.service("todos").create(json!({ "text": "two" })).await.unwrap();
+    assert_eq!(client.event().await.1["text"], "two");
+}
+
+#[tokio::test]
+async fn services_that_come_later_are_heard_here_and_elsewhere() {
+    let [services, web] = cluster([App::new(), App::new()]).await;
+    let server = Server::of(&web, noting()).await;
+    let mut client = server.connect().await;
+    for (node, path) in [(&services, "there"), (&web, "here")] {
+        node.register(path, todos()).await.unwrap();
+        web.wait_for(path).await.unwrap();
+        until_heard(node, path, &[&server.channels]).await;
+        node.service(path).create(json!({ "text": "x" })).await.unwrap();
+        assert_eq!(client.event().await.0, format!("{path} created"));
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_is_gone_and_comes_back_is_heard_again() {
+    let server = Server::remote(app(), noting()).await;
+    let mut client = server.connect().await;
+    let [services, web] = &server.nodes[..] else { unreachable!() };
+    until_heard(services, "todos", &[&server.channels]).await;
+    services.unregister("todos").await.unwrap();
+    eventually("the path is gone", async || web.resolve("todos").is_none()).await;
+    services.register("todos", todos()).await.unwrap();
+    web.wait_for("todos").await.unwrap();
+    until_heard(services, "todos", &[&server.channels]).await;
+    services.service("todos").create(json!({ "text": "again" })).await.unwrap();
+    assert_eq!(client.event().await.1["text"], "again");
+}
+
+#[tokio::test]
+async fn clients_are_told_to_read_anew_when_a_path_moves_to_another_app() {
+    let with_todos = || App::new().register("todos", todos());
+    let [first, second, web] = cluster([with_todos(), with_todos(), App::new()]).await;
+    let server = Server::of(&web, noting()).await;
+    let mut client = server.connect().await;
+    until_heard(&first, "todos", &[&server.channels]).await;
+    first.unregister("todos").await.unwrap();
+    assert_eq!(client.event().await, event("todos resync", Value::Null));
+    second.service("todos").create(json!({ "text": "moved" })).await.unwrap();
+    assert_eq!(client.event().await.1["text"], "moved");
+}
+
+#[tokio::test]
+async fn a_gateway_that_missed_events_tells_its_clients() {
+    let server = Server::local(app(), noting()).await;
+    let mut client = server.connect().await;
+    until_heard(&server.nodes[0], "todos", &[&server.channels]).await;
+    // More at once than the gateway's own buffer holds.
+    let flood: Vec<Value> = (0..5000).map(|number| json!({ "number": number })).collect();
+    server.nodes[0].service("todos").create(flood).await.unwrap();
+    // All services of a process share that buffer, so all their paths are named.
+    let mut told = BTreeSet::new();
+    while !told.contains("todos resync") {
+        told.insert(client.event().await.0);
+    }
+    assert!(told.iter().all(|name| name.ends_with(" resync")), "{told:?}");
+}
+
+#[tokio::test]
+async fn publishers_know_the_call_behind_an_event() {
+    let channels = Channels::new()
+        .on_login(|login, channels| {
+            if let Some(connection) = login.connection {
+                let name = connection.user().and_then(|user| user["name"].as_str().map(str::to_owned));
+                channels.channel(name.unwrap_or_default()).join(connection);
+            }
+        })
+        .publish(|event, channels| {
+            let context = event.context.as_ref()?;
+            let user = context.user.as_ref()?["name"].as_str()?;
+            let data = json!({
+                "method": context.method, "id": context.id, "query": context.query, "provider": context.provider,
+            });
+            Some(channels.channel(user).send(data))
+        });
+    let server = Server::remote(app(), channels).await;
+    let mut ada = server.connect().await;
+    let mut bob = server.connect().await;
+    for (client, name) in [(&mut ada, "ada"), (&mut bob, "bob")] {
+        client.call(json!(["create", "authentication", { "strategy": "x", "name": name }, {}])).await.unwrap();
+        client.call(json!(["create", "todos", { "id": name }, {}])).await.unwrap();
+    }
+    // The first events may come before the gateway listens, so these calls are repeated until one is heard.
+    let patch = |name: &str| json!(["patch", "todos", name, {}, { "id": name }]);
+    let mut heard = heard_after(&mut bob, patch("bob")).await;
+    if heard.0 == "todos created" {
+        heard = heard_after(&mut bob, patch("bob")).await;
+    }
+    let expected = json!({ "method": "patch", "id": "bob", "query": { "id": "bob" }, "provider": "socketio" });
+    assert_eq!(heard, event("todos patched", expected));
+    for _ in 0..3 {
+        assert_ne!(heard_after(&mut ada, patch("ada")).await.1["id"], "bob");
+    }
+}
+
+/// Makes the call again and again, until an event comes.
+async fn heard_after(client: &mut Client, call: Value) -> (String, Value) {
+    loop {
+        client.call(call.clone()).await.unwrap();
+        if let Ok(event) = tokio::time::timeout(Duration::from_millis(100), client.event()).await {
+            return event;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_without_code_publishes_what_its_configuration_says() {
+    for (publish, heard) in [(Publish::None, false), (Publish::Everyone, true), (Publish::Authenticated, false)] {
+        let mut config = testing::config();
+        config.gateway.channels.publish = publish;
+        let node = testing::start(config, app()).await;
+        let server = Server::serve(&node, Gateway::new(&node).router(), Channels::new()).await;
+        let mut client = server.connect().await;
+        let call = json!(["create", "todos", {}, {}]);
+        if heard {
+            assert_eq!(heard_after(&mut client, call).await.0, "todos created");
+        } else {
+            for _ in 0..5 {
+                client.call(call.clone()).await.unwrap();
+            }
+            let silence = tokio::time::timeout(Duration::from_millis(200), client.event()).await;
+            assert!(silence.is_err(), "{publish:?}: {silence:?}");
+        }
+    }
+}
+
+#[tokio::test]
+#[should_panic(expected = "'nope' is not an event of 'echo', so it can not be published")]
+async fn a_publisher_of_an_event_that_does_not_exist_is_a_contradiction() {
+    let [node] = cluster([App::new().register("echo", Registration::from(Echo).events(["known"]))]).await;
+    let channels = Channels::new().publish_service_event("echo", "known", |_, _| ()).publish_service_event(
+        "echo",
+        "nope",
+        |_, _| (),
+    );
+    let _ = Gateway::new(&node).channels(channels);
+}
