@@ -170,6 +170,7 @@ describe('The paths of REST', () => {
 
   it('end at the id', async () => {
     assert.equal((await http('GET', '/echo/1/2')).status, 404)
+    assert.equal((await http('GET', '/echo//1')).status, 404)
   })
 
   it('hold placeholders, which come as params.route and never as the id', async () => {

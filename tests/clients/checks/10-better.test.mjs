@@ -94,6 +94,27 @@ describe('An unknown method over a socket', () => {
   })
 })
 
+describe('A logout by id without a token', () => {
+  it('is refused, and no crash', async () => {
+    const { status, json } = await http('DELETE', '/authentication/x')
+    assert.deepEqual([status, json.name], [401, 'NotAuthenticated'])
+  })
+})
+
+describe('A call over a socket', () => {
+  it('names a service by its path, never a record', async () => {
+    const [error] = await call(await socket(), 'find', 'messages/5', {})
+    assert.deepEqual([error.code, error.message], [404, "Service 'messages/5' not found"])
+  })
+
+  it('with an id or a query that is none is refused, and not taken for one about everything', async () => {
+    const bare = await socket()
+    for (const args of [['remove', 'messages', null, 'text'], ['remove', 'messages', { id: 1 }, {}], ['patch', 'messages', [], {}, {}], ['get', 'messages', null, {}]]) {
+      assert.equal((await call(bare, ...args))[0].code, 400, JSON.stringify(args))
+    }
+  })
+})
+
 describe('A method that is not published', () => {
   it('can not be called by any pretence', async () => {
     const bare = await socket()

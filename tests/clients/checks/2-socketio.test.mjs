@@ -217,6 +217,12 @@ describe('A bare socket', () => {
     assert.deepEqual((await call(bare, 'get', 'orgs/acme/echo', 1, {}))[1].route, { orgId: 'acme' })
   })
 
+  it('gets the bytes back that it sent', async () => {
+    const bytes = Buffer.from([0, 1, 254, 255])
+    const [, seen] = await call(bare, 'create', 'echo', { list: [{ bytes }], text: 'x' }, {})
+    assert.deepEqual(seen.data, { list: [{ bytes }], text: 'x' })
+  })
+
   it('runs a call that wants no acknowledgement', async () => {
     const text = unique()
     const created = listen(bare, 'messages created')

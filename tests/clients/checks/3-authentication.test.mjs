@@ -208,6 +208,12 @@ describe('The authentication service', () => {
     assert.equal(await message({ strategy: 'local', password: 'x' }), '401 Invalid login')
   })
 
+  it('refuses to log out another token than the one that came along', async () => {
+    const { status, json } = await http('DELETE', '/authentication/other', bearer(user.jwt))
+    assert.deepEqual([status, json.message], [401, 'Invalid access token'])
+    assert.equal((await http('DELETE', `/authentication/${user.jwt}`, bearer(user.jwt))).status, 200)
+  })
+
   it('refuses a logout without a token', async () => {
     const { status, json } = await http('DELETE', '/authentication')
     assert.deepEqual([status, json.message], [401, 'Invalid authentication information (no `strategy` set)'])

@@ -139,9 +139,12 @@ describe('The channel of those who logged in', () => {
   it('is joined by a login at the handshake', async () => {
     const user = await someone()
     const member = await socket({ extraHeaders: { Authorization: `Bearer ${user.jwt}` } })
-    const inside = listen(member, 'notes created')
+    const [inside, all] = [listen(member, 'notes created'), listen(member, 'muted removed')]
     const made = await create('notes', { userId: user.id })
     await inside.first(({ id }) => id === made.id)
+    const { id } = await create('muted', {})
+    await http('DELETE', `/muted/${id}`)
+    await all.first((removed) => removed.id === id)
   })
 })
 

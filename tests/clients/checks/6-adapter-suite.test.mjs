@@ -38,6 +38,8 @@ for (const name of ['fetch', 'socketio']) {
       const app = await clients[name]()
       for (const [path, id] of [['people', 'id'], ['people-customid', 'customid']]) {
         services[path] = adapter(app.service(path), id)
+        // The suite counts records, so those that other checks left have to go.
+        await services[path].remove(null, { adapter: { multi: true } })
       }
     })
     const app = { service: (path) => services[path] }

@@ -132,6 +132,23 @@ describe('Pages', () => {
     assert.deepEqual([page.skip, page.data.map(({ n }) => n)], [57, [57, 58, 59]])
   })
 
+  it('ignore limits and skips that make no sense', async () => {
+    for (const $limit of [-1, 'many', null]) {
+      const page = await messages.find({ query: { tag, $limit } })
+      assert.deepEqual([page.limit, page.data.length], [10, 10], String($limit))
+    }
+    assert.equal((await http('GET', `/messages?tag=${tag}&$limit=-3&$skip=no`)).json.limit, 10)
+  })
+
+  it('are empty where there is a maximum and no default', async () => {
+    const people = adapter((await clients.socketio()).service('people'), 'id')
+    const { id, name } = await people.create({ name: unique() })
+    const page = await people.find({ query: { name }, paginate: { max: 5 } })
+    assert.deepEqual([page.total, page.limit, page.data], [1, 0, []])
+    assert.equal((await people.find({ query: { name, $limit: 3 }, paginate: { max: 5 } })).data.length, 1)
+    await people.remove(id)
+  })
+
   it('of none only count', async () => {
     assert.deepEqual(await messages.find({ query: { tag, $limit: 0 } }), { total: 60, limit: 0, skip: 0, data: [] })
   })

@@ -22,8 +22,8 @@ after(() => open.forEach((socket) => {
 }))
 
 /** A bare Socket.IO connection, before it is established. */
-export function dial(options = {}) {
-  const socket = io(url, { forceNew: true, transports: ['websocket'], reconnectionDelay: 50, ...options })
+export function dial(options = {}, address = url) {
+  const socket = io(address, { forceNew: true, transports: ['websocket'], reconnectionDelay: 50, ...options })
   open.add(socket)
   return socket
 }
