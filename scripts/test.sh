@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every check of the project and ends with one line: N passed, N failed.
-# Installs what the checks need (redis-server). Each test binary starts its own Redis.
+# Installs what the checks need (redis-server, Node.js). Each test binary starts its own Redis.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -53,6 +53,8 @@ count() {
 need_cargo
 need redis-server redis-server:redis:redis:redis
 need openssl openssl:openssl:openssl:openssl
+need node nodejs:nodejs:nodejs:node
+need npm npm:npm:npm:node
 
 check "format" cargo fmt --check
 check "clippy" cargo clippy --all-targets --locked -- -D warnings
@@ -63,6 +65,7 @@ else
   tests "tests" cargo test --locked --no-fail-fast --lib --bins --tests
 fi
 tests "documentation examples" cargo test --locked --doc
+tests "clients" tests/clients/run.sh
 check "demo" scripts/demo.sh --check
 check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 

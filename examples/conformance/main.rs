@@ -1,0 +1,128 @@
+//! Services that show every corner of what Feathers clients may meet, behind one gateway.
+//!
+//! The checks in `tests/clients` run the official Feathers clients against it. In one process:
+//!
+//! ```text
+//! cargo run --example conformance -- --port 3030 --redis redis://127.0.0.1:6379
+//! ```
+//!
+//! The same in two, where every call but those of `authentication` crosses the mesh:
+//!
+//! ```text
+//! cargo run --example conformance -- --role services --redis redis://127.0.0.1:6379
+//! cargo run --example conformance -- --role gateway --port 3030 --redis redis://127.0.0.1:6379
+//! ```
+//!
+//! Everything else is configured as usual, by `distribution.toml` and the environment.
+
+mod channels;
+mod echo;
+mod failures;
+mod hooks_order;
+mod messages;
+mod meta;
+mod people;
+mod readonly;
+mod users;
+
+use clap::{Parser, ValueEnum};
+use rachis::{
+    App, Config, MemoryService, Method, Node, ServiceExt,
+    auth::Authentication,
+    config::RedisUrl,
+    gateway::{Gateway, serve},
+    signal,
+};
+use std::error::Error;
+use tokio::net::TcpListener;
+
+#[derive(Parser)]
+struct Args {
+    /// The port to serve HTTP on, at the loopback address; 0 takes any free one.
+    #[arg(long, default_value_t = 3030)]
+    port: u16,
+    /// The Redis that all processes share; the configured one if missing.
+    #[arg(long)]
+    redis: Option<RedisUrl>,
+    /// What this process does.
+    #[arg(long, value_enum, default_value_t = Role::Both)]
+    role: Role,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Role {
+    /// Everything.
+    Both,
+    /// HTTP, sockets and the service that logs in; all others are found on the mesh.
+    Gateway,
+    /// The services, without HTTP.
+    Services,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let Args { port, redis, role } = Args::parse();
+    let mut config = Config::load()?;
+    if let Some(url) = redis {
+        config.redis.url = url;
+    }
+    if config.app.is_empty() {
+        // Replicas of one app take each other's calls, so what does different things must have different names.
+        config.app = match role {
+            Role::Both => "conformance".into(),
+            Role::Gateway => "conformance-gateway".into(),
+            Role::Services => "conformance-services".into(),
+        };
+    }
+    config.gateway.cors_origins = vec!["*".into()];
+
+    let auth = users::authentication()?;
+    let app = match role {
+        Role::Both => services(&auth).register("authentication", auth),
+        Role::Gateway => App::new().register("authentication", auth),
+        Role::Services => services(&auth),
+    };
+    let node = Node::builder(config).app(app).start().await?;
+    if role == Role::Services {
+        println!("serving {} services", node.app().paths().len());
+        node.run_until_signal().await?;
+    } else {
+        serve_http(&node, port).await?;
+    }
+    Ok(())
+}
+
+fn services(auth: &Authentication) -> App {
+    let app = App::new()
+        .register("people", people::people("id"))
+        .register("people-customid", people::people("customid"))
+        .register("messages", messages::Messages::new())
+        .register("echo", echo::Echo)
+        .register("api/v1/echo", echo::Echo)
+        .register("orgs/:orgId/echo", echo::Echo)
+        .register("failures", failures::Failures)
+        .register("readonly", readonly::Readonly)
+        .register("meta", meta::meta())
+        .register("users", users::users(auth))
+        .register("secured", users::secured(auth))
+        .register("notes", MemoryService::new())
+        .register("muted", muted());
+    hooks_order::add(app)
+}
+
+/// Records whose creation nobody hears of.
+fn muted() -> rachis::Registration {
+    MemoryService::new().after(Method::Create, async |mut ctx| {
+        ctx.event = None;
+        Ok(ctx)
+    })
+}
+
+async fn serve_http(node: &Node, port: u16) -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    let web = Gateway::new(node).channels(channels::channels()).router();
+    serve(listener, web, signal(), node.config().shutdown.grace).await?;
+    node.shutdown().await?;
+    Ok(())
+}

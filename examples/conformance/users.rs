@@ -1,0 +1,43 @@
+//! Who may log in, and what only those may see who did.
+
+use rachis::{
+    ALL, Context, Id, MemoryService, Method, Registration, Result, ServiceExt,
+    auth::{AuthConfig, Authentication, hash_password, protect},
+};
+use serde_json::Value;
+
+/// The same on every node: one logs in, all verify.
+pub(crate) fn authentication() -> Result<Authentication> {
+    // The secret stands in the source, so its length is the least of its faults.
+    Authentication::new(AuthConfig { allow_weak_secret: true, ..AuthConfig::new("compat-secret") })
+}
+
+/// Everybody may sign up; all else takes a login. Nobody outside sees a password.
+pub(crate) fn users(auth: &Authentication) -> Registration {
+    let guarded = [Method::Find, Method::Get, Method::Update, Method::Patch, Method::Remove];
+    MemoryService::new()
+        .start_id(1)
+        .around_on(guarded, auth.authenticate_around("jwt"))
+        .before([Method::Create, Method::Patch], hash_password("password"))
+        .after(ALL, protect(["password"]))
+}
+
+/// Records that know who made them.
+pub(crate) fn secured(auth: &Authentication) -> Registration {
+    MemoryService::new().multi(true).before(ALL, auth.authenticate("jwt")).before(Method::Create, with_user_id)
+}
+
+async fn with_user_id(mut ctx: Context) -> Result<Context> {
+    let Some(id) = ctx.params.user.as_ref().and_then(|user| Id::from_json(&user["id"])) else { return Ok(ctx) };
+    match &mut ctx.data {
+        Value::Array(records) => records.iter_mut().for_each(|record| set_user_id(record, &id)),
+        record => set_user_id(record, &id),
+    }
+    Ok(ctx)
+}
+
+fn set_user_id(record: &mut Value, id: &Id) {
+    if let Value::Object(fields) = record {
+        fields.insert("userId".into(), id.clone().into());
+    }
+}
