@@ -2,6 +2,7 @@
 
 mod beat;
 mod builder;
+mod caller;
 mod catalog;
 mod clock;
 mod discovery;
@@ -20,6 +21,7 @@ mod takeover;
 pub use builder::NodeBuilder;
 pub use info::{Change, NodeInfo, ServiceInfo};
 pub use remote::CallService;
+pub use shutdown::signal;
 
 use crate::{
     Error, Result,
@@ -31,25 +33,23 @@ use crate::{
         registry::Registry,
         server,
     },
-    service::{Answer, App, Call, Caller, Descriptor, EventSink, EventStream, Handle, Registration, Router, not_found},
+    service::{App, Descriptor, EventSink, Handle, Registration, Router},
 };
 use arc_swap::ArcSwap;
 use catalog::Catalog;
 use clock::Clock;
 use events::Events;
-use futures_core::{Stream, future::BoxFuture};
+use futures_core::Stream;
 use futures_util::{StreamExt, stream};
 use publish::Filters;
 use remote::{Remote, Wrapping};
 use responder::Responder;
 use rpc::Rpc;
-use serde_json::Value;
 use shutdown::Running;
 use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
-    task::{Context as Task, Poll},
     time::{Duration, Instant},
 };
 use tokio::sync::{broadcast, mpsc, watch};
@@ -360,32 +360,9 @@ impl Node {
     }
 }
 
-/// Ends at Ctrl-C (SIGINT) or SIGTERM.
-pub async fn signal() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        // Failing to listen means that the signal ends the process at once, as it would without this.
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            },
-            Err(_) => drop(tokio::signal::ctrl_c().await),
-        }
-    }
-    #[cfg(not(unix))]
-    drop(tokio::signal::ctrl_c().await);
-}
-
 impl Inner {
     fn catalog(&self) -> MutexGuard<'_, Catalog> {
         self.catalog.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// This node as services and hooks call through it.
-    fn caller(&self) -> Arc<dyn Caller> {
-        Arc::new(Mesh { node: self.me.clone() })
     }
 
     /// What others may see of a service of this process.
@@ -402,78 +379,6 @@ impl Inner {
             crate::config::Linger::For(time) => Some(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
             crate::config::Linger::Forever => None,
         }
-    }
-
-    async fn call(self: Arc<Self>, mut call: Call) -> Result<Answer> {
-        if let Some(found) = self.app.find(&call.path) {
-            return self.app.run(found, call, self.caller()).await;
-        }
-        if self.stop.is_cancelled() {
-            return Err(Error::unavailable("This node has shut down and makes no more calls"));
-        }
-        let found = self.routes.load().find(&call.path).ok_or_else(|| not_found(&call.path))?;
-        if !found.route.is_empty() {
-            call.params.route = found.route;
-        }
-        found.value.call(call, self.caller()).await
-    }
-}
-
-/// A node without keeping it alive: services hold it, and the node holds services.
-struct Mesh {
-    node: Weak<Inner>,
-}
-
-impl Mesh {
-    fn node(&self) -> Result<Arc<Inner>> {
-        self.node.upgrade().ok_or_else(|| Error::unavailable("This node has shut down"))
-    }
-}
-
-impl Caller for Mesh {
-    fn call(&self, call: Call) -> BoxFuture<'static, Result<Answer>> {
-        match self.node() {
-            Ok(node) => Box::pin(node.call(call)),
-            Err(error) => Box::pin(std::future::ready(Err(error))),
-        }
-    }
-
-    fn emit(&self, path: &str, event: &str, data: Value) -> Result<()> {
-        Caller::emit(&self.node()?.app, path, event, data)
-    }
-
-    fn on(&self, path: &str, event: &str) -> BoxFuture<'static, Result<EventStream>> {
-        let (node, path, event) = (self.node(), path.to_owned(), event.to_owned());
-        Box::pin(async move { events::subscribe(&node?, &path, &event).await })
-    }
-}
-
-impl Caller for Node {
-    fn call(&self, call: Call) -> BoxFuture<'static, Result<Answer>> {
-        self.inner.caller().call(call)
-    }
-
-    fn emit(&self, path: &str, event: &str, data: Value) -> Result<()> {
-        self.inner.caller().emit(path, event, data)
-    }
-
-    fn on(&self, path: &str, event: &str) -> BoxFuture<'static, Result<EventStream>> {
-        self.inner.caller().on(path, event)
-    }
-}
-
-/// So tower's layers (limits, timeouts, tracing) go around a whole node.
-impl tower::Service<Call> for Node {
-    type Response = Answer;
-    type Error = Error;
-    type Future = BoxFuture<'static, Result<Answer>>;
-
-    fn poll_ready(&mut self, _: &mut Task<'_>) -> Poll<Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, call: Call) -> Self::Future {
-        Caller::call(self, call)
     }
 }
 

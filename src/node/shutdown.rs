@@ -135,3 +135,21 @@ impl Inner {
         std::mem::replace(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner), with)
     }
 }
+
+/// Ends at Ctrl-C (SIGINT) or SIGTERM.
+pub async fn signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        // Failing to listen means that the signal ends the process at once, as it would without this.
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            },
+            Err(_) => drop(tokio::signal::ctrl_c().await),
+        }
+    }
+    #[cfg(not(unix))]
+    drop(tokio::signal::ctrl_c().await);
+}
