@@ -59,7 +59,12 @@ impl Remote {
         rpc: &Arc<Rpc>,
         keys: &Keys,
     ) -> Self {
-        let target = Target { app: route.app.clone(), stream: keys.calls(&route.app).into(), path: route.path.clone() };
+        let target = Target {
+            app: route.app.clone(),
+            stream: keys.calls(&route.app).into(),
+            path: route.path.clone(),
+            descriptor: route.descriptor.clone(),
+        };
         let wire: Arc<dyn Dispatch> = Arc::new(OnWire { rpc: rpc.clone(), target });
         let service: Arc<dyn Dispatch> = match wrapping.after.is_empty() {
             true => wire,

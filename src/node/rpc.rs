@@ -8,7 +8,7 @@ use crate::{
         pool::Admin,
         streams::{Entry, Inbox, Outcome, Senders, Write, Writer, cancel},
     },
-    service::{Answer, Call, Method},
+    service::{Answer, Call, Descriptor, Method},
     wire::{self, Frame, Reply, Request},
 };
 use serde_json::json;
@@ -35,6 +35,8 @@ pub(crate) struct Target {
     pub(crate) stream: Arc<str>,
     /// The path as its app registered it.
     pub(crate) path: String,
+    /// What is offered there, and what of it may run twice.
+    pub(crate) descriptor: Arc<Descriptor>,
 }
 
 /// Bounds on calls; see the configuration.
@@ -163,7 +165,7 @@ impl Rpc {
                     arrived = ticket.rearm().ok_or_else(gone)?;
                     // A second copy of what may run twice does no harm; of anything else, the reply or the deadline
                     // must tell.
-                    if method.is_idempotent() {
+                    if target.descriptor.is_idempotent(&method) {
                         self.send(target, request.encode(timeout)?, ticket.id, deadline)?;
                     }
                 }
