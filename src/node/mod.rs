@@ -31,7 +31,10 @@ use crate::{
         registry::Registry,
         server,
     },
-    service::{Answer, App, Call, Caller, Descriptor, EventSink, EventStream, Handle, Registration, Router, not_found},
+    service::{
+        Answer, App, Call, Caller, Descriptor, EventSink, EventStream, Handle, Registration, Router, fill_route,
+        not_found,
+    },
 };
 use arc_swap::ArcSwap;
 use catalog::Catalog;
@@ -412,9 +415,7 @@ impl Inner {
             return Err(Error::unavailable("This node has shut down and makes no more calls"));
         }
         let found = self.routes.load().find(&call.path).ok_or_else(|| not_found(&call.path))?;
-        if !found.route.is_empty() {
-            call.params.route = found.route;
-        }
+        fill_route(&mut call.params, found.route);
         found.value.call(call, self.caller()).await
     }
 }
