@@ -9,7 +9,7 @@ use super::{
     hooks::Hooks,
     path,
     registration::Registered,
-    router::{Found, Router},
+    router::{Found, Router, fill_route},
 };
 use crate::{Error, Result};
 use arc_swap::ArcSwap;
@@ -252,9 +252,7 @@ impl App {
         if from_outside && !registered.offers(&call.method) {
             return Err(not_offered(&call.method, &registered.descriptor.path));
         }
-        if !route.is_empty() {
-            call.params.route = route;
-        }
+        fill_route(&mut call.params, route);
         call.params.caller = Some(caller);
         let finished = registered.run(call).await?;
         if let Finished::Hooked(parts) = &finished {

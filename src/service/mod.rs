@@ -42,7 +42,7 @@ pub use params::Params;
 pub use query::Query;
 pub(crate) use registration::Registered;
 pub use registration::{Registration, ServiceExt};
-pub(crate) use router::{Found, Router};
+pub(crate) use router::{Found, Router, fill_route};
 pub(crate) use service::Dispatch;
 pub use service::Service;
 pub use typed::{Typed, TypedService};

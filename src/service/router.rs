@@ -1,6 +1,6 @@
 //! Finds the service a path means: exact paths first, then `:placeholders`.
 
-use super::path::is_pattern;
+use super::{Params, path::is_pattern};
 use std::collections::{BTreeMap, HashMap};
 
 /// Services by path. Built anew on every change and read on every call, so reading takes no lock.
@@ -58,12 +58,29 @@ impl<T: Clone> Router<T> {
     /// The service that `path` (stripped) names.
     pub(crate) fn find(&self, path: &str) -> Option<Found<T>> {
         if let Some(value) = self.exact.get(path) {
-            return Some(Found { value: value.clone(), route: BTreeMap::new() });
+            return Some(Found { value: value.clone(), route: names(path) });
         }
         let found = self.patterns.at(path).ok()?;
         let values = found.params.iter().map(|(_, value)| value.to_owned());
         Some(Found { value: found.value.value.clone(), route: found.value.names.iter().cloned().zip(values).collect() })
     }
+}
+
+/// The placeholders of a path, each as its own value: a client may send a pattern as it stands, and whatever the route
+/// restricts must then find nothing, instead of no restriction.
+fn names(path: &str) -> BTreeMap<String, String> {
+    let names = path.split('/').filter_map(|segment| segment.strip_prefix(':'));
+    names.map(|name| (name.to_owned(), format!(":{name}"))).collect()
+}
+
+/// Tells the service the values of its placeholders. Code may call a service by its pattern and give them in `params`;
+/// those are kept. Clients can give none.
+pub(crate) fn fill_route(params: &mut Params, mut route: BTreeMap<String, String>) {
+    let by_pattern = route.iter().all(|(name, value)| value.strip_prefix(':') == Some(name));
+    if by_pattern {
+        route.append(&mut params.route);
+    }
+    params.route = route;
 }
 
 /// `orgs/:id/users` as matchit writes it. Placeholders are numbered there, since two services may name the same
@@ -107,6 +124,22 @@ mod tests {
     fn services_may_name_the_same_placeholder_differently() {
         let router = router(&["orgs/:id/users", "orgs/:org/notes"]);
         assert_eq!(router.find("orgs/7/notes").unwrap().route["org"], "7");
+    }
+
+    #[test]
+    fn a_placeholder_that_nobody_replaced_is_its_own_value() {
+        let router = router(&["orgs/:id/users"]);
+        assert_eq!(router.find("orgs/:id/users").unwrap().route["id"], ":id");
+    }
+
+    #[test]
+    fn values_given_by_code_are_kept_only_for_a_call_by_pattern() {
+        let route = |value: &str| BTreeMap::from([("id".to_owned(), value.to_owned())]);
+        for (found, expected) in [(route(":id"), "given"), (route("7"), "7"), (BTreeMap::new(), "given")] {
+            let mut params = Params { route: route("given"), ..Params::default() };
+            fill_route(&mut params, found);
+            assert_eq!(params.route["id"], expected);
+        }
     }
 
     #[test]

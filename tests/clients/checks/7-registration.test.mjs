@@ -37,6 +37,12 @@ describe('A registered service', () => {
     }
   })
 
+  it('takes a placeholder that a client left as it is for a value like any other', async () => {
+    const route = { orgId: ':orgId' }
+    assert.deepEqual((await http('GET', '/orgs/:orgId/echo')).json.route, route)
+    assert.deepEqual((await call(await socket(), 'find', 'orgs/:orgId/echo', {}))[1].route, route)
+  })
+
   it('keeps its placeholders apart for each call', async () => {
     const seen = await Promise.all(['a', 'b', 'c'].map((org) => http('GET', `/orgs/${org}/echo/1`)))
     assert.deepEqual(seen.map(({ json }) => json.route.orgId), ['a', 'b', 'c'])

@@ -157,6 +157,19 @@ describe('The loss of a replica', () => {
     assert.equal((await create(front, '/authentication', {})).status, 401)
   })
 
+  it('that was busy with a read leaves the read to another one', async () => {
+    const { gateway, services } = mesh({ DISTRIBUTION__LINGER: '60s', DISTRIBUTION_TIMEOUT: '15s' })
+    const front = await gateway()
+    const first = await services()
+    await served(front)
+    const slow = ask(front, '/meta/slow')
+    // It takes 1.5 s, so it has begun by now and is far from its end.
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    await first.stop('SIGKILL')
+    await services()
+    assert.deepEqual(await slow, { status: 200, json: { id: 'slow' } })
+  })
+
   it('is forgotten when another one comes while callers wait', async () => {
     const { gateway, services } = mesh({ DISTRIBUTION__LINGER: '60s', DISTRIBUTION_TIMEOUT: '15s' })
     const front = await gateway()

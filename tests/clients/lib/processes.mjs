@@ -20,7 +20,8 @@ class Program {
   constructor(child, said) {
     this.child = child
     this.said = said
-    this.ended = once(child, 'exit')
+    // Also for one that could not be started, which has an error and no exit.
+    this.ended = once(child, 'exit').catch(() => {})
   }
 
   /** Sends a signal and waits for the end; a program that does not end by itself is killed. */

@@ -1,0 +1,90 @@
+//! Calling through a node: as services and hooks do, and as tower does.
+
+use super::{Inner, Node, events};
+use crate::{
+    Error, Result,
+    service::{Answer, Call, Caller, EventStream, fill_route, not_found},
+};
+use futures_core::future::BoxFuture;
+use serde_json::Value;
+use std::{
+    sync::{Arc, Weak},
+    task::{Context, Poll},
+};
+
+impl Inner {
+    /// This node as services and hooks call through it.
+    pub(super) fn caller(&self) -> Arc<dyn Caller> {
+        Arc::new(Mesh { node: self.me.clone() })
+    }
+
+    async fn call(self: Arc<Self>, mut call: Call) -> Result<Answer> {
+        if let Some(found) = self.app.find(&call.path) {
+            return self.app.run(found, call, self.caller()).await;
+        }
+        if self.stop.is_cancelled() {
+            return Err(Error::unavailable("This node has shut down and makes no more calls"));
+        }
+        let found = self.routes.load().find(&call.path).ok_or_else(|| not_found(&call.path))?;
+        fill_route(&mut call.params, found.route);
+        found.value.call(call, self.caller()).await
+    }
+}
+
+/// A node without keeping it alive: services hold it, and the node holds services.
+struct Mesh {
+    node: Weak<Inner>,
+}
+
+impl Mesh {
+    fn node(&self) -> Result<Arc<Inner>> {
+        self.node.upgrade().ok_or_else(|| Error::unavailable("This node has shut down"))
+    }
+}
+
+impl Caller for Mesh {
+    fn call(&self, call: Call) -> BoxFuture<'static, Result<Answer>> {
+        match self.node() {
+            Ok(node) => Box::pin(node.call(call)),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
+
+    fn emit(&self, path: &str, event: &str, data: Value) -> Result<()> {
+        Caller::emit(&self.node()?.app, path, event, data)
+    }
+
+    fn on(&self, path: &str, event: &str) -> BoxFuture<'static, Result<EventStream>> {
+        let (node, path, event) = (self.node(), path.to_owned(), event.to_owned());
+        Box::pin(async move { events::subscribe(&node?, &path, &event).await })
+    }
+}
+
+impl Caller for Node {
+    fn call(&self, call: Call) -> BoxFuture<'static, Result<Answer>> {
+        self.inner.caller().call(call)
+    }
+
+    fn emit(&self, path: &str, event: &str, data: Value) -> Result<()> {
+        self.inner.caller().emit(path, event, data)
+    }
+
+    fn on(&self, path: &str, event: &str) -> BoxFuture<'static, Result<EventStream>> {
+        self.inner.caller().on(path, event)
+    }
+}
+
+/// So tower's layers (limits, timeouts, tracing) go around a whole node.
+impl tower::Service<Call> for Node {
+    type Response = Answer;
+    type Error = Error;
+    type Future = BoxFuture<'static, Result<Answer>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        Caller::call(self, call)
+    }
+}
