@@ -28,6 +28,7 @@
 
 mod body;
 mod channels;
+mod guarded;
 mod health;
 mod layers;
 mod params;
@@ -39,6 +40,7 @@ mod serve;
 mod target;
 
 pub use channels::{Channel, Channels, Connection, Login, Names, Publication};
+pub use guarded::guarded;
 pub use serve::serve;
 
 use crate::node::Node;
