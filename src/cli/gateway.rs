@@ -27,11 +27,12 @@ Examples:
 
 /// Serve every service of the mesh over HTTP
 ///
-/// Whatever is registered is served, from the moment it is. The gateway needs no code; the sections [gateway], [redis] and
-/// all others of distribution.toml shape it. With a secret in [gateway.auth], or in JWT_SECRET, clients log in here and
-/// need a token for all that is not public; without one, everyone may call everything. Its URL goes to stdout as soon as it
-/// serves; until then /readyz answers 503. SIGTERM or Ctrl-C ends it in good order, within `shutdown.grace`; a second
-/// one at once.
+/// Whatever is registered is served, from the moment it is. The gateway needs no code; the sections [gateway], [redis]
+/// and all others of distribution.toml shape it. With a secret in [gateway.auth], or in JWT_SECRET, clients log in here
+/// and need a token for all that is not public; without one, everyone may call everything.
+///
+/// Its URL goes to stdout as soon as it serves; until then /readyz answers 503. SIGTERM or Ctrl-C ends it in good order,
+/// within `shutdown.grace`; a second one at once.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
