@@ -15,6 +15,8 @@
 //! # Ok::<_, rachis::config::ConfigError>(())
 //! ```
 
+mod auth;
+mod calls;
 mod env;
 mod error;
 mod filter;
@@ -28,6 +30,10 @@ mod time;
 mod validate;
 mod value;
 
+#[cfg(feature = "auth")]
+pub(crate) use auth::SECRET_BYTES;
+pub use auth::{Algorithm, GatewayAuth, JwtOptions, LocalOptions};
+pub use calls::CallFilter;
 pub use env::{ENV, EnvName, EnvUse};
 pub use error::ConfigError;
 pub use filter::{NameFilter, PathFilter};
@@ -196,6 +202,8 @@ pub struct Gateway {
     pub max_sockets: usize,
     /// The service whose `create` and `remove` are logins and logouts. Default `authentication`; empty: none is.
     pub authentication_path: String,
+    /// Who may call. Default everyone.
+    pub auth: GatewayAuth,
     /// Which events go to sockets where no code says so.
     pub channels: Channels,
 }

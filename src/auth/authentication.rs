@@ -5,7 +5,10 @@ use super::{
     strategy::Erased,
     token::{Claims, Tokens},
 };
-use crate::{Caller, Context, Error, Handle, Hook, Id, Method, Next, Params, Result, STANDARD_EVENTS, Service};
+use crate::{
+    Caller, Context, Error, Handle, Hook, Id, Method, Next, Params, Result, STANDARD_EVENTS, Service,
+    config::CallFilter,
+};
 use futures_core::future::BoxFuture;
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, fmt, sync::Arc, time::SystemTime};
@@ -90,6 +93,45 @@ impl Authentication {
         move |ctx| {
             let (auth, allowed) = (auth.clone(), allowed.clone());
             Box::pin(async move { auth.guard(ctx, &allowed).await })
+        }
+    }
+
+    /// The same for everything at once, as a hook of a gateway's app: all calls but the `open` ones and those of the
+    /// authentication service itself. An open call is not looked at, so a token that comes along is not verified.
+    ///
+    /// ```
+    /// use rachis::{ALL, App, MemoryService, Params, ServiceExt};
+    /// use rachis::{auth::{AuthConfig, Authentication}, config::CallFilter};
+    /// use serde_json::json;
+    ///
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// let auth = Authentication::new(AuthConfig::new("keep-this-one-out-of-version-control"))?;
+    /// let open = CallFilter::new(["notes:find"])?;
+    /// let app = App::new()
+    ///     .before(ALL, auth.authenticate_except("jwt", open))
+    ///     .register("authentication", auth)
+    ///     .register("notes", MemoryService::new());
+    ///
+    /// let client = Params::default().with_provider("rest");
+    /// assert_eq!(app.service("notes").find().params(client.clone()).await?, json!([]));
+    /// assert_eq!(app.service("notes").create(json!({})).params(client).await.unwrap_err().code(), 401);
+    /// # Ok::<(), rachis::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Panics
+    /// Like [`Authentication::authenticate`].
+    #[track_caller]
+    pub fn authenticate_except<S: Into<Strategies>>(
+        &self,
+        strategies: S,
+        open: CallFilter,
+    ) -> impl Fn(Context) -> BoxFuture<'static, Result<Context>> + Clone + Send + Sync + 'static + use<S> {
+        let guard = self.authenticate(strategies);
+        let own = crate::service::path::strip(&self.config().path).to_owned();
+        let open = Arc::new(open);
+        move |ctx| match ctx.path == own || open.allows(&ctx.path, ctx.method.name()) {
+            true => Box::pin(async move { Ok(ctx) }),
+            false => guard(ctx),
         }
     }
 

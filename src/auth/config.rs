@@ -2,13 +2,10 @@
 
 use crate::{
     Error, Result,
-    config::{Secret, duration},
+    config::{Gateway, JwtOptions, LocalOptions, SECRET_BYTES, Secret},
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-
-/// The shortest secret that is not weak: an HMAC key shorter than its hash can be guessed sooner than forged.
-const SECRET_BYTES: usize = 32;
 
 /// Everything an [`Authentication`](super::Authentication) needs to know. Only the secret has no default.
 ///
@@ -47,71 +44,6 @@ pub struct AuthConfig {
     pub local: LocalOptions,
 }
 
-/// What tokens say, and must say to be taken.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct JwtOptions {
-    /// `typ` in the header of new tokens; it is not verified. Default `access`.
-    pub typ: String,
-    /// What new tokens are signed by. Default HS256.
-    pub algorithm: Algorithm,
-    /// By what else tokens may be signed, say, while the algorithm is being changed. Default nothing.
-    pub also_accept: Vec<Algorithm>,
-    /// Who tokens are for (`aud`). Default `https://yourdomain.com`; empty: not said, not verified.
-    pub audience: String,
-    /// Who tokens are from (`iss`). Default `feathers`; empty: not said, not verified.
-    pub issuer: String,
-    /// How long new tokens are good for, at least a second. Default one day. Written as text with a unit; a bare number
-    /// is milliseconds, as everywhere in our configuration, where Feathers takes it for seconds.
-    #[serde(with = "duration")]
-    pub expires_in: Duration,
-}
-
-/// How a login with a password is written. A dot leads into a nested field, both of the request and of the entity.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LocalOptions {
-    /// The field that names the entity. Default `email`.
-    pub username_field: String,
-    /// The field with the password, in the entity its hash. Default `password`.
-    pub password_field: String,
-}
-
-/// Ways to sign with a shared secret.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-// By its text, since figment would also take 0, 1 and 2.
-#[serde(try_from = "String")]
-pub enum Algorithm {
-    /// HMAC with SHA-256.
-    #[default]
-    HS256,
-    /// HMAC with SHA-384.
-    HS384,
-    /// HMAC with SHA-512.
-    HS512,
-}
-
-impl Algorithm {
-    /// The name as it stands in a token's header.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Algorithm::HS256 => "HS256",
-            Algorithm::HS384 => "HS384",
-            Algorithm::HS512 => "HS512",
-        }
-    }
-}
-
-impl TryFrom<String> for Algorithm {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        let all = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
-        let known = all.into_iter().find(|known| known.name() == name);
-        known.ok_or_else(|| format!("is {name:?}, expected \"HS256\", \"HS384\" or \"HS512\""))
-    }
-}
-
 impl Default for AuthConfig {
     fn default() -> Self {
         AuthConfig {
@@ -128,29 +60,32 @@ impl Default for AuthConfig {
     }
 }
 
-impl Default for JwtOptions {
-    fn default() -> Self {
-        JwtOptions {
-            typ: "access".into(),
-            algorithm: Algorithm::HS256,
-            also_accept: Vec::new(),
-            audience: "https://yourdomain.com".into(),
-            issuer: "feathers".into(),
-            expires_in: Duration::from_secs(24 * 60 * 60),
-        }
-    }
-}
-
-impl Default for LocalOptions {
-    fn default() -> Self {
-        LocalOptions { username_field: "email".into(), password_field: "password".into() }
-    }
-}
-
 impl AuthConfig {
     /// The defaults with this secret.
     pub fn new(secret: impl Into<Secret>) -> Self {
         AuthConfig { secret: secret.into(), ..AuthConfig::default() }
+    }
+
+    /// What `gateway.auth` says, for the login service at `gateway.authentication_path`; `None` without a secret.
+    ///
+    /// # Errors
+    /// `BadRequest` for settings that do not hold together, with the key to change.
+    pub fn of_gateway(gateway: &Gateway) -> Result<Option<Self>> {
+        if !gateway.authenticates()? {
+            return Ok(None);
+        }
+        let auth = gateway.auth.clone();
+        Ok(auth.secret.map(|secret| AuthConfig {
+            secret,
+            allow_weak_secret: auth.allow_weak_secret,
+            path: gateway.authentication_path.clone(),
+            entity: auth.entity,
+            service: auth.service,
+            entity_id: auth.entity_id,
+            auth_strategies: auth.strategies,
+            jwt: auth.jwt,
+            local: auth.local,
+        }))
     }
 
     pub(super) fn check(&self) -> Result<()> {
@@ -188,6 +123,7 @@ impl AuthConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Algorithm;
 
     fn refusal(config: AuthConfig) -> String {
         config.check().unwrap_err().message().to_owned()

@@ -48,22 +48,19 @@
 //! the hook would lock everybody out (and fails, saying so):
 //!
 //! ```no_run
-//! use rachis::{ALL, App, Config, Node, auth::{AuthConfig, Authentication}};
+//! use rachis::{ALL, App, Config, Node};
+//! use rachis::{auth::{AuthConfig, Authentication}, config::CallFilter};
 //!
 //! # async fn run(config: AuthConfig) -> rachis::Result<()> {
 //! let auth = Authentication::new(config)?;
-//! let guard = auth.authenticate("jwt");
-//! let gateway = Node::builder(Config::load()?)
-//!     .app(App::new().register("authentication", auth))
-//!     .remote_before(ALL, move |ctx| {
-//!         let guard = guard.clone();
-//!         async move { if ctx.path.starts_with("public/") { Ok(ctx) } else { guard(ctx).await } }
-//!     })
-//!     .start()
-//!     .await?;
+//! let open = CallFilter::new(["public/*", "users:create"])?;
+//! let app = App::new().before(ALL, auth.authenticate_except("jwt", open)).register("authentication", auth);
+//! let gateway = Node::builder(Config::load()?).app(app).start().await?;
 //! # drop(gateway);
 //! # Ok(()) }
 //! ```
+//!
+//! `gateway::guarded` does this by the section `[gateway.auth]` of the configuration, as `rachis gateway` does.
 
 mod authentication;
 mod config;
@@ -78,8 +75,9 @@ mod password;
 mod strategy;
 mod token;
 
+pub use crate::config::{Algorithm, JwtOptions, LocalOptions};
 pub use authentication::Authentication;
-pub use config::{Algorithm, AuthConfig, JwtOptions, LocalOptions};
+pub use config::AuthConfig;
 pub use header::parse_header;
 pub use hooks::{hash_password, protect};
 pub use identity::Identity;

@@ -2,7 +2,7 @@
 //!
 //! Pure: the time is a parameter.
 
-use super::config::{Algorithm, AuthConfig, JwtOptions};
+use super::{Algorithm, AuthConfig, JwtOptions};
 use crate::{Error, Result};
 use base64::{
     Engine,

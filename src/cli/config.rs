@@ -36,9 +36,10 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<E
     }
 }
 
-/// Takes the configuration as far as a node goes before it connects.
+/// Takes the configuration as far as a gateway goes before it connects.
 async fn tried(config: Result<Config, Failure>) -> Result<Config, Failure> {
     let config = config?;
+    config.gateway.authenticates()?;
     let idle = Config { start_delay: StartDelay::Manual, ..config.clone() };
     let node = Node::builder(idle).observer().start().await.map_err(|error| Failure::joining(&error))?;
     observe::leave(node).await;

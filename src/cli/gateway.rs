@@ -8,9 +8,9 @@ use super::{
     out::{self, Out},
 };
 use rachis::{
-    Node,
+    App, Node,
     config::{Config, StartDelay},
-    gateway::{gateway, serve},
+    gateway::{gateway, guarded, serve},
     signal,
     testing::ThrowawayRedis,
 };
@@ -27,10 +27,12 @@ Examples:
 
 /// Serve every service of the mesh over HTTP
 ///
-/// Whatever is registered is served, from the moment it is. The gateway has no services of its own and needs no code;
-/// the sections [gateway], [redis] and all others of distribution.toml shape it. Its URL goes to stdout as soon as it
-/// serves; until then /readyz answers 503. SIGTERM or Ctrl-C ends it in good order, within `shutdown.grace`; a second
-/// one at once.
+/// Whatever is registered is served, from the moment it is. The gateway needs no code; the sections [gateway], [redis]
+/// and all others of distribution.toml shape it. With a secret in [gateway.auth], or in JWT_SECRET, clients log in here
+/// and need a token for all that is not public; without one, everyone may call everything.
+///
+/// Its URL goes to stdout as soon as it serves; until then /readyz answers 503. SIGTERM or Ctrl-C ends it in good order,
+/// within `shutdown.grace`; a second one at once.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -47,12 +49,13 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<E
     let own_redis = own_redis(args, global)?;
     let config = config(args, global, own_redis.as_ref())?;
     log::start(&config.log)?;
+    let app = guarded(App::new(), &config).map_err(|error| Failure::joining(&error))?;
     let listener = listen(&config.gateway.listen).await?;
     let shown = Shown::new(&config, listener.local_addr()?, own_redis.is_some());
     let delay = config.start_delay;
     // Joins after it listens, so that an orchestrator can ask meanwhile.
     let config = Config { start_delay: StartDelay::Manual, ..config };
-    let node = Node::builder(config).start().await.map_err(|error| Failure::joining(&error))?;
+    let node = Node::builder(config).app(app).start().await.map_err(|error| Failure::joining(&error))?;
 
     let stop = CancellationToken::new();
     let grace = node.config().shutdown.grace;
@@ -135,16 +138,19 @@ struct Shown {
     redis: String,
     namespace: String,
     dev: bool,
+    authenticates: bool,
 }
 
 impl Shown {
     fn new(config: &Config, address: SocketAddr, dev: bool) -> Self {
         let url = format!("http://{address}{}", config.gateway.prefix.trim_end_matches('/'));
-        Shown { url, redis: config.redis.url.to_string(), namespace: config.namespace.clone(), dev }
+        let (redis, namespace) = (config.redis.url.to_string(), config.namespace.clone());
+        Shown { url, redis, namespace, dev, authenticates: config.gateway.auth.secret.is_some() }
     }
 
     fn show(&self, out: &mut Out) -> Result<(), Failure> {
-        tracing::info!(url = %self.url, redis = %self.redis, namespace = %self.namespace, "serving");
+        let Shown { url, redis, namespace, authenticates, .. } = self;
+        tracing::info!(%url, %redis, %namespace, authenticates, "serving");
         if out.json {
             out.document(&json!({ "url": self.url, "redis": self.redis, "namespace": self.namespace }))?;
         } else {

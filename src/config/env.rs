@@ -59,6 +59,7 @@ pub const ENV: &[EnvName] = &[
     row("REDIS_URL", "redis.url", EnvUse::Secret),
     row("REDIS_USERNAME", "redis.username", EnvUse::Value),
     row("REDIS_PASSWORD", "redis.password", EnvUse::Secret),
+    row("JWT_SECRET", "gateway.auth.secret", EnvUse::Secret),
     row("PORT", "gateway.listen", EnvUse::Port),
     row("RUST_LOG", "log.level", EnvUse::Value),
 ];

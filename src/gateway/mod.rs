@@ -13,7 +13,8 @@
 //! | `GET /livez`, `GET /readyz` | whether this process lives, and whether it should get traffic |
 //! | `/socket.io/` | Socket.IO: calls and events for the clients of Feathers |
 //!
-//! Which events go to which sockets is said by [`Channels`]; without them, none is sent.
+//! Which events go to which sockets is said by [`Channels`]; without them, none is sent. Who may call is said by hooks, or
+//! by configuration with [`guarded`]; without either, everyone may.
 //!
 //! ```no_run
 //! use rachis::gateway::{gateway, serve};
@@ -28,6 +29,7 @@
 
 mod body;
 mod channels;
+mod guarded;
 mod health;
 mod layers;
 mod params;
@@ -39,6 +41,7 @@ mod serve;
 mod target;
 
 pub use channels::{Channel, Channels, Connection, Login, Names, Publication};
+pub use guarded::guarded;
 pub use serve::serve;
 
 use crate::node::Node;

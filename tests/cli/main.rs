@@ -5,8 +5,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod call;
+// The sockets of the tests for them; not all of it is needed here.
+#[allow(dead_code)]
+#[path = "../realtime/client.rs"]
+mod client;
 mod config;
 mod gateway;
+mod guarded;
 mod look;
 mod usage;
 mod watch;

@@ -24,6 +24,7 @@ fn every_variable_of_the_table_sets_its_key() {
         ("REDIS_URL", "redis://redis:1", json!("redis://redis:1")),
         ("REDIS_USERNAME", "ann", json!("ann")),
         ("REDIS_PASSWORD", "hunter2", json!("***")),
+        ("JWT_SECRET", "hunter2", json!("***")),
         ("PORT", "8080", json!("127.0.0.1:8080")),
         ("RUST_LOG", "warn,rachis=trace", json!("warn,rachis=trace")),
     ];
@@ -52,6 +53,14 @@ fn every_key_can_be_set_by_a_variable_with_double_underscores() {
             "gateway.cors_origins",
             json!(["https://a.example"]),
         ),
+        (
+            "DISTRIBUTION__GATEWAY__AUTH__PUBLIC",
+            "news, users:create",
+            "gateway.auth.public",
+            json!(["news", "users:create"]),
+        ),
+        ("DISTRIBUTION__GATEWAY__AUTH__JWT__ALGORITHM", "HS512", "gateway.auth.jwt.algorithm", json!("HS512")),
+        ("DISTRIBUTION__GATEWAY__AUTH__SECRET", "hunter2", "gateway.auth.secret", json!("***")),
         ("DISTRIBUTION__LINGER", "forever", "linger", json!("forever")),
         ("DISTRIBUTION__LOG__FORMAT", "json", "log.format", json!("json")),
         (

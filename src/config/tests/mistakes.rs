@@ -33,6 +33,14 @@ fn a_wrong_type_is_told_with_source_key_value_and_what_was_expected() {
             "[gateway.channels]\npublish = 'all'",
             "`gateway.channels.publish` is \"all\", expected \"none\", \"everyone\" or \"authenticated\"".into(),
         ),
+        (
+            "[gateway.auth]\npublic = true",
+            "`gateway.auth.public` is true, expected a list of globs such as [\"news\", \"users:create\"]".into(),
+        ),
+        (
+            "[gateway.auth.jwt]\nalgorithm = 'none'",
+            "`gateway.auth.jwt.algorithm` is \"none\", expected \"HS256\", \"HS384\" or \"HS512\"".into(),
+        ),
         ("[log]\nformat = 0", "`log.format` is 0, expected \"auto\", \"human\" or \"json\"".into()),
         ("services = ['']", "`services` contains an empty glob: remove it, or use \"*\" for every path".into()),
         (
@@ -153,6 +161,11 @@ fn a_secret_is_in_no_error_and_no_debug_output() {
         "redis.pasword = 'hunter2'",
         "redis_password = 'hunter2'",
         "timeout = 'redis://:hunter2@redis'",
+        "gateway.auth = 'hunter2'",
+        "gateway.auth.jwt = 'hunter2'",
+        "gateway.auth.secret = ['hunter2']",
+        "gateway.auth.secrett = 'hunter2'",
+        "gateway.auth.jwt.secret = 'hunter2'",
     ];
     for mistake in mistakes {
         let error = Config::from_toml(mistake).unwrap_err();
@@ -163,9 +176,10 @@ fn a_secret_is_in_no_error_and_no_debug_output() {
         "TOML text: `redis.password` is something else, expected a string"
     );
     assert!(!error_of([("REDIS_URL", "hunter2")]).contains("hunter2"));
+    assert!(!error_of([("DISTRIBUTION__GATEWAY__AUTH", "hunter2")]).contains("hunter2"));
     assert!(!error_of([("DISTRIBUTION__REDIS", "redis://:hunter2@redis")]).contains("hunter2"));
 
-    let set = [("REDIS_URL", "redis://:hunter2@redis"), ("REDIS_PASSWORD", "hunter2")];
+    let set = [("REDIS_URL", "redis://:hunter2@redis"), ("REDIS_PASSWORD", "hunter2"), ("JWT_SECRET", "hunter2")];
     let config = from_env(set).unwrap();
     let shown = format!("{config:?} {:?} {}", Config::loader().env(set), serde_json::to_string(&config).unwrap());
     assert!(!shown.contains("hunter2"), "{shown}");

@@ -34,7 +34,7 @@ impl Realtime {
         let login = Login { result, params, connection };
         if *method == Method::Create {
             if let Some(connection) = connection {
-                log_in(connection, result);
+                log_in(connection, result, &self.entity);
             }
             self.channels.logged_in(&login);
         } else {
@@ -65,12 +65,12 @@ impl Realtime {
 }
 
 /// Whatever the strategy was, the token is what the next calls bring along.
-fn log_in(connection: &Connection, result: &Value) {
+fn log_in(connection: &Connection, result: &Value, entity: &str) {
     let Some(token) = result.get("accessToken").filter(|token| token.is_string()) else { return };
     let authentication = json!({ "strategy": "jwt", "accessToken": token });
     let expiry = result.pointer("/authentication/payload/exp").and_then(Value::as_f64);
     let expiry = expiry.map(|at| disconnect_at(connection.clone(), at));
-    connection.log_in(result.get("user").cloned(), authentication, expiry);
+    connection.log_in(result.get(entity).cloned(), authentication, expiry);
 }
 
 /// Somebody else's token logs nobody out.

@@ -48,6 +48,8 @@ pub(super) struct Realtime {
     pub(super) channels: Channels,
     /// The path of the authentication service; empty if there is none.
     authentication: String,
+    /// The field of a login that holds whoever logged in.
+    entity: String,
     connections: AtomicU64,
     /// One for each socket that may be open.
     seats: Arc<Semaphore>,
@@ -65,6 +67,7 @@ impl Realtime {
             node: node.clone(),
             channels,
             authentication: config.authentication_path.trim_matches('/').to_owned(),
+            entity: config.auth.entity.clone(),
             connections: AtomicU64::new(0),
             seats: Arc::new(Semaphore::new(config.max_sockets)),
             closed: AtomicBool::new(false),
