@@ -35,7 +35,7 @@ async fn a_body_that_trickles_without_end_is_given_up_in_time() {
         answers.for_each(async |answer| assert_eq!(answer, late)).await;
         assert!(started.elapsed() >= TIMEOUT && started.elapsed() < TIMEOUT + Duration::from_secs(3));
     };
-    server.levels_off("50 bodies that trickle", 4, 3000, round).await;
+    server.levels_off("50 bodies that trickle", 4, 5000, round).await;
     server.closes_all().await;
     server.is_well().await;
 }
@@ -64,7 +64,7 @@ async fn pour(address: SocketAddr) {
 async fn a_body_that_pours_without_end_is_too_large() {
     let mut server = Server::start();
     server.is_well().await;
-    server.levels_off("bodies that pour", 6, 3000, async || pour(server.address).await).await;
+    server.levels_off("bodies that pour", 6, 5000, async || pour(server.address).await).await;
     server.closes_all().await;
     server.is_well().await;
 }
@@ -97,7 +97,7 @@ async fn lie(address: SocketAddr) {
 async fn lengths_that_are_lies_are_told_so() {
     let mut server = Server::start();
     server.is_well().await;
-    server.levels_off("lengths that are lies", 20, 3000, async || lie(server.address).await).await;
+    server.levels_off("lengths that are lies", 20, 5000, async || lie(server.address).await).await;
     server.closes_all().await;
     server.is_well().await;
 }

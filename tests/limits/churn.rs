@@ -61,9 +61,11 @@ async fn ten_thousand_sockets_that_connect_and_drop_leave_nothing() {
         started.elapsed(),
         server.files()
     );
-    // Sessions of polling clients live until their ping is missed: 250 of them come on top in the second half.
+    // The node itself may have opened another connection to Redis meanwhile.
+    assert!(server.files() <= files + 4);
+    // What comes in the second half finds the memory of the first, so this is far below what 5000 sockets take.
     let grown = memory[ROUNDS - 1].saturating_sub(memory[ROUNDS / 2 - 1]);
-    assert!(grown < 250 * 25, "{grown} KiB");
+    assert!(grown < 6000, "{grown} KiB");
     server.is_well().await;
 }
 
@@ -82,9 +84,8 @@ async fn polling_clients_that_never_come_back_take_seats_only_for_a_while() {
     }
     let refused = server.memory();
     let started = Instant::now();
-    // A ping comes after 25 seconds, and 20 more are left to answer it.
     while get(server.address, POLLING).await.status != 200 {
-        assert!(started.elapsed() < Duration::from_secs(60), "the seats are never free again");
+        assert!(started.elapsed() < 2 * JOINING, "the seats are never free again");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     println!(

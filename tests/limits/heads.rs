@@ -42,7 +42,7 @@ async fn nonsense(address: SocketAddr) {
 async fn floods_of_headers_are_refused_and_cost_nothing() {
     let mut server = Server::start();
     server.is_well().await;
-    server.levels_off("floods of headers", 20, 3000, async || floods(server.address).await).await;
+    server.levels_off("floods of headers", 20, 5000, async || floods(server.address).await).await;
     server.is_well().await;
 }
 
@@ -50,7 +50,7 @@ async fn floods_of_headers_are_refused_and_cost_nothing() {
 async fn what_is_no_http_is_refused_and_costs_nothing() {
     let mut server = Server::start();
     server.is_well().await;
-    server.levels_off("what is no HTTP", 50, 3000, async || nonsense(server.address).await).await;
+    server.levels_off("what is no HTTP", 50, 5000, async || nonsense(server.address).await).await;
     server.is_well().await;
 }
 

@@ -31,5 +31,7 @@ async fn idle_sockets_cost_little_and_leave_nothing_open() {
         server.files()
     );
     assert!(each < 100.0, "{each} KiB");
+    // The node itself may have opened another connection to Redis meanwhile.
+    assert!(server.files() <= files + 4);
     server.is_well().await;
 }

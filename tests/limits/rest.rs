@@ -105,7 +105,7 @@ macro_rules! bad_input {
         async fn $name() {
             let mut server = Server::start();
             server.is_well().await;
-            server.levels_off($what, 20, 3000, async || $round(server.address).await).await;
+            server.levels_off($what, 20, 5000, async || $round(server.address).await).await;
             server.is_well().await;
         }
     )*};

@@ -123,7 +123,7 @@ async fn rush(address: SocketAddr) -> BTreeMap<u64, usize> {
 async fn garbage_harms_nobody_and_costs_nothing() {
     let mut server = Server::start();
     server.is_well().await;
-    server.levels_off("garbage over sockets", 10, 3000, async || garbage(server.address).await).await;
+    server.levels_off("garbage over sockets", 10, 5000, async || garbage(server.address).await).await;
     server.closes_all().await;
     server.is_well().await;
 }
@@ -132,7 +132,7 @@ async fn garbage_harms_nobody_and_costs_nothing() {
 async fn bad_calls_have_their_errors_and_cost_nothing() {
     let mut server = Server::start();
     server.is_well().await;
-    server.levels_off("bad calls over a socket", 10, 6000, async || bad_calls(server.address).await).await;
+    server.levels_off("bad calls over a socket", 20, 8000, async || bad_calls(server.address).await).await;
     server.is_well().await;
 }
 
@@ -140,7 +140,7 @@ async fn bad_calls_have_their_errors_and_cost_nothing() {
 async fn bombs_harm_nobody_and_cost_nothing() {
     let mut server = Server::start();
     server.is_well().await;
-    server.levels_off("bombs over sockets", 10, 6000, async || bombs(server.address).await).await;
+    server.levels_off("bombs over sockets", 10, 8000, async || bombs(server.address).await).await;
     server.closes_all().await;
     server.is_well().await;
 }
@@ -149,7 +149,7 @@ async fn bombs_harm_nobody_and_cost_nothing() {
 async fn unknown_namespaces_are_refused_and_cost_nothing() {
     let mut server = Server::start();
     server.is_well().await;
-    server.levels_off("200 unknown namespaces", 10, 3000, async || namespaces(server.address).await).await;
+    server.levels_off("200 unknown namespaces", 10, 5000, async || namespaces(server.address).await).await;
     server.is_well().await;
 }
 
@@ -158,6 +158,6 @@ async fn a_thousand_rapid_calls_each_have_an_answer() {
     let mut server = Server::start();
     server.is_well().await;
     let round = async || println!("figure: 1000 rapid calls of one socket, by code: {:?}", rush(server.address).await);
-    server.levels_off("1000 rapid calls", 6, 6000, round).await;
+    server.levels_off("1000 rapid calls", 6, 8000, round).await;
     server.is_well().await;
 }

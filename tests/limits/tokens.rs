@@ -84,9 +84,9 @@ async fn tokens_that_prove_nothing_are_refused_and_cost_nothing() {
     assert_eq!(ask(server.address, "GET /secured", &header, b"").await.status, 200, "the genuine one");
     assert_eq!(get(server.address, "/secured").await.status, 401);
     let tokens = bad_tokens();
-    server.levels_off("bad tokens over REST", 10, 3000, async || over_rest(server.address, &tokens).await).await;
+    server.levels_off("bad tokens over REST", 10, 5000, async || over_rest(server.address, &tokens).await).await;
     server
-        .levels_off("bad tokens over a socket", 10, 6000, async || over_a_socket(server.address, &tokens).await)
+        .levels_off("bad tokens over a socket", 10, 8000, async || over_a_socket(server.address, &tokens).await)
         .await;
     server.is_well().await;
 }
