@@ -31,7 +31,7 @@ tests() {
   local name=$1 start=$SECONDS code good bad
   shift
   say "== $name"
-  "$@" 2>&1 | tee "$log" | grep -vE '^(test .* ok|\s+PASS|running [0-9]+ tests?|\s*)$' >&2
+  "$@" 2>&1 | tee "$log" | grep -vE '^\s*(test .* ok|PASS .*|stdout ───|test result: ok.*|running [0-9]+ tests?|)$' >&2
   code=${PIPESTATUS[0]}
   read -r good bad < <(count <"$log")
   [ "$code" -ne 0 ] && [ "$bad" -eq 0 ] && bad=1

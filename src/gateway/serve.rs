@@ -2,10 +2,15 @@
 
 use super::realtime::Stopping;
 use axum::{Extension, Router, serve::Listener};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
 use std::{
-    future::{Future, IntoFuture},
+    future::Future,
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
 };
@@ -14,14 +19,24 @@ use tokio::{
     sync::mpsc,
     time::Sleep,
 };
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::{
+    sync::{CancellationToken, WaitForCancellationFutureOwned},
+    task::TaskTracker,
+};
 
 /// How long a client may take not a single byte of what is written to it. Without an end, one that stopped reading would
 /// hold its connection, and what waits in it, as long as it likes.
 const STALLED: Duration = Duration::from_secs(60);
+/// How long a client may take to send the head of its next request, from when it may: the first one, and each that
+/// follows over the same connection. Proxies keep idle connections for 60 seconds by habit; one that closed sooner than
+/// they do would break their next request.
+const HEAD: Duration = Duration::from_secs(75);
 
-/// Serves `router` until `shutdown` is ready: then accepts nothing new, tells sockets to go, lets requests in flight end
-/// within `grace`, and closes what is still open.
+/// Serves `router` over HTTP/1.1 until `shutdown` is ready: then accepts nothing new, tells sockets to go, lets requests
+/// in flight end within `grace`, and closes what is still open.
+///
+/// A connection that sends no whole head of a request within 75 seconds is closed, and so is one that takes nothing of
+/// its answer for 60 seconds.
 ///
 /// # Errors
 /// When the listener's address cannot be used.
@@ -34,36 +49,66 @@ pub async fn serve<L: Listener>(
 where
     L::Addr: std::fmt::Debug,
 {
+    tracing::debug!(address = ?listener.local_addr()?, "listening");
     let (stopping, closed) = (CancellationToken::new(), CancellationToken::new());
+    // Also when nobody waits for the server any more.
+    let _stop = stopping.clone().drop_guard();
     let (busy, mut idle) = mpsc::channel(1);
     let router = router.layer(Extension(Stopping { token: stopping.clone(), busy: busy.downgrade() }));
-    let listener = Closing { listener, closed: closed.clone() };
-    let stop = {
-        let stopping = stopping.clone();
-        async move {
-            shutdown.await;
-            stopping.cancel();
-        }
-    };
-    let server = axum::serve(listener, router).with_graceful_shutdown(stop).into_future();
+    let connections = TaskTracker::new();
+    tokio::select! {
+        () = accept(Closing { listener, closed: closed.clone() }, router, &connections, &stopping) => {}
+        () = shutdown => {}
+    }
+    stopping.cancel();
+    drop(busy);
+    connections.close();
     let served = async {
-        let ended = server.await;
-        stopping.cancel();
-        drop(busy);
+        connections.wait().await;
         // Nothing is ever sent: this ends when all sockets are closed.
         let _: Option<()> = idle.recv().await;
-        ended
     };
-    let late = async {
-        stopping.cancelled().await;
-        tokio::time::sleep(grace).await;
-    };
-    let ended = tokio::select! {
-        ended = served => ended,
-        () = late => Ok(()),
-    };
+    // Who is late is closed now.
+    let _ = tokio::time::timeout(grace, served).await;
     closed.cancel();
-    ended
+    Ok(())
+}
+
+/// Takes connections for as long as it is polled.
+async fn accept<L: Listener>(
+    mut listener: Closing<L>,
+    router: Router,
+    connections: &TaskTracker,
+    stopping: &CancellationToken,
+) {
+    loop {
+        let (io, _) = listener.accept().await;
+        connections.spawn(answer(io, router.clone(), stopping.clone()));
+    }
+}
+
+/// Answers the requests of one connection.
+///
+/// Not left to axum, which gives hyper no timer: a client that sends its headers byte by byte, or none, would stay
+/// forever.
+async fn answer<T>(io: Connection<T>, router: Router, stopping: CancellationToken)
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    let connection = http.serve_connection(TokioIo::new(io), TowerToHyperService::new(router)).with_upgrades();
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopping.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::trace!(%error, "a connection broke off");
+    }
 }
 
 /// A listener whose connections break off when `closed` is cancelled. The server by itself waits for its connections as
@@ -181,5 +226,66 @@ mod tests {
         let mut ours = connection(ours);
         let (written, ()) = tokio::join!(ours.write_all(b"too much"), slow);
         written.unwrap();
+    }
+
+    /// Connections that are in memory, so that time can be skipped.
+    struct Pipes(mpsc::Receiver<DuplexStream>);
+
+    impl Listener for Pipes {
+        type Io = DuplexStream;
+        type Addr = ();
+
+        async fn accept(&mut self) -> (DuplexStream, ()) {
+            match self.0.recv().await {
+                Some(pipe) => (pipe, ()),
+                None => std::future::pending().await,
+            }
+        }
+
+        fn local_addr(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A connection to a server that answers `yes`.
+    async fn connect() -> DuplexStream {
+        let (ours, theirs) = duplex(1024);
+        let (accept, accepted) = mpsc::channel(1);
+        let router = Router::new().fallback(|| async { "yes" });
+        tokio::spawn(serve(Pipes(accepted), router, std::future::pending(), Duration::ZERO));
+        accept.send(theirs).await.unwrap();
+        ours
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_comes_byte_by_byte_has_an_end() {
+        let mut client = connect().await;
+        let started = Instant::now();
+        client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        while client.write_all(b"a: b\r\n").await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(started.elapsed().as_secs().abs_diff(HEAD.as_secs()) / 2, 0, "{:?}", started.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_asks_nothing_has_an_end() {
+        let mut client = connect().await;
+        let started = Instant::now();
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+        assert_eq!(started.elapsed().as_secs(), HEAD.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_asks_now_and_then_stays() {
+        let mut client = connect().await;
+        for _ in 0..4 {
+            tokio::time::sleep(HEAD - Duration::from_secs(5)).await;
+            client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"yes") {
+                assert_ne!(client.read_buf(&mut answer).await.unwrap(), 0);
+            }
+        }
     }
 }

@@ -15,7 +15,7 @@ const TRIES: usize = 100;
 fn report(what: &str, mut times: Vec<Duration>) {
     times.sort();
     let at = |part: f64| times[((times.len() - 1) as f64 * part).round() as usize];
-    println!("{what}, {} tries: p50 {:?}, p99 {:?}, max {:?}", times.len(), at(0.5), at(0.99), at(1.0));
+    println!("figure: {what}, {} tries: p50 {:?}, p99 {:?}, max {:?}", times.len(), at(0.5), at(0.99), at(1.0));
     // The figure to keep below 50 ms is the p99; the median is what a busy machine can not spoil.
     assert!(at(0.5) < Duration::from_millis(50), "{what}: p50 {:?}", at(0.5));
 }
@@ -109,7 +109,7 @@ async fn a_node_that_is_killed_is_gone_within_its_ttl_and_one_beat() {
         until(changes, |change| matches!(change, Change::NodeDown(_))).await;
         let took = killed.elapsed();
         let bound = config.ttl() + config.heartbeat_interval;
-        println!("killed to gone: {took:?}, TTL and one beat are {bound:?}");
+        println!("figure: killed to gone: {took:?}, TTL and one beat are {bound:?}");
         assert!(took < bound * 2, "{took:?}");
     }
 }

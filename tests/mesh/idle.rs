@@ -48,7 +48,7 @@ async fn an_idle_node_costs_one_beat_a_heartbeat_and_its_blocking_reads() {
     tokio::time::sleep(Duration::from_millis(4700)).await;
     let window = Duration::from_secs(20);
     let (commands, bytes) = within(&config, window).await;
-    println!("one idle node with the defaults, {window:?}: {commands:?}, {bytes} bytes");
+    println!("figure: one idle node with the defaults, {window:?}: {commands:?}, {bytes} bytes");
     let scripts = commands.get("evalsha").copied().unwrap_or(0);
     assert!((8..=11).contains(&scripts), "one beat every two seconds: {scripts}");
     for read in ["xread", "xreadgroup"] {
@@ -96,11 +96,11 @@ async fn what_an_idle_mesh_costs_grows_with_its_nodes_and_not_with_their_square(
         let minute = 60.0 / window.as_secs_f64();
         let (calls, bytes) = (calls as f64 * minute, bytes as f64 * minute);
         println!(
-            "{count} idle nodes (beat 1 s, reads 2.5 s): {calls:.0} commands and {bytes:.0} bytes a minute; {:.1} and {:.0} a node",
+            "figure: {count} idle nodes (beat 1 s, reads 2.5 s): {calls:.0} commands and {bytes:.0} bytes a minute; {:.1} and {:.0} a node",
             calls / count as f64,
             bytes / count as f64
         );
-        println!("  {commands:?}");
+        println!("figure:   {commands:?}");
         figures.push((calls / count as f64, bytes / count as f64));
     }
     let (few, many) = (figures[0], figures[2]);

@@ -41,6 +41,9 @@ const ATTACHMENTS: usize = 1000;
 const READ_BUFFER: usize = 2048;
 const PING_INTERVAL: Duration = Duration::from_secs(25);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a socket may take to join its namespace, for which clients ask right after the handshake. One that goes
+/// before it has joined is kept until then, seat and all, so the usual 45 seconds would let a few clients take all seats.
+const JOINING: Duration = Duration::from_secs(10);
 
 /// What all sockets share.
 pub(super) struct Realtime {
@@ -88,6 +91,7 @@ impl Realtime {
             .ws_read_buffer_size(READ_BUFFER)
             .ping_interval(PING_INTERVAL)
             .ping_timeout(PING_TIMEOUT)
+            .connect_timeout(JOINING)
             .max_buffer_size(BUFFER)
             .with_parser(parser)
             .build_svc();
