@@ -61,9 +61,7 @@ async fn main() -> Result<()> {
         .before(ALL, read_header)
         .before(ALL, auth.authenticate(["jwt", STRATEGY]))
         .before(Method::Create, sign);
-    let app = App::new()
-        .register("users", robots.before(ALL, only_code).local_only())
-        .register("reports", reports);
+    let app = App::new().register("users", robots.before(ALL, only_code).local_only()).register("reports", reports);
 
     let node = Node::builder(Config::load()?).app(app).start().await?;
     let listener = tokio::net::TcpListener::bind(&node.config().gateway.listen).await?;

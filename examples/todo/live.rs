@@ -80,7 +80,9 @@ pub(crate) async fn events(State((node, auth)): State<(Node, Authentication)>, h
     };
     let events = stream::select_all(TOLD.map(|path| Box::pin(all_of(node.clone(), path))));
     let events = events.map(|event| Ok::<_, Infallible>(sse::Event::default().data(event.to_string())));
-    let events = events.take_until(async { tokio::select! { () = over => {}, () = signal() => {} } });
+    let events = events.take_until(async {
+        tokio::select! { () = over => {}, () = signal() => {} }
+    });
     Sse::new(events).keep_alive(KeepAlive::default()).into_response()
 }
 

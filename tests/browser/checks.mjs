@@ -124,7 +124,7 @@ export const checks = {
     await page.emulateMedia({ colorScheme: 'light' })
   },
 
-  'whoever has not logged in hears of nothing': async ({ mesh, context }) => {
+  'whoever has not logged in hears of nothing': async ({ page, mesh, context }) => {
     const other = await somebody(mesh)
     // Not the login of the other page.
     const stranger = await (await context.browser().newContext()).newPage()
@@ -134,6 +134,7 @@ export const checks = {
       await stranger.goto(mesh.url)
       await shows(stranger, '#refused', '401')
       await other.create('Not for strangers')
+      await shows(page, '#log', 'created: Not for strangers')
       // Logged in, it hears the next one on the same socket: had the first been sent, it would have come before.
       await logIn(stranger)
       await other.create('For members')
@@ -218,6 +219,8 @@ export const checks = {
     assert.equal(await page.evaluate(() => localStorage.getItem('feathers-jwt')), null)
     const { create } = await somebody(mesh)
     await create('Nobody is listening')
+    // Long enough for an event that should not come.
+    await new Promise((resolve) => setTimeout(resolve, 300))
     await logIn(page)
     await listed(page, 'Nobody is listening')
     assert.equal(await page.locator('#log', { hasText: 'created: Nobody' }).count(), 0)

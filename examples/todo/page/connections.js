@@ -81,10 +81,9 @@ function plain(hear) {
       try {
         const headers = { authorization: `Bearer ${localStorage.getItem(TOKEN)}` };
         const reply = await fetch('/events', { headers, signal });
-        if (reply.ok) {
-          hear.connected();
-          await read(reply.body.pipeThrough(new TextDecoderStream()));
-        }
+        // Whoever is refused learns why when they resume, which they do once they hear of the connection.
+        if (reply.ok || reply.status === 401) hear.connected();
+        if (reply.ok) await read(reply.body.pipeThrough(new TextDecoderStream()));
       } catch { /* The next attempt follows. */ }
       hear.disconnected();
       await new Promise(done => setTimeout(done, RETRY));
