@@ -227,6 +227,14 @@ export const checks = {
     await page.click('#logout')
   },
 
+  'a token that is no good is forgotten, and the page asks for a login': async ({ page }) => {
+    await page.evaluate(() => localStorage.setItem('feathers-jwt', 'nonsense'))
+    await page.reload()
+    await shows(page, '#error', '401 NotAuthenticated: jwt malformed')
+    await page.locator('#welcome').waitFor()
+    assert.equal(await page.evaluate(() => localStorage.getItem('feathers-jwt')), null)
+  },
+
   'without the official client, the page says what to install and does the same by plain HTTP': async ({ page, mesh }) => {
     await page.route(CLIENT, (route) => route.fulfill({ status: 404, body: 'not installed' }))
     await page.goto(mesh.url)

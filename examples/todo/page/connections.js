@@ -22,7 +22,7 @@ function official(hear) {
   socket.on('connect', hear.connected);
   socket.on('disconnect', reason => {
     hear.disconnected();
-    // A server that stops says goodbye, and Socket.IO takes that for the end. It may come back.
+    // The gateway ends a connection whose token is over, and Socket.IO takes that for the end. One can log in again.
     if (reason === 'io server disconnect') socket.connect();
   });
   socket.onAny((name, data) => {
