@@ -225,6 +225,7 @@ export const checks = {
     await listed(page, 'Nobody is listening')
     assert.equal(await page.locator('#log', { hasText: 'created: Nobody' }).count(), 0)
     await page.click('#logout')
+    await page.locator('#welcome').waitFor()
   },
 
   'a token that is no good is forgotten, and the page asks for a login': async ({ page }) => {
