@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A todo list on your machine: Redis, a gateway with a page, and two replicas of a service, to play with and to kill.
-# Needs a Rust toolchain; installs redis-server and curl when they are missing. Ctrl-C ends everything it started.
+# Needs a Rust toolchain; installs redis-server and curl when they are missing. With npm, the page uses the official
+# Feathers client, without it plain HTTP. Ctrl-C ends everything it started.
 #
 #   scripts/demo.sh           runs until Ctrl-C
 #   scripts/demo.sh --check   does by itself what a person would try, one line per step; exits 0 when all went well
@@ -8,7 +9,7 @@ set -euo pipefail
 
 case "${1-}" in
   "" | --check) mode=${1-} ;;
-  *) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -16,6 +17,7 @@ cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 started=()       # pids of everything that runs
 started_pid=     # pid of what `start` started last
+token=           # of whoever is logged in
 
 # start LOG COMMAND...: runs a command in the background, away from any distribution.toml, and in a process group of its
 # own, so that Ctrl-C in the terminal reaches this script alone, which ends things in order.
@@ -100,10 +102,11 @@ address_is_known() { url=$(sed -n 's/^gateway on //p' "$work/gateway"); [ -n "$u
 
 # ---- Asking ----------------------------------------------------------------------------------------------------------
 
-# ask VERB PATH [JSON]: makes a request; leaves its status and body in $status and $body.
+# ask VERB PATH [JSON]: makes a request, with the token if there is one; leaves its status and body in $status and $body.
 ask() {
   local verb=$1 path=$2 reply
   local arguments=(-s -m 30 --noproxy '*' -X "$verb" -H 'Accept: application/json' -w '\n%{http_code}')
+  if [ -n "$token" ]; then arguments+=(-H "Authorization: Bearer $token"); fi
   if [ $# -gt 2 ]; then arguments+=(-H 'Content-Type: application/json' -d "$3"); fi
   reply=$(curl "${arguments[@]}" "$url$path") || true
   status=${reply##*$'\n'}
@@ -118,6 +121,14 @@ expect() {
 
 # field NAME: a number in the last body.
 field() { printf '%s' "$body" | sed -n "s/.*\"$1\":\([0-9][0-9]*\).*/\1/p"; }
+
+# log_in: leaves a token in $token.
+login='{"strategy":"local","email":"user@test.com","password":"user"}'
+log_in() {
+  ask POST /authentication "$login"
+  expect 201 '"email":"user@test.com"'
+  token=$(printf '%s' "$body" | sed -n 's/.*"accessToken":"\([^"]*\)".*/\1/p')
+}
 
 healthy() { ask GET /distribution/healthcheck; [ "$status" = 200 ] && [[ "$body" == *'"todos":true'* ]]; }
 unhealthy() { ask GET /distribution/healthcheck; [ "$status" = 503 ] && [[ "$body" == *'"todos":false'* ]]; }
@@ -137,9 +148,16 @@ target=$(cargo metadata --locked --no-deps --format-version 1 | sed 's/.*"target
 program=$target/debug/examples/todo
 
 # Nothing of the caller's own configuration shall have a part in this.
-unset ${!DISTRIBUTION_@} ${!REDIS_@} COTE_DELAY COTE_LOG START_DELAY PUBLICATION_DELAY HEARTBEAT_INTERVAL PORT
+unset ${!DISTRIBUTION_@} ${!REDIS_@} COTE_DELAY COTE_LOG TODO_SECRET START_DELAY PUBLICATION_DELAY HEARTBEAT_INTERVAL PORT
 # Shorter than the default of 20 s, so that one sees what happens when nobody answers.
 export DISTRIBUTION_TIMEOUT=5s
+
+if ! command -v npm >/dev/null; then
+  say "there is no npm, so the page does without the official Feathers client"
+elif [ ! examples/todo/client/node_modules/.package-lock.json -nt examples/todo/client/package-lock.json ]; then
+  say "installing the official Feathers client for the page"
+  (cd examples/todo/client && npm ci --no-audit --no-fund --loglevel=error) >&2 || say "that failed; the page does without"
+fi
 
 say "starting Redis, a gateway and two replicas"
 start_redis
@@ -151,11 +169,15 @@ start_replica 2
 second=$started_pid
 eventually 30 "the gateway listens" address_is_known
 eventually 30 "the gateway finds the todos" healthy
+ask GET /todos
+expect 401 '"name":"NotAuthenticated"'
+log_in
 eventually 30 "the first replica answers" answered_by "$first"
 eventually 30 "the second replica answers" answered_by "$second"
 
 check() {
   local id call
+  say "ok: a call without a login was refused (401), and user@test.com logged in"
   say "ok: the gateway found both replicas ($first and $second) by itself"
 
   ask POST /todos '{"text":"Write a demo"}'
@@ -211,13 +233,18 @@ cat <<TEXT
   The page:   $url/
   The gateway is process $gateway, the replicas are $first and $second.
 
-  Try, in another terminal:
-    curl $url/todos
-    curl $url/todos -H 'Content-Type: application/json' -d '{"text":"Try Rachis"}'
-    curl -X PATCH $url/todos/1 -H 'Content-Type: application/json' -d '{"done":true}'
-    curl '$url/todos?done=true'
+  Log in there as user@test.com with the password "user", or in another terminal:
+    curl $url/todos                      # refused: nobody has logged in
+    curl $url/authentication -H 'Content-Type: application/json' -d '$login'
+
+  Its reply has an accessToken, as this one, which is good for a day:
+    token=$token
+    curl $url/todos -H "Authorization: Bearer \$token"
+    curl $url/todos -H "Authorization: Bearer \$token" -H 'Content-Type: application/json' -d '{"text":"Try Rachis"}'
+    curl -X PATCH $url/todos/1 -H "Authorization: Bearer \$token" -H 'Content-Type: application/json' -d '{"done":true}'
+    curl "$url/todos?done=true" -H "Authorization: Bearer \$token"
+    curl -N $url/events -H "Authorization: Bearer \$token"    # what happens, as it happens
     curl $url/distribution/healthcheck
-    curl -N $url/events                  # what happens, as it happens
 
   Kill a replica: the other one goes on, nothing is lost.
     kill -9 $first

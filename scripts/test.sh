@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every check of the project and ends with one line: N passed, N failed.
-# Installs what the checks need (redis-server, Node.js). Each test binary starts its own Redis.
+# Installs what the checks need (redis-server, Node.js, Chromium). Each test binary starts its own Redis.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -66,6 +66,7 @@ else
 fi
 tests "documentation examples" cargo test --locked --doc
 tests "clients" tests/clients/run.sh
+tests "browser" tests/browser/run.sh
 check "demo" scripts/demo.sh --check
 check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 

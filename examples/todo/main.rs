@@ -7,6 +7,8 @@
 //!
 //! Both need a Redis (`--redis URL`, else `REDIS_URL`, else the local one). `scripts/demo.sh` starts all of it.
 
+mod live;
+mod login;
 mod todos;
 mod web;
 

@@ -30,6 +30,8 @@ pub(crate) async fn run(mut config: Config) -> Result<()> {
         // Nodes of one app share its requests, and the gateway is the same program: it must not get any.
         config.app = "todo-service".into();
     }
+    // The gateway has checked who calls. Whoever else reaches Redis is believed, too.
+    config.authentication = false;
     let todos = Todos::new(&config)?.before(Method::Find, booleans).after(ALL, sign);
     let app = App::new().register("todos", todos);
     let node = Node::builder(config).app(app).connect_within(PATIENCE).start().await?;

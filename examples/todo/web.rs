@@ -1,23 +1,28 @@
-//! The gateway: REST for every service of the mesh, live events, and a page that shows it all.
+//! The gateway: logins, REST and Socket.IO for every service of the mesh, and a page that shows it all.
 
-use crate::PATIENCE;
+use crate::{
+    PATIENCE,
+    live::{self, events},
+    login,
+};
 use axum::{
     Router,
-    extract::State,
-    response::{
-        Html, Sse,
-        sse::{self, KeepAlive},
-    },
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{Html, IntoResponse, Response},
     routing::get,
 };
-use futures_util::{Stream, StreamExt, future::ready, stream};
 use rachis::{
-    App, Change, Config, Context, EventStream, Next, Node, NodeInfo, Result,
-    gateway::{gateway, serve},
+    ALL, App, Config, Context, Next, Node, Result, ServiceExt,
+    gateway::{Gateway, serve},
     signal,
 };
-use serde_json::{Value, json};
-use std::{convert::Infallible, time::Instant};
+use std::time::Instant;
+
+/// Where `npm ci` puts the official client. It is part of neither the repository nor the program.
+const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/todo/client/node_modules");
+const FEATHERS: &str = "@feathersjs/client/dist/feathers.min.js";
+// Not the smaller one, whose options have other names inside: the Feathers client looks there for the time a call has.
+const SOCKET_IO: &str = "socket.io-client/dist/socket.io.js";
 
 /// Serves until it is told to stop.
 pub(crate) async fn run(mut config: Config) -> Result<()> {
@@ -25,22 +30,32 @@ pub(crate) async fn run(mut config: Config) -> Result<()> {
         config.app = "todo-gateway".into();
     }
     let listener = tokio::net::TcpListener::bind(&config.gateway.listen).await?;
-    // Hooks of an app go around remote services too. A check of tokens would stand here, as `.before(ALL, authenticate)`:
-    // it reads `ctx.params.headers["authorization"]`, sets `ctx.params.user`, or fails with `Error::not_authenticated`.
-    let app = App::new().around(log);
-    let node = Node::builder(config).app(app).connect_within(PATIENCE).start().await?;
+    let auth = login::authentication()?;
+    let app = App::new()
+        .around(log)
+        .register("authentication", auth.clone().local_only())
+        .register("users", login::users(&auth))
+        .register("nodes", live::nodes(&auth));
+    login::add_user(&app).await?;
+    // The replicas take this node's word for who calls, so everything they serve needs a login here.
+    let guard = auth.authenticate("jwt");
+    let node = Node::builder(config).app(app).remote_before(ALL, guard).connect_within(PATIENCE).start().await?;
+    tokio::spawn(live::follow_nodes(node.clone()));
     let web = Router::new()
-        .route("/", get(async || Html(include_str!("page.html"))))
         .route("/events", get(events))
-        .with_state(node.clone())
-        .merge(gateway(&node));
+        .with_state((node.clone(), auth))
+        .merge(page())
+        .merge(Gateway::new(&node).channels(live::channels()).router());
     println!("gateway on http://{}", listener.local_addr()?);
     serve(listener, web, signal(), node.config().shutdown.grace).await?;
     node.shutdown().await
 }
 
-/// Prints every call and how it went.
+/// Prints every call of a client and how it went.
 async fn log(ctx: Context, next: Next) -> Result<Context> {
+    if ctx.params.is_internal() {
+        return next.run(ctx).await;
+    }
     let (call, started) = (format!("{} {}", ctx.method, ctx.path), Instant::now());
     let outcome = next.run(ctx).await;
     match &outcome {
@@ -50,35 +65,24 @@ async fn log(ctx: Context, next: Next) -> Result<Context> {
     outcome
 }
 
-/// What happens to todos and to nodes, for as long as the page is open.
-async fn events(State(node): State<Node>) -> Sse<impl Stream<Item = Result<sse::Event, Infallible>>> {
-    let nodes = node.changes().filter_map(|change| ready(node_event(change)));
-    let todos = stream::unfold(node, |node| async { Some((subscribe(&node).await?, node)) })
-        .flatten()
-        .map(|event| json!({ "event": event.name, "data": event.data }));
-    let events = stream::select(todos, nodes).map(|event| Ok(sse::Event::default().data(event.to_string())));
-    Sse::new(events.take_until(signal())).keep_alive(KeepAlive::default())
+fn page() -> Router {
+    Router::new()
+        .route("/", get(async || Html(include_str!("page/index.html"))))
+        .route("/page/style.css", get(async || ([(CONTENT_TYPE, "text/css")], include_str!("page/style.css"))))
+        .route("/page/app.js", get(async || script(include_str!("page/app.js"))))
+        .route("/page/connections.js", get(async || script(include_str!("page/connections.js"))))
+        .route("/client/feathers.js", get(async || client(FEATHERS).await))
+        .route("/client/socket.io.js", get(async || client(SOCKET_IO).await))
 }
 
-/// Subscribes to the todos as soon as somebody serves them; `None` when this node leaves.
-async fn subscribe(node: &Node) -> Option<EventStream> {
-    loop {
-        if let Ok(events) = node.service("todos").on("*").await {
-            return Some(events);
-        }
-        tokio::select! {
-            biased;
-            () = node.closing() => return None,
-            _ = node.wait_for("todos") => {}
-        }
+/// A file of the official client; without it the page does with what browsers have.
+async fn client(file: &str) -> Response {
+    match tokio::fs::read_to_string(format!("{CLIENT}/{file}")).await {
+        Ok(text) => script(text),
+        Err(_) => (StatusCode::NOT_FOUND, "Not installed: npm ci --prefix examples/todo/client").into_response(),
     }
 }
 
-fn node_event(change: Change) -> Option<Value> {
-    let event = |name: &str, node: NodeInfo| json!({ "event": name, "data": { "app": node.app, "pid": node.pid } });
-    match change {
-        Change::NodeUp(node) => Some(event("node-up", node)),
-        Change::NodeDown(node) => Some(event("node-down", node)),
-        _ => None,
-    }
+fn script(text: impl IntoResponse) -> Response {
+    ([(CONTENT_TYPE, "text/javascript")], text).into_response()
 }
