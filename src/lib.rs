@@ -198,7 +198,8 @@
 //!
 //! # The gateway
 //!
-//! [`gateway::gateway`] is an axum router that serves every service of the mesh by REST, and health and readiness beside:
+//! [`gateway::gateway`] is an axum router that serves every service of the mesh by REST and Socket.IO, and health and
+//! readiness beside:
 //!
 //! ```no_run
 //! # async fn run(node: rachis::Node) -> rachis::Result<()> {
@@ -209,6 +210,9 @@
 //! serve(listener, web, signal(), node.config().shutdown.grace).await?;
 //! # Ok(()) }
 //! ```
+//!
+//! Sockets hear the events that [`gateway::Channels`] let them hear; without any, nothing is sent. Who is asking is the
+//! business of [`auth`]: logins, tokens, and the hooks that check them.
 //!
 //! # Configuration
 //!
@@ -229,9 +233,10 @@
 //!
 //! | feature | default | brings |
 //! |---|---|---|
+//! | `auth` | by `gateway` | [`auth`] |
 //! | `gateway` | yes | [`gateway`](mod@gateway) |
 //! | `tls` | by `cli` | `rediss://` URLs |
-//! | `cli` | yes | the `rachis` binary; includes the two above |
+//! | `cli` | yes | the `rachis` binary; includes all of the above |
 //!
 //! # Testing
 //!
