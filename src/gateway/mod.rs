@@ -14,7 +14,7 @@
 //! | `/socket.io/` | Socket.IO: calls and events for the clients of Feathers |
 //!
 //! Which events go to which sockets is said by [`Channels`]; without them, none is sent. Who may call is said by hooks, or
-//! by configuration with [`guarded`]; without either, everyone may.
+//! by configuration with [`guarded()`]; without either, everyone may.
 //!
 //! ```no_run
 //! use rachis::gateway::{gateway, serve};
