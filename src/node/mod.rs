@@ -31,7 +31,6 @@ use crate::{
         keys::Keys,
         pool::Admin,
         registry::Registry,
-        server,
     },
     service::{App, Descriptor, EventSink, Handle, Registration, Router},
 };
@@ -50,7 +49,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
-    time::{Duration, Instant},
+    time::Instant,
 };
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -389,13 +388,5 @@ impl fmt::Debug for Node {
             .field("app", &self.inner.app_key)
             .field("readiness", &self.readiness())
             .finish_non_exhaustive()
-    }
-}
-
-/// Warns of what the server is or lacks; a server that does not tell is no reason not to start.
-async fn check_server(on: &mut (impl ::redis::aio::ConnectionLike + Send)) {
-    match tokio::time::timeout(Duration::from_secs(2), server::inspect(on)).await {
-        Ok(Ok(server)) => server.warnings().iter().for_each(|warning| tracing::warn!("{warning}")),
-        _ => tracing::debug!("the server does not say what it is"),
     }
 }

@@ -1,9 +1,21 @@
 //! What kind of server this is.
 
 use redis::{FromRedisValue, RedisError, RedisResult, Value, aio::ConnectionLike};
+use std::time::Duration;
+
+/// How long a server may take to say what it is.
+const TIME: Duration = Duration::from_secs(2);
+
+/// Warns of what the server is or lacks; a server that does not tell is no reason not to start.
+pub(crate) async fn warn_of(on: &mut impl ConnectionLike) {
+    match tokio::time::timeout(TIME, inspect(on)).await {
+        Ok(Ok(server)) => server.warnings().iter().for_each(|warning| tracing::warn!("{warning}")),
+        _ => tracing::debug!("the server does not say what it is"),
+    }
+}
 
 /// What the server is, and what it lacks for us.
-pub(crate) async fn inspect(on: &mut impl ConnectionLike) -> Result<Server, RedisError> {
+async fn inspect(on: &mut impl ConnectionLike) -> Result<Server, RedisError> {
     let info: String = redis::cmd("INFO").arg("server").query_async(on).await?;
     let memory: RedisResult<Value> = redis::cmd("INFO").arg("memory").query_async(on).await;
     let memory = memory.ok().and_then(|value| String::from_redis_value(value).ok()).unwrap_or_default();
@@ -15,14 +27,14 @@ pub(crate) async fn inspect(on: &mut impl ConnectionLike) -> Result<Server, Redi
 
 /// The server's own word about itself.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Server {
-    pub(crate) version: String,
-    pub(crate) policy: String,
+struct Server {
+    version: String,
+    policy: String,
 }
 
 impl Server {
     /// What an operator should change, each with the reason.
-    pub(crate) fn warnings(&self) -> Vec<String> {
+    fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         let mut parts = self.version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
         let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
