@@ -49,8 +49,10 @@ async function somebody(mesh) {
     return made.json
   }
   /** Creates todos until this replica has done it. Several at once, or they may take turns with what the page asks. */
+  // Each text is found once on the page: a number is never used again, and none is the beginning of another.
+  let number = 0
   const createOn = (pid, text) => eventually(`replica ${pid} creates something`, async () => {
-    const made = await Promise.all([1, 2, 3].map((n) => create(`${text}, ${n}`)))
+    const made = await Promise.all([1, 2, 3].map(() => create(`${text}, no. ${++number}.`)))
     return made.find(({ replica }) => replica === pid)
   })
   return { token, create, createOn }
