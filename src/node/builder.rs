@@ -16,7 +16,7 @@ use crate::{
     Error, Result,
     config::{Config, Linger, StartDelay},
     redis::{
-        connection::{Connector, Options},
+        connection::{Connector, LONGEST_PAUSE, Options},
         keys::Keys,
         pool::Admin,
         registry::{self, Registry},
@@ -277,6 +277,8 @@ fn options(config: &Config) -> Options {
         response_timeout: redis.response_timeout,
         block: redis.block,
         pool_size: redis.pool_size,
+        // After an outage, who is back first gives the others one TTL: they must not sleep through it.
+        longest_pause: (config.ttl() / 4).min(LONGEST_PAUSE),
         certificates: Certificates {
             ca: redis.ca_file.clone(),
             client: redis.cert_file.clone().zip(redis.key_file.clone()),

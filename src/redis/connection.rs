@@ -29,14 +29,18 @@ pub(crate) struct Options {
     pub(crate) response_timeout: Duration,
     /// How long one read of a stream may block on the server.
     pub(crate) block: Duration,
+    /// The longest pause between two attempts to connect, within [`LONGEST_PAUSE`].
+    pub(crate) longest_pause: Duration,
     /// For `rediss://` URLs.
     pub(crate) certificates: Certificates,
     /// Connections of the pool for rare commands.
     pub(crate) pool_size: usize,
 }
 
-/// The first and the longest pause between two attempts to connect.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// The first pause between two attempts to connect.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// The longest one there may be.
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Opens connections. Cheap to clone.
 #[derive(Clone)]
@@ -127,7 +131,7 @@ impl Connector {
         F: Fn() -> Fut,
         Fut: Future<Output = RedisResult<T>>,
     {
-        let mut pause = BACKOFF.0;
+        let mut pause = FIRST_PAUSE;
         let mut failures = 0u32;
         loop {
             let outcome = tokio::select! {
@@ -154,7 +158,7 @@ impl Connector {
                 () = tokio::time::sleep(jittered(pause)) => {}
                 () = stop.cancelled() => return None,
             }
-            pause = (pause * 2).min(BACKOFF.1);
+            pause = (pause * 2).min(self.options.longest_pause);
         }
     }
 }
