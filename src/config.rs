@@ -21,6 +21,7 @@ mod env;
 mod error;
 mod filter;
 mod loader;
+mod mesh;
 mod secret;
 mod size;
 mod template;
@@ -38,6 +39,7 @@ pub use env::{ENV, EnvName, EnvUse};
 pub use error::ConfigError;
 pub use filter::{NameFilter, PathFilter};
 pub use loader::Loader;
+pub use mesh::Mesh;
 pub use secret::{RedisUrl, Secret};
 pub use size::ByteSize;
 pub use template::PathTemplate;
@@ -104,6 +106,8 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// How to reach Redis.
     pub redis: Redis,
+    /// How nodes know each other.
+    pub mesh: Mesh,
     /// The HTTP face.
     pub gateway: Gateway,
     /// What is said while running.

@@ -5,8 +5,16 @@
 //! | request | version, kind, time left in ms (u32, big endian), [`Request`] |
 //! | reply, event, announcement, descriptor | version, kind, the value |
 //!
+//! Where nodes share a secret, the kind is in lower case and a signature follows; see [`seal`].
+//!
 //! Structs are arrays: field names would double the size of a small call. Fields are therefore only ever added at the
 //! end and under a new version.
+
+mod seal;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use seal::{Place, Seal, UNKNOWING, is_signed, until};
 
 use crate::{
     Error, Result,
@@ -94,17 +102,22 @@ impl Request {
         Call { path: self.path, method: self.method, id: self.record, data: self.data, params, timeout: None }
     }
 
-    pub(crate) fn encode(&self, left: Duration) -> Result<Vec<u8>> {
+    /// The frame for the stream `place`, which signs it.
+    pub(crate) fn encode(&self, left: Duration, place: Place<'_>) -> Result<Vec<u8>> {
         let mut frame = Vec::with_capacity(256);
-        frame.extend_from_slice(&[VERSION, REQUEST, 0, 0, 0, 0]);
+        frame.extend_from_slice(&[VERSION, place.kind(REQUEST), 0, 0, 0, 0]);
         write(&mut frame, self)?;
         stamp(&mut frame, left);
+        place.sign(&mut frame);
         Ok(frame)
     }
 
     /// The request and the time its caller had left when it was sent.
-    pub(crate) fn decode(frame: &[u8]) -> Result<(Self, Duration)> {
-        check_header(frame, REQUEST)?;
+    ///
+    /// # Errors
+    /// As of [`Frame::decode`].
+    pub(crate) fn decode(frame: &[u8], place: Place<'_>) -> Result<(Self, Duration)> {
+        let frame = place.open(frame, REQUEST)?;
         let left: [u8; 4] =
             frame.get(TIME_LEFT).and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| too_short(frame))?;
         let request = read(frame.get(TIME_LEFT.end..).unwrap_or_default())?;
@@ -114,7 +127,7 @@ impl Request {
 
 /// Is this a request (and not a reply), whatever its version?
 pub(crate) fn is_request(frame: &[u8]) -> bool {
-    frame.get(1) == Some(&REQUEST)
+    frame.get(1).is_some_and(|kind| kind.eq_ignore_ascii_case(&REQUEST))
 }
 
 /// One name for a call on both sides.
@@ -247,18 +260,20 @@ pub(crate) trait Frame: Serialize + DeserializeOwned {
     /// The byte after the version.
     const KIND: u8;
 
-    fn encode(&self) -> Result<Vec<u8>> {
+    /// The frame for `place`, which signs it.
+    fn encode(&self, place: Place<'_>) -> Result<Vec<u8>> {
         let mut frame = Vec::with_capacity(256);
-        frame.extend_from_slice(&[VERSION, Self::KIND]);
+        frame.extend_from_slice(&[VERSION, place.kind(Self::KIND)]);
         write(&mut frame, self)?;
+        place.sign(&mut frame);
         Ok(frame)
     }
 
     /// # Errors
-    /// `NotAcceptable` for another version, naming both; `BadRequest` for anything that is no such frame.
-    fn decode(frame: &[u8]) -> Result<Self> {
-        check_header(frame, Self::KIND)?;
-        read(frame.get(2..).unwrap_or_default())
+    /// `NotAcceptable` for another version, naming both; `NotAuthenticated` for a frame that is not signed for `place`;
+    /// `BadRequest` for anything that is no such frame.
+    fn decode(frame: &[u8], place: Place<'_>) -> Result<Self> {
+        read(place.open(frame, Self::KIND)?.get(2..).unwrap_or_default())
     }
 }
 
@@ -280,112 +295,18 @@ fn write(frame: &mut Vec<u8>, value: &impl Serialize) -> Result<()> {
         .map_err(|error| Error::general(format!("No frame can be made of it: {error}")))
 }
 
+/// Reads one value, and nothing may follow it.
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    rmp_serde::from_slice(bytes).map_err(|error| Error::bad_request(format!("The frame is damaged: {error}")))
-}
-
-fn check_header(frame: &[u8], kind: u8) -> Result<()> {
-    match frame.first() {
-        Some(&VERSION) if frame.get(1) == Some(&kind) => Ok(()),
-        Some(&VERSION) => Err(Error::bad_request("The frame is of another kind than its place says")),
-        Some(other) => Err(Error::not_acceptable(format!(
-            "The frame has version {other}, this node speaks version {VERSION}: upgrade the older of the two nodes"
-        ))),
-        None => Err(too_short(frame)),
+    let damaged = |error| Error::bad_request(format!("The frame is damaged: {error}"));
+    let mut values = rmp_serde::Deserializer::from_read_ref(bytes);
+    let value = T::deserialize(&mut values).map_err(damaged)?;
+    // The reader does not say what is left of it, but the next value does: the end is where not even a marker is.
+    match <()>::deserialize(&mut values) {
+        Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(value),
+        _ => Err(Error::bad_request("The frame is damaged: it goes on after its end")),
     }
 }
 
 fn too_short(frame: &[u8]) -> Error {
     Error::bad_request(format!("The frame is damaged: it ends after {} bytes", frame.len()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ErrorKind;
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    fn request() -> Request {
-        let mut call = Call::new("api/todos", Method::Patch);
-        call.id = Some(Id::from(7));
-        call.data = json!({"done": true, "big": u64::MAX, "real": 1.5, "none": null});
-        call.params = Params::default().with_query(json!({"$select": ["id"]})).with_user(json!({"id": 1}));
-        call.params.provider = Some("rest".into());
-        call.params.authenticated = true;
-        Request::new(42, "node", "api/todos", call)
-    }
-
-    #[test]
-    fn a_request_survives_the_trip() {
-        let frame = request().encode(Duration::from_secs(20)).unwrap();
-        assert_eq!(Request::decode(&frame).unwrap(), (request(), Duration::from_secs(20)));
-    }
-
-    #[test]
-    fn a_request_says_that_it_is_remote_and_loses_a_mark_that_is_not_trusted() {
-        let call = request().into_call(false);
-        assert!(call.params.from_remote && !call.params.authenticated);
-        assert!(request().into_call(true).params.authenticated);
-    }
-
-    #[test]
-    fn the_time_left_is_written_anew_when_a_request_had_to_wait() {
-        let mut frame = request().encode(Duration::from_secs(20)).unwrap();
-        stamp(&mut frame, Duration::from_millis(1500));
-        assert_eq!(Request::decode(&frame).unwrap().1, Duration::from_millis(1500));
-    }
-
-    #[test]
-    fn an_answer_keeps_its_external_view_and_its_http_metadata() {
-        let http = Http { status: Some(202), location: Some("/x".into()), ..Http::default() };
-        let answer = Answer { result: json!([1]), dispatch: Some(json!({"a": null})), http };
-        let reply = Reply::decode(&Reply::new(1, Ok(answer.clone())).encode().unwrap()).unwrap();
-        assert_eq!(reply.into_outcome(), Ok(answer));
-    }
-
-    #[test]
-    fn a_dispatch_of_null_is_not_lost_on_the_way() {
-        let answer = Answer { result: json!({"secret": 1}), dispatch: Some(Value::Null), http: Http::default() };
-        let reply = Reply::decode(&Reply::new(1, Ok(answer.clone())).encode().unwrap()).unwrap();
-        assert_eq!(reply.into_outcome(), Ok(answer));
-    }
-
-    #[test]
-    fn a_failure_keeps_class_data_and_errors() {
-        let error = Error::conflict("array data").with_data(json!(["a"])).with_errors(json!({"f": 1}));
-        let reply = Reply::decode(&Reply::new(1, Err(error.clone())).encode().unwrap()).unwrap();
-        assert_eq!(reply.into_outcome(), Err(error));
-    }
-
-    #[test]
-    fn a_frame_of_a_newer_version_is_refused_with_both_versions_named() {
-        let mut frame = request().encode(Duration::ZERO).unwrap();
-        frame[0] = VERSION + 1;
-        let error = Request::decode(&frame).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::NotAcceptable);
-        assert!(error.message().contains("version 2") && error.message().contains("version 1"), "{error}");
-    }
-
-    proptest! {
-        #[test]
-        fn garbage_is_an_error_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Request::decode(&bytes);
-            let _ = Reply::decode(&bytes);
-            let _ = EventFrame::decode(&bytes);
-            for kind in [REQUEST, Reply::KIND] {
-                let mut headed = vec![VERSION, kind];
-                headed.extend(&bytes);
-                let _ = Request::decode(&headed);
-                let _ = Reply::decode(&headed);
-            }
-        }
-
-        #[test]
-        fn a_frame_cut_short_is_an_error(cut in 0usize..100) {
-            let frame = request().encode(Duration::ZERO).unwrap();
-            prop_assume!(cut < frame.len());
-            prop_assert!(Request::decode(&frame[..cut]).is_err());
-        }
-    }
 }

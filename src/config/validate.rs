@@ -31,6 +31,7 @@ impl Config {
         self.validate_limits()?;
         self.validate_redis()?;
         self.validate_paths()?;
+        self.mesh.validate()?;
         check(!self.log.level.trim().is_empty(), "log.level", || "is empty: set a level such as \"info\"".into())
     }
 

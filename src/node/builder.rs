@@ -10,11 +10,12 @@ use super::{
     remote::{CallService, Wrapping, erase},
     responder::Responder,
     rpc::{CallLimits, Rpc},
+    seldom::Seldom,
     shutdown::Running,
 };
 use crate::{
     Error, Result,
-    config::{Config, Linger, StartDelay},
+    config::{Config, Linger, Secret, StartDelay},
     redis::{
         connection::{Connector, LONGEST_PAUSE, Options},
         keys::Keys,
@@ -24,10 +25,11 @@ use crate::{
         tls::Certificates,
     },
     service::{Answer, App, Call, Context, EventSink, Hook, Scope},
+    wire::Seal,
 };
 use arc_swap::ArcSwap;
 use std::{
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex, OnceLock, atomic::AtomicBool},
     time::Duration,
 };
 use tokio::sync::{broadcast, mpsc, watch};
@@ -215,7 +217,12 @@ impl NodeBuilder {
             max_queue: config.limits.max_queue as u64,
         };
         let stop = CancellationToken::new();
-        let rpc = Arc::new(Rpc::new(&id, limits, admin.clone()));
+        let clock = Arc::new(Clock::new());
+        let [secret, previous] =
+            [&config.mesh.secret, &config.mesh.previous_secret].map(|secret| secret.as_ref().map(Secret::expose));
+        let seal = Seal::new(secret, previous);
+        let inbox = keys.inbox(&id);
+        let rpc = Arc::new(Rpc::new(&id, limits, admin.clone(), clock.clone(), seal.clone(), inbox));
         let link = OnceLock::new();
         let (events, outgoing) = Events::new(keys.clone(), config.limits.event_buffer, admin.clone());
         let (dead_replicas, dead) = mpsc::unbounded_channel();
@@ -226,6 +233,7 @@ impl NodeBuilder {
             config.limits.max_in_flight,
             u32::try_from(config.limits.max_deliveries).unwrap_or(u32::MAX),
             config.limits.dead_letters,
+            seal.clone(),
         );
         let catalog = Catalog::new(&id, u64::try_from((ttl * 2).as_millis()).unwrap_or(u64::MAX));
         let inner = Arc::new_cyclic(|me| Inner {
@@ -237,7 +245,10 @@ impl NodeBuilder {
             started: super::info::unix_ms(),
             app,
             keys,
-            clock: Arc::new(Clock::new()),
+            clock,
+            seal,
+            refused: Seldom::new(),
+            foreign: AtomicBool::new(false),
             connector,
             admin,
             registry,

@@ -14,9 +14,13 @@ use crate::{
         registry::{self, Announced, Beat, LingeringRecord, NodeRecord},
     },
     service::{Descriptor, Router},
-    wire::{Announcement, Frame},
+    wire::{self, Announcement, Frame},
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::sync::{mpsc, watch};
 
 /// How often lingering paths and missing nodes are looked at; nothing goes to Redis.
@@ -158,8 +162,17 @@ impl Inner {
             linger: self.linger_ms(),
         };
         let published = self.published.load();
-        let services = published.iter().map(|(path, descriptor)| Ok((path.clone(), descriptor.encode()?)));
-        Ok(Announced { head: head.encode()?, state: "up".into(), services: services.collect::<Result<_>>()? })
+        let services = published.iter().map(|(path, descriptor)| {
+            let place = self.place_of_offer(&self.app_key, path);
+            Ok((path.clone(), descriptor.encode(self.seal.at(&place))?))
+        });
+        let head = head.encode(self.seal.at(&self.keys.node(&self.id)))?;
+        Ok(Announced { head, state: "up".into(), services: services.collect::<Result<_>>()? })
+    }
+
+    /// What a descriptor is signed for. Its app and not its node, since it stays when the node is gone.
+    fn place_of_offer(&self, app: &str, path: &str) -> String {
+        format!("{}/{path}", self.keys.app(app))
     }
 
     async fn take_in(&self, change: registry::Change) {
@@ -219,10 +232,12 @@ impl Inner {
 
     /// Reads an announcement; `None`, with a warning, for one that this node can not read.
     fn member(&self, record: NodeRecord) -> Option<Member> {
-        let head = match Announcement::decode(&record.head) {
+        let head = match self.head(&record) {
             Ok(head) => head,
             Err(error) => {
-                tracing::warn!(node = %record.id, app = %record.app, %error, "a node is ignored");
+                if let Some(more) = self.refused.say() {
+                    tracing::warn!(node = %record.id, app = %record.app, %error, more, "a node is ignored");
+                }
                 return None;
             }
         };
@@ -247,6 +262,17 @@ impl Inner {
         })
     }
 
+    /// What a node says of itself.
+    fn head(&self, record: &NodeRecord) -> Result<Announcement> {
+        self.foreign.fetch_or(!self.seal.signs() && wire::is_signed(&record.head), Ordering::Relaxed);
+        let head = Announcement::decode(&record.head, self.seal.at(&self.keys.node(&record.id)))?;
+        // The field beside it is not signed.
+        match record.app == format!("{}/{}", head.key, head.app) {
+            true => Ok(head),
+            false => Err(Error::bad_request(format!("It says that it belongs to '{}/{}'", head.key, head.app))),
+        }
+    }
+
     fn lingering(&self, record: LingeringRecord) -> Option<Lingering> {
         let offer = self.offer(&record.app, &record.service)?;
         Some(Lingering { app: record.app, offer, until: record.until })
@@ -254,10 +280,13 @@ impl Inner {
 
     /// Reads a descriptor and asks the filters whether it may be seen here.
     fn offer(&self, app: &str, service: &registry::ServiceRecord) -> Option<Offer> {
-        let descriptor = match Descriptor::decode(&service.descriptor) {
+        let place = self.place_of_offer(app, &service.path);
+        let descriptor = match Descriptor::decode(&service.descriptor, self.seal.at(&place)) {
             Ok(descriptor) => descriptor,
             Err(error) => {
-                tracing::warn!(app, path = %service.path, %error, "a service is ignored");
+                if let Some(more) = self.refused.say() {
+                    tracing::warn!(app, path = %service.path, %error, more, "a service is ignored");
+                }
                 return None;
             }
         };

@@ -1,6 +1,6 @@
 //! Events between nodes: each is published once where it happened and heard once wherever somebody listens.
 
-use super::Inner;
+use super::{Inner, seldom::Seldom};
 use crate::{
     Error, Result,
     redis::{
@@ -11,7 +11,7 @@ use crate::{
         pubsub::Channels,
     },
     service::{Event, EventSink, EventStream, RESYNC},
-    wire::{EventFrame, Frame},
+    wire::{self, EventFrame, Frame},
 };
 use futures_util::{StreamExt, stream};
 use std::{
@@ -33,6 +33,7 @@ pub(crate) struct Events {
     outgoing: mpsc::Sender<Outgoing>,
     counter: Mutex<Counter>,
     heard: Mutex<HashMap<String, Heard>>,
+    refused: Seldom,
 }
 
 /// Numbers events in the order in which they go out: whoever hears a lower number after a higher one takes it for a
@@ -81,6 +82,7 @@ impl Events {
             outgoing,
             counter: Mutex::default(),
             heard: Mutex::default(),
+            refused: Seldom::new(),
         };
         (Arc::new(events), queue)
     }
@@ -200,7 +202,13 @@ impl Events {
             event_log::since(&mut connection, &self.keys, &key, &path, &cursor).await
         };
         match missed.await {
-            Ok(Since::All(events)) => events.into_iter().for_each(|logged| self.hear(node, channel, logged)),
+            Ok(Since::All(events)) => {
+                let (over, good): (Vec<_>, Vec<_>) = events.into_iter().partition(|logged| is_over(node, logged));
+                if let Some(last) = over.last() {
+                    self.resync(channel, last.id.clone());
+                }
+                good.into_iter().for_each(|logged| self.hear(node, channel, logged));
+            }
             Ok(Since::Gap { newest }) => self.resync(channel, newest),
             Err(error) => {
                 tracing::debug!(channel, %error, "missed events could not be read");
@@ -221,9 +229,18 @@ impl Events {
     }
 
     fn hear(&self, node: &Inner, channel: &str, logged: Logged) {
-        let frame = match EventFrame::decode(&logged.frame) {
+        let frame = match EventFrame::decode(&logged.frame, node.seal.at(channel)) {
+            Ok(_) if is_over(node, &logged) => Err(Error::not_authenticated("It was published again after its time")),
+            decoded => decoded,
+        };
+        let frame = match frame {
             Ok(frame) => frame,
-            Err(error) => return tracing::warn!(channel, %error, "an event was refused"),
+            Err(error) => {
+                if let Some(more) = self.refused.say() {
+                    tracing::warn!(channel, %error, more, "an event was refused");
+                }
+                return;
+            }
         };
         let Some(path) = self.lock().get(channel).map(|heard| heard.path.clone()) else { return };
         let routed = node.catalog().route(&path).is_none_or(|route| route.app == frame.app);
@@ -257,7 +274,10 @@ impl Events {
 
 /// An event as it leaves this node. One that is too large leaves as the notice that something was missed.
 fn outgoing(node: &Inner, number: u64, event: &Event) -> Option<Outgoing> {
-    let encode = |event: &Event| EventFrame::new(&node.id, &node.app_key, number, event).encode();
+    // Who signs nothing needs no place.
+    let channel = node.seal.signs().then(|| node.keys.events(&node.config.key, &event.path)).unwrap_or_default();
+    let place = node.seal.at(&channel).until(node.clock.now() + event_log::LOG_TTL_MS);
+    let encode = |event: &Event| EventFrame::new(&node.id, &node.app_key, number, event).encode(place);
     let max = node.config.limits.max_payload.as_usize();
     let frame = encode(event).and_then(|frame| match frame.len() > max {
         true => {
@@ -286,6 +306,11 @@ async fn tell_of_loss(node: Arc<Inner>, path: String) {
         counter.next += 1;
         room.send(notice);
     }
+}
+
+/// Was it signed so long ago that no log should have it any more? Then somebody published it again.
+fn is_over(node: &Inner, logged: &Logged) -> bool {
+    wire::until(&logged.frame) < node.clock.now()
 }
 
 /// Compares entry ids as Redis does; an empty one is before all.

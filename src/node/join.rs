@@ -18,8 +18,12 @@ use crate::{
         server,
         streams::{Inbox, Reader, Writer},
     },
+    wire::UNKNOWING,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::sync::mpsc;
 
 /// Lifecycle messages that wait while the registry is read; beyond that the subscription waits.
@@ -66,7 +70,10 @@ impl Node {
         let services = node.app.changed();
         let discovery = Discovery { node: node.clone(), lifecycle: changes, beats, services };
         match node.observer {
-            true => node.look_on(discovery, missed, reports).await.ok_or_else(stopped),
+            true => {
+                node.look_on(discovery, missed, reports).await.ok_or_else(stopped)?;
+                node.refuse_to_be_foreign()
+            }
             false => node.take_part(discovery, dead, reports).await,
         }
     }
@@ -113,6 +120,10 @@ impl Inner {
         };
         heart.start(reports)?;
         self.catch_up().await;
+        if let Err(error) = self.refuse_to_be_foreign() {
+            self.leave_at_once().await;
+            return Err(error);
+        }
         self.note_beat();
         tokio::spawn(discovery.run());
         self.responder.spawn_source(Takeover { node: self.clone(), dead }.run());
@@ -121,6 +132,24 @@ impl Inner {
         self.joined(Running::Joined);
         tracing::info!(node = %self.id, app = %self.app_key, services = self.app.paths().len(), "joined the mesh");
         Ok(())
+    }
+
+    /// In a mesh that signs its frames, a node without the secret would take requests and could read none of them.
+    fn refuse_to_be_foreign(&self) -> Result<()> {
+        match self.foreign.load(Ordering::Relaxed) {
+            true => {
+                self.stop.cancel();
+                Err(Error::bad_request(format!("This node can not join '{}': {UNKNOWING}", self.config.namespace)))
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// Takes back the announcement; without Redis, the TTL does.
+    async fn leave_at_once(&self) {
+        if let Ok(mut connection) = self.admin.get().await {
+            let _ = self.registry.withdraw(&mut connection).await;
+        }
     }
 
     /// Reads who is there, whole, and keeps up with it; `None` when it was stopped first.

@@ -15,6 +15,8 @@ mod publish;
 mod remote;
 mod responder;
 mod rpc;
+mod seen;
+mod seldom;
 mod shutdown;
 mod takeover;
 
@@ -33,6 +35,7 @@ use crate::{
         registry::Registry,
     },
     service::{App, Descriptor, EventSink, Handle, Registration, Router},
+    wire::Seal,
 };
 use arc_swap::ArcSwap;
 use catalog::Catalog;
@@ -44,11 +47,12 @@ use publish::Filters;
 use remote::{Remote, Wrapping};
 use responder::Responder;
 use rpc::Rpc;
+use seldom::Seldom;
 use shutdown::Running;
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, atomic::AtomicBool},
     time::Instant,
 };
 use tokio::sync::{broadcast, mpsc, watch};
@@ -100,6 +104,11 @@ pub(crate) struct Inner {
     app: App,
     keys: Keys,
     clock: Arc<Clock>,
+    seal: Seal,
+    /// Warnings of announcements that are not believed.
+    refused: Seldom,
+    /// Was a node seen that signs its frames, while this one has no secret?
+    foreign: AtomicBool,
     connector: Connector,
     admin: Admin,
     registry: Registry,

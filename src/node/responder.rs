@@ -1,6 +1,6 @@
 //! Calls from other nodes: pulled from the app's stream, run on its services, answered.
 
-use super::{Inner, rpc::CallLimits};
+use super::{Inner, rpc::CallLimits, seen::Seen, seldom::Seldom};
 use crate::{
     Error, Result,
     redis::{
@@ -9,7 +9,7 @@ use crate::{
         streams::{Calls, Delivered, Entry, Reader, Write, Writer, entry_ms},
     },
     service::{Answer, Call, Found, Method, Registered},
-    wire::{self, Frame, Reply, Request},
+    wire::{self, Frame, Reply, Request, Seal},
 };
 use futures_util::FutureExt;
 use serde_json::json;
@@ -37,6 +37,10 @@ pub(crate) struct Responder {
     limits: CallLimits,
     max_deliveries: u32,
     dead_letters: usize,
+    seal: Seal,
+    // Calls that must not run twice, where frames are signed and so a copy is somebody's doing.
+    seen: Mutex<Seen>,
+    refused: Seldom,
     slots: Arc<Semaphore>,
     // Entries that are being worked on, so that reading what is pending after a reconnect starts nothing twice.
     running: Mutex<HashSet<String>>,
@@ -61,6 +65,7 @@ impl Responder {
         max_in_flight: usize,
         max_deliveries: u32,
         dead_letters: usize,
+        seal: Seal,
     ) -> Self {
         Responder {
             keys,
@@ -70,6 +75,9 @@ impl Responder {
             limits,
             max_deliveries,
             dead_letters,
+            seal,
+            seen: Mutex::default(),
+            refused: Seldom::new(),
             slots: Arc::new(Semaphore::new(max_in_flight)),
             running: Mutex::default(),
             tasks: TaskTracker::new(),
@@ -147,12 +155,13 @@ impl Responder {
         let me = self.clone();
         self.tasks.spawn(async move {
             let Ok(_slot) = me.slots.clone().acquire_owned().await else { return };
-            match Request::decode(&entry.frame) {
-                Ok((request, left)) if expiry(&entry.id, left) <= node.clock.now() => {
+            match Request::decode(&entry.frame, me.seal.at(&me.stream)) {
+                Ok((request, left)) if expiry(&entry, left) <= node.clock.now() => {
                     tracing::debug!(call = %request.call_id(), "waited beyond its deadline and is not started");
                 }
-                Ok((request, left)) => me.work(&node, request, Source::Inbox, expiry(&entry.id, left)).await,
-                Err(error) => tracing::warn!(%error, "a request that was handed on was refused"),
+                Ok((request, _)) if me.is_copy(&node, &request, &entry) => {}
+                Ok((request, left)) => me.work(&node, request, Source::Inbox, expiry(&entry, left)).await,
+                Err(error) => me.refuse(&entry.id, &error),
             }
         });
     }
@@ -169,18 +178,26 @@ impl Responder {
     }
 
     async fn receive(self: &Arc<Self>, node: &Arc<Inner>, entry: Entry, delivery: u32) {
-        let (request, left) = match Request::decode(&entry.frame) {
+        let (request, left) = match Request::decode(&entry.frame, self.seal.at(&self.stream)) {
             Ok(decoded) => decoded,
-            Err(error) => return self.bury(node, &entry.id, error.message(), delivery).await,
+            Err(error) => {
+                self.refuse(&entry.id, &error);
+                return self.bury(node, &entry.id, error.message(), delivery).await;
+            }
         };
-        let expires = expiry(&entry.id, left);
+        let expires = expiry(&entry, left);
         if expires <= node.clock.now() {
             tracing::debug!(call = %request.call_id(), "came after its deadline and is not started");
+            return self.settle(Source::Stream(entry.id), None);
+        }
+        if self.is_copy(node, &request, &entry) {
+            // The caller gets the reply to the original.
             return self.settle(Source::Stream(entry.id), None);
         }
         if delivery > 1 {
             if let Err(error) = self.may_run_again(node, &request, delivery) {
                 if delivery > self.max_deliveries {
+                    tracing::warn!(entry = %entry.id, %error, "a request goes to the dead letters");
                     self.bury(node, &entry.id, error.message(), delivery).await;
                 }
                 return self.answer(Source::Stream(entry.id), &request, Err(error));
@@ -201,9 +218,7 @@ impl Responder {
             ))
             .with_data(json!({ "outcome": "unknown" })));
         }
-        let registered = node.app.find_named(&request.path);
-        let declared = registered.map(|found| found.value.descriptor.is_idempotent(&request.method));
-        if declared.unwrap_or(request.method.is_idempotent()) {
+        if may_run_twice(node, request) {
             return Ok(());
         }
         Err(Error::unavailable(format!(
@@ -211,6 +226,30 @@ impl Responder {
             request.method, request.path
         ))
         .with_data(json!({ "outcome": "unknown" })))
+    }
+
+    /// Was this request, which must not run twice, started here before under another entry? Without a secret nobody can
+    /// tell a copy from a request that was made up, so nobody looks.
+    fn is_copy(&self, node: &Inner, request: &Request, entry: &Entry) -> bool {
+        if !self.seal.signs() || may_run_twice(node, request) {
+            return false;
+        }
+        let until = wire::until(&entry.frame);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let copy = !seen.first(&request.from, request.id, &entry.id, until, node.clock.now());
+        drop(seen);
+        if copy && let Some(more) = self.refused.say() {
+            tracing::warn!(call = %request.call_id(), entry = %entry.id, stream = %self.stream, more,
+                "a request that has run here stands in Redis again and is not run: somebody without the secret copies requests");
+        }
+        copy
+    }
+
+    /// Says that a request is not believed, and why.
+    fn refuse(&self, entry: &str, error: &Error) {
+        if let Some(more) = self.refused.say() {
+            tracing::warn!(entry, stream = %self.stream, %error, more, "a request was refused");
+        }
     }
 
     async fn work(self: &Arc<Self>, node: &Arc<Inner>, request: Request, source: Source, expires: u64) {
@@ -258,7 +297,7 @@ impl Responder {
         request.hops += 1;
         tracing::debug!(replica, "handed on");
         let left = Duration::from_millis(expires.saturating_sub(node.clock.now()));
-        match request.encode(left) {
+        match request.encode(left, self.seal.at(&self.stream).until(expires)) {
             Ok(frame) => {
                 self.write(Write::Send { inbox: self.keys.inbox(replica), frame });
                 self.settle(source, None);
@@ -273,16 +312,18 @@ impl Responder {
 
     fn reply(&self, source: Source, id: u64, to: &str, outcome: Result<Answer>) {
         let max = self.limits.max_payload;
-        let frame = Reply::new(id, outcome).encode().and_then(|frame| match frame.len() > max {
+        let inbox = self.keys.inbox(to);
+        let place = self.seal.at(&inbox);
+        let frame = Reply::new(id, outcome).encode(place).and_then(|frame| match frame.len() > max {
             true => Err(Error::payload_too_large(format!(
                 "The reply takes {} bytes, more than max_payload ({max}): ask for less, by $limit or $select",
                 frame.len()
             ))),
             false => Ok(frame),
         });
-        let frame = frame.or_else(|error| Reply::new(id, Err(error)).encode());
+        let frame = frame.or_else(|error| Reply::new(id, Err(error)).encode(place));
         match frame {
-            Ok(frame) => self.settle(source, Some((to.to_owned(), frame))),
+            Ok(frame) => self.settle(source, Some((inbox, frame))),
             Err(error) => {
                 tracing::error!(%error, "no reply could be made; the caller will time out");
                 self.settle(source, None);
@@ -290,9 +331,8 @@ impl Responder {
         }
     }
 
-    /// Sends a reply to a node and lets go of the request, in one write.
+    /// Sends a reply to an inbox and lets go of the request, in one write.
     fn settle(&self, source: Source, reply: Option<(String, Vec<u8>)>) {
-        let reply = reply.map(|(node, frame)| (self.keys.inbox(&node), frame));
         let write = match (source, reply) {
             (Source::Stream(entry), reply) => Write::Finished { stream: self.stream.clone(), entry, reply },
             (Source::Inbox, Some((inbox, frame))) => Write::Send { inbox, frame },
@@ -302,7 +342,7 @@ impl Responder {
     }
 
     async fn bury(&self, node: &Inner, entry: &str, reason: &str, deliveries: u32) {
-        tracing::warn!(entry, reason, "a request goes to the dead letters");
+        tracing::debug!(entry, reason, "a request goes to the dead letters");
         let outcome: Result<bool, Failure> = async {
             let mut connection = node.admin.get().await?;
             self.calls.bury(&mut connection, entry, reason, deliveries, self.dead_letters).await
@@ -335,7 +375,7 @@ impl Responder {
                 continue;
             }
             let mut frame = entry.frame;
-            if let Ok((_, left)) = Request::decode(&frame) {
+            if let Ok((_, left)) = Request::decode(&frame, self.seal.at(&self.stream)) {
                 // The new entry has a new time, so what is left of the old one's must be written anew.
                 let waited = node.clock.now().saturating_sub(entry_ms(&entry.id));
                 wire::stamp(&mut frame, left.saturating_sub(Duration::from_millis(waited)));
@@ -350,9 +390,17 @@ impl Responder {
     }
 }
 
-/// When nobody waits any more for the reply to an entry, in ms of Redis's clock.
-fn expiry(entry: &str, left: Duration) -> u64 {
-    entry_ms(entry).saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+/// When nobody waits any more for the reply to an entry, in ms of Redis's clock; a signed one says that itself, too.
+fn expiry(entry: &Entry, left: Duration) -> u64 {
+    let sent = entry_ms(&entry.id).saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+    sent.min(wire::until(&entry.frame))
+}
+
+/// May a replica run a request that another one has begun?
+fn may_run_twice(node: &Inner, request: &Request) -> bool {
+    let registered = node.app.find_named(&request.path);
+    let declared = registered.map(|found| found.value.descriptor.is_idempotent(&request.method));
+    declared.unwrap_or(request.method.is_idempotent())
 }
 
 /// Runs a call; a service that panics fails that call and nothing else.

@@ -1,6 +1,10 @@
 //! Calls to other nodes: a request into the app's stream, a reply out of this node's inbox.
 
-use super::pending::{Full, Pending, Stage};
+use super::{
+    clock::Clock,
+    pending::{Full, Pending, Stage},
+    seldom::Seldom,
+};
 use crate::{
     Error, Result,
     redis::{
@@ -9,7 +13,7 @@ use crate::{
         streams::{Entry, Inbox, Outcome, Senders, Write, Writer, cancel},
     },
     service::{Answer, Call, Descriptor, Method},
-    wire::{self, Frame, Reply, Request},
+    wire::{self, Frame, Reply, Request, Seal},
 };
 use serde_json::json;
 use std::{
@@ -56,6 +60,11 @@ pub(crate) struct Rpc {
     // When each stream that was found too long may be tried again.
     full: Mutex<HashMap<Arc<str>, Instant>>,
     admin: Admin,
+    clock: Arc<Clock>,
+    seal: Seal,
+    /// Where replies to this node stand, and count.
+    inbox: String,
+    refused: Seldom,
     writer: OnceLock<Writer>,
 }
 
@@ -71,13 +80,24 @@ enum Arrived {
 }
 
 impl Rpc {
-    pub(crate) fn new(node: &str, limits: CallLimits, admin: Admin) -> Self {
+    pub(crate) fn new(
+        node: &str,
+        limits: CallLimits,
+        admin: Admin,
+        clock: Arc<Clock>,
+        seal: Seal,
+        inbox: String,
+    ) -> Self {
         Rpc {
             node: node.to_owned(),
             limits,
             pending: Mutex::new(Pending::new(limits.max_pending)),
             full: Mutex::default(),
             admin,
+            clock,
+            seal,
+            inbox,
+            refused: Seldom::new(),
             writer: OnceLock::new(),
         }
     }
@@ -123,7 +143,10 @@ impl Rpc {
     ) -> Result<Answer> {
         let method = call.method.clone();
         let request = Request::new(ticket.id, &self.node, &target.path, call);
-        let frame = request.encode(timeout)?;
+        // However often it is sent, and whoever sends it again: nobody starts it when this caller has gone.
+        let until = self.clock.now().saturating_add(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+        let place = self.seal.at(&target.stream).until(until);
+        let frame = request.encode(timeout, place)?;
         if frame.len() > self.limits.max_payload {
             return Err(Error::payload_too_large(format!(
                 "The call of {method} on '{}' takes {} bytes, more than max_payload ({})",
@@ -156,7 +179,7 @@ impl Rpc {
                     // Its app will make it when the first replica comes (again).
                     tokio::time::sleep(NO_STREAM_PAUSE.min(deadline.saturating_duration_since(Instant::now()))).await;
                     arrived = ticket.rearm().ok_or_else(gone)?;
-                    self.send(target, request.encode(timeout)?, ticket.id, deadline)?;
+                    self.send(target, request.encode(timeout, place)?, ticket.id, deadline)?;
                 }
                 Ok(Arrived::Failed(Outcome::Refused(error))) => {
                     return Err(Error::unavailable(format!("Redis refused the call of '{}': {error}", target.path)));
@@ -166,7 +189,7 @@ impl Rpc {
                     // A second copy of what may run twice does no harm; of anything else, the reply or the deadline
                     // must tell.
                     if target.descriptor.is_idempotent(&method) {
-                        self.send(target, request.encode(timeout)?, ticket.id, deadline)?;
+                        self.send(target, request.encode(timeout, place)?, ticket.id, deadline)?;
                     }
                 }
                 Ok(Arrived::Failed(Outcome::Added { .. })) | Err(_) => return Err(gone()),
@@ -182,7 +205,7 @@ impl Rpc {
 
     /// Takes in what came into the inbox as a reply.
     pub(crate) fn reply(&self, frame: &[u8]) {
-        match Reply::decode(frame) {
+        match Reply::decode(frame, self.seal.at(&self.inbox)) {
             Ok(reply) => {
                 let waiter = self.lock().complete(reply.id);
                 match waiter {
@@ -190,7 +213,11 @@ impl Rpc {
                     None => tracing::debug!(id = reply.id, "a reply that nobody waits for"),
                 }
             }
-            Err(error) => tracing::warn!(%error, "a reply was refused; its caller will time out"),
+            Err(error) => {
+                if let Some(more) = self.refused.say() {
+                    tracing::warn!(%error, more, "a reply was refused; its caller will time out");
+                }
+            }
         }
     }
 

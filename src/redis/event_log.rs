@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 static PUBLISH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/publish.lua")));
 
 /// How long the log of a service that has fallen silent is kept.
-const LOG_TTL_MS: u64 = 24 * 3_600_000;
+pub(crate) const LOG_TTL_MS: u64 = 24 * 3_600_000;
 /// Events in one write.
 const BATCH: usize = 256;
 

@@ -166,6 +166,10 @@ fn a_secret_is_in_no_error_and_no_debug_output() {
         "gateway.auth.secret = ['hunter2']",
         "gateway.auth.secrett = 'hunter2'",
         "gateway.auth.jwt.secret = 'hunter2'",
+        "mesh.secret = 'hunter2'",
+        "mesh.secret = ['hunter2']",
+        "mesh = 'hunter2'",
+        "mesh.previous_secret = 'hunter2hunter2hunter2'",
     ];
     for mistake in mistakes {
         let error = Config::from_toml(mistake).unwrap_err();

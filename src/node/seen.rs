@@ -1,0 +1,74 @@
+//! Requests that must not run twice and have run here: a copy of one, put into Redis by somebody else, is known by it.
+
+use std::collections::{HashMap, VecDeque};
+
+/// Requests remembered; at a hundred bytes each, some megabytes. Beyond it the oldest is forgotten, and a copy of it would
+/// run. Only who does not have the secret, but can write to Redis, makes copies.
+const MOST: usize = 65_536;
+
+/// A call: the node that makes it, and its number there.
+type Call = (String, u64);
+
+/// What was started, until nobody could start it any more. Pure: time comes in as a parameter.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    entries: HashMap<Call, String>,
+    /// Oldest first, with the end of their time.
+    order: VecDeque<(u64, Call)>,
+}
+
+impl Seen {
+    /// Remembers a request, delivered as `entry`, that counts until `until` (ms of Redis's clock). `false`: it was seen
+    /// under another entry, so this is a copy.
+    pub(crate) fn first(&mut self, from: &str, id: u64, entry: &str, until: u64, now: u64) -> bool {
+        self.forget(now);
+        let call = (from.to_owned(), id);
+        if let Some(seen) = self.entries.get(&call) {
+            return seen == entry;
+        }
+        self.entries.insert(call.clone(), entry.to_owned());
+        self.order.push_back((until, call));
+        true
+    }
+
+    /// A long timeout keeps later ones behind it, so what is kept is bounded by number, too.
+    fn forget(&mut self, now: u64) {
+        while self.order.front().is_some_and(|(until, _)| *until < now) || self.order.len() >= MOST {
+            let Some((_, call)) = self.order.pop_front() else { return };
+            self.entries.remove(&call);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_known_and_a_second_delivery_is_no_copy() {
+        let mut seen = Seen::default();
+        assert!(seen.first("a", 1, "1-0", 100, 0));
+        assert!(seen.first("a", 1, "1-0", 100, 50));
+        assert!(!seen.first("a", 1, "2-0", 100, 100));
+        assert!(seen.first("a", 2, "2-0", 100, 0) && seen.first("b", 1, "2-0", 100, 0));
+    }
+
+    #[test]
+    fn what_can_not_start_any_more_is_forgotten() {
+        let mut seen = Seen::default();
+        for id in 0..1000 {
+            assert!(seen.first("a", id, "1-0", 100 + id, 100 + id));
+        }
+        assert!((1..=2).contains(&seen.entries.len()), "{}", seen.entries.len());
+        assert_eq!(seen.entries.len(), seen.order.len());
+    }
+
+    #[test]
+    fn no_more_is_remembered_than_allowed() {
+        let mut seen = Seen::default();
+        for id in 0..MOST as u64 + 10 {
+            assert!(seen.first("a", id, "1-0", u64::MAX, 0));
+        }
+        assert_eq!((seen.entries.len(), seen.order.len()), (MOST, MOST));
+    }
+}

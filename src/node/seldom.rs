@@ -1,0 +1,48 @@
+//! Warnings that others can bring about as often as they like.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// How long after one warning the next of its kind may follow.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Lets one warning through now and then and counts the others, so that nobody can fill a disk with them.
+#[derive(Debug)]
+pub(crate) struct Seldom(Mutex<(Option<Instant>, u64)>);
+
+impl Seldom {
+    pub(crate) const fn new() -> Self {
+        Seldom(Mutex::new((None, 0)))
+    }
+
+    /// `None`: be silent. Otherwise how many were silent since the last one that was not.
+    pub(crate) fn say(&self) -> Option<u64> {
+        self.say_at(Instant::now())
+    }
+
+    fn say_at(&self, now: Instant) -> Option<u64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (next, silent) = &mut *state;
+        if next.is_some_and(|next| now < next) {
+            *silent += 1;
+            return None;
+        }
+        *next = Some(now + PAUSE);
+        Some(std::mem::take(silent))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_many_is_said_and_the_next_one_tells_of_the_others() {
+        let (seldom, start) = (Seldom::new(), Instant::now());
+        let said: Vec<_> = (0..5).map(|_| seldom.say_at(start)).collect();
+        assert_eq!(said, [Some(0), None, None, None, None]);
+        assert_eq!((seldom.say_at(start + PAUSE), seldom.say_at(start + PAUSE)), (Some(4), None));
+    }
+}
