@@ -119,8 +119,10 @@ fn shown(key: &str, found: &Actual) -> String {
 /// `redis` itself is one, since people write `redis = "redis://:password@host"`, and so are the sections that a secret of
 /// tokens may be written in place of.
 fn is_secret(key: &str) -> bool {
-    let section = matches!(key, "redis" | "gateway.auth" | "gateway.auth.jwt");
-    section || matches!(key, "redis.url" | "redis.username" | "redis.password") || key.ends_with(".secret")
+    let section = matches!(key, "redis" | "mesh" | "gateway.auth" | "gateway.auth.jwt");
+    section
+        || matches!(key, "redis.url" | "redis.username" | "redis.password" | "mesh.previous_secret")
+        || key.ends_with(".secret")
 }
 
 /// Rust's names of types, in the words of the configuration.

@@ -149,7 +149,7 @@ pub(crate) const UNKNOWING: &str =
 
 /// Is this a frame of a node that signs?
 pub(crate) fn is_signed(frame: &[u8]) -> bool {
-    frame.get(1).is_some_and(u8::is_ascii_lowercase)
+    matches!(frame, [VERSION, kind, ..] if kind.is_ascii_lowercase())
 }
 
 /// Until when a frame counts that was [opened](Place::open), in ms of Redis's clock: one that is not signed, for ever.

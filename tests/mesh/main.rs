@@ -14,6 +14,7 @@ mod linger;
 mod outage;
 mod process;
 mod rolling;
+mod sealed;
 mod services;
 mod shutdown;
 mod takeover;
