@@ -5,6 +5,7 @@
 
 mod calls;
 mod discovery;
+mod doors;
 mod events;
 mod figures;
 mod filters;

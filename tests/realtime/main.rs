@@ -8,6 +8,7 @@
 mod bounds;
 mod calls;
 mod client;
+mod doors;
 mod events;
 mod login;
 mod services;
