@@ -36,7 +36,7 @@ pub struct EventContext {
     pub method: Method,
     /// The id it was called with.
     pub id: Option<Id>,
-    /// The query it was called with.
+    /// The query it was called with, without password and token fields.
     pub query: Value,
     /// The values of the path's placeholders.
     pub route: BTreeMap<String, String>,
@@ -52,7 +52,7 @@ impl EventContext {
         EventContext {
             method,
             id,
-            query: params.query.clone().into(),
+            query: without_secrets(params.query.clone().into()),
             route: params.route.clone(),
             provider: params.provider.as_deref().map(str::to_owned),
             user: params.user.clone().map(without_secrets),
@@ -60,16 +60,25 @@ impl EventContext {
     }
 }
 
-/// Removes fields whose names say that they are secret.
-fn without_secrets(mut user: Value) -> Value {
-    const SECRET: &[&str] = &["password", "token", "secret", "apikey", "api_key"];
-    if let Value::Object(fields) = &mut user {
-        fields.retain(|name, _| {
-            let name = name.to_ascii_lowercase();
-            !SECRET.iter().any(|secret| name.contains(secret))
-        });
+/// Removes fields whose names say that they are secret, however deep they lie.
+fn without_secrets(mut value: Value) -> Value {
+    remove_secrets(&mut value);
+    value
+}
+
+fn remove_secrets(value: &mut Value) {
+    const SECRET: &[&str] = &["password", "token", "secret", "apikey", "api_key", "api-key", "authorization"];
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, _| {
+                let name = name.to_ascii_lowercase();
+                !SECRET.iter().any(|secret| name.contains(secret))
+            });
+            fields.values_mut().for_each(remove_secrets);
+        }
+        Value::Array(items) => items.iter_mut().for_each(remove_secrets),
+        _ => {}
     }
-    user
 }
 
 impl Event {
@@ -128,10 +137,13 @@ mod tests {
 
     #[test]
     fn an_event_context_keeps_the_user_but_no_secret() {
-        let mut params =
-            Params::default().with_user(json!({"id": 1, "email": "a", "password": "x", "resetToken": "y"}));
+        let user =
+            json!({"id": 1, "email": "a", "password": "x", "resetToken": "y", "logins": [{"apiKey": 1, "at": 2}]});
+        let mut params = Params::default().with_user(user).with_query(json!({"access_token": "x", "a": {"Secret": 1}}));
         params.authentication = Some(json!({"accessToken": "z"}));
+        params.headers.insert("authorization".into(), "Bearer z".into());
         let context = EventContext::new(Method::Create, None, &params);
-        assert_eq!(context.user, Some(json!({"id": 1, "email": "a"})));
+        assert_eq!(context.user, Some(json!({"id": 1, "email": "a", "logins": [{"at": 2}]})));
+        assert_eq!(context.query, json!({"a": {}}));
     }
 }
