@@ -57,8 +57,9 @@ async fn what_is_shown_can_be_used_as_a_file() {
 
 #[tokio::test]
 async fn no_secret_is_ever_shown() {
-    let rachis =
-        Rachis::new().file("[redis]\npassword = 'hunter2'").env("REDIS_URL", "redis://ann:hunter2@127.0.0.1:1");
+    let rachis = Rachis::new().file("[redis]\npassword = 'hunter2'\n[mesh]\nprevious_secret = 'hunter2-hunter2-'");
+    let rachis = rachis.env("REDIS_URL", "redis://ann:hunter2@127.0.0.1:1").env("RUST_LOG", "trace");
+    let rachis = rachis.env("MESH_SECRET", "hunter2-hunter2-hunter2");
     let failing: &[&[&str]] = &[&["nodes"], &["call", "a", "find"], &["gateway", "--listen", "127.0.0.1:0"]];
     let commands = [&["config", "show"][..], &["config", "show", "--json"], &["config", "check", "--json"]];
     for command in commands.iter().chain(failing) {
@@ -68,6 +69,7 @@ async fn no_secret_is_ever_shown() {
     let ended = Rachis::new().run(&["nodes", "redis://ann:hunter2@127.0.0.1:1"]).await;
     assert_eq!((ended.code, ended.err.contains("unexpected argument 'redis://ann:***@127.0.0.1:1'")), (2, true));
     let shown = rachis.run(&["config", "show"]).await.out;
+    assert!(shown.contains("secret = \"***\"\nprevious_secret = \"***\""), "{shown}");
     assert!(shown.contains("redis://ann:***@127.0.0.1:1") && shown.contains("password = \"***\""), "{shown}");
     let shown = rachis.run(&["config", "show", "--redis", "redis://:hunter3@other"]).await.out;
     assert!(shown.contains("redis://:***@other"), "{shown}");

@@ -74,3 +74,21 @@ async fn no_node_hears_of_a_look() {
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test]
+async fn a_mesh_with_a_secret_is_seen_by_who_has_it() {
+    let mut config = testing::config();
+    config.mesh.secret = Some("a secret of the whole mesh".into());
+    let node = testing::start(config.clone(), App::new().register("todos", rachis::MemoryService::new())).await;
+    let knowing = Rachis::on(&config).env("MESH_SECRET", "a secret of the whole mesh").env("RUST_LOG", "trace");
+    for command in [&["nodes", "--json"][..], &["services", "--json"], &["call", "todos", "find"]] {
+        let ended = knowing.run(command).await;
+        assert_eq!(ended.code, 0, "{ended:?}");
+        assert!(!format!("{ended:?}").contains("a secret of"), "{ended:?}");
+    }
+    assert_eq!(knowing.run(&["nodes", "--json"]).await.json()[0]["id"], node.id());
+    for command in ["nodes", "services", "watch"] {
+        let ended = Rachis::on(&config).run(&[command]).await;
+        assert!(ended.code != 0 && ended.err.contains("this mesh signs its frames: set mesh.secret"), "{ended:?}");
+    }
+}
