@@ -148,7 +148,7 @@
 //! that had it died or Redis is away, [`TooManyRequests`](ErrorKind::TooManyRequests) when a queue is full,
 //! [`PayloadTooLarge`](ErrorKind::PayloadTooLarge) when it is too big to travel. `error.data()["outcome"]` says `never ran`
 //! or `unknown` where that is the question. Replicas that die are replaced for `find`, `get`, `update`, `remove` and what
-//! [`Service::IDEMPOTENT`] lists; nothing else runs twice.
+//! [`Service::IDEMPOTENT`] lists; nothing else runs twice. [`CallBuilder::idempotency_key`] makes other calls safe to repeat.
 //!
 //! # Events
 //!

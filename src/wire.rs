@@ -52,12 +52,24 @@ pub(crate) struct RequestParams {
     authentication: Option<Value>,
     authenticated: bool,
     extra: Map<String, Value>,
+    #[serde(default)]
+    idempotency_key: Option<String>,
 }
 
 impl Request {
     pub(crate) fn new(id: u64, from: &str, path: &str, call: Call) -> Self {
-        let Params { query, provider, headers, route, user, authentication, authenticated, extra, .. } = call.params;
-        let provider = provider.map(String::from);
+        let sent = call.params;
+        let params = RequestParams {
+            query: sent.query,
+            provider: sent.provider.map(String::from),
+            headers: sent.headers,
+            route: sent.route,
+            user: sent.user,
+            authentication: sent.authentication,
+            authenticated: sent.authenticated,
+            extra: sent.extra,
+            idempotency_key: sent.idempotency_key,
+        };
         Request {
             id,
             from: from.to_owned(),
@@ -66,8 +78,13 @@ impl Request {
             method: call.method,
             record: call.id,
             data: call.data,
-            params: RequestParams { query, provider, headers, route, user, authentication, authenticated, extra },
+            params,
         }
+    }
+
+    /// May it be given out again whatever its method, since its key tells a repeat from the first?
+    pub(crate) fn has_key(&self) -> bool {
+        self.params.idempotency_key.is_some()
     }
 
     /// The name of this call in the logs of both sides.
@@ -89,6 +106,7 @@ impl Request {
             authenticated: sent.authenticated && trusted,
             from_remote: true,
             extra: sent.extra,
+            idempotency_key: sent.idempotency_key,
             ..Params::default()
         };
         Call { path: self.path, method: self.method, id: self.record, data: self.data, params, timeout: None }
@@ -313,6 +331,7 @@ mod tests {
         call.params = Params::default().with_query(json!({"$select": ["id"]})).with_user(json!({"id": 1}));
         call.params.provider = Some("rest".into());
         call.params.authenticated = true;
+        call.params.idempotency_key = Some("order-17".into());
         Request::new(42, "node", "api/todos", call)
     }
 
@@ -326,6 +345,7 @@ mod tests {
     fn a_request_says_that_it_is_remote_and_loses_a_mark_that_is_not_trusted() {
         let call = request().into_call(false);
         assert!(call.params.from_remote && !call.params.authenticated);
+        assert_eq!(call.params.idempotency_key.as_deref(), Some("order-17"));
         assert!(request().into_call(true).params.authenticated);
     }
 

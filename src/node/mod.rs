@@ -10,6 +10,7 @@ mod events;
 mod info;
 mod join;
 mod observe;
+pub(crate) mod once;
 mod pending;
 mod publish;
 mod remote;

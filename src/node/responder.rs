@@ -1,6 +1,10 @@
 //! Calls from other nodes: pulled from the app's stream, run on its services, answered.
 
-use super::{Inner, rpc::CallLimits};
+use super::{
+    Inner,
+    once::{Asked, Run},
+    rpc::CallLimits,
+};
 use crate::{
     Error, Result,
     redis::{
@@ -17,7 +21,7 @@ use std::{
     collections::HashSet,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -151,7 +155,7 @@ impl Responder {
                 Ok((request, left)) if expiry(&entry.id, left) <= node.clock.now() => {
                     tracing::debug!(call = %request.call_id(), "waited beyond its deadline and is not started");
                 }
-                Ok((request, left)) => me.work(&node, request, Source::Inbox, expiry(&entry.id, left)).await,
+                Ok((request, left)) => me.work(&node, request, Source::Inbox, expiry(&entry.id, left), 1).await,
                 Err(error) => tracing::warn!(%error, "a request that was handed on was refused"),
             }
         });
@@ -187,7 +191,7 @@ impl Responder {
             }
             tracing::info!(call = %request.call_id(), delivery, "redelivered");
         }
-        self.work(node, request, Source::Stream(entry.id), expires).await;
+        self.work(node, request, Source::Stream(entry.id), expires, delivery).await;
     }
 
     /// A replica had this request and died; may another run it?
@@ -203,7 +207,7 @@ impl Responder {
         }
         let registered = node.app.find_named(&request.path);
         let declared = registered.map(|found| found.value.descriptor.is_idempotent(&request.method));
-        if declared.unwrap_or(request.method.is_idempotent()) {
+        if request.has_key() || declared.unwrap_or(request.method.is_idempotent()) {
             return Ok(());
         }
         Err(Error::unavailable(format!(
@@ -213,16 +217,31 @@ impl Responder {
         .with_data(json!({ "outcome": "unknown" })))
     }
 
-    async fn work(self: &Arc<Self>, node: &Arc<Inner>, request: Request, source: Source, expires: u64) {
+    async fn work(self: &Arc<Self>, node: &Arc<Inner>, request: Request, source: Source, expires: u64, delivery: u32) {
         let span =
             tracing::debug_span!("serve", id = %request.call_id(), path = %request.path, method = %request.method);
         async {
             match self.admit(node, &request) {
                 Ok(found) => {
                     let (id, from) = (request.id, request.from.clone());
+                    let name = match &source {
+                        Source::Stream(entry) => entry.clone(),
+                        // It is never delivered again, but a caller that was cut off may have sent it twice.
+                        Source::Inbox => format!("inbox:{}", ulid::Ulid::generate()),
+                    };
                     let call = request.into_call(!node.config.authentication);
-                    let outcome = run(node, found, call).await;
-                    self.reply(source, id, &from, outcome);
+                    let Some(asked) = Asked::of(&found.value.descriptor, &call, &found.route) else {
+                        let outcome = run(node, found, call).await;
+                        return self.reply(source, id, &from, outcome);
+                    };
+                    let left = Duration::from_millis(expires.saturating_sub(node.clock.now()));
+                    let this = Run { name, first: delivery == 1, until: Instant::now() + left };
+                    let (outcome, ended) = node.once(asked, this, run(node, found, call)).await;
+                    let frame = self.frame(id, outcome);
+                    if let Some((ended, frame)) = ended.zip(frame.as_deref()) {
+                        self.write(ended.keep(frame, node.config.limits.idempotency_ttl));
+                    }
+                    self.settle(source, frame.map(|frame| (from, frame)));
                 }
                 Err(error) => match self.elsewhere(node, &request) {
                     Some(replica) => self.hand_on(node, source, request, expires, &replica),
@@ -272,6 +291,11 @@ impl Responder {
     }
 
     fn reply(&self, source: Source, id: u64, to: &str, outcome: Result<Answer>) {
+        self.settle(source, self.frame(id, outcome).map(|frame| (to.to_owned(), frame)));
+    }
+
+    /// A reply as it travels.
+    fn frame(&self, id: u64, outcome: Result<Answer>) -> Option<Vec<u8>> {
         let max = self.limits.max_payload;
         let frame = Reply::new(id, outcome).encode().and_then(|frame| match frame.len() > max {
             true => Err(Error::payload_too_large(format!(
@@ -281,13 +305,7 @@ impl Responder {
             false => Ok(frame),
         });
         let frame = frame.or_else(|error| Reply::new(id, Err(error)).encode());
-        match frame {
-            Ok(frame) => self.settle(source, Some((to.to_owned(), frame))),
-            Err(error) => {
-                tracing::error!(%error, "no reply could be made; the caller will time out");
-                self.settle(source, None);
-            }
-        }
+        frame.inspect_err(|error| tracing::error!(%error, "no reply could be made; the caller will time out")).ok()
     }
 
     /// Sends a reply to a node and lets go of the request, in one write.
@@ -356,7 +374,7 @@ fn expiry(entry: &str, left: Duration) -> u64 {
 }
 
 /// Runs a call; a service that panics fails that call and nothing else.
-async fn run(node: &Arc<Inner>, found: Found<Arc<Registered>>, call: Call) -> Result<Answer> {
+pub(super) async fn run(node: &Arc<Inner>, found: Found<Arc<Registered>>, call: Call) -> Result<Answer> {
     let (path, method): (String, Method) = (call.path.clone(), call.method.clone());
     let running = AssertUnwindSafe(node.app.run(found, call, node.caller()));
     running.catch_unwind().await.unwrap_or_else(|_| {

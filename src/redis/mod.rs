@@ -3,6 +3,7 @@
 pub(crate) mod connection;
 pub(crate) mod event_log;
 pub(crate) mod keys;
+pub(crate) mod once;
 pub(crate) mod pool;
 pub(crate) mod pubsub;
 pub(crate) mod registry;

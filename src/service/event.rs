@@ -1,6 +1,6 @@
 //! What happened to a service's records, and who hears of it.
 
-use super::{Id, Method, Params};
+use super::{Id, Method, Params, secret::is_secret};
 use futures_core::Stream;
 use serde_json::Value;
 use std::{
@@ -62,12 +62,8 @@ impl EventContext {
 
 /// Removes fields whose names say that they are secret.
 fn without_secrets(mut user: Value) -> Value {
-    const SECRET: &[&str] = &["password", "token", "secret", "apikey", "api_key"];
     if let Value::Object(fields) = &mut user {
-        fields.retain(|name, _| {
-            let name = name.to_ascii_lowercase();
-            !SECRET.iter().any(|secret| name.contains(secret))
-        });
+        fields.retain(|name, _| !is_secret(name));
     }
     user
 }

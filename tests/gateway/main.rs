@@ -9,6 +9,7 @@ mod bad_input;
 mod body;
 mod errors;
 mod health;
+mod idempotency;
 mod query;
 mod rest;
 mod serve;

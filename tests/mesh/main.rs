@@ -9,6 +9,7 @@ mod events;
 mod figures;
 mod filters;
 mod garbage;
+mod idempotency;
 mod idle;
 mod linger;
 mod outage;
