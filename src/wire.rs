@@ -10,7 +10,7 @@
 
 use crate::{
     Error, Result,
-    service::{Answer, Call, Descriptor, Event, EventContext, Http, Id, Method, Params, Query},
+    service::{Answer, Call, Descriptor, Event, EventContext, Http, Id, Method, Params, Query, secret::is_secret},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
@@ -85,6 +85,19 @@ impl Request {
     /// May it be given out again whatever its method, since its key tells a repeat from the first?
     pub(crate) fn has_key(&self) -> bool {
         self.params.idempotency_key.is_some()
+    }
+
+    /// Takes away what must not lie about: credentials, and whatever else is secret by its name but for data and query,
+    /// which the call is nothing without.
+    pub(crate) fn without_secrets(mut self) -> Self {
+        let params = &mut self.params;
+        params.authentication = None;
+        params.headers.retain(|name, _| !is_secret(name));
+        params.extra.retain(|name, _| !is_secret(name));
+        if let Some(Value::Object(user)) = &mut params.user {
+            user.retain(|name, _| !is_secret(name));
+        }
+        self
     }
 
     /// The name of this call in the logs of both sides.
@@ -347,6 +360,27 @@ mod tests {
         assert!(call.params.from_remote && !call.params.authenticated);
         assert_eq!(call.params.idempotency_key.as_deref(), Some("order-17"));
         assert!(request().into_call(true).params.authenticated);
+    }
+
+    #[test]
+    fn a_request_without_secrets_can_still_be_made() {
+        let mut call = Call::new("users", Method::Create);
+        call.data = json!({ "password": "needed" });
+        call.params = Params::default()
+            .with_user(json!({ "id": 1, "passwordHash": "hunter2" }))
+            .with_authentication(json!({ "strategy": "jwt", "accessToken": "hunter2" }));
+        for name in ["authorization", "proxy-authorization", "cookie", "x-api-key", "x-csrf-token"] {
+            call.params.headers.insert(name.into(), "hunter2".into());
+        }
+        call.params.headers.insert("accept-language".into(), "fi".into());
+        call.params.extra = Map::from_iter([("apiKey".into(), "hunter2".into()), ("tenant".into(), 7.into())]);
+        let request = Request::new(1, "node", "users", call).without_secrets();
+        let frame = request.encode(Duration::ZERO).unwrap();
+        assert!(!String::from_utf8_lossy(&frame).contains("hunter2"));
+        let call = request.into_call(true);
+        assert_eq!(call.data, json!({ "password": "needed" }));
+        assert_eq!((call.params.user, call.params.extra["tenant"].as_u64()), (Some(json!({ "id": 1 })), Some(7)));
+        assert_eq!(call.params.headers.keys().collect::<Vec<_>>(), ["accept-language"]);
     }
 
     #[test]

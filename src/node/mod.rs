@@ -5,6 +5,7 @@ mod builder;
 mod caller;
 mod catalog;
 mod clock;
+mod dead;
 mod discovery;
 mod events;
 mod info;
@@ -20,6 +21,7 @@ mod shutdown;
 mod takeover;
 
 pub use builder::NodeBuilder;
+pub use dead::{DeadCall, DeadLetter, DeadLetters, Replay};
 pub use info::{Change, NodeInfo, ServiceInfo};
 pub use remote::CallService;
 pub use shutdown::signal;

@@ -55,9 +55,10 @@ pub(crate) struct Run {
 pub(crate) struct Ended(Mark);
 
 impl Ended {
-    /// What to write right before `reply`, for repeats of the call.
-    pub(crate) fn keep(&self, reply: &[u8], time: Duration) -> Write {
-        Write::Keep { key: self.0.key.clone(), value: self.0.finished(&kept(reply)), ttl_ms: ms(time) }
+    /// What to write right before the reply, for repeats of the call.
+    pub(crate) fn keep(self, outcome: &Result<Answer>, time: Duration) -> Option<Write> {
+        let value = self.0.finished(&kept(outcome)?);
+        Some(Write::Keep { key: self.0.key, value, ttl_ms: ms(time) })
     }
 }
 
@@ -196,13 +197,8 @@ impl Inner {
 
     async fn keep(&self, mark: &Mark, outcome: &Result<Answer>) {
         let time = self.config.limits.idempotency_ttl;
-        let kept = match Reply::new(0, outcome.clone()).encode() {
-            Ok(reply) => {
-                let reply = kept(&reply);
-                self.redis(async |live| mark.keep(&mut live.connection.clone(), &reply, time).await).await
-            }
-            Err(error) => return tracing::error!(%error, "no reply to keep could be made"),
-        };
+        let Some(reply) = kept(outcome) else { return };
+        let kept = self.redis(async |live| mark.keep(&mut live.connection.clone(), &reply, time).await).await;
         if let Err(error) = kept {
             tracing::error!(%error, "a reply could not be kept: a repeat of the call will run");
         }
@@ -237,7 +233,7 @@ struct Death(Option<(String, Instant)>);
 
 /// Is this the service's own word, which would be the same another time? What is about the moment (no answer in time,
 /// too much to do), about the login or about this replica is not.
-fn is_verdict(outcome: &Result<Answer>) -> bool {
+pub(super) fn is_verdict(outcome: &Result<Answer>) -> bool {
     use ErrorKind::{MethodNotAllowed, NotAuthenticated, Timeout, TooManyRequests};
     match outcome {
         Ok(_) => true,
@@ -248,16 +244,13 @@ fn is_verdict(outcome: &Result<Answer>) -> bool {
     }
 }
 
-/// The reply, or that it was too large to keep.
-fn kept(reply: &[u8]) -> Vec<u8> {
-    if reply.len() <= LARGEST_KEPT {
-        return reply.to_vec();
-    }
-    let error = Error::conflict(format!(
-        "A call with this idempotency key has run; its reply, of {} bytes, was too large to keep ({LARGEST_KEPT} at most)",
-        reply.len()
-    ));
-    Reply::new(0, Err(error.with_data(json!({ "outcome": "ran" })))).encode().unwrap_or_default()
+/// What a call ended in, or that this was too much to keep, as a frame.
+fn kept(outcome: &Result<Answer>) -> Option<Vec<u8>> {
+    let frame = Reply::new(0, outcome.clone()).encode().and_then(|frame| match frame.len() <= LARGEST_KEPT {
+        true => Ok(frame),
+        false => Reply::new(0, Err(too_large(frame.len()))).encode(),
+    });
+    frame.inspect_err(|error| tracing::error!(%error, "no reply to keep could be made")).ok()
 }
 
 /// What an earlier run came to.
@@ -267,6 +260,13 @@ fn replayed(reply: &[u8], rest: bool) -> Result<Answer> {
         answer.http.headers.extend(BTreeMap::from([(REPLAYED.to_owned(), "true".to_owned())]));
     }
     Ok(answer)
+}
+
+fn too_large(size: usize) -> Error {
+    Error::conflict(format!(
+        "A call with this idempotency key has run; its reply, of {size} bytes, was too large to keep ({LARGEST_KEPT} at most)"
+    ))
+    .with_data(json!({ "outcome": "ran" }))
 }
 
 fn reused() -> Error {

@@ -119,8 +119,8 @@ impl Responder {
             let free = 1 + self.slots.available_permits().min(PULL - 1);
             let Some(requests) = self.calls.pull(&mut reader, free).await else { return };
             let mut first = Some(first);
-            for Delivered { entry, deliveries } in requests {
-                if self.lock().contains(&entry.id) {
+            for request in requests {
+                if self.lock().contains(&request.entry.id) {
                     continue;
                 }
                 let slot = match first.take() {
@@ -131,18 +131,17 @@ impl Responder {
                         () = stop.cancelled() => return,
                     },
                 };
-                self.start(&node, entry, deliveries, slot);
+                self.start(&node, request, slot);
             }
         }
     }
 
     /// Runs a request that was taken over from a dead replica, if it may run twice.
     pub(crate) async fn take_over(self: &Arc<Self>, node: &Arc<Inner>, claimed: Delivered) {
-        let Delivered { entry, deliveries } = claimed;
         let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
         // It may have been found among what is pending after a reconnect.
-        if !self.lock().contains(&entry.id) {
-            self.start(node, entry, deliveries, slot);
+        if !self.lock().contains(&claimed.entry.id) {
+            self.start(node, claimed, slot);
         }
     }
 
@@ -161,22 +160,24 @@ impl Responder {
         });
     }
 
-    fn start(self: &Arc<Self>, node: &Arc<Inner>, entry: Entry, delivery: u32, slot: OwnedSemaphorePermit) {
-        self.lock().insert(entry.id.clone());
+    fn start(self: &Arc<Self>, node: &Arc<Inner>, request: Delivered, slot: OwnedSemaphorePermit) {
+        self.lock().insert(request.entry.id.clone());
         let (me, node) = (self.clone(), node.clone());
         self.tasks.spawn(async move {
-            let id = entry.id.clone();
-            me.receive(&node, entry, delivery).await;
+            let id = request.entry.id.clone();
+            me.receive(&node, request).await;
             me.lock().remove(&id);
             drop(slot);
         });
     }
 
-    async fn receive(self: &Arc<Self>, node: &Arc<Inner>, entry: Entry, delivery: u32) {
-        let (request, left) = match Request::decode(&entry.frame) {
+    async fn receive(self: &Arc<Self>, node: &Arc<Inner>, delivered: Delivered) {
+        let (request, left) = match Request::decode(&delivered.entry.frame) {
             Ok(decoded) => decoded,
-            Err(error) => return self.bury(node, &entry.id, error.message(), delivery).await,
+            Err(error) => return self.bury(node, &delivered, None, error.message()).await,
         };
+        let Delivered { entry, deliveries: delivery, .. } = &delivered;
+        let (entry, delivery) = (entry.clone(), *delivery);
         let expires = expiry(&entry.id, left);
         if expires <= node.clock.now() {
             tracing::debug!(call = %request.call_id(), "came after its deadline and is not started");
@@ -185,7 +186,7 @@ impl Responder {
         if delivery > 1 {
             if let Err(error) = self.may_run_again(node, &request, delivery) {
                 if delivery > self.max_deliveries {
-                    self.bury(node, &entry.id, error.message(), delivery).await;
+                    self.bury(node, &delivered, Some(&request), error.message()).await;
                 }
                 return self.answer(Source::Stream(entry.id), &request, Err(error));
             }
@@ -237,11 +238,11 @@ impl Responder {
                     let left = Duration::from_millis(expires.saturating_sub(node.clock.now()));
                     let this = Run { name, first: delivery == 1, until: Instant::now() + left };
                     let (outcome, ended) = node.once(asked, this, run(node, found, call)).await;
-                    let frame = self.frame(id, outcome);
-                    if let Some((ended, frame)) = ended.zip(frame.as_deref()) {
-                        self.write(ended.keep(frame, node.config.limits.idempotency_ttl));
+                    let time = node.config.limits.idempotency_ttl;
+                    if let Some(keep) = ended.and_then(|ended| ended.keep(&outcome, time)) {
+                        self.write(keep);
                     }
-                    self.settle(source, frame.map(|frame| (from, frame)));
+                    self.reply(source, id, &from, outcome);
                 }
                 Err(error) => match self.elsewhere(node, &request) {
                     Some(replica) => self.hand_on(node, source, request, expires, &replica),
@@ -291,11 +292,6 @@ impl Responder {
     }
 
     fn reply(&self, source: Source, id: u64, to: &str, outcome: Result<Answer>) {
-        self.settle(source, self.frame(id, outcome).map(|frame| (to.to_owned(), frame)));
-    }
-
-    /// A reply as it travels.
-    fn frame(&self, id: u64, outcome: Result<Answer>) -> Option<Vec<u8>> {
         let max = self.limits.max_payload;
         let frame = Reply::new(id, outcome).encode().and_then(|frame| match frame.len() > max {
             true => Err(Error::payload_too_large(format!(
@@ -305,7 +301,13 @@ impl Responder {
             false => Ok(frame),
         });
         let frame = frame.or_else(|error| Reply::new(id, Err(error)).encode());
-        frame.inspect_err(|error| tracing::error!(%error, "no reply could be made; the caller will time out")).ok()
+        match frame {
+            Ok(frame) => self.settle(source, Some((to.to_owned(), frame))),
+            Err(error) => {
+                tracing::error!(%error, "no reply could be made; the caller will time out");
+                self.settle(source, None);
+            }
+        }
     }
 
     /// Sends a reply to a node and lets go of the request, in one write.
@@ -319,15 +321,19 @@ impl Responder {
         self.write(write);
     }
 
-    async fn bury(&self, node: &Inner, entry: &str, reason: &str, deliveries: u32) {
-        tracing::warn!(entry, reason, "a request goes to the dead letters");
+    async fn bury(&self, node: &Inner, delivered: &Delivered, request: Option<&Request>, reason: &str) {
+        let Entry { id, frame } = &delivered.entry;
+        tracing::warn!(entry = id, reason, "a request goes to the dead letters");
+        let kept = request.and_then(|request| request.clone().without_secrets().encode(Duration::ZERO).ok());
+        // Nobody knows where the secrets of an unreadable frame are, so of it only version and kind are kept.
+        let kept = kept.unwrap_or_else(|| frame.iter().copied().take(2).collect());
         let outcome: Result<bool, Failure> = async {
             let mut connection = node.admin.get().await?;
-            self.calls.bury(&mut connection, entry, reason, deliveries, self.dead_letters).await
+            self.calls.bury(&mut connection, delivered, &kept, reason, self.dead_letters).await
         }
         .await;
         if let Err(error) = outcome {
-            tracing::warn!(entry, %error, "it could not be buried and stays pending");
+            tracing::warn!(entry = id, %error, "it could not be buried and stays pending");
         }
     }
 
@@ -347,7 +353,7 @@ impl Responder {
 
     async fn hand_back(&self, node: &Inner) -> Result<(), Failure> {
         let mut connection = node.admin.get().await?;
-        for Delivered { entry, deliveries } in self.calls.pending(&mut connection).await? {
+        for Delivered { entry, deliveries, .. } in self.calls.pending(&mut connection).await? {
             // What was taken over from the dead may have run there: it stays pending, for the next heir to judge.
             if deliveries > 1 || self.lock().contains(&entry.id) {
                 continue;

@@ -105,6 +105,11 @@ pub(crate) async fn dead_letters(config: &Config, app: &str) -> Vec<(String, Vec
     entries.into_iter().map(|(_, fields)| letter(fields)).collect()
 }
 
+/// The time in the id of an entry.
+pub(crate) fn entry_ms(id: &str) -> u64 {
+    id.split_once('-').unwrap().0.parse().unwrap()
+}
+
 /// The part of `value` that `key` names, as text.
 pub(crate) fn text(value: &Value, key: &str) -> String {
     value[key].as_str().unwrap_or_default().to_owned()
