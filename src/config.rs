@@ -148,6 +148,9 @@ pub struct Limits {
     pub event_log: usize,
     /// Dead letters kept for each app. Default 1000.
     pub dead_letters: usize,
+    /// How long the reply to a call with an idempotency key is kept for repeats. Default 24 h.
+    #[serde(with = "duration")]
+    pub idempotency_ttl: Duration,
 }
 
 /// How to leave.

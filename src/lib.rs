@@ -148,7 +148,8 @@
 //! that had it died or Redis is away, [`TooManyRequests`](ErrorKind::TooManyRequests) when a queue is full,
 //! [`PayloadTooLarge`](ErrorKind::PayloadTooLarge) when it is too big to travel. `error.data()["outcome"]` says `never ran`
 //! or `unknown` where that is the question. Replicas that die are replaced for `find`, `get`, `update`, `remove` and what
-//! [`Service::IDEMPOTENT`] lists; nothing else runs twice.
+//! [`Service::IDEMPOTENT`] lists; nothing else runs twice. [`CallBuilder::idempotency_key`] makes other calls safe to
+//! repeat.
 //!
 //! # Events
 //!
@@ -267,7 +268,10 @@ mod wire;
 
 pub use config::Config;
 pub use error::{Error, ErrorKind, Result};
-pub use node::{CallService, Change, Node, NodeBuilder, NodeInfo, Readiness, Resolved, ServiceInfo, signal};
+pub use node::{
+    CallService, Change, DeadCall, DeadLetter, DeadLetters, Node, NodeBuilder, NodeInfo, Readiness, Replay, Resolved,
+    ServiceInfo, signal,
+};
 pub use service::*;
 
 /// The README's programs are compiled with the documentation's.

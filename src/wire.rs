@@ -18,7 +18,7 @@ pub(crate) use seal::{Place, Seal, UNKNOWING, is_signed, until};
 
 use crate::{
     Error, Result,
-    service::{Answer, Call, Descriptor, Event, EventContext, Http, Id, Method, Params, Query},
+    service::{Answer, Call, Descriptor, Event, EventContext, Http, Id, Method, Params, Query, secret::is_secret},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
@@ -60,12 +60,24 @@ pub(crate) struct RequestParams {
     authentication: Option<Value>,
     authenticated: bool,
     extra: Map<String, Value>,
+    #[serde(default)]
+    idempotency_key: Option<String>,
 }
 
 impl Request {
     pub(crate) fn new(id: u64, from: &str, path: &str, call: Call) -> Self {
-        let Params { query, provider, headers, route, user, authentication, authenticated, extra, .. } = call.params;
-        let provider = provider.map(String::from);
+        let sent = call.params;
+        let params = RequestParams {
+            query: sent.query,
+            provider: sent.provider.map(String::from),
+            headers: sent.headers,
+            route: sent.route,
+            user: sent.user,
+            authentication: sent.authentication,
+            authenticated: sent.authenticated,
+            extra: sent.extra,
+            idempotency_key: sent.idempotency_key,
+        };
         Request {
             id,
             from: from.to_owned(),
@@ -74,8 +86,26 @@ impl Request {
             method: call.method,
             record: call.id,
             data: call.data,
-            params: RequestParams { query, provider, headers, route, user, authentication, authenticated, extra },
+            params,
         }
+    }
+
+    /// May it be given out again whatever its method, since its key tells a repeat from the first?
+    pub(crate) fn has_key(&self) -> bool {
+        self.params.idempotency_key.is_some()
+    }
+
+    /// Takes away what must not lie about: credentials, and whatever else is secret by its name but for data and query,
+    /// which the call is nothing without.
+    pub(crate) fn without_secrets(mut self) -> Self {
+        let params = &mut self.params;
+        params.authentication = None;
+        params.headers.retain(|name, _| !is_secret(name));
+        params.extra.retain(|name, _| !is_secret(name));
+        if let Some(Value::Object(user)) = &mut params.user {
+            user.retain(|name, _| !is_secret(name));
+        }
+        self
     }
 
     /// The name of this call in the logs of both sides.
@@ -97,6 +127,7 @@ impl Request {
             authenticated: sent.authenticated && trusted,
             from_remote: true,
             extra: sent.extra,
+            idempotency_key: sent.idempotency_key,
             ..Params::default()
         };
         Call { path: self.path, method: self.method, id: self.record, data: self.data, params, timeout: None }

@@ -4,6 +4,7 @@
 
 mod call;
 mod config;
+mod dead;
 mod exit;
 mod gateway;
 mod global;
@@ -53,6 +54,7 @@ enum Command {
     Services(services::Args),
     Call(call::Args),
     Watch(watch::Args),
+    Dead(dead::Args),
     Health(health::Args),
     Config(config::Args),
 }
@@ -102,6 +104,7 @@ impl Command {
             Command::Services(args) => services::run(args, global, out).await,
             Command::Call(args) => call::run(args, global, out).await,
             Command::Watch(args) => watch::run(args, global, out).await,
+            Command::Dead(args) => dead::run(args, global, out).await,
             Command::Health(args) => health::run(args, global, out).await,
             Command::Config(args) => config::run(args, global, out).await,
         }

@@ -44,6 +44,7 @@ impl Config {
             format!("is {ttl}, no longer than heartbeat_interval ({beat}): raise ttl, or lower heartbeat_interval")
         })?;
         positive("timeout", self.timeout)?;
+        positive("limits.idempotency_ttl", self.limits.idempotency_ttl)?;
         positive("redis.connect_timeout", self.redis.connect_timeout)?;
         positive("redis.response_timeout", self.redis.response_timeout)?;
         // Redis takes 0 for "for ever".

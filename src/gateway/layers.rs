@@ -28,7 +28,9 @@ use tracing::Instrument;
 use ulid::Ulid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Says that a reply is that of an earlier request with the same key.
+const REPLAYED: HeaderName = HeaderName::from_static(crate::node::once::REPLAYED);
 /// Longer ids are replaced: they travel with the call and stand in every log line.
 const REQUEST_ID_LENGTH: usize = 128;
 /// How long a browser may remember a preflight answer; Chromium allows two hours, but changes shall arrive sooner.
@@ -66,7 +68,7 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
         .allow_origin(allowed)
         .allow_methods(methods)
         .allow_headers([ACCEPT, AUTHORIZATION, CONTENT_TYPE, IDEMPOTENCY_KEY, REQUEST_ID, SERVICE_METHOD])
-        .expose_headers([ALLOW, LOCATION, REQUEST_ID, RETRY_AFTER])
+        .expose_headers([ALLOW, LOCATION, REPLAYED, REQUEST_ID, RETRY_AFTER])
         .max_age(PREFLIGHT_AGE);
     Some(layer)
 }

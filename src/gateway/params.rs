@@ -1,10 +1,10 @@
 //! What a request tells of itself beside the service, the id and the data.
 //!
-//! Only the query, the headers and the credentials of a request reach params. Whatever else a client sends, it can not
-//! name its provider, its user or pretend to be another node.
+//! Only the query, the headers, the credentials and the idempotency key of a request reach params. Whatever else a client
+//! sends, it can not name its provider, its user or pretend to be another node.
 
-use super::query_string;
-use crate::{Error, Params, Result, auth::parse_header};
+use super::{layers::IDEMPOTENCY_KEY, query_string};
+use crate::{Error, Params, Result, auth::parse_header, service::idempotency::check_key};
 use http::{HeaderMap, request::Parts};
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ const HEADERS: usize = 16 * 1024;
 const HEADER_LINES: usize = 100;
 
 /// # Errors
-/// `BadRequest` for more headers than can travel with a call.
+/// `BadRequest` for more headers than can travel with a call, and for an idempotency key that is none.
 pub(super) fn read(parts: &Parts) -> Result<Params> {
     let headers = headers(&parts.headers)?;
     Ok(Params {
@@ -22,8 +22,27 @@ pub(super) fn read(parts: &Parts) -> Result<Params> {
         provider: Some("rest".into()),
         authentication: headers.get("authorization").and_then(|header| parse_header(header)),
         headers,
+        idempotency_key: idempotency_key(&parts.headers)?,
         ..Params::default()
     })
+}
+
+/// What the header says, which is text in quotes by the standard that is being made and goes without them almost
+/// everywhere.
+///
+/// # Errors
+/// `BadRequest` for one that is no key, and for several.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Error::bad_request("A request has one Idempotency-Key"));
+    }
+    let text = value.to_str().unwrap_or_default();
+    let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let key = quoted.unwrap_or(text);
+    check_key(key)?;
+    Ok(Some(key.to_owned()))
 }
 
 /// The headers by lower-case name; repeated ones are joined, those that are no UTF-8 are left out.
@@ -61,6 +80,23 @@ mod tests {
         map.append("x-text", HeaderValue::from_bytes("é".as_bytes()).unwrap());
         let read = headers(&map).unwrap();
         assert_eq!(read, BTreeMap::from([("x-many".into(), "a, b".into()), ("x-text".into(), "é".into())]));
+    }
+
+    #[test]
+    fn an_idempotency_key_may_stand_in_quotes_and_has_to_be_one() {
+        let read = |values: &[&[u8]]| {
+            let mut map = HeaderMap::new();
+            for value in values {
+                map.append(IDEMPOTENCY_KEY, HeaderValue::from_bytes(value).unwrap());
+            }
+            idempotency_key(&map)
+        };
+        assert_eq!(read(&[]), Ok(None));
+        assert_eq!(read(&[b"order-17"]), Ok(Some("order-17".into())));
+        assert_eq!(read(&[b"\"order-17\""]), Ok(Some("order-17".into())));
+        for bad in [&[&b""[..]][..], &[b"\"\""], &[b"a b"], &[b"\xff"], &[b"a", b"a"], &["é".as_bytes()]] {
+            assert_eq!(read(bad).unwrap_err().code(), 400, "{bad:?}");
+        }
     }
 
     #[test]

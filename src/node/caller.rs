@@ -1,6 +1,6 @@
 //! Calling through a node: as services and hooks do, and as tower does.
 
-use super::{Inner, Node, events};
+use super::{Inner, Node, events, once::Asked};
 use crate::{
     Error, Result,
     service::{Answer, Call, Caller, EventStream, fill_route, not_found},
@@ -20,7 +20,10 @@ impl Inner {
 
     async fn call(self: Arc<Self>, mut call: Call) -> Result<Answer> {
         if let Some(found) = self.app.find(&call.path) {
-            return self.app.run(found, call, self.caller()).await;
+            return match Asked::of(&found.value.descriptor, &call, &found.route) {
+                None => self.app.run(found, call, self.caller()).await,
+                Some(asked) => self.once_here(asked, found, call).await,
+            };
         }
         if self.stop.is_cancelled() {
             return Err(Error::unavailable("This node has shut down and makes no more calls"));

@@ -1,6 +1,12 @@
 //! Calls from other nodes: pulled from the app's stream, run on its services, answered.
 
-use super::{Inner, rpc::CallLimits, seen::Seen, seldom::Seldom};
+use super::{
+    Inner,
+    once::{Asked, Run},
+    rpc::CallLimits,
+    seen::Seen,
+    seldom::Seldom,
+};
 use crate::{
     Error, Result,
     redis::{
@@ -17,7 +23,7 @@ use std::{
     collections::HashSet,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -123,8 +129,8 @@ impl Responder {
             let free = 1 + self.slots.available_permits().min(PULL - 1);
             let Some(requests) = self.calls.pull(&mut reader, free).await else { return };
             let mut first = Some(first);
-            for Delivered { entry, deliveries } in requests {
-                if self.lock().contains(&entry.id) {
+            for request in requests {
+                if self.lock().contains(&request.entry.id) {
                     continue;
                 }
                 let slot = match first.take() {
@@ -135,18 +141,17 @@ impl Responder {
                         () = stop.cancelled() => return,
                     },
                 };
-                self.start(&node, entry, deliveries, slot);
+                self.start(&node, request, slot);
             }
         }
     }
 
     /// Runs a request that was taken over from a dead replica, if it may run twice.
     pub(crate) async fn take_over(self: &Arc<Self>, node: &Arc<Inner>, claimed: Delivered) {
-        let Delivered { entry, deliveries } = claimed;
         let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
         // It may have been found among what is pending after a reconnect.
-        if !self.lock().contains(&entry.id) {
-            self.start(node, entry, deliveries, slot);
+        if !self.lock().contains(&claimed.entry.id) {
+            self.start(node, claimed, slot);
         }
     }
 
@@ -160,31 +165,33 @@ impl Responder {
                     tracing::debug!(call = %request.call_id(), "waited beyond its deadline and is not started");
                 }
                 Ok((request, _)) if me.is_copy(&node, &request, &entry) => {}
-                Ok((request, left)) => me.work(&node, request, Source::Inbox, expiry(&entry, left)).await,
+                Ok((request, left)) => me.work(&node, request, Source::Inbox, expiry(&entry, left), 1).await,
                 Err(error) => me.refuse(&entry.id, &error),
             }
         });
     }
 
-    fn start(self: &Arc<Self>, node: &Arc<Inner>, entry: Entry, delivery: u32, slot: OwnedSemaphorePermit) {
-        self.lock().insert(entry.id.clone());
+    fn start(self: &Arc<Self>, node: &Arc<Inner>, request: Delivered, slot: OwnedSemaphorePermit) {
+        self.lock().insert(request.entry.id.clone());
         let (me, node) = (self.clone(), node.clone());
         self.tasks.spawn(async move {
-            let id = entry.id.clone();
-            me.receive(&node, entry, delivery).await;
+            let id = request.entry.id.clone();
+            me.receive(&node, request).await;
             me.lock().remove(&id);
             drop(slot);
         });
     }
 
-    async fn receive(self: &Arc<Self>, node: &Arc<Inner>, entry: Entry, delivery: u32) {
-        let (request, left) = match Request::decode(&entry.frame, self.seal.at(&self.stream)) {
+    async fn receive(self: &Arc<Self>, node: &Arc<Inner>, delivered: Delivered) {
+        let (request, left) = match Request::decode(&delivered.entry.frame, self.seal.at(&self.stream)) {
             Ok(decoded) => decoded,
             Err(error) => {
-                self.refuse(&entry.id, &error);
-                return self.bury(node, &entry.id, error.message(), delivery).await;
+                self.refuse(&delivered.entry.id, &error);
+                return self.bury(node, &delivered, None, error.message()).await;
             }
         };
+        let Delivered { entry, deliveries: delivery, .. } = &delivered;
+        let (entry, delivery) = (entry.clone(), *delivery);
         let expires = expiry(&entry, left);
         if expires <= node.clock.now() {
             tracing::debug!(call = %request.call_id(), "came after its deadline and is not started");
@@ -198,13 +205,13 @@ impl Responder {
             if let Err(error) = self.may_run_again(node, &request, delivery) {
                 if delivery > self.max_deliveries {
                     tracing::warn!(entry = %entry.id, %error, "a request goes to the dead letters");
-                    self.bury(node, &entry.id, error.message(), delivery).await;
+                    self.bury(node, &delivered, Some(&request), error.message()).await;
                 }
                 return self.answer(Source::Stream(entry.id), &request, Err(error));
             }
             tracing::info!(call = %request.call_id(), delivery, "redelivered");
         }
-        self.work(node, request, Source::Stream(entry.id), expires).await;
+        self.work(node, request, Source::Stream(entry.id), expires, delivery).await;
     }
 
     /// A replica had this request and died; may another run it?
@@ -252,15 +259,30 @@ impl Responder {
         }
     }
 
-    async fn work(self: &Arc<Self>, node: &Arc<Inner>, request: Request, source: Source, expires: u64) {
+    async fn work(self: &Arc<Self>, node: &Arc<Inner>, request: Request, source: Source, expires: u64, delivery: u32) {
         let span =
             tracing::debug_span!("serve", id = %request.call_id(), path = %request.path, method = %request.method);
         async {
             match self.admit(node, &request) {
                 Ok(found) => {
                     let (id, from) = (request.id, request.from.clone());
+                    let name = match &source {
+                        Source::Stream(entry) => entry.clone(),
+                        // It is never delivered again, but a caller that was cut off may have sent it twice.
+                        Source::Inbox => format!("inbox:{}", ulid::Ulid::generate()),
+                    };
                     let call = request.into_call(!node.config.authentication);
-                    let outcome = run(node, found, call).await;
+                    let Some(asked) = Asked::of(&found.value.descriptor, &call, &found.route) else {
+                        let outcome = run(node, found, call).await;
+                        return self.reply(source, id, &from, outcome);
+                    };
+                    let left = Duration::from_millis(expires.saturating_sub(node.clock.now()));
+                    let this = Run { name, first: delivery == 1, until: Instant::now() + left };
+                    let (outcome, ended) = node.once(asked, this, run(node, found, call)).await;
+                    let time = node.config.limits.idempotency_ttl;
+                    if let Some(keep) = ended.and_then(|ended| ended.keep(&outcome, time, &self.seal)) {
+                        self.write(keep);
+                    }
                     self.reply(source, id, &from, outcome);
                 }
                 Err(error) => match self.elsewhere(node, &request) {
@@ -341,15 +363,21 @@ impl Responder {
         self.write(write);
     }
 
-    async fn bury(&self, node: &Inner, entry: &str, reason: &str, deliveries: u32) {
-        tracing::debug!(entry, reason, "a request goes to the dead letters");
+    async fn bury(&self, node: &Inner, delivered: &Delivered, request: Option<&Request>, reason: &str) {
+        let Entry { id, frame } = &delivered.entry;
+        tracing::debug!(entry = id, reason, "a request goes to the dead letters");
+        let place = node.keys.dead(&node.app_key);
+        let kept = request
+            .and_then(|request| request.clone().without_secrets().encode(Duration::ZERO, self.seal.at(&place)).ok());
+        // Nobody knows where the secrets of an unreadable frame are, so of it only version and kind are kept.
+        let kept = kept.unwrap_or_else(|| frame.iter().copied().take(2).collect());
         let outcome: Result<bool, Failure> = async {
             let mut connection = node.admin.get().await?;
-            self.calls.bury(&mut connection, entry, reason, deliveries, self.dead_letters).await
+            self.calls.bury(&mut connection, delivered, &kept, reason, self.dead_letters).await
         }
         .await;
         if let Err(error) = outcome {
-            tracing::warn!(entry, %error, "it could not be buried and stays pending");
+            tracing::warn!(entry = id, %error, "it could not be buried and stays pending");
         }
     }
 
@@ -369,7 +397,7 @@ impl Responder {
 
     async fn hand_back(&self, node: &Inner) -> Result<(), Failure> {
         let mut connection = node.admin.get().await?;
-        for Delivered { entry, deliveries } in self.calls.pending(&mut connection).await? {
+        for Delivered { entry, deliveries, .. } in self.calls.pending(&mut connection).await? {
             // What was taken over from the dead may have run there: it stays pending, for the next heir to judge.
             if deliveries > 1 || self.lock().contains(&entry.id) {
                 continue;
@@ -400,11 +428,11 @@ fn expiry(entry: &Entry, left: Duration) -> u64 {
 fn may_run_twice(node: &Inner, request: &Request) -> bool {
     let registered = node.app.find_named(&request.path);
     let declared = registered.map(|found| found.value.descriptor.is_idempotent(&request.method));
-    declared.unwrap_or(request.method.is_idempotent())
+    request.has_key() || declared.unwrap_or(request.method.is_idempotent())
 }
 
 /// Runs a call; a service that panics fails that call and nothing else.
-async fn run(node: &Arc<Inner>, found: Found<Arc<Registered>>, call: Call) -> Result<Answer> {
+pub(super) async fn run(node: &Arc<Inner>, found: Found<Arc<Registered>>, call: Call) -> Result<Answer> {
     let (path, method): (String, Method) = (call.path.clone(), call.method.clone());
     let running = AssertUnwindSafe(node.app.run(found, call, node.caller()));
     running.catch_unwind().await.unwrap_or_else(|_| {

@@ -186,9 +186,9 @@ impl Rpc {
                 }
                 Ok(Arrived::Failed(Outcome::Unknown)) => {
                     arrived = ticket.rearm().ok_or_else(gone)?;
-                    // A second copy of what may run twice does no harm; of anything else, the reply or the deadline
-                    // must tell.
-                    if target.descriptor.is_idempotent(&method) {
+                    // A second copy of what may run twice, or is known by its key, does no harm; of anything else, the
+                    // reply or the deadline must tell.
+                    if target.descriptor.is_idempotent(&method) || request.has_key() {
                         self.send(target, request.encode(timeout, place)?, ticket.id, deadline)?;
                     }
                 }

@@ -11,6 +11,7 @@
 //! | `NS:lifecycle` | channel | the changes as they happen |
 //! | `NS:{app:KEY/APP}:calls` | stream, group `replicas` | requests to one app |
 //! | `NS:{app:KEY/APP}:dead` | stream, capped | requests that failed delivery too often |
+//! | `NS:{app:KEY/APP}:once:DIGEST` | string, TTL | one call with an idempotency key: who runs it, or its reply |
 //! | `NS:{node:ID}:inbox` | stream, TTL | replies to one node, and requests meant for it alone |
 //! | `NS:{events:KEY/PATH}` | channel | events of one service |
 //! | `NS:{events:KEY/PATH}:log` | stream, capped | their recent past |
@@ -75,6 +76,10 @@ impl Keys {
 
     pub(crate) fn dead(&self, app: &str) -> String {
         format!("{}:{{app:{app}}}:dead", self.namespace)
+    }
+
+    pub(crate) fn once(&self, app: &str, digest: &str) -> String {
+        format!("{}:{{app:{app}}}:once:{digest}", self.namespace)
     }
 
     pub(crate) fn inbox(&self, node: &str) -> String {

@@ -1,8 +1,10 @@
 //! The only folder that says Redis: typed verbs over bytes, nothing of services.
 
 pub(crate) mod connection;
+pub(crate) mod dead;
 pub(crate) mod event_log;
 pub(crate) mod keys;
+pub(crate) mod once;
 pub(crate) mod pool;
 pub(crate) mod pubsub;
 pub(crate) mod registry;

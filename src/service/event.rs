@@ -1,6 +1,6 @@
 //! What happened to a service's records, and who hears of it.
 
-use super::{Id, Method, Params};
+use super::{Id, Method, Params, secret};
 use futures_core::Stream;
 use serde_json::Value;
 use std::{
@@ -62,23 +62,8 @@ impl EventContext {
 
 /// Removes fields whose names say that they are secret, however deep they lie.
 fn without_secrets(mut value: Value) -> Value {
-    remove_secrets(&mut value);
+    secret::remove(&mut value);
     value
-}
-
-fn remove_secrets(value: &mut Value) {
-    const SECRET: &[&str] = &["password", "token", "secret", "apikey", "api_key", "api-key", "authorization"];
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|name, _| {
-                let name = name.to_ascii_lowercase();
-                !SECRET.iter().any(|secret| name.contains(secret))
-            });
-            fields.values_mut().for_each(remove_secrets);
-        }
-        Value::Array(items) => items.iter_mut().for_each(remove_secrets),
-        _ => {}
-    }
 }
 
 impl Event {

@@ -1,6 +1,6 @@
 //! How code calls a service: a handle makes calls, a call is a value you may still configure, then await.
 
-use super::{Answer, Call, EventStream, Id, Method, Params, Query};
+use super::{Answer, Call, EventStream, Id, Method, Params, Query, idempotency};
 use crate::{Error, Result};
 use futures_core::future::BoxFuture;
 use serde::{Serialize, de::DeserializeOwned};
@@ -168,6 +168,34 @@ impl CallBuilder {
     /// Replaces all params, the query included.
     pub fn params(mut self, params: Params) -> Self {
         self.call.params = params;
+        self
+    }
+
+    /// Makes a `create`, `patch` or custom call safe to repeat: of all calls with this key by the same caller, one runs,
+    /// and its answer is the answer to every other, for `limits.idempotency_ttl` (a day). So the call is also given to
+    /// another replica when its own dies. Methods that may run twice anyway ignore the key.
+    ///
+    /// The same caller: one with the same user, or else the same credentials, by the same transport. An error of the
+    /// service's own (400 to 499, but for 401, 405, 408 and 429) is an answer as well; after any other, a repeat runs. The
+    /// method, the record and the path are a part of the key; other data or another query under it is an
+    /// `Unprocessable` (422). A repeat that comes while the first still runs waits for it. While Redis is away, a call
+    /// with a key is refused (`Unavailable`, `never ran`), even one of a service of this process. An app that is on no
+    /// mesh ignores the key.
+    ///
+    /// A key has 1 to 255 characters of visible ASCII, e.g. a UUID; anything else makes the call fail with `BadRequest`.
+    ///
+    /// ```no_run
+    /// # async fn run(node: rachis::Node) -> rachis::Result<()> {
+    /// # use serde_json::json;
+    /// let paid = node.service("payments").create(json!({ "amount": 5 })).idempotency_key("order-17").await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+        let key = key.into();
+        if let Err(error) = idempotency::check_key(&key) {
+            self.invalid = Some(error);
+        }
+        self.call.params.idempotency_key = Some(key);
         self
     }
 

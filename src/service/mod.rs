@@ -9,6 +9,7 @@ mod handle;
 mod hook;
 mod hooks;
 mod id;
+pub(crate) mod idempotency;
 mod memory;
 mod method;
 mod page;
@@ -17,6 +18,7 @@ pub(crate) mod path;
 pub mod query;
 mod registration;
 mod router;
+pub(crate) mod secret;
 #[allow(clippy::module_inception)]
 mod service;
 #[cfg(test)]

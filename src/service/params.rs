@@ -33,6 +33,10 @@ pub struct Params {
     pub authenticated: bool,
     /// Did the call come from another node? Set by the responder alone, so no caller can pretend.
     pub from_remote: bool,
+    /// Makes a call that must not run twice safe to repeat: see
+    /// [`CallBuilder::idempotency_key`](crate::CallBuilder::idempotency_key). From HTTP it comes by the header
+    /// `Idempotency-Key` and by nothing else. Params that are passed on take it along.
+    pub idempotency_key: Option<String>,
     /// The application's own values; they travel with the call, so they must be JSON.
     pub extra: Map<String, Value>,
     /// The application's own values of any type; they stay in this process.
@@ -90,6 +94,7 @@ impl fmt::Debug for Params {
             .field("authentication", &self.authentication.is_some())
             .field("authenticated", &self.authenticated)
             .field("from_remote", &self.from_remote)
+            .field("idempotency_key", &self.idempotency_key)
             .field("extra", &self.extra.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }

@@ -18,6 +18,7 @@ fn request() -> Request {
     call.params = Params::default().with_query(json!({"$select": ["id"]})).with_user(json!({"id": 1}));
     call.params.provider = Some("rest".into());
     call.params.authenticated = true;
+    call.params.idempotency_key = Some("order-17".into());
     Request::new(42, "node", "api/todos", call)
 }
 
@@ -31,7 +32,29 @@ fn a_request_survives_the_trip() {
 fn a_request_says_that_it_is_remote_and_loses_a_mark_that_is_not_trusted() {
     let call = request().into_call(false);
     assert!(call.params.from_remote && !call.params.authenticated);
+    assert_eq!(call.params.idempotency_key.as_deref(), Some("order-17"));
     assert!(request().into_call(true).params.authenticated);
+}
+
+#[test]
+fn a_request_without_secrets_can_still_be_made() {
+    let mut call = Call::new("users", Method::Create);
+    call.data = json!({ "password": "needed" });
+    call.params = Params::default()
+        .with_user(json!({ "id": 1, "passwordHash": "hunter2" }))
+        .with_authentication(json!({ "strategy": "jwt", "accessToken": "hunter2" }));
+    for name in ["authorization", "proxy-authorization", "cookie", "x-api-key", "x-csrf-token"] {
+        call.params.headers.insert(name.into(), "hunter2".into());
+    }
+    call.params.headers.insert("accept-language".into(), "fi".into());
+    call.params.extra = Map::from_iter([("apiKey".into(), "hunter2".into()), ("tenant".into(), 7.into())]);
+    let request = Request::new(1, "node", "users", call).without_secrets();
+    let frame = request.encode(Duration::ZERO, open()).unwrap();
+    assert!(!String::from_utf8_lossy(&frame).contains("hunter2"));
+    let call = request.into_call(true);
+    assert_eq!(call.data, json!({ "password": "needed" }));
+    assert_eq!((call.params.user, call.params.extra["tenant"].as_u64()), (Some(json!({ "id": 1 })), Some(7)));
+    assert_eq!(call.params.headers.keys().collect::<Vec<_>>(), ["accept-language"]);
 }
 
 #[test]

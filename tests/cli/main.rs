@@ -10,6 +10,7 @@ mod call;
 #[path = "../realtime/client.rs"]
 mod client;
 mod config;
+mod dead;
 mod gateway;
 mod guarded;
 mod look;

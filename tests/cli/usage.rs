@@ -9,7 +9,7 @@ async fn help_and_version_go_to_stdout() {
     let short = rachis.run(&["-h"]).await;
     let long = rachis.run(&["--help"]).await;
     assert_eq!((short.code, long.code, short.err.as_str()), (0, 0, ""));
-    for word in ["gateway", "nodes", "services", "call", "watch", "health", "config", "--connect-timeout"] {
+    for word in ["gateway", "nodes", "services", "call", "watch", "dead", "health", "config", "--connect-timeout"] {
         assert!(short.out.contains(word) && long.out.contains(word), "{word}");
     }
     assert!(long.out.contains("Exit codes:\n  0  ") && long.out.contains("\n  4  ") && long.out.contains("Examples:"));
@@ -27,6 +27,12 @@ async fn a_mistyped_command_line_ends_with_2() {
         &["nodes", "--connect-timeout", "soon"],
         &["nodes", "-q", "-v"],
         &["watch", "a", "--events"],
+        &["dead"],
+        &["dead", "show", "a"],
+        &["dead", "replay", "a"],
+        &["dead", "drop", "a"],
+        &["dead", "drop", "a", "1-0", "--all"],
+        &["dead", "list", "--limit", "0"],
         &["gateway", "--dev", "--redis", "redis://127.0.0.1:1"],
     ] {
         let ended = rachis.run(args).await;
@@ -38,9 +44,14 @@ async fn a_mistyped_command_line_ends_with_2() {
 #[tokio::test]
 async fn without_redis_it_says_where_it_looked_and_ends_with_3() {
     let rachis = Rachis::new().env("REDIS_URL", "redis://:hunter2@127.0.0.1:1");
-    for args in
-        [&["nodes"][..], &["services"], &["call", "a", "find"], &["watch"], &["gateway", "--listen", "127.0.0.1:0"]]
-    {
+    for args in [
+        &["nodes"][..],
+        &["services"],
+        &["dead", "list"],
+        &["call", "a", "find"],
+        &["watch"],
+        &["gateway", "--listen", "127.0.0.1:0"],
+    ] {
         let ended = rachis.run(&[args, &["--connect-timeout", "200ms"]].concat()).await;
         assert_eq!((ended.code, ended.out.as_str()), (3, ""), "{args:?}: {ended:?}");
         let last = ended.err.lines().last().unwrap();

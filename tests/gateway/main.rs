@@ -10,6 +10,7 @@ mod body;
 mod doors;
 mod errors;
 mod health;
+mod idempotency;
 mod query;
 mod rest;
 mod serve;

@@ -10,6 +10,7 @@ mod events;
 mod figures;
 mod filters;
 mod garbage;
+mod idempotency;
 mod idle;
 mod linger;
 mod outage;
@@ -104,6 +105,11 @@ pub(crate) async fn dead_letters(config: &Config, app: &str) -> Vec<(String, Vec
         (String::from_utf8(fields.remove("reason").unwrap()).unwrap(), fields.remove("m").unwrap())
     };
     entries.into_iter().map(|(_, fields)| letter(fields)).collect()
+}
+
+/// The time in the id of an entry.
+pub(crate) fn entry_ms(id: &str) -> u64 {
+    id.split_once('-').unwrap().0.parse().unwrap()
 }
 
 /// The part of `value` that `key` names, as text.

@@ -95,19 +95,23 @@ async fn a_request_that_no_replica_survives_is_set_aside_as_a_dead_letter() {
     config.limits.max_deliveries = 2;
     let frame = request(1, "jobs", "find", Duration::from_secs(60));
     start(&config, "worker", App::new()).await.shutdown().await.unwrap();
-    wire::send(&config, "worker", &frame).await;
+    let entry = wire::send(&config, "worker", &frame).await;
     for _ in 0..2 {
         let before = ran(&config, "find").await;
         let mut doomed = Replica::spawn(&config, "worker", false);
         testing::eventually("it has begun", async || ran(&config, "find").await == before + 1).await;
         doomed.kill();
     }
-    let _survivor = jobs(&config, "worker", true).await;
+    let survivor = jobs(&config, "worker", true).await;
     testing::eventually("it is set aside", async || dead_letters(&config, "worker").await.len() == 1).await;
     testing::eventually("its caller is told", async || wire::replies(&config).await.len() == 1).await;
-    let (reason, kept) = dead_letters(&config, "worker").await.remove(0);
-    assert!(reason.contains("find on 'jobs' was given to 2 replicas"), "{reason}");
-    assert_eq!(kept, frame);
+    let letter = survivor.dead_letters("worker").list(9).await.unwrap().remove(0);
+    assert!(letter.reason.contains("find on 'jobs' was given to 2 replicas"), "{}", letter.reason);
+    let call = letter.call.unwrap();
+    assert_eq!((call.path.as_str(), call.method.name(), call.caller.as_str()), ("jobs", "find", "nobody"));
+    assert_eq!((letter.deliveries, letter.size), (3, frame.len() as u64));
+    assert_eq!((letter.buried_by.as_str(), letter.queued), (survivor.id(), crate::entry_ms(&entry)));
+    assert!(letter.replica != survivor.id() && letter.buried > letter.queued, "the last that died with it");
     let failure = &wire::replies(&config).await[0].1["Failure"];
     assert_eq!((crate::text(failure, "name"), &failure["data"]["outcome"]), ("Unavailable".into(), &json!("unknown")));
     assert_eq!((queued(&config, "worker").await, ran(&config, "find").await), (0, 2));

@@ -1,14 +1,15 @@
 -- Moves a request that was delivered too often, or that nobody can read, to the dead letters.
--- KEYS: 1 calls, 2 dead. ARGV: 1 group, 2 entry id, 3 reason, 4 length of the dead letters, 5 deliveries, 6 consumer
+-- KEYS: 1 calls, 2 dead. ARGV: 1 group, 2 entry id, 3 reason, 4 length of the dead letters, 5 deliveries, 6 who had it
+-- last, 7 who moves it, 8 what is kept of the frame. The frame itself may hold secrets, so only its length is kept.
 local entries = redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
 if #entries == 0 then return 0 end
 local fields = entries[1][2]
-local frame = ''
+local size = 0
 for i = 1, #fields, 2 do
-  if fields[i] == 'm' then frame = fields[i + 1] end
+  if fields[i] == 'm' then size = #fields[i + 1] end
 end
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*',
-  'm', frame, 'reason', ARGV[3], 'entry', ARGV[2], 'deliveries', ARGV[5], 'consumer', ARGV[6])
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'm', ARGV[8], 'size', size,
+  'reason', ARGV[3], 'entry', ARGV[2], 'deliveries', ARGV[5], 'consumer', ARGV[6], 'by', ARGV[7])
 redis.call('XDEL', KEYS[1], ARGV[2])
 return 1

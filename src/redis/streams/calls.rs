@@ -31,13 +31,15 @@ pub(crate) struct Calls {
 pub(crate) struct Delivered {
     pub(crate) entry: Entry,
     pub(crate) deliveries: u32,
+    /// The dead replica that it was taken over from.
+    pub(crate) from: Option<String>,
 }
 
 type Triple = (String, Vec<u8>, u32);
 
 impl From<Triple> for Delivered {
     fn from((id, frame, deliveries): Triple) -> Self {
-        Delivered { entry: Entry { id, frame }, deliveries }
+        Delivered { entry: Entry { id, frame }, deliveries, from: None }
     }
 }
 
@@ -66,7 +68,7 @@ impl Calls {
         let command = self.read_new(reader.block_ms(), count);
         match reader.read(&command).await {
             Read::Reply(reply) => {
-                Some(entries(reply).into_iter().map(|entry| Delivered { entry, deliveries: 1 }).collect())
+                Some(entries(reply).into_iter().map(|entry| Delivered { entry, deliveries: 1, from: None }).collect())
             }
             Read::Reconnected => Some(self.own_pending(reader).await),
             Read::Refused(error) => {
@@ -122,7 +124,8 @@ impl Calls {
     pub(crate) async fn claim(&self, on: &mut impl ConnectionLike, dead: &str) -> RedisResult<Vec<Delivered>> {
         let taken: Vec<Triple> =
             CLAIM.key(&self.stream).arg(GROUP).arg(dead).arg(&self.consumer).arg(CLAIM_BATCH).invoke_async(on).await?;
-        Ok(taken.into_iter().map(Delivered::from).collect())
+        let from = |delivered| Delivered { from: Some(dead.to_owned()), ..delivered };
+        Ok(taken.into_iter().map(Delivered::from).map(from).collect())
     }
 
     /// Gives a request that was not started back to the queue, as `frame`.
@@ -130,23 +133,25 @@ impl Calls {
         REQUEUE.key(&self.stream).arg(GROUP).arg(id).arg(frame).invoke_async(on).await
     }
 
-    /// Moves a request to the dead letters.
+    /// Moves a request to the dead letters, of whose frame only `kept` is kept.
     pub(crate) async fn bury(
         &self,
         on: &mut impl ConnectionLike,
-        id: &str,
+        request: &Delivered,
+        kept: &[u8],
         reason: &str,
-        deliveries: u32,
-        keep: usize,
+        letters: usize,
     ) -> RedisResult<bool> {
         BURY.key(&self.stream)
             .key(&self.dead)
             .arg(GROUP)
-            .arg(id)
+            .arg(&request.entry.id)
             .arg(reason)
-            .arg(keep)
-            .arg(deliveries)
+            .arg(letters)
+            .arg(request.deliveries)
+            .arg(request.from.as_ref().unwrap_or(&self.consumer))
             .arg(&self.consumer)
+            .arg(kept)
             .invoke_async(on)
             .await
     }

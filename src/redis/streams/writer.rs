@@ -42,6 +42,8 @@ pub(crate) enum Write {
     Finished { stream: Arc<str>, entry: String, reply: Option<(String, Vec<u8>)> },
     /// An entry for another node's inbox that settles nothing here.
     Send { inbox: String, frame: Vec<u8> },
+    /// What a call ended in, for repeats of it; pushed right before the reply, and so never behind it.
+    Keep { key: String, value: Vec<u8>, ttl_ms: u64 },
     /// Nothing: is dropped when everything pushed before has been written.
     Mark { _written: oneshot::Sender<()> },
 }
@@ -122,7 +124,7 @@ async fn run(mut link: Link, senders: Arc<dyn Senders>, mut due: mpsc::Unbounded
                         false
                     }
                     // Written twice they do no harm, so they wait for the next connection.
-                    Write::Finished { .. } | Write::Send { .. } | Write::Mark { .. } => true,
+                    Write::Finished { .. } | Write::Send { .. } | Write::Keep { .. } | Write::Mark { .. } => true,
                 });
             }
         }
@@ -143,6 +145,7 @@ impl Write {
         match self {
             Write::Request { frame, .. } | Write::Send { frame, .. } => frame.len(),
             Write::Finished { reply, .. } => reply.as_ref().map_or(0, |(_, frame)| frame.len()),
+            Write::Keep { value, .. } => value.len(),
             Write::Mark { .. } => 0,
         }
     }
@@ -170,6 +173,9 @@ async fn send(live: &Live, batch: &mut [Write]) -> RedisResult<Vec<Value>> {
             Write::Send { inbox, frame } => {
                 add_to_inbox(&mut pipe, inbox, frame);
                 inboxes.insert(inbox.clone());
+            }
+            Write::Keep { key, value, ttl_ms } => {
+                pipe.cmd("SET").arg(&*key).arg(&*value).arg("PX").arg(*ttl_ms);
             }
             Write::Mark { .. } => {}
         }
@@ -221,13 +227,13 @@ fn settle(batch: &mut Vec<Write>, replies: Vec<Value>, senders: &dyn Senders, br
         }
         // Dropping a mark tells whoever waits.
         Write::Finished { reply: None, .. } | Write::Mark { .. } => false,
-        Write::Finished { .. } | Write::Send { .. } => match replies.next().map(Value::extract_error) {
+        Write::Finished { .. } | Write::Send { .. } | Write::Keep { .. } => match replies.next().map(Value::extract_error) {
             Some(Err(error)) if is_fatal(&error) => {
                 fatal = true;
                 true
             }
             Some(Err(error)) => {
-                tracing::error!(%error, "Redis refused a reply; its caller will time out");
+                tracing::error!(%error, "Redis refused a reply: its caller will time out, or a repeat of the call not find it");
                 false
             }
             _ => false,

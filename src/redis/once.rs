@@ -1,0 +1,174 @@
+//! Calls that shall run once: who runs one, and what it ended in.
+
+use redis::{RedisResult, Script, aio::ConnectionLike};
+use std::{sync::LazyLock, time::Duration};
+
+static ONCE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/once.lua")));
+static LET_GO: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/let_go.lua")));
+
+/// Stands for a node of which the registry does not know whether it lives: no id looks like it.
+const NOBODY: &str = "-";
+
+/// A run of such a call, in the key of the call.
+#[derive(Clone, Debug)]
+pub(crate) struct Mark {
+    pub(crate) key: String,
+    /// Tells what is asked; all have the same length.
+    pub(crate) fingerprint: String,
+    /// Who runs it; `None` for one whose life or death nobody can see.
+    pub(crate) node: Option<String>,
+    /// Which of its runs: a request that is delivered again has the same.
+    pub(crate) run: String,
+}
+
+/// What became of an attempt to begin.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Begun {
+    /// The call is to be run.
+    Now,
+    /// It has been run, and this is its reply.
+    Kept(Vec<u8>),
+    /// A node runs it; `None` as in [`Mark`].
+    Running(Option<String>),
+    /// Something else was asked under the same key.
+    Other,
+    /// The mark to be renewed is no longer there.
+    Lost,
+}
+
+impl Mark {
+    /// Begins, if nobody has, or if whoever has is `dead`. The mark holds for `time` unless it is renewed.
+    pub(crate) async fn begin(
+        &self,
+        on: &mut impl ConnectionLike,
+        dead: Option<&str>,
+        time: Duration,
+    ) -> RedisResult<Begun> {
+        self.invoke(on, dead.unwrap_or_default(), time, false).await
+    }
+
+    /// Lets the mark hold for `time` from now on, if it is still there.
+    pub(crate) async fn renew(&self, on: &mut impl ConnectionLike, time: Duration) -> RedisResult<Begun> {
+        self.invoke(on, "", time, true).await
+    }
+
+    async fn invoke(
+        &self,
+        on: &mut impl ConnectionLike,
+        dead: &str,
+        time: Duration,
+        renew: bool,
+    ) -> RedisResult<Begun> {
+        let reply: Vec<Vec<u8>> = ONCE
+            .key(&self.key)
+            .arg(&self.fingerprint)
+            .arg(self.node())
+            .arg(&self.run)
+            .arg(ms(time))
+            .arg(dead)
+            .arg(i32::from(renew))
+            .invoke_async(on)
+            .await?;
+        let mut parts = reply.into_iter();
+        let (what, rest) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        Ok(match what.as_slice() {
+            b"begun" => Begun::Now,
+            b"kept" => Begun::Kept(rest),
+            b"running" => Begun::Running(String::from_utf8(rest).ok().filter(|node| node != NOBODY)),
+            b"other" => Begun::Other,
+            _ => Begun::Lost,
+        })
+    }
+
+    /// Takes the mark away, if it is still there.
+    pub(crate) async fn let_go(&self, on: &mut impl ConnectionLike) -> RedisResult<bool> {
+        let own = format!("R{}{} {}", self.fingerprint, self.node(), self.run);
+        LET_GO.key(&self.key).arg(own).invoke_async(on).await
+    }
+
+    /// What stands in the key when the call has been run.
+    pub(crate) fn finished(&self, reply: &[u8]) -> Vec<u8> {
+        [b"F", self.fingerprint.as_bytes(), reply].concat()
+    }
+
+    /// Writes that.
+    pub(crate) async fn keep(&self, on: &mut impl ConnectionLike, reply: &[u8], time: Duration) -> RedisResult<()> {
+        redis::cmd("SET").arg(&self.key).arg(self.finished(reply)).arg("PX").arg(ms(time)).query_async(on).await
+    }
+
+    fn node(&self) -> &str {
+        self.node.as_deref().unwrap_or(NOBODY)
+    }
+}
+
+/// As Redis takes it: 0 would be refused.
+pub(crate) fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn mark(key: &str, node: Option<&str>, run: &str) -> Mark {
+        let key = format!("{}:{key}", testing::config().namespace);
+        Mark { key, fingerprint: "f".repeat(64), node: node.map(str::to_owned), run: run.to_owned() }
+    }
+
+    async fn redis() -> redis::aio::MultiplexedConnection {
+        let client = redis::Client::open(testing::redis().url()).unwrap();
+        client.get_multiplexed_async_connection().await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn of_two_runs_one_begins_and_the_other_hears_who_runs_and_then_what_came_of_it() {
+        let mut on = redis().await;
+        let one = mark("a", Some("one"), "1-0");
+        let two = Mark { node: None, run: "2-0".into(), ..one.clone() };
+        assert_eq!(one.begin(&mut on, None, LONG).await.unwrap(), Begun::Now);
+        assert_eq!(two.begin(&mut on, None, LONG).await.unwrap(), Begun::Running(Some("one".into())));
+        let other = Mark { fingerprint: "0".repeat(64), ..two.clone() };
+        assert_eq!(other.begin(&mut on, None, LONG).await.unwrap(), Begun::Other);
+        one.keep(&mut on, b"\x00reply\xff", LONG).await.unwrap();
+        assert_eq!(two.begin(&mut on, Some("one"), LONG).await.unwrap(), Begun::Kept(b"\x00reply\xff".to_vec()));
+        assert_eq!(one.renew(&mut on, LONG).await.unwrap(), Begun::Lost);
+        assert!(!one.let_go(&mut on).await.unwrap(), "what is kept stays");
+    }
+
+    #[tokio::test]
+    async fn the_mark_of_a_dead_node_and_of_an_earlier_delivery_falls_to_who_comes_next() {
+        let mut on = redis().await;
+        let dead = mark("a", Some("dead"), "1-0");
+        let again = Mark { node: Some("heir".into()), ..dead.clone() };
+        let other = Mark { node: None, run: "2-0".into(), ..dead.clone() };
+        dead.begin(&mut on, None, LONG).await.unwrap();
+        assert_eq!(again.begin(&mut on, None, LONG).await.unwrap(), Begun::Now);
+        assert_eq!(dead.renew(&mut on, LONG).await.unwrap(), Begun::Lost);
+        assert!(!dead.let_go(&mut on).await.unwrap());
+        assert_eq!(other.begin(&mut on, Some("dead"), LONG).await.unwrap(), Begun::Running(Some("heir".into())));
+        assert_eq!(other.begin(&mut on, Some("heir"), LONG).await.unwrap(), Begun::Now);
+        assert_eq!(again.begin(&mut on, None, LONG).await.unwrap(), Begun::Running(None));
+        assert!(other.let_go(&mut on).await.unwrap());
+        assert_eq!(again.begin(&mut on, None, LONG).await.unwrap(), Begun::Now);
+    }
+
+    #[tokio::test]
+    async fn a_mark_holds_for_as_long_as_it_is_renewed() {
+        let mut on = redis().await;
+        let short = Duration::from_millis(200);
+        let (one, lost) = (mark("a", Some("one"), "1-0"), mark("b", Some("one"), "1-0"));
+        for mark in [&one, &lost] {
+            mark.begin(&mut on, None, short).await.unwrap();
+        }
+        assert_eq!(one.renew(&mut on, LONG).await.unwrap(), Begun::Now);
+        let next = Mark { run: "2-0".into(), ..lost.clone() };
+        let gone = async || next.begin(&mut redis().await, None, LONG).await.unwrap() == Begun::Now;
+        testing::eventually("the other is over", gone).await;
+        assert_eq!(lost.renew(&mut on, LONG).await.unwrap(), Begun::Lost);
+        let next = Mark { run: "2-0".into(), ..one };
+        assert_eq!(next.begin(&mut on, None, LONG).await.unwrap(), Begun::Running(Some("one".into())));
+    }
+}

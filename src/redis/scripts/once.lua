@@ -1,0 +1,22 @@
+-- Begins a call that shall run once, unless somebody runs it or has run it.
+-- KEYS: 1 the call. ARGV: 1 fingerprint of what is asked, 2 node, 3 which of its runs, 4 how long the mark holds (ms),
+-- 5 a node that is dead (or ''), 6 '1' to make one's own mark hold longer and nothing else
+-- The value is a letter and the fingerprint, then, of a call that runs (R), 'NODE RUN', or of a finished one (F), its reply.
+local there = redis.call('GET', KEYS[1])
+local own = 'R' .. ARGV[1] .. ARGV[2] .. ' ' .. ARGV[3]
+if ARGV[6] == '1' then
+  if there ~= own then return { 'lost' } end
+  redis.call('PEXPIRE', KEYS[1], ARGV[4])
+  return { 'begun' }
+end
+if there then
+  local asked = 1 + #ARGV[1]
+  if string.sub(there, 2, asked) ~= ARGV[1] then return { 'other' } end
+  local rest = string.sub(there, asked + 1)
+  if string.sub(there, 1, 1) == 'F' then return { 'kept', rest } end
+  local node, run = string.match(rest, '^(%S*) (.*)$')
+  -- An earlier delivery of the same request has no claim any more: whoever has the request now was given it.
+  if run ~= ARGV[3] and node ~= ARGV[5] then return { 'running', node } end
+end
+redis.call('SET', KEYS[1], own, 'PX', ARGV[4])
+return { 'begun' }

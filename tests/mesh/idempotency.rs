@@ -1,0 +1,353 @@
+//! Calls with an idempotency key: one of them runs, and all of them get its reply.
+
+use crate::{
+    calls_of, command, knows, outcome,
+    process::{Replica, jobs, ran},
+    queued, sees_replicas,
+    services::Gate,
+    start,
+};
+use rachis::{App, Config, Error, ErrorKind, Method, Node, Params, Result, Service, config::ByteSize, testing};
+use serde_json::{Value, json};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+const KEY: &str = "order-17";
+
+fn config() -> Config {
+    Config { timeout: Duration::from_secs(15), ..testing::config() }
+}
+
+/// Answers with how often it was called, all its clones together, or with what it was told to.
+#[derive(Clone, Default)]
+struct Orders(Arc<AtomicUsize>);
+
+impl Orders {
+    fn runs(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn app(&self) -> App {
+        App::new().register("orders", self.clone())
+    }
+}
+
+impl Service for Orders {
+    const METHODS: &[Method] = &[Method::Create, Method::custom("pay"), Method::custom("count")];
+    const IDEMPOTENT: &[Method] = &[Method::custom("count")];
+
+    async fn create(&self, data: Value, _: Params) -> Result<Value> {
+        let run = 1 + self.0.fetch_add(1, Ordering::SeqCst);
+        match data["first"].as_str() {
+            Some("422") if run == 1 => Err(Error::unprocessable("No such article").with_data(json!({ "run": run }))),
+            Some("500") if run == 1 => Err(Error::general("The printer is on fire")),
+            Some("429") if run == 1 => Err(Error::too_many_requests("Later")),
+            Some("panic") if run == 1 => panic!("a bomb that a test has set"),
+            Some("large") => Ok("x".repeat(300_000).into()),
+            _ => Ok(run.into()),
+        }
+    }
+
+    async fn custom(&self, _: &str, _: Value, _: Params) -> Result<Value> {
+        Ok((1 + self.0.fetch_add(1, Ordering::SeqCst)).into())
+    }
+}
+
+async fn create(node: &Node, data: Value) -> Result<Value> {
+    node.service("orders").create(data).idempotency_key(KEY).await
+}
+
+/// Two replicas of `orders`, and a node that only calls.
+async fn mesh(config: &Config) -> (Orders, [Node; 3]) {
+    let orders = Orders::default();
+    let one = start(config, "shop", orders.app()).await;
+    let two = start(config, "shop", orders.app()).await;
+    let caller = start(config, "caller", App::new()).await;
+    sees_replicas(&caller, "orders", 2).await;
+    (orders, [one, two, caller])
+}
+
+#[tokio::test]
+async fn a_call_with_a_key_is_run_by_another_replica_when_its_own_is_killed() {
+    let config = config();
+    let caller = start(&config, "caller", App::new()).await;
+    let mut doomed = Replica::spawn(&config, "worker", false);
+    knows(&caller, "jobs").await;
+    let jobs_there = caller.service("jobs");
+    let calls = [
+        ("create", jobs_there.create(json!({}))),
+        ("patch", jobs_there.patch(1, json!({}))),
+        ("charge", jobs_there.custom("charge", json!({}))),
+    ];
+    let calls: Vec<_> =
+        calls.into_iter().map(|(method, call)| (method, tokio::spawn(call.idempotency_key(KEY).answer()))).collect();
+    for (method, _) in &calls {
+        testing::eventually("it has begun", async || ran(&config, method).await == 1).await;
+    }
+    let _heir = jobs(&config, "worker", true).await;
+    sees_replicas(&caller, "jobs", 2).await;
+    doomed.kill();
+    for (method, call) in calls {
+        assert_eq!(call.await.unwrap().unwrap().result, std::process::id(), "{method}");
+        assert_eq!(ran(&config, method).await, 2, "{method}");
+    }
+    // And the reply of that run is kept as any other.
+    let repeat = jobs_there.create(json!({})).idempotency_key(KEY).await.unwrap();
+    assert_eq!((repeat, ran(&config, "create").await), (std::process::id().into(), 2));
+    testing::eventually("nothing is left", async || queued(&config, "worker").await == 0).await;
+}
+
+#[tokio::test]
+async fn a_repeat_gets_the_first_reply_wherever_it_comes_from() {
+    let (orders, nodes) = mesh(&config()).await;
+    for _ in 0..5 {
+        for node in &nodes {
+            assert_eq!(create(node, json!({ "a": 1, "b": 2 })).await.unwrap(), 1);
+        }
+    }
+    // Written in another order, it asks for the same.
+    assert_eq!(create(&nodes[0], json!({ "b": 2, "a": 1 })).await.unwrap(), 1);
+    assert_eq!(orders.runs(), 1);
+}
+
+#[tokio::test]
+async fn without_a_key_and_under_another_key_or_method_a_call_is_another() {
+    let (orders, [_one, _two, caller]) = mesh(&config()).await;
+    let there = caller.service("orders");
+    assert_eq!(create(&caller, json!({})).await.unwrap(), 1);
+    assert_eq!(there.create(json!({})).await.unwrap(), 2);
+    assert_eq!(there.create(json!({})).idempotency_key("order-18").await.unwrap(), 3);
+    assert_eq!(there.custom("pay", json!({})).idempotency_key(KEY).await.unwrap(), 4);
+    for run in [5, 6] {
+        assert_eq!(
+            there.custom("count", json!({})).idempotency_key(KEY).await.unwrap(),
+            run,
+            "it may run twice anyway"
+        );
+    }
+    assert_eq!(orders.runs(), 6);
+}
+
+#[tokio::test]
+async fn other_data_or_another_query_under_the_same_key_is_refused() {
+    let (orders, nodes) = mesh(&config()).await;
+    create(&nodes[2], json!({ "a": 1 })).await.unwrap();
+    for node in &nodes {
+        let error = create(node, json!({ "a": 2 })).await.unwrap_err();
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Unprocessable, 422));
+        assert!(error.message().contains("take a new key"), "{error}");
+        let asked = node.service("orders").create(json!({ "a": 1 })).query(json!({ "q": 1 })).idempotency_key(KEY);
+        assert_eq!(asked.await.unwrap_err().kind(), ErrorKind::Unprocessable);
+    }
+    assert_eq!(orders.runs(), 1);
+}
+
+#[tokio::test]
+async fn two_users_with_one_key_do_not_share() {
+    let (orders, nodes) = mesh(&config()).await;
+    let as_user = |node: &Node, user: Value, seen: u32| {
+        let params = Params::default().with_user(json!({ "id": user, "seen": seen }));
+        node.service("orders").create(json!({})).params(params).idempotency_key(KEY)
+    };
+    for (user, run) in [(json!(1), 1), (json!(2), 2), (json!("1"), 3)] {
+        for (seen, node) in nodes.iter().enumerate() {
+            assert_eq!(as_user(node, user.clone(), seen as u32).await.unwrap(), run);
+        }
+    }
+    let with_token = |token: &str| {
+        let params = Params::default().with_authentication(json!({ "strategy": "jwt", "accessToken": token }));
+        nodes[2].service("orders").create(json!({})).params(params).idempotency_key(KEY)
+    };
+    for (token, run) in [("a", 4), ("b", 5), ("a", 4)] {
+        assert_eq!(with_token(token).await.unwrap(), run);
+    }
+    assert_eq!(orders.runs(), 5);
+}
+
+#[tokio::test]
+async fn no_secret_stands_in_a_key_of_redis_nor_in_what_is_kept_of_a_call() {
+    let config = config();
+    let (_orders, nodes) = mesh(&config).await;
+    let params = Params::default().with_authentication(json!({ "accessToken": "hunter2" }));
+    let asked = nodes[2].service("orders").create(json!({ "password": "hunter2" })).params(params);
+    asked.idempotency_key("hunter2").await.unwrap();
+    let found = command(&config, &["KEYS", &format!("{}:*", config.namespace)]).await.unwrap();
+    let keys: Vec<String> = redis::from_redis_value(found).unwrap();
+    let once: Vec<_> = keys.iter().filter(|key| key.contains(":once:")).collect();
+    assert_eq!(once.len(), 1);
+    assert!(once[0].starts_with(&calls_of(&config, "shop").replace(":calls", ":once:")), "{once:?}");
+    let kept: Vec<u8> = redis::from_redis_value(command(&config, &["GET", once[0]]).await.unwrap()).unwrap();
+    assert!(!String::from_utf8_lossy(&kept).contains("hunter2") && !once[0].contains("hunter2"));
+}
+
+#[tokio::test]
+async fn of_calls_at_once_one_runs_and_the_others_wait_for_its_reply() {
+    let config = config();
+    let gate = Gate::closed("gate");
+    let one = start(&config, "worker", App::new().register("gate", gate.clone())).await;
+    let two = start(&config, "worker", App::new().register("gate", gate.clone())).await;
+    let caller = start(&config, "caller", App::new()).await;
+    sees_replicas(&caller, "gate", 2).await;
+    let call = |node: &Node| tokio::spawn(node.service("gate").create(json!({})).idempotency_key(KEY).answer());
+    let calls = [call(&caller), call(&one), call(&two), call(&caller), call(&one), call(&caller)];
+    testing::eventually("all have come in", async || one.in_flight() + two.in_flight() == 3).await;
+    testing::eventually("one has begun", async || gate.started() == 1).await;
+    gate.open_up();
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap().result, "gate");
+    }
+    assert_eq!(gate.started(), 1);
+}
+
+#[tokio::test]
+async fn a_repeat_by_a_caller_that_gave_up_too_early_gets_the_reply_of_the_run_that_goes_on() {
+    let config = config();
+    let gate = Gate::closed("gate");
+    let there = start(&config, "worker", App::new().register("gate", gate.clone())).await;
+    let caller = start(&config, "caller", App::new()).await;
+    knows(&caller, "gate").await;
+    let call = |node: &Node| node.service("gate").create(json!({})).idempotency_key(KEY);
+    let error = call(&caller).timeout(Duration::from_millis(300)).await.unwrap_err();
+    assert_eq!((error.kind(), outcome(&error)), (ErrorKind::Timeout, "unknown"));
+    // One that is dropped, of a service of its own process, goes on as well.
+    let error = call(&there).timeout(Duration::from_millis(50)).await.unwrap_err();
+    assert_eq!((error.kind(), outcome(&error)), (ErrorKind::Timeout, "unknown"));
+    let repeat = tokio::spawn(call(&caller).answer());
+    gate.open_up();
+    assert_eq!(repeat.await.unwrap().unwrap().result, "gate");
+    assert_eq!((call(&there).await.unwrap(), gate.started()), (json!("gate"), 1));
+}
+
+#[tokio::test]
+async fn a_local_run_goes_on_when_its_caller_goes() {
+    let config = config();
+    let gate = Gate::closed("gate");
+    let node = start(&config, "worker", App::new().register("gate", gate.clone())).await;
+    let call = || node.service("gate").create(json!({})).idempotency_key(KEY);
+    let dropped = tokio::spawn(call().answer());
+    testing::eventually("it has begun", async || gate.started() == 1).await;
+    dropped.abort();
+    let repeat = tokio::spawn(call().answer());
+    gate.open_up();
+    assert_eq!((repeat.await.unwrap().unwrap().result, gate.started()), (json!("gate"), 1));
+}
+
+#[tokio::test]
+async fn what_a_dead_node_ran_for_itself_is_run_by_the_next_who_asks() {
+    let config = config();
+    let gate = Gate::closed("gate");
+    let doomed = start(&config, "worker", App::new().register("gate", gate.clone())).await;
+    let orders = Gate::open("heir");
+    let heir = start(&config, "worker", App::new().register("gate", orders.clone())).await;
+    let lost = tokio::spawn(doomed.service("gate").create(json!({})).idempotency_key(KEY).answer());
+    testing::eventually("it has begun", async || gate.started() == 1).await;
+    let repeat = tokio::spawn(heir.service("gate").create(json!({})).idempotency_key(KEY).answer());
+    // Without a shutdown: as if it was killed.
+    drop(doomed);
+    assert_eq!(repeat.await.unwrap().unwrap().result, "heir");
+    lost.abort();
+}
+
+#[tokio::test]
+async fn an_error_that_is_the_services_own_word_is_kept_and_any_other_is_not() {
+    let config = config();
+    for (first, kept) in [("422", true), ("500", false), ("429", false), ("panic", false)] {
+        let (orders, nodes) =
+            mesh(&Config { namespace: format!("{}-{first}", config.namespace), ..config.clone() }).await;
+        for at in [&nodes[2], &nodes[0]] {
+            orders.0.store(0, Ordering::SeqCst);
+            let key = format!("{first}-{}", at.id());
+            let call = || at.service("orders").create(json!({ "first": first })).idempotency_key(&*key);
+            let error = call().await.unwrap_err();
+            let repeat = call().await;
+            match kept {
+                true => assert_eq!(repeat, Err(error), "{first}"),
+                false => assert_eq!(repeat, Ok(json!(2)), "{first}"),
+            }
+            assert_eq!(orders.runs(), if kept { 1 } else { 2 }, "{first}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reply_too_large_to_keep_is_answered_once_and_then_said_to_have_been() {
+    let (orders, nodes) = mesh(&config()).await;
+    let large = json!({ "first": "large" });
+    assert_eq!(create(&nodes[2], large.clone()).await.unwrap().as_str().unwrap().len(), 300_000);
+    for node in &nodes {
+        let error = create(node, large.clone()).await.unwrap_err();
+        assert_eq!((error.kind(), outcome(&error)), (ErrorKind::Conflict, "ran"));
+    }
+    assert_eq!(orders.runs(), 1);
+}
+
+#[tokio::test]
+async fn a_reply_larger_than_any_may_be_leaves_word_that_the_call_ran() {
+    let mut config = config();
+    config.limits.max_payload = ByteSize(100_000);
+    let (orders, nodes) = mesh(&config).await;
+    let error = create(&nodes[2], json!({ "first": "large" })).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PayloadTooLarge);
+    let error = create(&nodes[2], json!({ "first": "large" })).await.unwrap_err();
+    assert_eq!((error.kind(), outcome(&error), orders.runs()), (ErrorKind::Conflict, "ran", 1));
+}
+
+#[tokio::test]
+async fn a_reply_is_kept_for_as_long_as_configured() {
+    let mut config = config();
+    config.limits.idempotency_ttl = Duration::from_secs(1);
+    let (orders, nodes) = mesh(&config).await;
+    for at in [&nodes[2], &nodes[0]] {
+        let before = orders.runs();
+        let call = async || at.service("orders").create(json!({})).idempotency_key(at.id()).await.unwrap();
+        assert_eq!((call().await, call().await), ((before + 1).into(), (before + 1).into()));
+        testing::eventually("it runs again", async || call().await == before + 2).await;
+    }
+}
+
+#[tokio::test]
+async fn while_redis_is_away_a_call_with_a_key_does_not_run_at_all() {
+    let redis = testing::ThrowawayRedis::start().unwrap();
+    let mut config = testing::config_for(&redis.url());
+    config.redis.response_timeout = Duration::from_millis(300);
+    let orders = Orders::default();
+    let node = start(&config, "shop", orders.app()).await;
+    assert_eq!(create(&node, json!({})).await.unwrap(), 1);
+    redis.freeze().unwrap();
+    let call = || node.service("orders").create(json!({})).idempotency_key("another");
+    let error = call().await.unwrap_err();
+    assert_eq!((error.kind(), outcome(&error)), (ErrorKind::Unavailable, "never ran"));
+    assert_eq!(orders.runs(), 1);
+    assert_eq!(node.service("orders").create(json!({})).await.unwrap(), 2, "one without a key runs");
+    redis.thaw().unwrap();
+    testing::eventually("it runs again", async || call().await.is_ok()).await;
+    assert_eq!(orders.runs(), 3);
+}
+
+#[tokio::test]
+async fn what_is_no_key_is_refused_before_anything_is_asked() {
+    let [node] = testing::cluster([Orders::default().app()]).await;
+    for key in ["", "a b", "é", &"x".repeat(256)] {
+        let error = node.service("orders").create(json!({})).idempotency_key(key).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BadRequest, "{key:?}");
+    }
+}
+
+#[tokio::test]
+async fn hooks_and_methods_see_the_key() {
+    use rachis::{MemoryService, ServiceExt};
+    let note = MemoryService::new().before(Method::Create, async |mut ctx| {
+        ctx.data["key"] = ctx.params.idempotency_key.clone().into();
+        Ok(ctx)
+    });
+    let [there, here] = testing::cluster([App::new().register("notes", note), App::new()]).await;
+    for (node, key) in [(&there, "a"), (&here, "b")] {
+        let note = node.service("notes").create(json!({})).idempotency_key(key).await.unwrap();
+        assert_eq!(note["key"], key);
+    }
+}
