@@ -3,7 +3,7 @@
 //! | frame | bytes |
 //! |---|---|
 //! | request | version, kind, time left in ms (u32, big endian), [`Request`] |
-//! | reply, event, announcement, descriptor | version, kind, the value |
+//! | reply, note, event, announcement, descriptor | version, kind, the value |
 //!
 //! Structs are arrays: field names would double the size of a small call. Fields are therefore only ever added at the
 //! end and under a new version.
@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, time::Duration};
 /// The version this node writes, and the only one it reads.
 pub(crate) const VERSION: u8 = 1;
 
-/// What follows the version byte: an inbox holds requests and replies.
+/// What follows the version byte of a request.
 const REQUEST: u8 = b'Q';
 
 /// Where the time left stands in a request.
@@ -112,9 +112,9 @@ impl Request {
     }
 }
 
-/// Is this a request (and not a reply), whatever its version?
-pub(crate) fn is_request(frame: &[u8]) -> bool {
-    frame.get(1) == Some(&REQUEST)
+/// Is this a frame of that kind, whatever its version?
+pub(crate) fn is<F: Frame>(frame: &[u8]) -> bool {
+    frame.get(1) == Some(&F::KIND)
 }
 
 /// One name for a call on both sides.
@@ -166,6 +166,14 @@ impl Reply {
             Outcome::Failure(error) => Err(Error::from_json(error)),
         }
     }
+}
+
+/// Tells a replica that a request of its app has become its own, since another one lacks the method.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct HandedOn {
+    /// Where the request stands in the stream of the app. The note does not carry it: what is run is what the stream
+    /// holds for this replica, whoever wrote the note.
+    pub(crate) entry: String,
 }
 
 /// An event on its way to other nodes.
@@ -264,6 +272,9 @@ pub(crate) trait Frame: Serialize + DeserializeOwned {
 
 impl Frame for Reply {
     const KIND: u8 = b'R';
+}
+impl Frame for HandedOn {
+    const KIND: u8 = b'H';
 }
 impl Frame for EventFrame {
     const KIND: u8 = b'E';

@@ -55,9 +55,9 @@ impl Node {
 
         let inbox = Inbox::new(node.keys.inbox(&node.id), Reader::new(node.connector.clone(), "inbox", stop.clone()));
         let me = Arc::downgrade(node);
-        tokio::spawn(read_inbox(inbox, node.rpc.clone(), move |entry| {
-            if let Some(node) = me.upgrade() {
-                node.responder.handed_on(node.clone(), entry);
+        tokio::spawn(read_inbox(inbox, node.rpc.clone(), move |given| {
+            if let Some(node) = me.upgrade().filter(|node| !node.observer) {
+                node.responder.given(node.clone(), given);
             }
         }));
 

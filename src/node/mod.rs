@@ -7,6 +7,7 @@ mod catalog;
 mod clock;
 mod discovery;
 mod events;
+mod in_hand;
 mod info;
 mod join;
 mod observe;

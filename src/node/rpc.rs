@@ -6,10 +6,10 @@ use crate::{
     redis::{
         Failure,
         pool::Admin,
-        streams::{Entry, Inbox, Outcome, Senders, Write, Writer, cancel},
+        streams::{Inbox, Inward, Outcome, Senders, Write, Writer, cancel},
     },
     service::{Answer, Call, Descriptor, Method},
-    wire::{self, Frame, Reply, Request},
+    wire::{self, Frame, HandedOn, Reply, Request},
 };
 use serde_json::json;
 use std::{
@@ -343,14 +343,37 @@ impl Drop for Ticket {
     }
 }
 
-/// Reads the inbox until it is stopped: replies go to their callers, requests to `handed_on`.
-pub(crate) async fn read_inbox(mut inbox: Inbox, rpc: Arc<Rpc>, handed_on: impl Fn(Entry)) {
-    while let Some(entries) = inbox.next().await {
+/// What the inbox says of requests to this node's app.
+pub(crate) enum Given {
+    /// This one was handed on to this replica.
+    One(HandedOn),
+    /// Notes may have been lost.
+    Perhaps,
+}
+
+/// Reads the inbox until it is stopped: replies go to their callers, notes of requests to `given`.
+pub(crate) async fn read_inbox(mut inbox: Inbox, rpc: Arc<Rpc>, given: impl Fn(Given)) {
+    let mut first = true;
+    while let Some(inward) = inbox.next().await {
+        let entries = match inward {
+            Inward::Entries(entries) => entries,
+            Inward::Reconnected if first => {
+                first = false;
+                continue;
+            }
+            Inward::Reconnected => {
+                given(Given::Perhaps);
+                continue;
+            }
+        };
         for entry in entries {
-            if wire::is_request(&entry.frame) {
-                handed_on(entry);
-            } else {
+            if !wire::is::<HandedOn>(&entry.frame) {
                 rpc.reply(&entry.frame);
+                continue;
+            }
+            match HandedOn::decode(&entry.frame) {
+                Ok(note) => given(Given::One(note)),
+                Err(error) => tracing::warn!(%error, "a note of a request was refused"),
             }
         }
     }

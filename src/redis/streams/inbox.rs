@@ -1,4 +1,4 @@
-//! What is meant for one node alone: replies to its calls, and requests handed on to it.
+//! What is meant for one node alone: replies to its calls, and notes of requests handed on to it.
 
 use super::{Entry, Reader, entries, reader::Read};
 use redis::Cmd;
@@ -13,28 +13,36 @@ pub(crate) struct Inbox {
     reader: Reader,
 }
 
+/// What came in.
+pub(crate) enum Inward {
+    /// Entries, none when none came in time.
+    Entries(Vec<Entry>),
+    /// The connection is new; the stream itself may be, too.
+    Reconnected,
+}
+
 impl Inbox {
     pub(crate) fn new(stream: String, reader: Reader) -> Self {
         // The node is new and so is its id: whatever stands in the stream is meant for it.
         Inbox { stream, last: "0-0".to_owned(), reader }
     }
 
-    /// Waits for entries. Empty when none came in time; `None` when the reader was stopped.
-    pub(crate) async fn next(&mut self) -> Option<Vec<Entry>> {
+    /// Waits for entries; `None` when the reader was stopped.
+    pub(crate) async fn next(&mut self) -> Option<Inward> {
         match self.reader.read(&self.command()).await {
             Read::Reply(reply) => {
                 let read = entries(reply);
                 if let Some(entry) = read.last() {
                     self.last.clone_from(&entry.id);
                 }
-                Some(read)
+                Some(Inward::Entries(read))
             }
             // The stream keeps what came meanwhile, and `last` says where to go on.
-            Read::Reconnected => Some(Vec::new()),
+            Read::Reconnected => Some(Inward::Reconnected),
             Read::Refused(error) => {
                 tracing::warn!(stream = %self.stream, %error, "the inbox can not be read");
                 tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-                Some(Vec::new())
+                Some(Inward::Entries(Vec::new()))
             }
             Read::Stopped => None,
         }

@@ -5,8 +5,8 @@ mod inbox;
 mod reader;
 mod writer;
 
-pub(crate) use calls::{Calls, Delivered, cancel};
-pub(crate) use inbox::Inbox;
+pub(crate) use calls::{Calls, Delivered, Pulled, cancel};
+pub(crate) use inbox::{Inbox, Inward};
 pub(crate) use reader::Reader;
 pub(crate) use writer::{Outcome, Senders, Write, Writer};
 

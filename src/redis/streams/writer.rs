@@ -39,7 +39,13 @@ pub(crate) enum Write {
         token: u64,
     },
     /// A request was worked on: its reply, and the entry to settle. Written again until Redis has it.
-    Finished { stream: Arc<str>, entry: String, reply: Option<(String, Vec<u8>)> },
+    Finished {
+        stream: Arc<str>,
+        entry: String,
+        reply: Option<(String, Vec<u8>)>,
+        /// Dropped when Redis has it.
+        _held: Box<dyn Send>,
+    },
     /// An entry for another node's inbox that settles nothing here.
     Send { inbox: String, frame: Vec<u8> },
     /// Nothing: is dropped when everything pushed before has been written.
@@ -160,7 +166,7 @@ async fn send(live: &Live, batch: &mut [Write]) -> RedisResult<Vec<Value>> {
                 pipe.cmd("XADD").arg(&**stream).arg("NOMKSTREAM").arg("*").arg("m").arg(&*frame);
                 streams.insert(stream.clone());
             }
-            Write::Finished { stream, entry, reply } => {
+            Write::Finished { stream, entry, reply, .. } => {
                 if let Some((inbox, frame)) = reply {
                     add_to_inbox(&mut pipe, inbox, frame);
                     inboxes.insert(inbox.clone());
