@@ -12,9 +12,12 @@ use crate::{
     Error, Result,
     service::{Answer, Call, Descriptor, Event, EventContext, Http, Id, Method, Params, Query},
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, SeqAccess, Visitor},
+};
 use serde_json::{Map, Value};
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// The version this node writes, and the only one it reads.
 pub(crate) const VERSION: u8 = 1;
@@ -109,6 +112,30 @@ impl Request {
             frame.get(TIME_LEFT).and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| too_short(frame))?;
         let request = read(frame.get(TIME_LEFT.end..).unwrap_or_default())?;
         Ok((request, Duration::from_millis(u32::from_be_bytes(left).into())))
+    }
+}
+
+/// Which call of which node a request is, told from its front alone; `None` for anything else.
+pub(crate) fn sender(front: &[u8]) -> Option<(u64, String)> {
+    check_header(front, REQUEST).ok()?;
+    let mut found = None;
+    // The rest is missing, so there is always an error in the end.
+    let _ = rmp_serde::Deserializer::new(front.get(TIME_LEFT.end..)?).deserialize_seq(Sender(&mut found));
+    found
+}
+
+struct Sender<'a>(&'a mut Option<(u64, String)>);
+
+impl<'de> Visitor<'de> for Sender<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a request")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> std::result::Result<(), A::Error> {
+        *self.0 = fields.next_element()?.zip(fields.next_element()?);
+        Ok(())
     }
 }
 
@@ -348,6 +375,17 @@ mod tests {
     }
 
     #[test]
+    fn the_front_of_a_request_tells_whose_it_is() {
+        for id in [0, 5, 127, 128, 255, 256, 38_917, 65_536, u64::MAX] {
+            let frame = Request { id, ..request() }.encode(Duration::from_secs(20)).unwrap();
+            let expected = Some((id, "node".to_owned()));
+            assert_eq!((sender(&frame), sender(&frame[..24])), (expected.clone(), expected), "{id}");
+        }
+        let reply = Reply::new(1, Err(Error::general(""))).encode().unwrap();
+        assert_eq!((sender(&reply), sender(b""), sender(&[VERSION, REQUEST, 0, 0, 0, 0])), (None, None, None));
+    }
+
+    #[test]
     fn an_answer_keeps_its_external_view_and_its_http_metadata() {
         let http = Http { status: Some(202), location: Some("/x".into()), ..Http::default() };
         let answer = Answer { result: json!([1]), dispatch: Some(json!({"a": null})), http };
@@ -382,6 +420,7 @@ mod tests {
         #[test]
         fn garbage_is_an_error_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Request::decode(&bytes);
+            let _ = sender(&bytes);
             let _ = Reply::decode(&bytes);
             let _ = EventFrame::decode(&bytes);
             for kind in [REQUEST, Reply::KIND] {

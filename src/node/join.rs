@@ -4,6 +4,7 @@ use super::{
     Inner, Node,
     beat::Heart,
     discovery::{self, Discovery, Lifecycle},
+    lost,
     observe::Lookout,
     rpc::read_inbox,
     shutdown::Running,
@@ -43,6 +44,7 @@ impl Node {
         node.rpc.attach(writer.clone());
         node.responder.attach(writer);
         let _ = node.link.set(link.clone());
+        tokio::spawn(lost::watch(node.clone(), link.clone()));
         tokio::spawn(event_log::publish(link, node.keys.clone(), node.config.limits.event_log, outgoing));
         let (channels, heard) = pubsub::open(node.connector.clone(), stop.clone());
         node.events.attach(channels.clone());

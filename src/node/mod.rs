@@ -10,6 +10,7 @@ mod events;
 mod in_hand;
 mod info;
 mod join;
+mod lost;
 mod observe;
 mod pending;
 mod publish;

@@ -11,6 +11,7 @@ mod filters;
 mod garbage;
 mod idle;
 mod linger;
+mod lost;
 mod outage;
 mod process;
 mod rolling;

@@ -264,7 +264,7 @@ async fn what_was_finished_while_redis_was_away_is_not_begun_again() {
     let _there = start(&config, "worker", App::new().register("jobs", gate.clone())).await;
     let here = start(&config, "caller", App::new()).await;
     knows(&here, "jobs").await;
-    for round in 1..=1 {
+    for round in 1..=3 {
         let calls: Vec<_> = (0..20).map(|n| tokio::spawn(here.service("jobs").create(n).answer())).collect();
         testing::eventually("all have begun", async || gate.started() == 20 * round).await;
         redis.stop();

@@ -5,7 +5,7 @@
 
 use super::bytes;
 use crate::redis::{
-    connection::{Link, Live, is_fatal},
+    connection::{Link, Live, Session, is_fatal},
     keys::GROUP,
 };
 use redis::{Pipeline, RedisError, RedisResult, Value};
@@ -61,8 +61,8 @@ pub(crate) enum Outcome {
     NoStream,
     /// Redis refused it: it is in no stream.
     Refused(RedisError),
-    /// The connection broke before Redis answered: it may or may not be in the stream.
-    Unknown,
+    /// The connection broke before Redis answered: it may or may not be in the stream. Says which connection.
+    Unknown(Option<Arc<Session>>),
 }
 
 /// Whoever sent requests.
@@ -124,7 +124,7 @@ async fn run(mut link: Link, senders: Arc<dyn Senders>, mut due: mpsc::Unbounded
                 link.report(&live);
                 batch.retain(|write| match write {
                     Write::Request { token, stream, .. } => {
-                        senders.sent(*token, stream, Outcome::Unknown);
+                        senders.sent(*token, stream, Outcome::Unknown(live.session.clone()));
                         false
                     }
                     // Written twice they do no harm, so they wait for the next connection.
@@ -214,13 +214,15 @@ fn settle(batch: &mut Vec<Write>, replies: Vec<Value>, senders: &dyn Senders, br
                 Some(Ok(Value::Nil)) => Outcome::NoStream,
                 Some(Ok(value)) => match bytes(value).and_then(|id| String::from_utf8(id).ok()) {
                     Some(entry) => Outcome::Added { entry, length },
-                    None => Outcome::Unknown,
+                    None => Outcome::Unknown(None),
                 },
-                Some(Err(error)) => {
-                    fatal |= is_fatal(&error);
-                    Outcome::Refused(error)
+                // A server that is no master (any more): it has not taken the request, the next one may.
+                Some(Err(error)) if is_fatal(&error) => {
+                    fatal = true;
+                    return true;
                 }
-                None => Outcome::Unknown,
+                Some(Err(error)) => Outcome::Refused(error),
+                None => Outcome::Unknown(None),
             };
             senders.sent(*token, stream, outcome);
             false
