@@ -3,7 +3,7 @@
 //! | frame | bytes |
 //! |---|---|
 //! | request | version, kind, time left in ms (u32, big endian), [`Request`] |
-//! | reply, event, announcement, descriptor | version, kind, the value |
+//! | reply, note, event, announcement, descriptor | version, kind, the value |
 //!
 //! Where nodes share a secret, the kind is in lower case and a signature follows; see [`seal`].
 //!
@@ -20,14 +20,17 @@ use crate::{
     Error, Result,
     service::{Answer, Call, Descriptor, Event, EventContext, Http, Id, Method, Params, Query, secret::is_secret},
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, SeqAccess, Visitor},
+};
 use serde_json::{Map, Value};
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// The version this node writes, and the only one it reads.
 pub(crate) const VERSION: u8 = 1;
 
-/// What follows the version byte: an inbox holds requests and replies.
+/// What follows the version byte of a request.
 const REQUEST: u8 = b'Q';
 
 /// Where the time left stands in a request.
@@ -156,9 +159,36 @@ impl Request {
     }
 }
 
-/// Is this a request (and not a reply), whatever its version?
-pub(crate) fn is_request(frame: &[u8]) -> bool {
-    frame.get(1).is_some_and(|kind| kind.eq_ignore_ascii_case(&REQUEST))
+/// Which call of which node a request is, told from its front alone; `None` for anything else.
+pub(crate) fn sender(front: &[u8]) -> Option<(u64, String)> {
+    let [VERSION, kind, ..] = front else { return None };
+    if !kind.eq_ignore_ascii_case(&REQUEST) {
+        return None;
+    }
+    let mut found = None;
+    // The rest is missing, so there is always an error in the end.
+    let _ = rmp_serde::Deserializer::new(front.get(TIME_LEFT.end..)?).deserialize_seq(Sender(&mut found));
+    found
+}
+
+struct Sender<'a>(&'a mut Option<(u64, String)>);
+
+impl<'de> Visitor<'de> for Sender<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a request")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> std::result::Result<(), A::Error> {
+        *self.0 = fields.next_element()?.zip(fields.next_element()?);
+        Ok(())
+    }
+}
+
+/// Is this a frame of that kind, whatever its version?
+pub(crate) fn is<F: Frame>(frame: &[u8]) -> bool {
+    frame.get(1).is_some_and(|kind| kind.eq_ignore_ascii_case(&F::KIND))
 }
 
 /// One name for a call on both sides.
@@ -210,6 +240,14 @@ impl Reply {
             Outcome::Failure(error) => Err(Error::from_json(error)),
         }
     }
+}
+
+/// Tells a replica that a request of its app has become its own, since another one lacks the method.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct HandedOn {
+    /// Where the request stands in the stream of the app. The note does not carry it: what is run is what the stream
+    /// holds for this replica, whoever wrote the note.
+    pub(crate) entry: String,
 }
 
 /// An event on its way to other nodes.
@@ -310,6 +348,9 @@ pub(crate) trait Frame: Serialize + DeserializeOwned {
 
 impl Frame for Reply {
     const KIND: u8 = b'R';
+}
+impl Frame for HandedOn {
+    const KIND: u8 = b'H';
 }
 impl Frame for EventFrame {
     const KIND: u8 = b'E';

@@ -147,6 +147,9 @@ impl Inner {
         let asked = std::time::Instant::now();
         let registered = self.registry.register(&mut connection, &announced).await.map_err(unreachable)?;
         self.clock.set(registered.now, asked.elapsed());
+        if !registered.known {
+            self.rpc.doubts().forgotten();
+        }
         tracing::debug!(epoch = registered.epoch, services = announced.services.len(), "announced");
         Ok(())
     }
@@ -349,6 +352,9 @@ impl Inner {
                 // A node that stood still may hear of its own death: it has nothing to inherit from itself.
                 if member.app == self.app_key && member.id != self.id {
                     self.dead_replicas.send(member.id.clone()).ok();
+                }
+                if !self.catalog().nodes().any(|other| other.app == member.app) {
+                    self.rpc.doubts().orphaned(self.keys.calls(&member.app).into());
                 }
                 info::Change::NodeDown((&member).into())
             }

@@ -4,6 +4,7 @@ use super::{
     Inner, Node,
     beat::Heart,
     discovery::{self, Discovery, Lifecycle},
+    lost,
     observe::Lookout,
     rpc::read_inbox,
     shutdown::Running,
@@ -47,6 +48,7 @@ impl Node {
         node.rpc.attach(writer.clone());
         node.responder.attach(writer);
         let _ = node.link.set(link.clone());
+        tokio::spawn(lost::watch(node.clone(), link.clone()));
         tokio::spawn(event_log::publish(link, node.keys.clone(), node.config.limits.event_log, outgoing));
         let (channels, heard) = pubsub::open(node.connector.clone(), stop.clone());
         node.events.attach(channels.clone());
@@ -59,9 +61,9 @@ impl Node {
 
         let inbox = Inbox::new(node.keys.inbox(&node.id), Reader::new(node.connector.clone(), "inbox", stop.clone()));
         let me = Arc::downgrade(node);
-        tokio::spawn(read_inbox(inbox, node.rpc.clone(), move |entry| {
-            if let Some(node) = me.upgrade() {
-                node.responder.handed_on(node.clone(), entry);
+        tokio::spawn(read_inbox(inbox, node.rpc.clone(), move |given| {
+            if let Some(node) = me.upgrade().filter(|node| !node.observer) {
+                node.responder.given(node.clone(), given);
             }
         }));
 

@@ -1,20 +1,31 @@
-//! The calls that wait for a reply: plain bookkeeping, without transport and without a clock.
+//! The calls that wait for a reply: plain bookkeeping, without transport and without a clock. What is to become of a call
+//! whose request may be lost is decided here, too.
 
-use std::collections::HashMap;
+use crate::redis::connection::Session;
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Calls under way, each with what its caller waits on. Bounded, so that a mesh that does not answer costs a known
 /// amount of memory.
 #[derive(Debug)]
-pub(crate) struct Pending<W> {
+pub(crate) struct Pending<W, R> {
     capacity: usize,
     next: u64,
-    calls: HashMap<u64, Slot<W>>,
+    calls: HashMap<u64, Slot<W, R>>,
 }
 
 #[derive(Debug)]
-struct Slot<W> {
+struct Slot<W, R> {
     waiter: Option<W>,
+    /// Came while the caller was awake for another reason.
+    reply: Option<R>,
     stage: Stage,
+    stream: Arc<str>,
+    repeatable: bool,
+    left: Option<Left>,
 }
 
 /// How far a request has come.
@@ -26,13 +37,76 @@ pub(crate) enum Stage {
     Sending,
     /// It stands in the stream under this id, or did.
     Sent(String),
+    /// It has left through this session, which broke before anybody said where it arrived.
+    Adrift(Option<Arc<Session>>),
+}
+
+/// When a request left.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Left {
+    pub(crate) at: Instant,
+    /// How often Redis had been found to have lost its data by then.
+    pub(crate) losses: u64,
 }
 
 /// Why a call was not taken in: as many as allowed are waiting already.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Full;
 
-impl<W> Pending<W> {
+/// What somebody who begins to wait again finds.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Rearmed<R> {
+    Waiting,
+    /// The reply has come meanwhile; the call is over.
+    Replied(R),
+    /// The call was over already.
+    Over,
+}
+
+/// Which calls to ask Redis about.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Which {
+    All,
+    /// Those that wait longer than this for a reply.
+    Older(Duration),
+    /// Those of one stream, whose app has no replica any more.
+    Orphans(Arc<str>),
+}
+
+/// A call whose request may be lost.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Suspect {
+    pub(crate) id: u64,
+    pub(crate) stream: Arc<str>,
+    pub(crate) stage: Stage,
+    pub(crate) left: Left,
+}
+
+/// What was found out about a request.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Finding {
+    /// It stands in the stream under this id.
+    Stands(String),
+    /// It stands there, given to a replica that is gone, and no other is left to inherit it.
+    Orphaned,
+    /// It stands nowhere, and no reply has come.
+    Gone,
+    /// The same, and more: it has not been in the stream and never will be.
+    NeverArrived,
+}
+
+/// What a caller whose request is no longer where it should be has to do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Verdict {
+    /// Send it again.
+    Again,
+    /// Give up: Redis lost the request, which may have run.
+    Lost,
+    /// Give up: the replica that had it is gone, and may have run it.
+    Orphaned,
+}
+
+impl<W, R> Pending<W, R> {
     pub(crate) fn new(capacity: usize) -> Self {
         Pending { capacity, next: 0, calls: HashMap::new() }
     }
@@ -41,25 +115,35 @@ impl<W> Pending<W> {
         self.calls.len()
     }
 
-    /// Takes a call in and numbers it. Numbers are never used again.
-    pub(crate) fn insert(&mut self, waiter: W) -> Result<u64, Full> {
+    /// Takes a call in and numbers it. Numbers are never used again. `repeatable` says whether running it twice does
+    /// no harm.
+    pub(crate) fn insert(&mut self, waiter: W, stream: Arc<str>, repeatable: bool) -> Result<u64, Full> {
         if self.calls.len() >= self.capacity {
             return Err(Full);
         }
         let id = self.next;
         self.next += 1;
-        self.calls.insert(id, Slot { waiter: Some(waiter), stage: Stage::Queued });
+        let slot = Slot { waiter: Some(waiter), reply: None, stage: Stage::Queued, stream, repeatable, left: None };
+        self.calls.insert(id, slot);
         Ok(id)
     }
 
-    /// Lets a call that is still under way wait on something new. `false` when it is over.
-    pub(crate) fn rearm(&mut self, id: u64, waiter: W) -> bool {
-        self.calls.get_mut(&id).map(|slot| slot.waiter = Some(waiter)).is_some()
+    /// Lets a call that is still under way wait on something new.
+    pub(crate) fn rearm(&mut self, id: u64, waiter: W) -> Rearmed<R> {
+        let Some(slot) = self.calls.get_mut(&id) else { return Rearmed::Over };
+        let Some(reply) = slot.reply.take() else {
+            slot.waiter = Some(waiter);
+            return Rearmed::Waiting;
+        };
+        self.calls.remove(&id);
+        Rearmed::Replied(reply)
     }
 
     /// Says that the request leaves now. `false` when the call is over, so that it need not.
-    pub(crate) fn leaves(&mut self, id: u64) -> bool {
-        self.calls.get_mut(&id).map(|slot| slot.stage = Stage::Sending).is_some()
+    pub(crate) fn leaves(&mut self, id: u64, left: Left) -> bool {
+        let Some(slot) = self.calls.get_mut(&id) else { return false };
+        (slot.stage, slot.left) = (Stage::Sending, Some(left));
+        true
     }
 
     /// Says that the request certainly did not arrive.
@@ -74,9 +158,24 @@ impl<W> Pending<W> {
         self.calls.get_mut(&id).map(|slot| slot.stage = Stage::Sent(entry)).is_some()
     }
 
-    /// Ends a call by its reply and returns whoever waits. `None` for a second reply or one that came too late.
-    pub(crate) fn complete(&mut self, id: u64) -> Option<W> {
-        self.calls.remove(&id)?.waiter
+    /// Says that nobody knows whether the request arrived. Returns whoever waits if it is best sent again at once: a
+    /// second copy of what may run twice does no harm. Of anything else it has to be found out first.
+    pub(crate) fn adrift(&mut self, id: u64, session: Option<Arc<Session>>) -> Option<W> {
+        let slot = self.calls.get_mut(&id)?;
+        slot.stage = Stage::Adrift(session);
+        if slot.repeatable { slot.waiter.take() } else { None }
+    }
+
+    /// Ends a call by its reply and returns whoever waits, with that. `None` for a second reply, for one that came too
+    /// late, and for one whose caller finds it as soon as it waits again.
+    pub(crate) fn complete(&mut self, id: u64, reply: R) -> Option<(W, R)> {
+        let slot = self.calls.get_mut(&id)?;
+        let Some(waiter) = slot.waiter.take() else {
+            slot.reply.get_or_insert(reply);
+            return None;
+        };
+        self.calls.remove(&id);
+        Some((waiter, reply))
     }
 
     /// Wakes a caller without ending the call: its request has to be sent again.
@@ -93,86 +192,54 @@ impl<W> Pending<W> {
     pub(crate) fn abandon(&mut self, id: u64) -> Option<Stage> {
         self.calls.remove(&id).map(|slot| slot.stage)
     }
+
+    /// The calls about whose requests Redis must be asked.
+    pub(crate) fn suspects(&self, which: &Which, now: Instant) -> Vec<Suspect> {
+        let mut suspects: Vec<Suspect> = self
+            .calls
+            .iter()
+            .filter_map(|(id, slot)| {
+                let left = slot.left?;
+                let asked = match (&slot.stage, which) {
+                    (Stage::Queued | Stage::Sending, _) => false,
+                    (Stage::Sent(_), Which::Older(age)) => now.saturating_duration_since(left.at) >= *age,
+                    (Stage::Sent(_), Which::Orphans(stream)) => slot.stream == *stream,
+                    (Stage::Sent(_), Which::All) | (Stage::Adrift(_), _) => true,
+                };
+                let (stream, stage) = (slot.stream.clone(), slot.stage.clone());
+                asked.then_some(Suspect { id: *id, stream, stage, left })
+            })
+            .collect();
+        suspects.sort_by_key(|suspect| suspect.id);
+        suspects
+    }
+
+    /// Decides what becomes of a suspect. `None` when its caller just waits on, or is awake for another reason; then the
+    /// next look decides.
+    pub(crate) fn judge(&mut self, suspect: &Suspect, finding: Finding) -> Option<(Verdict, W)> {
+        let slot = self.calls.get_mut(&suspect.id)?;
+        // Something happened to it since it was asked about: that was about another request, so to say.
+        if slot.stage != suspect.stage || slot.waiter.is_none() {
+            return None;
+        }
+        let verdict = match (finding, &slot.stage) {
+            (Finding::Stands(entry), _) => {
+                slot.stage = Stage::Sent(entry);
+                return None;
+            }
+            (Finding::Orphaned, _) if slot.repeatable => return None,
+            (Finding::Orphaned, _) => Verdict::Orphaned,
+            (Finding::NeverArrived, Stage::Adrift(_)) => Verdict::Again,
+            (Finding::Gone | Finding::NeverArrived, _) if slot.repeatable => Verdict::Again,
+            (Finding::Gone | Finding::NeverArrived, _) => Verdict::Lost,
+        };
+        if verdict == Verdict::Again {
+            slot.stage = Stage::Queued;
+        }
+        slot.waiter.take().map(|waiter| (verdict, waiter))
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_second_reply_finds_nobody() {
-        let mut pending = Pending::new(10);
-        let id = pending.insert("ada").unwrap();
-        assert_eq!((pending.complete(id), pending.complete(id)), (Some("ada"), None));
-    }
-
-    #[test]
-    fn a_full_table_takes_nobody_in_until_someone_leaves() {
-        let mut pending = Pending::new(1);
-        let first = pending.insert(()).unwrap();
-        assert_eq!(pending.insert(()), Err(Full));
-        pending.abandon(first);
-        assert!(pending.insert(()).is_ok());
-    }
-
-    #[test]
-    fn an_abandoned_call_tells_how_far_its_request_has_come() {
-        let mut pending = Pending::new(10);
-        let ids: Vec<u64> = (0..4).map(|_| pending.insert(()).unwrap()).collect();
-        for id in &ids[1..] {
-            assert!(pending.leaves(*id));
-        }
-        pending.returned(ids[2]);
-        assert!(pending.sent(ids[3], "5-0".into()));
-        let stages = ids.iter().map(|id| pending.abandon(*id).unwrap());
-        assert_eq!(
-            stages.collect::<Vec<_>>(),
-            [Stage::Queued, Stage::Sending, Stage::Queued, Stage::Sent("5-0".into())]
-        );
-        assert!(!pending.leaves(ids[0]) && !pending.sent(ids[3], "6-0".into()));
-    }
-
-    #[derive(Clone, Debug)]
-    enum Step {
-        Insert,
-        Complete(u64),
-        Abandon(u64),
-        Sent(u64),
-    }
-
-    proptest! {
-        #[test]
-        fn whoever_comes_in_is_answered_at_most_once(steps in proptest::collection::vec(
-            prop_oneof![
-                Just(Step::Insert),
-                (0u64..20).prop_map(Step::Complete),
-                (0u64..20).prop_map(Step::Abandon),
-                (0u64..20).prop_map(Step::Sent),
-            ], 0..200))
-        {
-            let mut pending = Pending::new(8);
-            let mut inserted = 0u64;
-            let mut over = std::collections::HashSet::new();
-            for step in steps {
-                match step {
-                    Step::Insert => if let Ok(id) = pending.insert(inserted) {
-                        prop_assert_eq!(id, inserted);
-                        inserted += 1;
-                    },
-                    Step::Complete(id) => {
-                        let expected = (id < inserted && over.insert(id)).then_some(id);
-                        prop_assert_eq!(pending.complete(id), expected);
-                    }
-                    Step::Abandon(id) => {
-                        prop_assert_eq!(pending.abandon(id).is_some(), id < inserted && over.insert(id));
-                    }
-                    Step::Sent(id) => {
-                        prop_assert_eq!(pending.sent(id, "1-0".into()), id < inserted && !over.contains(&id));
-                    }
-                }
-                prop_assert!(pending.len() <= 8);
-            }
-        }
-    }
-}
+#[path = "pending_tests.rs"]
+mod tests;

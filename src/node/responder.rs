@@ -2,8 +2,9 @@
 
 use super::{
     Inner,
+    in_hand::{Held, InHand},
     once::{Asked, Run},
-    rpc::CallLimits,
+    rpc::{CallLimits, Given},
     seen::Seen,
     seldom::Seldom,
 };
@@ -12,17 +13,17 @@ use crate::{
     redis::{
         Failure,
         keys::Keys,
-        streams::{Calls, Delivered, Entry, Reader, Write, Writer, entry_ms},
+        pool::Pooled,
+        streams::{Calls, Delivered, Entry, Pulled, Reader, Write, Writer, entry_ms},
     },
     service::{Answer, Call, Found, Method, Registered},
-    wire::{self, Frame, Reply, Request, Seal},
+    wire::{self, Frame, HandedOn, Reply, Request, Seal},
 };
 use futures_util::FutureExt;
 use serde_json::json;
 use std::{
-    collections::HashSet,
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -33,6 +34,8 @@ use tracing::Instrument;
 const SOURCES_TIME: Duration = Duration::from_secs(1);
 /// Requests in one read. More do not make a read cheaper.
 const PULL: usize = 256;
+/// The pause before Redis, which could not be asked about a request, is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// The answering half of a node.
 pub(crate) struct Responder {
@@ -48,19 +51,10 @@ pub(crate) struct Responder {
     seen: Mutex<Seen>,
     refused: Seldom,
     slots: Arc<Semaphore>,
-    // Entries that are being worked on, so that reading what is pending after a reconnect starts nothing twice.
-    running: Mutex<HashSet<String>>,
+    in_hand: InHand,
     tasks: TaskTracker,
     // Whatever brings requests in, so that a shutdown knows when none come any more.
     sources: TaskTracker,
-}
-
-/// Where a request came from, and so where it is settled.
-enum Source {
-    /// The app's stream, under this entry id.
-    Stream(String),
-    /// This node's inbox, by way of a replica that did not have the method. The stream has let go of it already.
-    Inbox,
 }
 
 impl Responder {
@@ -85,7 +79,7 @@ impl Responder {
             seen: Mutex::default(),
             refused: Seldom::new(),
             slots: Arc::new(Semaphore::new(max_in_flight)),
-            running: Mutex::default(),
+            in_hand: InHand::default(),
             tasks: TaskTracker::new(),
             sources: TaskTracker::new(),
         }
@@ -127,21 +121,31 @@ impl Responder {
             };
             let Ok(first) = first else { return };
             let free = 1 + self.slots.available_permits().min(PULL - 1);
-            let Some(requests) = self.calls.pull(&mut reader, free).await else { return };
-            let mut first = Some(first);
-            for request in requests {
-                if self.lock().contains(&request.entry.id) {
-                    continue;
+            match self.calls.pull(&mut reader, free).await {
+                None => return,
+                Some(Pulled::New(requests)) => {
+                    let mut first = Some(first);
+                    for entry in requests {
+                        let Some(held) = self.in_hand.take(&entry.id) else { continue };
+                        // No more were asked for than there are slots, but what was handed on takes some as well.
+                        let slot = match first.take() {
+                            Some(slot) => slot,
+                            None => tokio::select! {
+                                Ok(slot) = self.slots.clone().acquire_owned() => slot,
+                                () = stop.cancelled() => return,
+                            },
+                        };
+                        self.start(&node, Delivered { entry, deliveries: 1, from: None }, Way::Queue, held, slot);
+                    }
                 }
-                let slot = match first.take() {
-                    Some(slot) => slot,
-                    // Only what was found pending after a reconnect can be more than there are slots for.
-                    None => tokio::select! {
-                        Ok(slot) = self.slots.clone().acquire_owned() => slot,
-                        () = stop.cancelled() => return,
-                    },
-                };
-                self.start(&node, request, slot);
+                Some(Pulled::Reconnected) => {
+                    drop(first);
+                    let (me, node, stop) = (self.clone(), node.clone(), stop.clone());
+                    // Beside the pulling, since what is found may have to wait for slots.
+                    self.spawn_source(async move {
+                        stop.run_until_cancelled(me.look_again(&node)).await;
+                    });
+                }
             }
         }
     }
@@ -149,69 +153,114 @@ impl Responder {
     /// Runs a request that was taken over from a dead replica, if it may run twice.
     pub(crate) async fn take_over(self: &Arc<Self>, node: &Arc<Inner>, claimed: Delivered) {
         let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
-        // It may have been found among what is pending after a reconnect.
-        if !self.lock().contains(&claimed.entry.id) {
-            self.start(node, claimed, slot);
+        // It may have been found among what this replica was given.
+        if let Some(held) = self.in_hand.take(&claimed.entry.id) {
+            self.start(node, claimed, Way::Queue, held, slot);
         }
     }
 
-    /// Runs a request that another replica handed on.
-    pub(crate) fn handed_on(self: &Arc<Self>, node: Arc<Inner>, entry: Entry) {
+    /// Looks after requests that another replica handed on.
+    pub(crate) fn given(self: &Arc<Self>, node: Arc<Inner>, given: Given) {
         let me = self.clone();
         self.tasks.spawn(async move {
-            let Ok(_slot) = me.slots.clone().acquire_owned().await else { return };
-            match Request::decode(&entry.frame, me.seal.at(&me.stream)) {
-                Ok((request, left)) if expiry(&entry, left) <= node.clock.now() => {
-                    tracing::debug!(call = %request.call_id(), "waited beyond its deadline and is not started");
+            let begun = async {
+                match given {
+                    Given::One(note) => me.begin_given(&node, &note.entry, Way::HandedOn).await,
+                    Given::Perhaps => me.look_again(&node).await,
                 }
-                Ok((request, _)) if me.is_copy(&node, &request, &entry) => {}
-                Ok((request, left)) => me.work(&node, request, Source::Inbox, expiry(&entry, left), 1).await,
-                Err(error) => me.refuse(&entry.id, &error),
-            }
+            };
+            node.stop.run_until_cancelled(begun).await;
         });
     }
 
-    fn start(self: &Arc<Self>, node: &Arc<Inner>, request: Delivered, slot: OwnedSemaphorePermit) {
-        self.lock().insert(request.entry.id.clone());
+    /// Starts what this replica was given and does not work on: lost with a connection, or handed on by a note that was.
+    pub(crate) async fn look_again(self: &Arc<Self>, node: &Arc<Inner>) {
+        loop {
+            let given = async { self.calls.given(&mut node.admin.get().await?).await };
+            match given.await {
+                Ok(given) => {
+                    for entry in given {
+                        self.begin_given(node, &entry, Way::Queue).await;
+                    }
+                    return;
+                }
+                Err(error) => tracing::debug!(%error, "what this replica was given could not be asked for"),
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
+    }
+
+    /// Starts a request that is said to be pending for this replica. It is asked for only once it is in hand: until it
+    /// is out of hand again nobody here can begin it, and once it was settled it is no longer pending.
+    async fn begin_given(self: &Arc<Self>, node: &Arc<Inner>, entry: &str, way: Way) {
+        if self.in_hand.contains(entry) {
+            return;
+        }
+        let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
+        let Some(held) = self.in_hand.take(entry) else { return };
+        let given = loop {
+            let asked = async { self.calls.own(&mut node.admin.get().await?, entry).await };
+            match asked.await {
+                Ok(given) => break given,
+                Err(error) => tracing::debug!(entry, %error, "a request could not be asked for"),
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        };
+        match given {
+            // Who leaves begins nothing: another replica gets it as if it were new.
+            Some(given) if node.draining.is_cancelled() => self.requeue(node, given).await,
+            Some(given) => self.start(node, given, way, held, slot),
+            None => tracing::debug!(entry, "is settled, or another replica's"),
+        }
+    }
+
+    fn start(
+        self: &Arc<Self>,
+        node: &Arc<Inner>,
+        delivered: Delivered,
+        way: Way,
+        held: Held,
+        slot: OwnedSemaphorePermit,
+    ) {
         let (me, node) = (self.clone(), node.clone());
         self.tasks.spawn(async move {
-            let id = request.entry.id.clone();
-            me.receive(&node, request).await;
-            me.lock().remove(&id);
+            me.receive(&node, delivered, way, held).await;
             drop(slot);
         });
     }
 
-    async fn receive(self: &Arc<Self>, node: &Arc<Inner>, delivered: Delivered) {
-        let (request, left) = match Request::decode(&delivered.entry.frame, self.seal.at(&self.stream)) {
+    async fn receive(self: &Arc<Self>, node: &Arc<Inner>, delivered: Delivered, way: Way, held: Held) {
+        let Delivered { entry, deliveries, .. } = &delivered;
+        let (mut request, left) = match Request::decode(&entry.frame, self.seal.at(&self.stream)) {
             Ok(decoded) => decoded,
             Err(error) => {
-                self.refuse(&delivered.entry.id, &error);
+                self.refuse(&entry.id, &error);
                 return self.bury(node, &delivered, None, error.message()).await;
             }
         };
-        let Delivered { entry, deliveries: delivery, .. } = &delivered;
-        let (entry, delivery) = (entry.clone(), *delivery);
-        let expires = expiry(&entry, left);
+        let expires = expiry(entry, left);
         if expires <= node.clock.now() {
             tracing::debug!(call = %request.call_id(), "came after its deadline and is not started");
-            return self.settle(Source::Stream(entry.id), None);
+            return self.settle(held, None);
         }
-        if self.is_copy(node, &request, &entry) {
+        if self.is_copy(node, &request, entry) {
             // The caller gets the reply to the original.
-            return self.settle(Source::Stream(entry.id), None);
+            return self.settle(held, None);
         }
-        if delivery > 1 {
-            if let Err(error) = self.may_run_again(node, &request, delivery) {
-                if delivery > self.max_deliveries {
+        if let Way::HandedOn = way {
+            request.hops = request.hops.saturating_add(1);
+        }
+        if *deliveries > 1 {
+            if let Err(error) = self.may_run_again(node, &request, *deliveries) {
+                if *deliveries > self.max_deliveries {
                     tracing::warn!(entry = %entry.id, %error, "a request goes to the dead letters");
                     self.bury(node, &delivered, Some(&request), error.message()).await;
                 }
-                return self.answer(Source::Stream(entry.id), &request, Err(error));
+                return self.answer(held, &request, Err(error));
             }
-            tracing::info!(call = %request.call_id(), delivery, "redelivered");
+            tracing::info!(call = %request.call_id(), deliveries, "redelivered");
         }
-        self.work(node, request, Source::Stream(entry.id), expires, delivery).await;
+        self.work(node, request, held, expires, *deliveries).await;
     }
 
     /// A replica had this request and died; may another run it?
@@ -259,35 +308,31 @@ impl Responder {
         }
     }
 
-    async fn work(self: &Arc<Self>, node: &Arc<Inner>, request: Request, source: Source, expires: u64, delivery: u32) {
+    async fn work(self: &Arc<Self>, node: &Arc<Inner>, request: Request, held: Held, expires: u64, deliveries: u32) {
         let span =
             tracing::debug_span!("serve", id = %request.call_id(), path = %request.path, method = %request.method);
         async {
             match self.admit(node, &request) {
                 Ok(found) => {
                     let (id, from) = (request.id, request.from.clone());
-                    let name = match &source {
-                        Source::Stream(entry) => entry.clone(),
-                        // It is never delivered again, but a caller that was cut off may have sent it twice.
-                        Source::Inbox => format!("inbox:{}", ulid::Ulid::generate()),
-                    };
                     let call = request.into_call(!node.config.authentication);
                     let Some(asked) = Asked::of(&found.value.descriptor, &call, &found.route) else {
                         let outcome = run(node, found, call).await;
-                        return self.reply(source, id, &from, outcome);
+                        return self.reply(held, id, &from, outcome);
                     };
                     let left = Duration::from_millis(expires.saturating_sub(node.clock.now()));
-                    let this = Run { name, first: delivery == 1, until: Instant::now() + left };
+                    let this =
+                        Run { name: held.entry().to_owned(), first: deliveries == 1, until: Instant::now() + left };
                     let (outcome, ended) = node.once(asked, this, run(node, found, call)).await;
                     let time = node.config.limits.idempotency_ttl;
                     if let Some(keep) = ended.and_then(|ended| ended.keep(&outcome, time, &self.seal)) {
                         self.write(keep);
                     }
-                    self.reply(source, id, &from, outcome);
+                    self.reply(held, id, &from, outcome);
                 }
                 Err(error) => match self.elsewhere(node, &request) {
-                    Some(replica) => self.hand_on(node, source, request, expires, &replica),
-                    None => self.answer(source, &request, Err(error)),
+                    Some(replica) => self.hand_on(node, held, expires, &replica).await,
+                    None => self.answer(held, &request, Err(error)),
                 },
             }
         }
@@ -315,24 +360,40 @@ impl Responder {
         catalog.replica_with(&node.app_key, &request.path, &request.method).map(str::to_owned)
     }
 
-    fn hand_on(&self, node: &Inner, source: Source, mut request: Request, expires: u64, replica: &str) {
-        request.hops += 1;
-        tracing::debug!(replica, "handed on");
-        let left = Duration::from_millis(expires.saturating_sub(node.clock.now()));
-        match request.encode(left, self.seal.at(&self.stream).until(expires)) {
-            Ok(frame) => {
-                self.write(Write::Send { inbox: self.keys.inbox(replica), frame });
-                self.settle(source, None);
+    /// Makes the request another replica's, and lets that one know. It does not leave the stream, so it is not lost with
+    /// that replica, and the note alone lets nothing run.
+    async fn hand_on(&self, node: &Arc<Inner>, held: Held, expires: u64, replica: &str) {
+        while node.clock.now() < expires {
+            let outcome = async { self.calls.hand_on(&mut node.admin.get().await?, held.entry(), replica).await };
+            match outcome.await {
+                Ok(true) => return self.notify(node, held.entry(), replica),
+                // Settled, or taken over by whoever believes this replica dead.
+                Ok(false) => return,
+                Err(error) => tracing::debug!(replica, %error, "a request could not be handed on yet"),
             }
-            Err(error) => self.answer(source, &request, Err(error)),
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
+        self.settle(held, None);
+    }
+
+    fn notify(&self, node: &Inner, entry: &str, replica: &str) {
+        tracing::debug!(entry, replica, "handed on");
+        let inbox = self.keys.inbox(replica);
+        match (HandedOn { entry: entry.to_owned() }).encode(self.seal.at(&inbox)) {
+            Ok(frame) => self.write(Write::Send { inbox, frame }),
+            Err(error) => tracing::error!(%error, "no note could be made"),
+        }
+        // It may have died meanwhile, and its heirs may have looked before it had this one.
+        if !node.catalog().nodes().any(|member| member.id == replica) {
+            node.dead_replicas.send(replica.to_owned()).ok();
         }
     }
 
-    fn answer(&self, source: Source, request: &Request, outcome: Result<Answer>) {
-        self.reply(source, request.id, &request.from, outcome);
+    fn answer(&self, held: Held, request: &Request, outcome: Result<Answer>) {
+        self.reply(held, request.id, &request.from, outcome);
     }
 
-    fn reply(&self, source: Source, id: u64, to: &str, outcome: Result<Answer>) {
+    fn reply(&self, held: Held, id: u64, to: &str, outcome: Result<Answer>) {
         let max = self.limits.max_payload;
         let inbox = self.keys.inbox(to);
         let place = self.seal.at(&inbox);
@@ -345,22 +406,19 @@ impl Responder {
         });
         let frame = frame.or_else(|error| Reply::new(id, Err(error)).encode(place));
         match frame {
-            Ok(frame) => self.settle(source, Some((inbox, frame))),
+            Ok(frame) => self.settle(held, Some((inbox, frame))),
             Err(error) => {
                 tracing::error!(%error, "no reply could be made; the caller will time out");
-                self.settle(source, None);
+                self.settle(held, None);
             }
         }
     }
 
-    /// Sends a reply to an inbox and lets go of the request, in one write.
-    fn settle(&self, source: Source, reply: Option<(String, Vec<u8>)>) {
-        let write = match (source, reply) {
-            (Source::Stream(entry), reply) => Write::Finished { stream: self.stream.clone(), entry, reply },
-            (Source::Inbox, Some((inbox, frame))) => Write::Send { inbox, frame },
-            (Source::Inbox, None) => return,
-        };
-        self.write(write);
+    /// Sends a reply to an inbox and lets go of the request, in one write. It stays in hand until Redis has that: after a
+    /// reconnect it may still be listed as given to this replica, and must not look like one that was never begun.
+    fn settle(&self, held: Held, reply: Option<(String, Vec<u8>)>) {
+        let (stream, entry) = (self.stream.clone(), held.entry().to_owned());
+        self.write(Write::Finished { stream, entry, reply, _held: Box::new(held) });
     }
 
     async fn bury(&self, node: &Inner, delivered: &Delivered, request: Option<&Request>, reason: &str) {
@@ -397,25 +455,43 @@ impl Responder {
 
     async fn hand_back(&self, node: &Inner) -> Result<(), Failure> {
         let mut connection = node.admin.get().await?;
-        for Delivered { entry, deliveries, .. } in self.calls.pending(&mut connection).await? {
-            // What was taken over from the dead may have run there: it stays pending, for the next heir to judge.
-            if deliveries > 1 || self.lock().contains(&entry.id) {
-                continue;
-            }
-            let mut frame = entry.frame;
-            if let Ok((_, left)) = Request::decode(&frame, self.seal.at(&self.stream)) {
-                // The new entry has a new time, so what is left of the old one's must be written anew.
-                let waited = node.clock.now().saturating_sub(entry_ms(&entry.id));
-                wire::stamp(&mut frame, left.saturating_sub(Duration::from_millis(waited)));
-            }
-            self.calls.requeue(&mut connection, &entry.id, &frame).await?;
+        for entry in self.calls.given(&mut connection).await? {
+            let Some(_held) = self.in_hand.take(&entry) else { continue };
+            let Some(given) = self.calls.own(&mut connection, &entry).await? else { continue };
+            self.requeue_on(&mut connection, node, given).await?;
         }
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn requeue(&self, node: &Inner, given: Delivered) {
+        let outcome = async { self.requeue_on(&mut node.admin.get().await?, node, given).await };
+        if let Err(error) = outcome.await {
+            tracing::debug!(%error, "a request could not be handed back; others will claim it");
+        }
     }
+
+    async fn requeue_on(&self, on: &mut Pooled, node: &Inner, given: Delivered) -> Result<(), Failure> {
+        // What was taken over from the dead may have run there: it stays pending, for the next heir to judge.
+        if given.deliveries > 1 {
+            return Ok(());
+        }
+        let Entry { id, mut frame } = given.entry;
+        if let Ok((_, left)) = Request::decode(&frame, self.seal.at(&self.stream)) {
+            // The new entry has a new time, so what is left of the old one's must be written anew.
+            let waited = node.clock.now().saturating_sub(entry_ms(&id));
+            wire::stamp(&mut frame, left.saturating_sub(Duration::from_millis(waited)));
+        }
+        self.calls.requeue(on, &id, &frame).await.map(drop)
+    }
+}
+
+/// How a request came to this replica.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    /// Out of the queue, or the hands of the dead.
+    Queue,
+    /// From a replica that lacks the method; it is not handed on again.
+    HandedOn,
 }
 
 /// When nobody waits any more for the reply to an entry, in ms of Redis's clock; a signed one says that itself, too.

@@ -2,7 +2,8 @@
 
 use super::{
     clock::Clock,
-    pending::{Full, Pending, Stage},
+    lost::Doubts,
+    pending::{Finding, Full, Left, Pending, Rearmed, Stage, Suspect, Verdict, Which},
     seldom::Seldom,
 };
 use crate::{
@@ -10,10 +11,10 @@ use crate::{
     redis::{
         Failure,
         pool::Admin,
-        streams::{Entry, Inbox, Outcome, Senders, Write, Writer, cancel},
+        streams::{Inbox, Inward, Outcome, Senders, Write, Writer, cancel, entry_order},
     },
     service::{Answer, Call, Descriptor, Method},
-    wire::{self, Frame, Reply, Request, Seal},
+    wire::{self, Frame, HandedOn, Reply, Request, Seal},
 };
 use serde_json::json;
 use std::{
@@ -21,7 +22,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tracing::Instrument;
 
 /// How long a caller waits before it looks again whether an app's stream is there.
@@ -56,7 +57,10 @@ pub(crate) struct CallLimits {
 pub(crate) struct Rpc {
     node: String,
     limits: CallLimits,
-    pending: Mutex<Pending<oneshot::Sender<Arrived>>>,
+    pending: Mutex<Waiting>,
+    doubts: Doubts,
+    // Up to which entry the inbox was read.
+    inbox_read: watch::Sender<(u64, u64)>,
     // When each stream that was found too long may be tried again.
     full: Mutex<HashMap<Arc<str>, Instant>>,
     admin: Admin,
@@ -68,6 +72,8 @@ pub(crate) struct Rpc {
     writer: OnceLock<Writer>,
 }
 
+type Waiting = Pending<oneshot::Sender<Arrived>, Result<Answer>>;
+
 /// What wakes a caller.
 enum Arrived {
     Reply(Result<Answer>),
@@ -77,6 +83,10 @@ enum Arrived {
     TooMany {
         entry: String,
     },
+    /// The request has to be sent again.
+    Again,
+    /// It is lost, and must not be.
+    Lost(Verdict),
 }
 
 impl Rpc {
@@ -92,6 +102,8 @@ impl Rpc {
             node: node.to_owned(),
             limits,
             pending: Mutex::new(Pending::new(limits.max_pending)),
+            doubts: Doubts::default(),
+            inbox_read: watch::Sender::new((0, 0)),
             full: Mutex::default(),
             admin,
             clock,
@@ -125,7 +137,9 @@ impl Rpc {
         let deadline = Instant::now() + timeout;
         self.refuse_if_full(target)?;
         let (waiter, arrived) = oneshot::channel();
-        let id = self.lock().insert(waiter).map_err(|Full| self.too_many_pending())?;
+        let repeatable = target.descriptor.is_idempotent(&call.method) || call.params.idempotency_key.is_some();
+        let id =
+            self.lock().insert(waiter, target.stream.clone(), repeatable).map_err(|Full| self.too_many_pending())?;
         let ticket = Ticket { rpc: self.clone(), id, stream: target.stream.clone(), over: false };
         let span = tracing::debug_span!("call", id = %wire::call_id(&self.node, id), path = %call.path,
             method = %call.method, app = %target.app);
@@ -173,26 +187,26 @@ impl Rpc {
                         return Err(self.too_many_queued(target));
                     }
                     // A replica was faster: the call runs.
-                    arrived = ticket.rearm().ok_or_else(gone)?;
+                    arrived = ticket.rearm()?;
                 }
                 Ok(Arrived::Failed(Outcome::NoStream)) => {
                     // Its app will make it when the first replica comes (again).
                     tokio::time::sleep(NO_STREAM_PAUSE.min(deadline.saturating_duration_since(Instant::now()))).await;
-                    arrived = ticket.rearm().ok_or_else(gone)?;
+                    arrived = ticket.rearm()?;
                     self.send(target, request.encode(timeout, place)?, ticket.id, deadline)?;
                 }
-                Ok(Arrived::Failed(Outcome::Refused(error))) => {
-                    return Err(Error::unavailable(format!("Redis refused the call of '{}': {error}", target.path)));
+                Ok(Arrived::Failed(Outcome::Refused(error))) => return Err(refused(&target.path, &error)),
+                Ok(Arrived::Again) => {
+                    tracing::debug!("the request is sent again");
+                    arrived = ticket.rearm()?;
+                    self.send(target, request.encode(timeout, place)?, ticket.id, deadline)?;
                 }
-                Ok(Arrived::Failed(Outcome::Unknown)) => {
-                    arrived = ticket.rearm().ok_or_else(gone)?;
-                    // A second copy of what may run twice, or is known by its key, does no harm; of anything else, the
-                    // reply or the deadline must tell.
-                    if target.descriptor.is_idempotent(&method) || request.has_key() {
-                        self.send(target, request.encode(timeout, place)?, ticket.id, deadline)?;
-                    }
+                Ok(Arrived::Lost(verdict)) => {
+                    ticket.give_up();
+                    let message = format!("{method} on '{}' had no answer: {}", target.path, verdict.reason());
+                    return Err(Error::unavailable(message).with_data(json!({ "outcome": "unknown" })));
                 }
-                Ok(Arrived::Failed(Outcome::Added { .. })) | Err(_) => return Err(gone()),
+                Ok(Arrived::Failed(Outcome::Added { .. } | Outcome::Unknown(_))) | Err(_) => return Err(gone()),
             }
         }
     }
@@ -207,10 +221,11 @@ impl Rpc {
     pub(crate) fn reply(&self, frame: &[u8]) {
         match Reply::decode(frame, self.seal.at(&self.inbox)) {
             Ok(reply) => {
-                let waiter = self.lock().complete(reply.id);
+                let id = reply.id;
+                let waiter = self.lock().complete(id, reply.into_outcome());
                 match waiter {
-                    Some(waiter) => drop(waiter.send(Arrived::Reply(reply.into_outcome()))),
-                    None => tracing::debug!(id = reply.id, "a reply that nobody waits for"),
+                    Some((waiter, outcome)) => drop(waiter.send(Arrived::Reply(outcome))),
+                    None => tracing::debug!(id, "a reply that nobody waits for"),
                 }
             }
             Err(error) => {
@@ -240,6 +255,32 @@ impl Rpc {
                 tracing::debug!(%error, "a request that nobody waits for could not be withdrawn");
             }
         });
+    }
+
+    /// Reasons to look after requests under way.
+    pub(crate) fn doubts(&self) -> &Doubts {
+        &self.doubts
+    }
+
+    /// Those about which Redis must be asked.
+    pub(crate) fn suspects(&self, which: &Which) -> Vec<Suspect> {
+        self.lock().suspects(which, Instant::now())
+    }
+
+    /// Lets a caller know what was found out about its request, where it has to do something.
+    pub(crate) fn judge(&self, suspect: &Suspect, finding: Finding) {
+        let Some((verdict, waiter)) = self.lock().judge(suspect, finding) else { return };
+        tracing::debug!(id = suspect.id, stream = %suspect.stream, ?verdict, "a request is not where it should be");
+        let _ = waiter.send(match verdict {
+            Verdict::Again => Arrived::Again,
+            Verdict::Lost | Verdict::Orphaned => Arrived::Lost(verdict),
+        });
+    }
+
+    /// Waits until every reply up to this entry of the inbox has reached its caller.
+    pub(crate) async fn inbox_read_to(&self, entry: &str) {
+        let wanted = entry_order(entry);
+        let _ = self.inbox_read.subscribe().wait_for(|read| *read >= wanted).await;
     }
 
     /// Wakes everyone who waits for a reply, since none will come any more.
@@ -275,9 +316,14 @@ impl Rpc {
         .with_data(json!({ "outcome": "never ran" }))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Pending<oneshot::Sender<Arrived>>> {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn refused(path: &str, error: &Failure) -> Error {
+    Error::unavailable(format!("Redis refused the call of '{path}': {error}"))
+        .with_data(json!({ "outcome": "never ran" }))
 }
 
 fn gone() -> Error {
@@ -287,7 +333,7 @@ fn gone() -> Error {
 /// What the writer asks and tells.
 impl Senders for Rpc {
     fn wanted(&self, token: u64) -> bool {
-        self.lock().leaves(token)
+        self.lock().leaves(token, Left { at: Instant::now(), losses: self.doubts.losses() })
     }
 
     fn sent(&self, token: u64, stream: &Arc<str>, outcome: Outcome) {
@@ -305,10 +351,14 @@ impl Senders for Rpc {
                 Arrived::TooMany { entry }
             }
             Outcome::Added { .. } => return,
-            other => {
-                if !matches!(other, Outcome::Unknown) {
-                    pending.returned(token);
+            Outcome::Unknown(session) => {
+                if let Some(waiter) = pending.adrift(token, session) {
+                    let _ = waiter.send(Arrived::Again);
                 }
+                return;
+            }
+            other => {
+                pending.returned(token);
                 Arrived::Failed(other)
             }
         };
@@ -327,9 +377,23 @@ struct Ticket {
 }
 
 impl Ticket {
-    fn rearm(&self) -> Option<oneshot::Receiver<Arrived>> {
+    fn rearm(&self) -> Result<oneshot::Receiver<Arrived>> {
         let (waiter, arrived) = oneshot::channel();
-        self.rpc.lock().rearm(self.id, waiter).then_some(arrived)
+        match self.rpc.lock().rearm(self.id, waiter) {
+            Rearmed::Waiting => Ok(arrived),
+            Rearmed::Replied(reply) => {
+                let (waiter, arrived) = oneshot::channel();
+                let _ = waiter.send(Arrived::Reply(reply));
+                Ok(arrived)
+            }
+            Rearmed::Over => Err(gone()),
+        }
+    }
+
+    /// Ends the call without another word to Redis.
+    fn give_up(&mut self) {
+        self.over = true;
+        self.rpc.lock().abandon(self.id);
     }
 
     /// Ends the call at its deadline and finds out whether it ever ran.
@@ -343,7 +407,7 @@ impl Ticket {
             }
             // The writer asks before it sends and will find nobody waiting.
             Some(Stage::Queued) => true,
-            Some(Stage::Sending) | None => false,
+            Some(Stage::Sending | Stage::Adrift(_)) | None => false,
         };
         let (outcome, meaning) = match never_ran {
             true => ("never ran", "no replica took it"),
@@ -370,16 +434,42 @@ impl Drop for Ticket {
     }
 }
 
-/// Reads the inbox until it is stopped: replies go to their callers, requests to `handed_on`.
-pub(crate) async fn read_inbox(mut inbox: Inbox, rpc: Arc<Rpc>, handed_on: impl Fn(Entry)) {
-    while let Some(entries) = inbox.next().await {
+/// What the inbox says of requests to this node's app.
+pub(crate) enum Given {
+    /// This one was handed on to this replica.
+    One(HandedOn),
+    /// Notes may have been lost.
+    Perhaps,
+}
+
+/// Reads the inbox until it is stopped: replies go to their callers, notes of requests to `given`.
+pub(crate) async fn read_inbox(mut inbox: Inbox, rpc: Arc<Rpc>, given: impl Fn(Given)) {
+    let mut first = true;
+    while let Some(inward) = inbox.next().await {
+        let entries = match inward {
+            Inward::Entries(entries) => entries,
+            Inward::Reconnected => {
+                if !std::mem::take(&mut first) {
+                    given(Given::Perhaps);
+                }
+                Vec::new()
+            }
+        };
         for entry in entries {
-            if wire::is_request(&entry.frame) {
-                handed_on(entry);
-            } else {
+            if !wire::is::<HandedOn>(&entry.frame) {
                 rpc.reply(&entry.frame);
+                continue;
+            }
+            match HandedOn::decode(&entry.frame, rpc.seal.at(&rpc.inbox)) {
+                Ok(note) => given(Given::One(note)),
+                Err(error) => {
+                    if let Some(more) = rpc.refused.say() {
+                        tracing::warn!(%error, more, "a note of a request was refused");
+                    }
+                }
             }
         }
+        rpc.inbox_read.send_replace(entry_order(inbox.position()));
     }
     rpc.close();
 }

@@ -73,12 +73,15 @@ impl Takeover {
             let claimed = responder.calls().claim(&mut connection, dead).await?;
             drop(connection);
             if claimed.is_empty() {
-                return Ok(());
+                break;
             }
             tracing::info!(dead, requests = claimed.len(), "taking over requests of a dead replica");
             for request in claimed {
                 responder.take_over(&self.node, request).await;
             }
         }
+        // It may have handed a request on to this replica and died before it could say so.
+        responder.look_again(&self.node).await;
+        Ok(())
     }
 }

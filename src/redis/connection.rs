@@ -3,7 +3,7 @@
 use super::tls::{self, Certificates};
 use redis::{
     AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError, RedisResult,
-    aio::{MultiplexedConnection, PubSub},
+    aio::{ConnectionLike, MultiplexedConnection, PubSub},
     io::tcp::TcpSettings,
 };
 use std::{
@@ -12,7 +12,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -50,6 +50,8 @@ pub(crate) struct Connector {
     name: Arc<str>,
     // Its value counts the times that someone found Redis silent.
     suspicion: Arc<watch::Sender<u64>>,
+    // Its value counts the connections that were lost.
+    losses: Arc<watch::Sender<u64>>,
     trouble: Arc<Mutex<Option<String>>>,
 }
 
@@ -68,8 +70,8 @@ impl Connector {
             login = login.set_password(password);
         }
         let client = tls::client(info.set_tcp_settings(tcp).set_redis_settings(login), &options.certificates)?;
-        let (suspicion, trouble) = (Arc::default(), Arc::default());
-        Ok(Connector { client, options: Arc::new(options), name: name.into(), suspicion, trouble })
+        let (suspicion, losses, trouble) = (Arc::default(), Arc::default(), Arc::default());
+        Ok(Connector { client, options: Arc::new(options), name: name.into(), suspicion, losses, trouble })
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -89,6 +91,11 @@ impl Connector {
     /// Changes with every [`Connector::suspect`].
     pub(crate) fn suspicion(&self) -> watch::Receiver<u64> {
         self.suspicion.subscribe()
+    }
+
+    /// Says that a connection was lost: those that nobody reads from find out whether they were, too.
+    pub(crate) fn lost(&self) {
+        self.losses.send_modify(|times| *times += 1);
     }
 
     /// The server's address, without user and password.
@@ -189,6 +196,8 @@ pub(crate) fn timed_out(what: &'static str) -> RedisError {
 pub(crate) struct Link {
     live: watch::Receiver<Option<Live>>,
     broken: Arc<watch::Sender<u64>>,
+    // The last one that `renewed` told of.
+    told: u64,
 }
 
 /// A connection and which one in the row it is.
@@ -196,35 +205,112 @@ pub(crate) struct Link {
 pub(crate) struct Live {
     pub(crate) connection: MultiplexedConnection,
     pub(crate) generation: u64,
+    /// What the server calls it; `None` where it does not tell.
+    pub(crate) session: Option<Arc<Session>>,
+}
+
+/// One connection to one server process.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Session {
+    /// The process and the history of its data: another after a restart and after a failover.
+    pub(crate) server: String,
+    /// The id by which `CLIENT KILL` knows the connection.
+    pub(crate) client: i64,
+}
+
+impl Live {
+    /// Ends when another connection was lost and this one turns out to be, too. Found out then, and not by the next
+    /// request, of which nobody would know whether it arrived.
+    async fn goes_silent(&self, losses: &mut watch::Receiver<u64>) {
+        while losses.changed().await.is_ok() {
+            let answer: RedisResult<()> = redis::cmd("PING").query_async(&mut self.connection.clone()).await;
+            if answer.is_err_and(|error| is_fatal(&error)) {
+                return;
+            }
+        }
+    }
+}
+
+impl Session {
+    async fn of(connection: &mut MultiplexedConnection) -> Option<Self> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("CLIENT").arg("ID").cmd("INFO").arg("server").cmd("INFO").arg("replication");
+        let (client, server, replication): (i64, String, String) = pipe.query_async(connection).await.ok()?;
+        let process = super::server::field(&server, "run_id")?;
+        let history = super::server::field(&replication, "master_replid")?;
+        Some(Session { server: format!("{process} {history}"), client })
+    }
+
+    /// Makes sure, through another connection to the same server, that nothing comes through this one any more. `false`:
+    /// an ACL forbids it.
+    pub(crate) async fn close(&self, on: &mut impl ConnectionLike) -> RedisResult<bool> {
+        let mut kill = redis::cmd("CLIENT");
+        let killed: RedisResult<u64> = kill.arg("KILL").arg("ID").arg(self.client).query_async(on).await;
+        match killed {
+            // Killing none says that the server had closed it before.
+            Ok(_) => Ok(true),
+            Err(error) if is_fatal(&error) => Err(error),
+            Err(_) => Ok(false),
+        }
+    }
 }
 
 impl Link {
     /// Starts to connect; the link lives until `stop` is cancelled.
     pub(crate) fn open(connector: Connector, purpose: &'static str, stop: CancellationToken) -> Self {
         let (publish, live) = watch::channel(None);
-        let mut suspicion = connector.suspicion();
+        let (mut suspicion, mut losses) = (connector.suspicion(), connector.losses.subscribe());
         let broken = Arc::new(watch::Sender::new(0));
         let mut reports = broken.subscribe();
         tokio::spawn(async move {
+            let mut pause = FIRST_PAUSE;
             for generation in 1.. {
                 let attempt = || connector.connect(purpose, Duration::ZERO);
-                let Some(connection) = connector.until(purpose, &stop, attempt).await else { return };
-                publish.send_replace(Some(Live { connection, generation }));
+                let Some(mut connection) = connector.until(purpose, &stop, attempt).await else { return };
+                let session = Session::of(&mut connection).await.map(Arc::new);
+                let since = Instant::now();
+                let live = Live { connection, generation, session };
+                publish.send_replace(Some(live.clone()));
                 tokio::select! {
                     // An error means that every clone of the link is gone.
-                    outcome = reports.wait_for(|broken| *broken >= generation) => if outcome.is_err() { return },
+                    outcome = async { reports.wait_for(|broken| *broken >= generation).await.is_ok() } => {
+                        if !outcome { return }
+                    }
                     _ = suspicion.changed() => {}
+                    () = live.goes_silent(&mut losses) => {}
                     () = stop.cancelled() => return,
                 }
+                drop(live);
                 publish.send_replace(None);
+                // A server that lets one connect and then refuses everything must not be asked in a tight circle.
+                pause = if since.elapsed() > LONGEST_PAUSE {
+                    FIRST_PAUSE
+                } else {
+                    (pause * 2).min(connector.options.longest_pause)
+                };
+                tokio::select! {
+                    () = tokio::time::sleep(jittered(pause)) => {}
+                    () = stop.cancelled() => return,
+                }
             }
         });
-        Link { live, broken }
+        Link { live, broken, told: 0 }
     }
 
     /// The connection, as soon as there is one. `None` when the link was stopped.
     pub(crate) async fn get(&mut self) -> Option<Live> {
-        self.live.wait_for(Option::is_some).await.ok()?.clone()
+        let broken = self.broken.clone();
+        // One that was reported is no connection any more, though it may take a moment until it is put away.
+        let usable = |live: &Option<Live>| live.as_ref().is_some_and(|live| live.generation > *broken.borrow());
+        self.live.wait_for(usable).await.ok()?.clone()
+    }
+
+    /// Waits for a connection that this has not told of yet. `None` when the link was stopped.
+    pub(crate) async fn renewed(&mut self) -> Option<()> {
+        let told = self.told;
+        let newer = |live: &Option<Live>| live.as_ref().is_some_and(|live| live.generation > told);
+        self.told = self.live.wait_for(newer).await.ok()?.as_ref()?.generation;
+        Some(())
     }
 
     /// Says that a connection failed; reports about one that has been replaced already do nothing.

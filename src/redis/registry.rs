@@ -69,6 +69,8 @@ pub(crate) struct Announced {
 pub(crate) struct Registered {
     pub(crate) epoch: u64,
     pub(crate) now: u64,
+    /// Was the node registered before?
+    pub(crate) known: bool,
 }
 
 /// What a beat brought back.
@@ -159,8 +161,8 @@ impl Registry {
         for (path, descriptor) in &what.services {
             call.arg(path).arg(descriptor);
         }
-        let (epoch, now) = call.invoke_async(on).await?;
-        Ok(Registered { epoch, now })
+        let (epoch, now, known) = call.invoke_async(on).await?;
+        Ok(Registered { epoch, now, known })
     }
 
     /// Says that this node lives; with `sweep`, removes those whose time is over. `sent` is the server's time now, as

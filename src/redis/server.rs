@@ -51,7 +51,8 @@ impl Server {
     }
 }
 
-fn field(info: &str, name: &str) -> Option<String> {
+/// A field of what INFO says.
+pub(super) fn field(info: &str, name: &str) -> Option<String> {
     let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     Some(line.trim().to_owned())
 }

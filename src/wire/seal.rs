@@ -8,7 +8,7 @@
 //!
 //! Nothing is hidden: whoever reads Redis reads the frames.
 
-use super::{TIME_LEFT, VERSION, too_short};
+use super::{REQUEST, TIME_LEFT, VERSION, too_short};
 use crate::{Error, Result};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -136,7 +136,8 @@ impl<'a> Place<'a> {
         signature.update(&(self.name.len() as u64).to_be_bytes());
         signature.update(self.name.as_bytes());
         let header = TIME_LEFT.start.min(frame.len());
-        let rest = if super::is_request(frame) { TIME_LEFT.end.min(frame.len()) } else { header };
+        let request = frame.get(1).is_some_and(|kind| kind.eq_ignore_ascii_case(&REQUEST));
+        let rest = if request { TIME_LEFT.end.min(frame.len()) } else { header };
         signature.update(&frame[..header]);
         signature.update(&frame[rest..]);
         signature

@@ -65,6 +65,17 @@ fn the_time_left_is_written_anew_when_a_request_had_to_wait() {
 }
 
 #[test]
+fn the_front_of_a_request_tells_whose_it_is() {
+    for id in [0, 5, 127, 128, 255, 256, 38_917, 65_536, u64::MAX] {
+        let frame = Request { id, ..request() }.encode(Duration::from_secs(20), open()).unwrap();
+        let expected = Some((id, "node".to_owned()));
+        assert_eq!((sender(&frame), sender(&frame[..24])), (expected.clone(), expected), "{id}");
+    }
+    let reply = Reply::new(1, Err(Error::general(""))).encode(open()).unwrap();
+    assert_eq!((sender(&reply), sender(b""), sender(&[VERSION, REQUEST, 0, 0, 0, 0])), (None, None, None));
+}
+
+#[test]
 fn an_answer_keeps_its_external_view_and_its_http_metadata() {
     let http = Http { status: Some(202), location: Some("/x".into()), ..Http::default() };
     let answer = Answer { result: json!([1]), dispatch: Some(json!({"a": null})), http };
@@ -99,7 +110,8 @@ proptest! {
     #[test]
     fn garbage_is_an_error_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = Request::decode(&bytes, open());
-        let _ = Reply::decode(&bytes, open());
+        let _ = sender(&bytes);
+            let _ = Reply::decode(&bytes, open());
         let _ = EventFrame::decode(&bytes, open());
         for kind in [REQUEST, Reply::KIND] {
             let mut headed = vec![VERSION, kind];
@@ -146,13 +158,13 @@ mod signed {
         let mut frame = request().encode(Duration::from_secs(20), place).unwrap();
         stamp(&mut frame, Duration::from_secs(3));
         assert_eq!(Request::decode(&frame, seal.at(STREAM)).unwrap(), (request(), Duration::from_secs(3)));
-        assert!(is_request(&frame) && is_signed(&frame));
+        assert!(sender(&frame).is_some() && is_signed(&frame));
         assert_eq!(until(&frame), 1234);
 
         let reply = Reply::new(1, Ok(json!(null).into()));
         let frame = reply.encode(seal.at("inbox")).unwrap();
         assert_eq!((Reply::decode(&frame, seal.at("inbox")).unwrap(), until(&frame)), (reply.clone(), u64::MAX));
-        assert!(!is_request(&frame));
+        assert!(sender(&frame).is_none());
         assert_eq!(until(&reply.encode(open()).unwrap()), u64::MAX);
     }
 

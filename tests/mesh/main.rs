@@ -13,6 +13,7 @@ mod garbage;
 mod idempotency;
 mod idle;
 mod linger;
+mod lost;
 mod outage;
 mod process;
 mod rolling;

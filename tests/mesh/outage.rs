@@ -257,6 +257,30 @@ async fn every_connection_killed_is_made_anew_and_no_reply_is_lost() {
 }
 
 #[tokio::test]
+async fn what_was_finished_while_redis_was_away_is_not_begun_again() {
+    let mut redis = ThrowawayRedis::start_with(&["--appendonly", "yes", "--appendfsync", "always"]).unwrap();
+    let config = testing::config_for(&redis.url());
+    let gate = crate::services::Gate::closed("there");
+    let _there = start(&config, "worker", App::new().register("jobs", gate.clone())).await;
+    let here = start(&config, "caller", App::new()).await;
+    knows(&here, "jobs").await;
+    for round in 1..=3 {
+        let calls: Vec<_> = (0..20).map(|n| tokio::spawn(here.service("jobs").create(n).answer())).collect();
+        testing::eventually("all have begun", async || gate.started() == 20 * round).await;
+        redis.stop();
+        gate.open_up();
+        // The replies now wait for Redis, which still lists what they answer as given to the replica.
+        testing::eventually("all have ended", async || gate.running() == 0).await;
+        redis.launch().unwrap();
+        for call in calls {
+            assert_eq!(call.await.unwrap().unwrap().result, "there");
+        }
+        assert_eq!(gate.started(), 20 * round);
+        gate.close();
+    }
+}
+
+#[tokio::test]
 async fn a_node_whose_process_stood_still_comes_back_by_itself() {
     let config = testing::config();
     let caller = start(&config, "caller", App::new()).await;

@@ -56,12 +56,7 @@ async fn a_call_that_was_handed_on_is_not_handed_on_again() {
     let two = start(&config, "worker", App::new().register("todos", Named("two"))).await;
     let caller = start(&config, "caller", App::new()).await;
     sees_replicas(&caller, "todos", 2).await;
-    let mut frame = request(1, "todos", "create", Duration::from_secs(10));
-    // After the fixarray of eight, the number 1 and the text "nobody" comes how often it was handed on.
-    let hops = 6 + 1 + 1 + 1 + "nobody".len();
-    assert_eq!(frame[hops], 0);
-    frame[hops] = 1;
-    wire::add(&config, &wire::inbox_of(&config, one.id()), &frame).await;
+    wire::hand_on(&config, "worker", one.id(), &request(1, "todos", "create", Duration::from_secs(10))).await;
     testing::eventually("it is refused", async || wire::replies(&config).await.len() == 1).await;
     assert_eq!(crate::text(&wire::replies(&config).await[0].1["Failure"], "name"), "MethodNotAllowed");
     drop(two);
@@ -77,13 +72,73 @@ async fn a_call_that_waited_too_long_after_it_was_handed_on_is_not_started() {
     knows(&caller, "todos").await;
     let busy = tokio::spawn(caller.service("todos").get(1).answer());
     testing::eventually("it is busy", async || gate.started() == 1).await;
-    let inbox = wire::inbox_of(&config, there.id());
-    wire::add(&config, &inbox, &request(1, "todos", "create", Duration::from_millis(1))).await;
+    wire::hand_on(&config, "worker", there.id(), &request(1, "todos", "create", Duration::from_millis(1))).await;
     testing::eventually("it has come in", async || there.in_flight() == 2).await;
     gate.open_up();
     busy.await.unwrap().unwrap();
     testing::eventually("nothing runs", async || there.in_flight() == 0).await;
     assert_eq!(gate.started(), 1);
+}
+
+#[tokio::test]
+async fn a_note_alone_lets_nothing_run() {
+    let config = testing::config();
+    let there = start(&config, "worker", App::new().register("todos", Named("new"))).await;
+    let caller = start(&config, "caller", App::new()).await;
+    knows(&caller, "todos").await;
+    let stream = crate::calls_of(&config, "worker");
+    // Another one's, one that was settled, and no entry at all.
+    let ghosts = wire::give(&config, "worker", "ghost", &request(1, "todos", "create", Duration::from_secs(9))).await;
+    let settled =
+        wire::give(&config, "worker", there.id(), &request(2, "todos", "create", Duration::from_secs(9))).await;
+    crate::command(&config, &["XACK", &stream, "replicas", &settled]).await.unwrap();
+    crate::command(&config, &["XDEL", &stream, &settled]).await.unwrap();
+    for entry in [&*ghosts, &settled, "nonsense"] {
+        let mut note = vec![1, b'H'];
+        note.extend(rmp_serde::to_vec(&(entry,)).unwrap());
+        wire::add(&config, &wire::inbox_of(&config, there.id()), &note).await;
+    }
+    for n in 0..5 {
+        assert_eq!(caller.service("todos").get(n).await.unwrap(), "new");
+    }
+    testing::eventually("nothing is in hand", async || there.in_flight() == 0).await;
+    assert_eq!(wire::replies(&config).await.len(), 0);
+    assert_eq!(queued(&config, "worker").await, 1, "the ghost's");
+}
+
+#[tokio::test]
+async fn a_request_that_was_handed_on_outlives_the_replica_it_was_handed_to() {
+    let config = testing::config();
+    let caller = start(&config, "caller", App::new()).await;
+    let mut doomed = crate::process::Replica::spawn(&config, "worker", false);
+    knows(&caller, "jobs").await;
+    let lacks = start(&config, "worker", App::new()).await;
+    let calls: Vec<_> = (0..12).map(|n| tokio::spawn(caller.service("jobs").get(n).answer())).collect();
+    testing::eventually("all have begun", async || crate::process::ran(&config, "get").await == 12).await;
+    assert_eq!(lacks.in_flight(), 0, "it keeps none of them");
+    let heir = crate::process::jobs(&config, "worker", true).await;
+    sees_replicas(&caller, "jobs", 2).await;
+    doomed.kill();
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap().result, std::process::id());
+    }
+    testing::eventually("nothing is left", async || queued(&config, "worker").await == 0).await;
+    drop(heir);
+}
+
+#[tokio::test]
+async fn a_request_whose_note_was_lost_is_begun_when_the_one_who_wrote_it_is_dead() {
+    let config = testing::config();
+    let there = start(&config, "worker", App::new().register("todos", Named("new"))).await;
+    let doomed = start(&config, "worker", App::new()).await;
+    let caller = start(&config, "caller", App::new()).await;
+    sees_replicas(&caller, "todos", 1).await;
+    testing::eventually("all know all", async || there.nodes().len() == 3).await;
+    wire::give(&config, "worker", there.id(), &request(1, "todos", "create", Duration::from_secs(10))).await;
+    drop(doomed);
+    testing::eventually("it is answered", async || wire::replies(&config).await.len() == 1).await;
+    assert_eq!(wire::replies(&config).await[0].1["Answer"][0], "new");
+    assert_eq!(queued(&config, "worker").await, 0);
 }
 
 #[tokio::test]

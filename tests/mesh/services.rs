@@ -110,6 +110,15 @@ impl Gate {
         self.inner.open.send_replace(true);
     }
 
+    pub(crate) fn close(&self) {
+        self.inner.open.send_replace(false);
+    }
+
+    /// Calls that have begun and not ended.
+    pub(crate) fn running(&self) -> usize {
+        self.inner.running.load(Ordering::SeqCst)
+    }
+
     /// Calls that were ever started.
     pub(crate) fn started(&self) -> usize {
         self.inner.started.load(Ordering::SeqCst)

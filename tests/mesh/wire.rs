@@ -42,3 +42,23 @@ pub(crate) async fn replies(config: &Config) -> Vec<(u64, Value)> {
     let reply = |fields: HashMap<String, Vec<u8>>| rmp_serde::from_slice(&fields["m"][2..]).unwrap();
     entries.into_iter().map(|(_, fields)| reply(fields)).collect()
 }
+
+/// Puts a frame into the request stream of an app, gives it to the replica `to` in the same moment, and tells that one, as
+/// a replica does that lacks the method.
+pub(crate) async fn hand_on(config: &Config, app: &str, to: &str, frame: &[u8]) -> String {
+    let entry = give(config, app, to, frame).await;
+    let mut note = vec![1, b'H'];
+    note.extend(rmp_serde::to_vec(&(&entry,)).unwrap());
+    add(config, &inbox_of(config, to), &note).await;
+    entry
+}
+
+/// The first half of that: the note is lost.
+pub(crate) async fn give(config: &Config, app: &str, to: &str, frame: &[u8]) -> String {
+    let script = "local entry = redis.call('XADD', KEYS[1], '*', 'm', ARGV[2])
+        redis.call('XREADGROUP', 'GROUP', 'replicas', ARGV[1], 'STREAMS', KEYS[1], '>')
+        return entry";
+    let mut eval = redis::cmd("EVAL");
+    eval.arg(script).arg(1).arg(calls_of(config, app)).arg(to).arg(frame);
+    eval.query_async(&mut redis_of(config).await).await.unwrap()
+}

@@ -2,19 +2,18 @@
 
 use super::{Entry, Reader, entries, reader::Read};
 use crate::redis::keys::{GROUP, Keys};
-use redis::{Cmd, FromRedisValue, RedisResult, Script, aio::ConnectionLike};
+use redis::{Cmd, RedisResult, Script, aio::ConnectionLike};
 use std::sync::LazyLock;
 
 static CANCEL: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/cancel.lua")));
 static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/claim.lua")));
-static PENDING: LazyLock<Script> = LazyLock::new(|| Script::new(PENDING_TEXT));
+static OWN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/own.lua")));
+static HAND_ON: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/hand_on.lua")));
 static BURY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/bury.lua")));
 static REQUEUE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/requeue.lua")));
 
-const PENDING_TEXT: &str = include_str!("../scripts/pending.lua");
-
-/// Requests looked at in one step when a replica asks what it was given.
-const PENDING_BATCH: usize = 10_000;
+/// Requests named in one step when a replica asks what it was given: more than it can ever have in flight.
+const GIVEN_BATCH: usize = 10_000;
 /// Requests taken over in one step; the next step takes the rest.
 const CLAIM_BATCH: usize = 128;
 
@@ -33,6 +32,15 @@ pub(crate) struct Delivered {
     pub(crate) deliveries: u32,
     /// The dead replica that it was taken over from.
     pub(crate) from: Option<String>,
+}
+
+/// What a pull came back with.
+#[derive(Debug)]
+pub(crate) enum Pulled {
+    /// Requests that no replica had before; none when none came in time.
+    New(Vec<Entry>),
+    /// The connection is new: what was given to this replica through the old one may not have reached it.
+    Reconnected,
 }
 
 type Triple = (String, Vec<u8>, u32);
@@ -63,14 +71,12 @@ impl Calls {
         command
     }
 
-    /// Waits for requests, at most `count`. Empty when none came in time; `None` when the reader was stopped.
-    pub(crate) async fn pull(&self, reader: &mut Reader, count: usize) -> Option<Vec<Delivered>> {
+    /// Waits for requests, at most `count`; `None` when the reader was stopped.
+    pub(crate) async fn pull(&self, reader: &mut Reader, count: usize) -> Option<Pulled> {
         let command = self.read_new(reader.block_ms(), count);
         match reader.read(&command).await {
-            Read::Reply(reply) => {
-                Some(entries(reply).into_iter().map(|entry| Delivered { entry, deliveries: 1, from: None }).collect())
-            }
-            Read::Reconnected => Some(self.own_pending(reader).await),
+            Read::Reply(reply) => Some(Pulled::New(entries(reply))),
+            Read::Reconnected => Some(Pulled::Reconnected),
             Read::Refused(error) => {
                 // The stream or its group is gone: someone flushed, or Redis lost its data.
                 tracing::info!(stream = %self.stream, %error, "requests can not be read, making their group anew");
@@ -78,19 +84,10 @@ impl Calls {
                     tracing::warn!(stream = %self.stream, %error, "the group can not be made");
                     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
                 }
-                Some(Vec::new())
+                Some(Pulled::New(Vec::new()))
             }
             Read::Stopped => None,
         }
-    }
-
-    /// What was delivered to this replica and may have been lost with a connection. Whoever gets it knows what is
-    /// running and leaves that out.
-    async fn own_pending(&self, reader: &mut Reader) -> Vec<Delivered> {
-        let mut command = redis::cmd("EVAL");
-        command.arg(PENDING_TEXT).arg(1).arg(&self.stream).arg(GROUP).arg(&self.consumer).arg(PENDING_BATCH);
-        let found = reader.run(&command).await.and_then(|reply| Ok(Vec::<Triple>::from_redis_value(reply)?));
-        found.unwrap_or_default().into_iter().map(Delivered::from).collect()
     }
 
     fn read_new(&self, block_ms: u64, count: usize) -> Cmd {
@@ -100,11 +97,29 @@ impl Calls {
         command
     }
 
-    /// What this replica was given and has not settled.
-    pub(crate) async fn pending(&self, on: &mut impl ConnectionLike) -> RedisResult<Vec<Delivered>> {
-        let found: Vec<Triple> =
-            PENDING.key(&self.stream).arg(GROUP).arg(&self.consumer).arg(PENDING_BATCH).invoke_async(on).await?;
-        Ok(found.into_iter().map(Delivered::from).collect())
+    /// The entry ids of what this replica was given and has not settled.
+    pub(crate) async fn given(&self, on: &mut impl ConnectionLike) -> RedisResult<Vec<String>> {
+        let mut command = redis::cmd("XPENDING");
+        command.arg(&self.stream).arg(GROUP).arg("-").arg("+").arg(GIVEN_BATCH).arg(&self.consumer);
+        let given: RedisResult<Vec<(String, String, u64, u64)>> = command.query_async(on).await;
+        match given {
+            Ok(given) => Ok(given.into_iter().map(|(id, ..)| id).collect()),
+            Err(error) if error.code() == Some("NOGROUP") => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One of these, if it still is.
+    pub(crate) async fn own(&self, on: &mut impl ConnectionLike, id: &str) -> RedisResult<Option<Delivered>> {
+        let found: Option<(Vec<u8>, u32)> =
+            OWN.key(&self.stream).arg(GROUP).arg(&self.consumer).arg(id).invoke_async(on).await?;
+        let delivered = |(frame, deliveries)| Delivered::from((id.to_owned(), frame, deliveries));
+        Ok(found.map(delivered))
+    }
+
+    /// Gives one of these to another replica; `false` when it is settled or somebody else's.
+    pub(crate) async fn hand_on(&self, on: &mut impl ConnectionLike, id: &str, to: &str) -> RedisResult<bool> {
+        HAND_ON.key(&self.stream).arg(GROUP).arg(id).arg(&self.consumer).arg(to).invoke_async(on).await
     }
 
     /// Requests that wait or are being worked on.

@@ -1,12 +1,14 @@
 //! Requests and replies: entries of streams with one field, `m`, that holds a frame.
 
 mod calls;
+mod find;
 mod inbox;
 mod reader;
 mod writer;
 
-pub(crate) use calls::{Calls, Delivered, cancel};
-pub(crate) use inbox::Inbox;
+pub(crate) use calls::{Calls, Delivered, Pulled, cancel};
+pub(crate) use find::{Place, exists, find, newest, places};
+pub(crate) use inbox::{Inbox, Inward};
 pub(crate) use reader::Reader;
 pub(crate) use writer::{Outcome, Senders, Write, Writer};
 
@@ -22,6 +24,12 @@ pub(crate) struct Entry {
 /// The time that Redis gave an entry, in ms of its clock: the first half of its id.
 pub(crate) fn entry_ms(id: &str) -> u64 {
     id.split_once('-').and_then(|(ms, _)| ms.parse().ok()).unwrap_or(0)
+}
+
+/// Both halves of an entry's id, which compare as Redis compares them.
+pub(crate) fn entry_order(id: &str) -> (u64, u64) {
+    let (ms, count) = id.split_once('-').unwrap_or((id, "0"));
+    (ms.parse().unwrap_or(0), count.parse().unwrap_or(0))
 }
 
 /// Reads the reply to XREAD and XREADGROUP. Taken apart by hand, since redis-rs's own type makes a hash map of every

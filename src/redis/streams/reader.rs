@@ -71,6 +71,7 @@ impl Reader {
             Some(Err(error)) if !super::super::connection::is_fatal(&error) => self.refused(error),
             Some(Err(error)) => {
                 tracing::debug!(purpose = self.purpose, %error, "connection lost");
+                self.connector.lost();
                 self.connect().await
             }
             None => self.connect().await,

@@ -5,7 +5,7 @@
 
 use super::bytes;
 use crate::redis::{
-    connection::{Link, Live, is_fatal},
+    connection::{Link, Live, Session, is_fatal},
     keys::GROUP,
 };
 use redis::{Pipeline, RedisError, RedisResult, Value};
@@ -39,7 +39,13 @@ pub(crate) enum Write {
         token: u64,
     },
     /// A request was worked on: its reply, and the entry to settle. Written again until Redis has it.
-    Finished { stream: Arc<str>, entry: String, reply: Option<(String, Vec<u8>)> },
+    Finished {
+        stream: Arc<str>,
+        entry: String,
+        reply: Option<(String, Vec<u8>)>,
+        /// Dropped when Redis has it.
+        _held: Box<dyn Send>,
+    },
     /// An entry for another node's inbox that settles nothing here.
     Send { inbox: String, frame: Vec<u8> },
     /// What a call ended in, for repeats of it; pushed right before the reply, and so never behind it.
@@ -57,8 +63,8 @@ pub(crate) enum Outcome {
     NoStream,
     /// Redis refused it: it is in no stream.
     Refused(RedisError),
-    /// The connection broke before Redis answered: it may or may not be in the stream.
-    Unknown,
+    /// The connection broke before Redis answered: it may or may not be in the stream. Says which connection.
+    Unknown(Option<Arc<Session>>),
 }
 
 /// Whoever sent requests.
@@ -120,7 +126,7 @@ async fn run(mut link: Link, senders: Arc<dyn Senders>, mut due: mpsc::Unbounded
                 link.report(&live);
                 batch.retain(|write| match write {
                     Write::Request { token, stream, .. } => {
-                        senders.sent(*token, stream, Outcome::Unknown);
+                        senders.sent(*token, stream, Outcome::Unknown(live.session.clone()));
                         false
                     }
                     // Written twice they do no harm, so they wait for the next connection.
@@ -163,7 +169,7 @@ async fn send(live: &Live, batch: &mut [Write]) -> RedisResult<Vec<Value>> {
                 pipe.cmd("XADD").arg(&**stream).arg("NOMKSTREAM").arg("*").arg("m").arg(&*frame);
                 streams.insert(stream.clone());
             }
-            Write::Finished { stream, entry, reply } => {
+            Write::Finished { stream, entry, reply, .. } => {
                 if let Some((inbox, frame)) = reply {
                     add_to_inbox(&mut pipe, inbox, frame);
                     inboxes.insert(inbox.clone());
@@ -214,13 +220,15 @@ fn settle(batch: &mut Vec<Write>, replies: Vec<Value>, senders: &dyn Senders, br
                 Some(Ok(Value::Nil)) => Outcome::NoStream,
                 Some(Ok(value)) => match bytes(value).and_then(|id| String::from_utf8(id).ok()) {
                     Some(entry) => Outcome::Added { entry, length },
-                    None => Outcome::Unknown,
+                    None => Outcome::Unknown(None),
                 },
-                Some(Err(error)) => {
-                    fatal |= is_fatal(&error);
-                    Outcome::Refused(error)
+                // A server that is no master (any more): it has not taken the request, the next one may.
+                Some(Err(error)) if is_fatal(&error) => {
+                    fatal = true;
+                    return true;
                 }
-                None => Outcome::Unknown,
+                Some(Err(error)) => Outcome::Refused(error),
+                None => Outcome::Unknown(None),
             };
             senders.sent(*token, stream, outcome);
             false

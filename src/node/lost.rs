@@ -1,0 +1,278 @@
+//! Requests that Redis lost: their callers are not left to wait for what never comes.
+//!
+//! Whoever sent a request knows the entry it stands under. An entry is deleted only together with its reply, which is
+//! written first; so where the entry is gone and the inbox, read to its end, holds no reply, the request was lost: by a
+//! flush, a restart without data, a failover that came before the replication. Nothing is asked while no call waits.
+
+use super::{
+    Inner,
+    pending::{Finding, Stage, Suspect, Verdict, Which},
+};
+use crate::{
+    redis::{
+        Failure,
+        connection::{Link, Live, is_fatal},
+        streams::{Place, entry_ms, exists, find, newest, places},
+    },
+    wire,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::Notify;
+
+/// How often calls that wait are asked about though nothing seems wrong, and from which age on.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long a request that is gone may go without its reply. One pipeline writes the reply and deletes the request, so
+/// this is for what was running when Redis lost its data: most of it ends within that time and is answered as ever.
+const GRACE: Duration = Duration::from_millis(500);
+/// How long the inbox may take to be read up to where it stood.
+const INBOX_TIME: Duration = Duration::from_secs(5);
+/// How far off this node's idea of Redis's clock may be.
+const CLOCK_SLACK: Duration = Duration::from_secs(60);
+
+/// Reasons to look after requests.
+#[derive(Debug, Default)]
+pub(crate) struct Doubts {
+    wake: Notify,
+    all: Mutex<bool>,
+    orphans: Mutex<BTreeSet<Arc<str>>>,
+    losses: AtomicU64,
+}
+
+impl Doubts {
+    /// Redis has forgotten this node, so perhaps its requests, too.
+    pub(crate) fn forgotten(&self) {
+        self.losses.fetch_add(1, Ordering::SeqCst);
+        self.all();
+    }
+
+    /// How often that happened.
+    pub(crate) fn losses(&self) -> u64 {
+        self.losses.load(Ordering::SeqCst)
+    }
+
+    /// An app has lost its last replica.
+    pub(crate) fn orphaned(&self, stream: Arc<str>) {
+        self.orphans.lock().unwrap_or_else(PoisonError::into_inner).insert(stream);
+        self.wake.notify_one();
+    }
+
+    fn all(&self) {
+        *self.all.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.wake.notify_one();
+    }
+
+    async fn next(&self) -> Which {
+        loop {
+            if std::mem::take(&mut *self.all.lock().unwrap_or_else(PoisonError::into_inner)) {
+                return Which::All;
+            }
+            if let Some(stream) = self.orphans.lock().unwrap_or_else(PoisonError::into_inner).pop_first() {
+                return Which::Orphans(stream);
+            }
+            self.wake.notified().await;
+        }
+    }
+}
+
+/// Looks after this node's requests until it is stopped.
+pub(crate) async fn watch(node: Arc<Inner>, mut link: Link) {
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let which = tokio::select! {
+            renewed = link.renewed() => match renewed {
+                Some(()) => Which::All,
+                None => return,
+            },
+            which = node.rpc.doubts().next() => which,
+            _ = ticks.tick() => Which::Older(LOOK_EVERY),
+            () = node.stop.cancelled() => return,
+        };
+        let looked = node.stop.run_until_cancelled(look(&node, &mut link, &which)).await;
+        if let Some(Err(error)) = looked {
+            tracing::debug!(%error, "calls that wait could not be looked after, trying again");
+        }
+    }
+}
+
+async fn look(node: &Arc<Inner>, link: &mut Link, which: &Which) -> Result<(), Failure> {
+    if node.rpc.suspects(which).is_empty() {
+        return Ok(());
+    }
+    let Some(live) = link.get().await else { return Ok(()) };
+    let outcome = Look { node, live: live.clone() }.run(which).await;
+    if let Err(error) = &outcome
+        && is_fatal(error)
+    {
+        // Everything is looked after again as soon as there is a new one.
+        link.report(&live);
+    }
+    outcome
+}
+
+/// One look, through one connection.
+struct Look<'a> {
+    node: &'a Arc<Inner>,
+    live: Live,
+}
+
+/// A request that stands nowhere.
+struct Missing {
+    suspect: Suspect,
+    /// Can nothing that was sent with it arrive any more?
+    cut_off: bool,
+}
+
+impl Look<'_> {
+    async fn run(mut self, which: &Which) -> Result<(), Failure> {
+        // Asked for now: it waited for the connection.
+        let mut streams: BTreeMap<Arc<str>, Vec<Suspect>> = BTreeMap::new();
+        for suspect in self.node.rpc.suspects(which) {
+            streams.entry(suspect.stream.clone()).or_default().push(suspect);
+        }
+        let mut missing = Vec::new();
+        for (stream, suspects) in streams {
+            let gone = self.missing(&stream, suspects).await?;
+            missing.extend(self.search(&stream, gone).await?);
+        }
+        if missing.is_empty() { Ok(()) } else { self.conclude(missing).await }
+    }
+
+    /// Those that are not where they were put.
+    async fn missing(&mut self, stream: &Arc<str>, suspects: Vec<Suspect>) -> Result<Vec<Missing>, Failure> {
+        let entries: Vec<&str> = suspects.iter().filter_map(Suspect::entry).collect();
+        let mut places = places(&mut self.live.connection, stream, &entries).await?.into_iter();
+        let (mut missing, mut given) = (Vec::new(), Vec::new());
+        for suspect in suspects {
+            let place = if suspect.entry().is_some() { places.next() } else { Some(Place::Nowhere) };
+            match place {
+                Some(Place::Nowhere) => {
+                    let cut_off = self.cut_off(&suspect).await?;
+                    missing.push(Missing { suspect, cut_off });
+                }
+                Some(Place::Given(replica)) => given.push((suspect, replica)),
+                Some(Place::Waiting) | None => {}
+            }
+        }
+        if !given.is_empty() && self.nobody_serves(stream) {
+            self.orphans(given).await?;
+        }
+        Ok(missing)
+    }
+
+    fn nobody_serves(&self, stream: &str) -> bool {
+        let keys = &self.node.keys;
+        !self.node.catalog().nodes().any(|member| keys.calls(&member.app) == stream)
+    }
+
+    /// Of an app without replicas, what was given to the dead waits for an heir, who may come late or never. The registry
+    /// is asked as well: a replica may have come of which this node has not heard yet.
+    async fn orphans(&mut self, given: Vec<(Suspect, String)>) -> Result<(), Failure> {
+        let replicas: BTreeSet<String> = given.iter().map(|(_, replica)| replica.clone()).collect();
+        let replicas: Vec<String> = replicas.into_iter().collect();
+        let known = self.node.registry.known(&mut self.live.connection, &replicas).await?;
+        let alive: BTreeSet<&String> =
+            replicas.iter().zip(known).filter(|(_, known)| *known).map(|(id, _)| id).collect();
+        for (suspect, replica) in &given {
+            if !alive.contains(replica) {
+                self.node.rpc.judge(suspect, Finding::Orphaned);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that a request whose connection broke does not arrive after it was looked for: what still lies on the
+    /// way is worth nothing once the server has closed its end. Only the server it was sent to can do that.
+    async fn cut_off(&mut self, suspect: &Suspect) -> Result<bool, Failure> {
+        match (&suspect.stage, &self.live.session) {
+            (Stage::Adrift(Some(then)), Some(now)) if then.server == now.server => {
+                Ok(then == now || then.close(&mut self.live.connection).await?)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Looks for them under other entries: a replica that leaves puts what it had not begun at the end of the queue.
+    async fn search(&mut self, stream: &str, missing: Vec<Missing>) -> Result<Vec<Missing>, Failure> {
+        let Some(since) = missing.iter().map(|missing| self.sent_at(&missing.suspect)).min() else {
+            return Ok(missing);
+        };
+        let found = find(&mut self.live.connection, stream, &self.node.id, since).await?;
+        let found: HashMap<u64, String> = found
+            .into_iter()
+            .filter_map(|entry| match wire::sender(&entry.frame) {
+                Some((id, from)) if from == self.node.id => Some((id, entry.id)),
+                _ => None,
+            })
+            .collect();
+        let mut still = Vec::new();
+        for missing in missing {
+            match found.get(&missing.suspect.id) {
+                Some(entry) => self.node.rpc.judge(&missing.suspect, Finding::Stands(entry.clone())),
+                None => still.push(missing),
+            }
+        }
+        Ok(still)
+    }
+
+    /// Not later than this, in ms of Redis's clock, was it written.
+    fn sent_at(&self, suspect: &Suspect) -> u64 {
+        let waited = (suspect.left.at.elapsed() + CLOCK_SLACK).as_millis();
+        let by_clock = self.node.clock.now().saturating_sub(u64::try_from(waited).unwrap_or(u64::MAX));
+        suspect.entry().map_or(by_clock, |entry| entry_ms(entry).min(by_clock))
+    }
+
+    /// Waits for replies that are there already, and decides about the rest.
+    ///
+    /// That a request never arrived is certain only if all of this holds:
+    /// - the server is the one it was sent to, and has held on to its data since: this node is still registered there,
+    ///   and was never found forgotten in between;
+    /// - the connection it was sent through is closed on the server's side, so it can not arrive later;
+    /// - it is not in the stream. Had it been, it could only have left together with a reply;
+    /// - the inbox was read up to where it stood after that, and no reply was in it.
+    async fn conclude(&mut self, missing: Vec<Missing>) -> Result<(), Failure> {
+        let found_out = Instant::now();
+        let intact = exists(&mut self.live.connection, &self.node.keys.node(&self.node.id)).await?;
+        let newest = newest(&mut self.live.connection, &self.node.keys.inbox(&self.node.id)).await?;
+        if tokio::time::timeout(INBOX_TIME, self.node.rpc.inbox_read_to(&newest)).await.is_err() {
+            self.node.rpc.doubts().all();
+            return Ok(());
+        }
+        tokio::time::sleep_until((found_out + GRACE).into()).await;
+        let losses = self.node.rpc.doubts().losses();
+        for Missing { suspect, cut_off } in missing {
+            let never_arrived = cut_off && intact && suspect.left.losses == losses;
+            let finding = if never_arrived { Finding::NeverArrived } else { Finding::Gone };
+            self.node.rpc.judge(&suspect, finding);
+        }
+        Ok(())
+    }
+}
+
+impl Suspect {
+    fn entry(&self) -> Option<&str> {
+        match &self.stage {
+            Stage::Sent(entry) => Some(entry),
+            _ => None,
+        }
+    }
+}
+
+impl Verdict {
+    /// What a caller is told that has to give up.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Verdict::Orphaned => {
+                "the replica that had it died, and none is left: it may have run, and is not run again"
+            }
+            Verdict::Again | Verdict::Lost => "Redis lost the request: it may have run, and is not sent again",
+        }
+    }
+}

@@ -1,0 +1,229 @@
+use super::*;
+use proptest::prelude::*;
+
+type Calls = Pending<&'static str, u8>;
+
+fn stream() -> Arc<str> {
+    "calls".into()
+}
+
+fn left() -> Left {
+    Left { at: Instant::now(), losses: 0 }
+}
+
+fn one(repeatable: bool, stage: &Stage) -> (Calls, Suspect) {
+    let mut pending = Pending::new(10);
+    let id = pending.insert("ada", stream(), repeatable).unwrap();
+    pending.leaves(id, left());
+    match stage {
+        Stage::Sent(entry) => assert!(pending.sent(id, entry.clone())),
+        Stage::Adrift(session) => {
+            if let Some(waiter) = pending.adrift(id, session.clone()) {
+                pending.rearm(id, waiter);
+            }
+        }
+        Stage::Queued | Stage::Sending => {}
+    }
+    let suspect = pending.suspects(&Which::All, Instant::now()).remove(0);
+    (pending, suspect)
+}
+
+#[test]
+fn a_second_reply_finds_nobody() {
+    let mut pending = Calls::new(10);
+    let id = pending.insert("ada", stream(), true).unwrap();
+    assert_eq!((pending.complete(id, 1), pending.complete(id, 2)), (Some(("ada", 1)), None));
+}
+
+#[test]
+fn a_reply_that_comes_while_its_caller_is_awake_is_kept_for_it() {
+    let mut pending = Calls::new(10);
+    let id = pending.insert("ada", stream(), true).unwrap();
+    assert_eq!(pending.wake(id), Some("ada"));
+    assert_eq!((pending.complete(id, 1), pending.complete(id, 2)), (None, None));
+    assert_eq!(pending.rearm(id, "ada"), Rearmed::Replied(1));
+    assert_eq!((pending.rearm(id, "ada"), pending.len()), (Rearmed::Over, 0));
+}
+
+#[test]
+fn a_full_table_takes_nobody_in_until_someone_leaves() {
+    let mut pending = Calls::new(1);
+    let first = pending.insert("", stream(), true).unwrap();
+    assert_eq!(pending.insert("", stream(), true), Err(Full));
+    pending.abandon(first);
+    assert!(pending.insert("", stream(), true).is_ok());
+}
+
+#[test]
+fn an_abandoned_call_tells_how_far_its_request_has_come() {
+    let mut pending = Calls::new(10);
+    let ids: Vec<u64> = (0..5).map(|_| pending.insert("", stream(), false).unwrap()).collect();
+    for id in &ids[1..] {
+        assert!(pending.leaves(*id, left()));
+    }
+    pending.returned(ids[2]);
+    assert!(pending.sent(ids[3], "5-0".into()));
+    assert_eq!(pending.adrift(ids[4], None), None);
+    let stages = ids.iter().map(|id| pending.abandon(*id).unwrap());
+    assert_eq!(
+        stages.collect::<Vec<_>>(),
+        [Stage::Queued, Stage::Sending, Stage::Queued, Stage::Sent("5-0".into()), Stage::Adrift(None)]
+    );
+    assert!(!pending.leaves(ids[0], left()) && !pending.sent(ids[3], "6-0".into()));
+}
+
+#[test]
+fn what_is_lost_is_sent_again_only_if_it_may_run_twice_or_never_arrived() {
+    use {Finding as F, Verdict as V};
+    let (sent, adrift) = (Stage::Sent("1-0".into()), Stage::Adrift(None));
+    let cases = [
+        (true, &sent, F::Gone, Some(V::Again)),
+        (false, &sent, F::Gone, Some(V::Lost)),
+        (true, &adrift, F::Gone, Some(V::Again)),
+        (false, &adrift, F::Gone, Some(V::Lost)),
+        (false, &adrift, F::NeverArrived, Some(V::Again)),
+        // It was in the stream, whatever anybody says later.
+        (false, &sent, F::NeverArrived, Some(V::Lost)),
+        (true, &sent, F::Orphaned, None),
+        (false, &sent, F::Orphaned, Some(V::Orphaned)),
+        (false, &adrift, F::Stands("2-0".into()), None),
+    ];
+    for (repeatable, stage, finding, expected) in cases {
+        let (mut pending, suspect) = one(repeatable, stage);
+        let verdict = pending.judge(&suspect, finding.clone()).map(|(verdict, _)| verdict);
+        assert_eq!(verdict, expected, "{repeatable} {stage:?} {finding:?}");
+    }
+}
+
+#[test]
+fn a_request_that_was_found_stands_where_it_was_found() {
+    let (mut pending, suspect) = one(false, &Stage::Adrift(None));
+    assert_eq!(pending.judge(&suspect, Finding::Stands("7-0".into())), None);
+    assert_eq!(pending.abandon(suspect.id), Some(Stage::Sent("7-0".into())));
+}
+
+#[test]
+fn a_finding_about_an_earlier_stage_decides_nothing() {
+    let (mut pending, suspect) = one(false, &Stage::Sent("1-0".into()));
+    pending.sent(suspect.id, "2-0".into());
+    assert_eq!(pending.judge(&suspect, Finding::Gone), None);
+    assert_eq!(pending.complete(suspect.id, 1), Some(("ada", 1)));
+}
+
+#[test]
+fn a_caller_that_is_awake_is_not_judged() {
+    let (mut pending, suspect) = one(true, &Stage::Sent("1-0".into()));
+    pending.wake(suspect.id);
+    assert_eq!(pending.judge(&suspect, Finding::Gone), None);
+    assert_eq!(pending.abandon(suspect.id), Some(Stage::Sent("1-0".into())));
+}
+
+#[test]
+fn only_calls_that_are_somewhere_in_redis_are_asked_about() {
+    let mut pending = Calls::new(10);
+    let ids: Vec<u64> = (0..4).map(|_| pending.insert("", stream(), false).unwrap()).collect();
+    for id in &ids[1..] {
+        pending.leaves(*id, left());
+    }
+    pending.sent(ids[2], "1-0".into());
+    pending.adrift(ids[3], None);
+    let asked = |which: Which, after: u64| -> Vec<u64> {
+        let now = Instant::now() + Duration::from_secs(after);
+        pending.suspects(&which, now).into_iter().map(|suspect| suspect.id).collect()
+    };
+    assert_eq!(asked(Which::All, 0), [2, 3]);
+    assert_eq!(asked(Which::Older(Duration::from_secs(5)), 1), [3]);
+    assert_eq!(asked(Which::Older(Duration::from_secs(5)), 6), [2, 3]);
+    assert_eq!(asked(Which::Orphans("other".into()), 0), [3]);
+    assert_eq!(asked(Which::Orphans(stream()), 0), [2, 3]);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Insert(bool),
+    Complete(u64),
+    Abandon(u64),
+    Leaves(u64),
+    Sent(u64),
+    Adrift(u64),
+    Wake(u64),
+    Rearm(u64),
+    Judge(Finding),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let finding = prop_oneof![
+        Just(Finding::Stands("9-9".into())),
+        Just(Finding::Orphaned),
+        Just(Finding::Gone),
+        Just(Finding::NeverArrived)
+    ];
+    prop_oneof![
+        any::<bool>().prop_map(Step::Insert),
+        (0u64..20).prop_map(Step::Complete),
+        (0u64..20).prop_map(Step::Abandon),
+        (0u64..20).prop_map(Step::Leaves),
+        (0u64..20).prop_map(Step::Sent),
+        (0u64..20).prop_map(Step::Adrift),
+        (0u64..20).prop_map(Step::Wake),
+        (0u64..20).prop_map(Step::Rearm),
+        finding.prop_map(Step::Judge),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whoever_comes_in_is_answered_at_most_once_and_nothing_that_may_have_run_is_repeated(
+        steps in proptest::collection::vec(step(), 0..200))
+    {
+        let mut pending: Pending<u64, ()> = Pending::new(8);
+        let mut repeatable = Vec::new();
+        // Calls that are over, and those whose reply waits for them.
+        let (mut over, mut kept) = (std::collections::HashSet::new(), std::collections::HashSet::new());
+        let mut awake = std::collections::HashSet::new();
+        for step in steps {
+            let known = |id: u64, over: &std::collections::HashSet<u64>| id < repeatable.len() as u64 && !over.contains(&id);
+            match step {
+                Step::Insert(may_repeat) => if let Ok(id) = pending.insert(repeatable.len() as u64, stream(), may_repeat) {
+                    prop_assert_eq!(id, repeatable.len() as u64);
+                    repeatable.push(may_repeat);
+                },
+                Step::Complete(id) => {
+                    let waits = known(id, &over) && !awake.contains(&id);
+                    prop_assert_eq!(pending.complete(id, ()).is_some(), waits);
+                    match waits {
+                        true => drop(over.insert(id)),
+                        false if known(id, &over) => drop(kept.insert(id)),
+                        false => {}
+                    }
+                }
+                Step::Abandon(id) => {
+                    prop_assert_eq!(pending.abandon(id).is_some(), known(id, &over));
+                    over.insert(id);
+                }
+                Step::Leaves(id) => prop_assert_eq!(pending.leaves(id, left()), known(id, &over)),
+                Step::Sent(id) => prop_assert_eq!(pending.sent(id, "1-0".into()), known(id, &over)),
+                Step::Adrift(id) => if pending.adrift(id, None).is_some() {
+                    prop_assert!(repeatable[id as usize]);
+                    awake.insert(id);
+                },
+                Step::Wake(id) => if pending.wake(id).is_some() { awake.insert(id); },
+                Step::Rearm(id) if awake.contains(&id) => match pending.rearm(id, id) {
+                    Rearmed::Waiting => { prop_assert!(!kept.contains(&id)); awake.remove(&id); }
+                    Rearmed::Replied(()) => { prop_assert!(kept.contains(&id) && over.insert(id)); }
+                    Rearmed::Over => prop_assert!(over.contains(&id)),
+                },
+                Step::Rearm(_) => {}
+                Step::Judge(finding) => for suspect in pending.suspects(&Which::All, Instant::now()) {
+                    let Some((verdict, waiter)) = pending.judge(&suspect, finding.clone()) else { continue };
+                    prop_assert_eq!(waiter, suspect.id);
+                    let adrift = matches!(suspect.stage, Stage::Adrift(_));
+                    let harmless = repeatable[suspect.id as usize] || (adrift && finding == Finding::NeverArrived);
+                    prop_assert_eq!(verdict == Verdict::Again, harmless);
+                    awake.insert(suspect.id);
+                },
+            }
+            prop_assert!(pending.len() <= 8);
+        }
+    }
+}
