@@ -20,6 +20,7 @@ use crate::{
         keys::Keys,
         pool::Admin,
         registry::{self, Registry},
+        servers::{Login, Place},
         streams::Calls,
         tls::Certificates,
     },
@@ -205,7 +206,7 @@ impl NodeBuilder {
         let connector = Connector::new(options(&config), &name).map_err(|error| {
             Error::bad_request(format!("redis.url ({}) can not be used: {error}", config.redis.url))
         })?;
-        let admin = Admin::new(&connector).map_err(Error::other)?;
+        let admin = Admin::new(&connector);
         let ttl = config.ttl();
         let registry = Registry::new(keys.clone(), &id, &app_key, ttl, linger(&config));
         let limits = CallLimits {
@@ -270,9 +271,11 @@ impl NodeBuilder {
 fn options(config: &Config) -> Options {
     let redis = &config.redis;
     Options {
-        url: redis.url.expose().to_owned(),
-        username: redis.username.clone(),
-        password: redis.password.as_ref().map(|password| password.expose().to_owned()),
+        place: Place::Standalone(redis.url.expose().to_owned()),
+        login: Login {
+            username: redis.username.clone(),
+            password: redis.password.as_ref().map(|password| password.expose().to_owned()),
+        },
         connect_timeout: redis.connect_timeout,
         response_timeout: redis.response_timeout,
         block: redis.block,

@@ -155,7 +155,7 @@ impl Events {
     }
 
     async fn newest(&self, key: &str, path: &str) -> Result<String, Failure> {
-        let mut connection = self.admin.get().await?;
+        let mut connection = self.admin.get(&self.keys.event_log(key, path)).await?;
         event_log::newest(&mut connection, &self.keys, key, path).await
     }
 
@@ -196,7 +196,7 @@ impl Events {
             return true;
         }
         let missed = async {
-            let mut connection = self.admin.get().await?;
+            let mut connection = self.admin.get(&self.keys.event_log(&key, &path)).await?;
             event_log::since(&mut connection, &self.keys, &key, &path, &cursor).await
         };
         match missed.await {

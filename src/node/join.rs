@@ -36,7 +36,9 @@ impl Node {
         let stop = &node.stop;
 
         // First the way in and the ears, then the announcement: whoever hears of this node can call it at once.
-        let mut link = Link::open(node.connector.clone(), "commands", stop.clone());
+        let registry = node.keys.registry();
+        let shard = node.connector.locate(&registry, stop).await.ok_or_else(stopped)?;
+        let mut link = Link::open(node.connector.clone(), "commands", shard, stop.clone());
         let live = link.get().await.ok_or_else(stopped)?;
         server::warn_of(&mut live.connection.clone()).await;
         let writer = Writer::start(link.clone(), node.rpc.clone(), stop.clone());
@@ -44,7 +46,7 @@ impl Node {
         node.responder.attach(writer);
         let _ = node.link.set(link.clone());
         tokio::spawn(event_log::publish(link, node.keys.clone(), node.config.limits.event_log, outgoing));
-        let (channels, heard) = pubsub::open(node.connector.clone(), stop.clone());
+        let (channels, heard) = pubsub::open(node.connector.clone(), node.keys.lifecycle(), stop.clone());
         node.events.attach(channels.clone());
         let (lifecycle, changes) = mpsc::channel(LIFECYCLE_BUFFER);
         let missed = lifecycle.clone();
@@ -53,7 +55,9 @@ impl Node {
             return Err(stopped());
         }
 
-        let inbox = Inbox::new(node.keys.inbox(&node.id), Reader::new(node.connector.clone(), "inbox", stop.clone()));
+        let inbox = node.keys.inbox(&node.id);
+        let reader = Reader::new(node.connector.clone(), "inbox", inbox.clone(), stop.clone());
+        let inbox = Inbox::new(inbox, reader);
         let me = Arc::downgrade(node);
         tokio::spawn(read_inbox(inbox, node.rpc.clone(), move |entry| {
             if let Some(node) = me.upgrade() {
@@ -116,7 +120,8 @@ impl Inner {
         self.note_beat();
         tokio::spawn(discovery.run());
         self.responder.spawn_source(Takeover { node: self.clone(), dead }.run());
-        let reader = Reader::new(self.connector.clone(), "calls", self.pulling.clone()).releasing();
+        let stream = self.responder.calls().stream().to_owned();
+        let reader = Reader::new(self.connector.clone(), "calls", stream, self.pulling.clone()).releasing();
         self.responder.spawn_source(self.responder.clone().pull(self.clone(), reader, self.pulling.clone()));
         self.joined(Running::Joined);
         tracing::info!(node = %self.id, app = %self.app_key, services = self.app.paths().len(), "joined the mesh");

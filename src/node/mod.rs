@@ -331,7 +331,7 @@ impl Node {
     /// `Unavailable` when Redis does not answer.
     pub async fn queue_length(&self) -> Result<u64> {
         let asked = async {
-            let mut connection = self.inner.admin.get().await?;
+            let mut connection = self.inner.admin.get(self.inner.responder.calls().stream()).await?;
             self.inner.responder.calls().len(&mut connection).await
         };
         asked.await.map_err(|error| Error::unavailable(format!("Redis: {error}")))

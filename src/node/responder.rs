@@ -304,7 +304,7 @@ impl Responder {
     async fn bury(&self, node: &Inner, entry: &str, reason: &str, deliveries: u32) {
         tracing::warn!(entry, reason, "a request goes to the dead letters");
         let outcome: Result<bool, Failure> = async {
-            let mut connection = node.admin.get().await?;
+            let mut connection = node.admin.get(&self.stream).await?;
             self.calls.bury(&mut connection, entry, reason, deliveries, self.dead_letters).await
         }
         .await;
@@ -328,7 +328,7 @@ impl Responder {
     }
 
     async fn hand_back(&self, node: &Inner) -> Result<(), Failure> {
-        let mut connection = node.admin.get().await?;
+        let mut connection = node.admin.get(&self.stream).await?;
         for Delivered { entry, deliveries } in self.calls.pending(&mut connection).await? {
             // What was taken over from the dead may have run there: it stays pending, for the next heir to judge.
             if deliveries > 1 || self.lock().contains(&entry.id) {

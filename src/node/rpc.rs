@@ -196,7 +196,7 @@ impl Rpc {
 
     /// Deletes a request that nobody has started; says whether that was so.
     async fn cancel(&self, stream: &str, entry: &str) -> Result<bool, Failure> {
-        let mut connection = self.admin.get().await?;
+        let mut connection = self.admin.get(stream).await?;
         cancel(&mut connection, stream, entry).await
     }
 
@@ -206,7 +206,7 @@ impl Rpc {
         let admin = self.admin.clone();
         runtime.spawn(async move {
             let withdrawn = async {
-                let mut connection = admin.get().await?;
+                let mut connection = admin.get(&stream).await?;
                 cancel(&mut connection, &stream, &entry).await
             };
             if let Err(error) = withdrawn.await {

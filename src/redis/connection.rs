@@ -1,15 +1,18 @@
 //! How this crate reaches Redis: one way to connect, and links that are kept up for ever.
 
-use super::tls::{self, Certificates};
+use super::{
+    servers::{Login, Place, Servers, Shard},
+    tls::Certificates,
+};
 use redis::{
-    AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError, RedisResult,
+    AsyncConnectionConfig, RedisError, RedisResult,
     aio::{MultiplexedConnection, PubSub},
-    io::tcp::TcpSettings,
 };
 use std::{
+    collections::HashMap,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -20,9 +23,8 @@ use tokio_util::sync::CancellationToken;
 /// Where Redis is and how long to wait for it.
 #[derive(Clone)]
 pub(crate) struct Options {
-    pub(crate) url: String,
-    pub(crate) username: Option<String>,
-    pub(crate) password: Option<String>,
+    pub(crate) place: Place,
+    pub(crate) login: Login,
     /// Bounds one attempt to connect.
     pub(crate) connect_timeout: Duration,
     /// Bounds one command that does not block.
@@ -31,9 +33,9 @@ pub(crate) struct Options {
     pub(crate) block: Duration,
     /// The longest pause between two attempts to connect, within [`LONGEST_PAUSE`].
     pub(crate) longest_pause: Duration,
-    /// For `rediss://` URLs.
+    /// For TLS.
     pub(crate) certificates: Certificates,
-    /// Connections of the pool for rare commands.
+    /// Connections of the pool for rare commands, to each server.
     pub(crate) pool_size: usize,
 }
 
@@ -45,55 +47,71 @@ pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Opens connections. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Connector {
-    client: Client,
+    servers: Arc<Servers>,
     options: Arc<Options>,
     name: Arc<str>,
-    // Its value counts the times that someone found Redis silent.
-    suspicion: Arc<watch::Sender<u64>>,
+    // Each value counts the times that someone found a server silent.
+    suspicions: Arc<Mutex<HashMap<Shard, watch::Sender<u64>>>>,
     trouble: Arc<Mutex<Option<String>>>,
+}
+
+/// A connection, and what tells that it is of no further use although nothing fails.
+pub(crate) struct Opened<C = MultiplexedConnection> {
+    pub(crate) connection: C,
+    pub(crate) signs: Signs,
+}
+
+/// What tells that a server has gone silent.
+pub(crate) struct Signs {
+    suspicion: watch::Receiver<u64>,
+}
+
+impl Signs {
+    /// Ends when the connection had better be made anew.
+    pub(crate) async fn doubted(&mut self) {
+        // The sender lives as long as the connector does.
+        if self.suspicion.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 impl Connector {
     /// `name` is what `CLIENT LIST` shows of the connections, followed by what each is for.
     pub(crate) fn new(options: Options, name: &str) -> RedisResult<Self> {
-        let info = options.url.as_str().into_connection_info()?;
-        let tcp = TcpSettings::default()
-            .set_nodelay(true)
-            .set_keepalive(redis::io::tcp::socket2::TcpKeepalive::new().with_time(Duration::from_secs(30)));
-        let mut login = info.redis_settings().clone();
-        if let Some(username) = &options.username {
-            login = login.set_username(username);
-        }
-        if let Some(password) = &options.password {
-            login = login.set_password(password);
-        }
-        let client = tls::client(info.set_tcp_settings(tcp).set_redis_settings(login), &options.certificates)?;
-        let (suspicion, trouble) = (Arc::default(), Arc::default());
-        Ok(Connector { client, options: Arc::new(options), name: name.into(), suspicion, trouble })
+        let servers = Arc::new(Servers::new(&options.place, &options.login, &options.certificates)?);
+        let (suspicions, trouble) = (Arc::default(), Arc::default());
+        Ok(Connector { servers, options: Arc::new(options), name: name.into(), suspicions, trouble })
     }
 
     pub(crate) fn options(&self) -> &Options {
         &self.options
     }
 
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
+    pub(crate) fn servers(&self) -> &Servers {
+        &self.servers
     }
 
-    /// Tells every connection that waits for something to come that the server, or the way to it, has gone silent:
-    /// nothing else would ever wake them.
-    pub(crate) fn suspect(&self) {
-        self.suspicion.send_modify(|times| *times += 1);
+    /// Tells every connection to the server of `key` that it, or the way to it, has gone silent: nothing else would
+    /// ever wake those that wait for something to come.
+    pub(crate) fn suspect(&self, key: &str) {
+        if let Some(suspicion) = self.servers.shard(key).and_then(|shard| self.suspicions().get(&shard).cloned()) {
+            suspicion.send_modify(|times| *times += 1);
+        }
     }
 
-    /// Changes with every [`Connector::suspect`].
-    pub(crate) fn suspicion(&self) -> watch::Receiver<u64> {
-        self.suspicion.subscribe()
+    fn suspicions(&self) -> MutexGuard<'_, HashMap<Shard, watch::Sender<u64>>> {
+        self.suspicions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn signs(&self, shard: Shard) -> Signs {
+        let suspicion = self.suspicions().entry(shard).or_default().subscribe();
+        Signs { suspicion }
     }
 
     /// The server's address, without user and password.
     pub(crate) fn address(&self) -> String {
-        self.client.get_connection_info().addr().to_string()
+        self.servers.address()
     }
 
     /// What the last attempt failed with.
@@ -105,22 +123,42 @@ impl Connector {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
     }
 
-    /// One attempt. `block` is how much longer than usual an answer may take, for reads that block.
-    pub(crate) async fn connect(&self, purpose: &str, block: Duration) -> RedisResult<MultiplexedConnection> {
+    /// Finds the server that holds `key`, for as long as it takes; `None` when stopped first.
+    pub(crate) async fn locate(&self, key: &str, stop: &CancellationToken) -> Option<Shard> {
+        self.until("locate", stop, || self.servers.locate(key)).await
+    }
+
+    /// One attempt to reach the server that holds `key`. `block` is how much longer than usual an answer may take, for
+    /// reads that block.
+    pub(crate) async fn connect(&self, purpose: &str, key: &str, block: Duration) -> RedisResult<Opened> {
+        let shard = self.servers.locate(key).await?;
+        self.connect_to(purpose, &shard, block).await
+    }
+
+    /// One attempt to reach this server.
+    pub(crate) async fn connect_to(&self, purpose: &str, shard: &Shard, block: Duration) -> RedisResult<Opened> {
+        // From here on a suspicion is about this connection.
+        let signs = self.signs(shard.clone());
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.options.connect_timeout))
             .set_response_timeout(Some(self.options.response_timeout + block))
             .set_pipeline_buffer_size(1024);
-        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let client = self.servers.reach(shard).await?;
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         // Only helps whoever reads CLIENT LIST; an ACL may forbid it.
         let name = format!("{}:{purpose}", self.name);
         let _: RedisResult<()> = redis::cmd("CLIENT").arg("SETNAME").arg(name).query_async(&mut connection).await;
-        Ok(connection)
+        Ok(Opened { connection, signs })
     }
 
-    /// One attempt at a connection for subscriptions.
-    pub(crate) async fn connect_pubsub(&self) -> RedisResult<PubSub> {
-        let attempt = self.client.get_async_pubsub();
+    /// One attempt at a connection for subscriptions, to the server that holds `key`.
+    pub(crate) async fn connect_pubsub(&self, key: &str) -> RedisResult<Opened<PubSub>> {
+        let attempt = async {
+            let shard = self.servers.locate(key).await?;
+            let signs = self.signs(shard.clone());
+            let connection = self.servers.reach(&shard).await?.get_async_pubsub().await?;
+            Ok(Opened { connection, signs })
+        };
         tokio::time::timeout(self.options.connect_timeout, attempt).await.map_err(|_| timed_out("connecting"))?
     }
 
@@ -181,7 +219,7 @@ pub(crate) fn timed_out(what: &'static str) -> RedisError {
     RedisError::from(std::io::Error::new(std::io::ErrorKind::TimedOut, format!("{what} took too long")))
 }
 
-/// A shared connection that comes back by itself.
+/// A shared connection to one server that comes back by itself.
 ///
 /// redis-rs's own `ConnectionManager` repeats an error that is no I/O error (a wrong password, say) for ever, even when
 /// the server has been mended; here any reported failure makes a new connection.
@@ -200,20 +238,25 @@ pub(crate) struct Live {
 
 impl Link {
     /// Starts to connect; the link lives until `stop` is cancelled.
-    pub(crate) fn open(connector: Connector, purpose: &'static str, stop: CancellationToken) -> Self {
+    pub(crate) fn open(connector: Connector, purpose: &'static str, shard: Shard, stop: CancellationToken) -> Self {
         let (publish, live) = watch::channel(None);
-        let mut suspicion = connector.suspicion();
         let broken = Arc::new(watch::Sender::new(0));
         let mut reports = broken.subscribe();
         tokio::spawn(async move {
+            let mut calm = Calm::new(&connector);
             for generation in 1.. {
-                let attempt = || connector.connect(purpose, Duration::ZERO);
-                let Some(connection) = connector.until(purpose, &stop, attempt).await else { return };
+                if calm.before_connecting(&stop).await.is_none() {
+                    return;
+                }
+                let attempt = || connector.connect_to(purpose, &shard, Duration::ZERO);
+                let Some(Opened { connection, mut signs }) = connector.until(purpose, &stop, attempt).await else {
+                    return;
+                };
                 publish.send_replace(Some(Live { connection, generation }));
                 tokio::select! {
                     // An error means that every clone of the link is gone.
                     outcome = reports.wait_for(|broken| *broken >= generation) => if outcome.is_err() { return },
-                    _ = suspicion.changed() => {}
+                    () = signs.doubted() => {}
                     () = stop.cancelled() => return,
                 }
                 publish.send_replace(None);
@@ -237,15 +280,68 @@ impl Link {
     }
 }
 
+/// Keeps whoever connects well, and then is turned away at once and every time, from trying as fast as it can: a server
+/// that has become a replica takes connections and refuses every write.
+pub(crate) struct Calm {
+    longest: Duration,
+    pause: Duration,
+    since: Option<std::time::Instant>,
+}
+
+impl Calm {
+    /// A connection that lasts this long was good.
+    const GOOD: Duration = Duration::from_secs(1);
+
+    pub(crate) fn new(connector: &Connector) -> Self {
+        Calm { longest: connector.options().longest_pause, pause: Duration::ZERO, since: None }
+    }
+
+    /// Waits where the last connection was bad; `None` when stopped meanwhile.
+    pub(crate) async fn before_connecting(&mut self, stop: &CancellationToken) -> Option<()> {
+        let bad = self.since.is_some_and(|since| since.elapsed() < Self::GOOD + self.pause);
+        let pause = self.pause;
+        // The first time is free: any connection may be cut soon after it was made.
+        self.pause = if bad { (pause * 2).max(FIRST_PAUSE).min(self.longest) } else { Duration::ZERO };
+        if bad && !pause.is_zero() {
+            stop.run_until_cancelled(tokio::time::sleep(jittered(pause))).await?;
+        }
+        self.since = Some(std::time::Instant::now());
+        Some(())
+    }
+}
+
 /// Does this error say that the connection, or the server behind it, is of no further use? Errors about the command
 /// itself (a missing group, a refused argument, a full memory) do not.
 pub(crate) fn is_fatal(error: &RedisError) -> bool {
-    use redis::{ErrorKind, ServerErrorKind};
     match error.kind() {
-        ErrorKind::Server(kind) => {
-            matches!(kind, ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown | ServerErrorKind::BusyLoading)
+        redis::ErrorKind::Server(_) => is_elsewhere(error),
+        redis::ErrorKind::Extension => {
+            is_elsewhere(error) || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "MISCONF"))
         }
-        ErrorKind::Extension => matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "MISCONF")),
         _ => true,
+    }
+}
+
+/// Does this error say that the command was not run, since another server should be asked, or the same one later?
+pub(crate) fn is_elsewhere(error: &RedisError) -> bool {
+    use redis::{ErrorKind, ServerErrorKind as Kind};
+    match error.kind() {
+        ErrorKind::Server(kind) => matches!(
+            kind,
+            Kind::Moved
+                | Kind::Ask
+                | Kind::TryAgain
+                | Kind::ClusterDown
+                | Kind::ReadOnly
+                | Kind::MasterDown
+                | Kind::BusyLoading
+        ),
+        ErrorKind::Extension => match error.code() {
+            Some("NOREPLICAS") => true,
+            // A read that blocked is also ended when its stream is deleted, which is no reason to go elsewhere.
+            Some("UNBLOCKED") => error.detail().is_some_and(|detail| detail.contains("instance state")),
+            _ => false,
+        },
+        _ => false,
     }
 }

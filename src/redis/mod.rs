@@ -7,6 +7,7 @@ pub(crate) mod pool;
 pub(crate) mod pubsub;
 pub(crate) mod registry;
 pub(crate) mod server;
+pub(crate) mod servers;
 pub(crate) mod streams;
 mod throwaway;
 pub(crate) mod tls;
