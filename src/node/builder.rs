@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    config::{Config, Linger, StartDelay},
+    config::{self, Config, Linger, RedisServers, Secret, StartDelay},
     redis::{
         connection::{Connector, LONGEST_PAUSE, Options},
         keys::Keys,
@@ -203,7 +203,7 @@ impl NodeBuilder {
         let app_key = format!("{}/{app_name}", config.key);
         let keys = Keys::new(&config.namespace);
         let name = format!("rachis:{app_name}:{id}");
-        let connector = Connector::new(options(&config), &name).map_err(|error| {
+        let connector = Connector::new(options(&config)?, &name).map_err(|error| {
             Error::bad_request(format!("redis.url ({}) can not be used: {error}", config.redis.url))
         })?;
         let admin = Admin::new(&connector);
@@ -268,14 +268,11 @@ impl NodeBuilder {
     }
 }
 
-fn options(config: &Config) -> Options {
+fn options(config: &Config) -> Result<Options> {
     let redis = &config.redis;
-    Options {
-        place: Place::Standalone(redis.url.expose().to_owned()),
-        login: Login {
-            username: redis.username.clone(),
-            password: redis.password.as_ref().map(|password| password.expose().to_owned()),
-        },
+    Ok(Options {
+        place: place(redis)?,
+        login: login(redis.username.as_ref(), redis.password.as_ref()),
         connect_timeout: redis.connect_timeout,
         response_timeout: redis.response_timeout,
         block: redis.block,
@@ -286,7 +283,27 @@ fn options(config: &Config) -> Options {
             ca: redis.ca_file.clone(),
             client: redis.cert_file.clone().zip(redis.key_file.clone()),
         },
-    }
+    })
+}
+
+fn place(redis: &config::Redis) -> Result<Place> {
+    Ok(match redis.url.servers().map_err(|error| Error::bad_request(format!("redis.url {error}")))? {
+        RedisServers::Standalone(url) => Place::Standalone(url),
+        RedisServers::Sentinel { sentinels, master: name } => {
+            let master = sentinels.first().cloned().unwrap_or_default();
+            let tls = redis.sentinel_tls.unwrap_or(master.starts_with("rediss:"));
+            let scheme = if tls { "rediss" } else { "redis" };
+            let with_scheme =
+                |url: &String| url.split_once(':').map_or(url.clone(), |(_, rest)| format!("{scheme}:{rest}"));
+            let login = login(redis.sentinel_username.as_ref(), redis.sentinel_password.as_ref());
+            Place::Sentinel { sentinels: sentinels.iter().map(with_scheme).collect(), login, name, master }
+        }
+        RedisServers::Cluster { .. } => return Err(Error::bad_request("redis.url names a cluster")),
+    })
+}
+
+fn login(username: Option<&String>, password: Option<&Secret>) -> Login {
+    Login { username: username.cloned(), password: password.map(|password| password.expose().to_owned()) }
 }
 
 fn linger(config: &Config) -> registry::Linger {

@@ -9,6 +9,7 @@ use crate::{
         keys::Keys,
         pool::Admin,
         pubsub::Channels,
+        streams::order,
     },
     service::{Event, EventSink, EventStream, RESYNC},
     wire::{EventFrame, Frame},
@@ -290,11 +291,7 @@ async fn tell_of_loss(node: Arc<Inner>, path: String) {
 
 /// Compares entry ids as Redis does; an empty one is before all.
 fn is_before(a: &str, b: &str) -> bool {
-    let parts = |id: &str| {
-        let (ms, count) = id.split_once('-').unwrap_or((id, "0"));
-        (ms.parse::<u64>().unwrap_or(0), count.parse::<u64>().unwrap_or(0))
-    };
-    parts(a) < parts(b)
+    order(a) < order(b)
 }
 
 impl Drop for Listening {

@@ -6,6 +6,7 @@ mod caller;
 mod catalog;
 mod clock;
 mod discovery;
+mod done;
 mod events;
 mod info;
 mod join;

@@ -1,6 +1,6 @@
 //! Calls from other nodes: pulled from the app's stream, run on its services, answered.
 
-use super::{Inner, rpc::CallLimits};
+use super::{Inner, done::Done, rpc::CallLimits};
 use crate::{
     Error, Result,
     redis::{
@@ -40,6 +40,7 @@ pub(crate) struct Responder {
     slots: Arc<Semaphore>,
     // Entries that are being worked on, so that reading what is pending after a reconnect starts nothing twice.
     running: Mutex<HashSet<String>>,
+    done: Mutex<Done>,
     tasks: TaskTracker,
     // Whatever brings requests in, so that a shutdown knows when none come any more.
     sources: TaskTracker,
@@ -72,6 +73,7 @@ impl Responder {
             dead_letters,
             slots: Arc::new(Semaphore::new(max_in_flight)),
             running: Mutex::default(),
+            done: Mutex::default(),
             tasks: TaskTracker::new(),
             sources: TaskTracker::new(),
         }
@@ -116,7 +118,7 @@ impl Responder {
             let Some(requests) = self.calls.pull(&mut reader, free).await else { return };
             let mut first = Some(first);
             for Delivered { entry, deliveries } in requests {
-                if self.lock().contains(&entry.id) {
+                if self.lock().contains(&entry.id) || self.settled_again(&entry.id) {
                     continue;
                 }
                 let slot = match first.take() {
@@ -137,7 +139,7 @@ impl Responder {
         let Delivered { entry, deliveries } = claimed;
         let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
         // It may have been found among what is pending after a reconnect.
-        if !self.lock().contains(&entry.id) {
+        if !self.lock().contains(&entry.id) && !self.settled_again(&entry.id) {
             self.start(node, entry, deliveries, slot);
         }
     }
@@ -294,11 +296,23 @@ impl Responder {
     fn settle(&self, source: Source, reply: Option<(String, Vec<u8>)>) {
         let reply = reply.map(|(node, frame)| (self.keys.inbox(&node), frame));
         let write = match (source, reply) {
-            (Source::Stream(entry), reply) => Write::Finished { stream: self.stream.clone(), entry, reply },
+            (Source::Stream(entry), reply) => {
+                self.done.lock().unwrap_or_else(PoisonError::into_inner).add(&entry, reply.as_ref());
+                Write::Finished { stream: self.stream.clone(), entry, reply }
+            }
             (Source::Inbox, Some((inbox, frame))) => Write::Send { inbox, frame },
             (Source::Inbox, None) => return,
         };
         self.write(write);
+    }
+
+    /// Settles a request that was finished here and is given out all the same: its reply has not left yet, or Redis lost
+    /// what it was told. `false`: it was not finished here.
+    fn settled_again(&self, entry: &str) -> bool {
+        let Some(reply) = self.done.lock().unwrap_or_else(PoisonError::into_inner).reply(entry) else { return false };
+        tracing::debug!(entry, "finished already, settled again");
+        self.write(Write::Finished { stream: self.stream.clone(), entry: entry.to_owned(), reply });
+        true
     }
 
     async fn bury(&self, node: &Inner, entry: &str, reason: &str, deliveries: u32) {

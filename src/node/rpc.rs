@@ -263,6 +263,10 @@ impl Senders for Rpc {
         self.lock().leaves(token)
     }
 
+    fn kept(&self, token: u64) {
+        self.lock().returned(token);
+    }
+
     fn sent(&self, token: u64, stream: &Arc<str>, outcome: Outcome) {
         let mut pending = self.lock();
         let failed = match outcome {

@@ -79,7 +79,8 @@ impl Signs {
 impl Connector {
     /// `name` is what `CLIENT LIST` shows of the connections, followed by what each is for.
     pub(crate) fn new(options: Options, name: &str) -> RedisResult<Self> {
-        let servers = Arc::new(Servers::new(&options.place, &options.login, &options.certificates)?);
+        let servers =
+            Arc::new(Servers::new(&options.place, &options.login, &options.certificates, options.connect_timeout)?);
         let (suspicions, trouble) = (Arc::default(), Arc::default());
         Ok(Connector { servers, options: Arc::new(options), name: name.into(), suspicions, trouble })
     }
@@ -145,6 +146,7 @@ impl Connector {
             .set_pipeline_buffer_size(1024);
         let client = self.servers.reach(shard).await?;
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        self.servers.verify(&mut connection).await?;
         // Only helps whoever reads CLIENT LIST; an ACL may forbid it.
         let name = format!("{}:{purpose}", self.name);
         let _: RedisResult<()> = redis::cmd("CLIENT").arg("SETNAME").arg(name).query_async(&mut connection).await;
@@ -156,7 +158,12 @@ impl Connector {
         let attempt = async {
             let shard = self.servers.locate(key).await?;
             let signs = self.signs(shard.clone());
-            let connection = self.servers.reach(&shard).await?.get_async_pubsub().await?;
+            let client = self.servers.reach(&shard).await?;
+            if self.servers.must_be_verified() {
+                // A connection for subscriptions takes no questions.
+                self.servers.verify(&mut client.get_multiplexed_async_connection().await?).await?;
+            }
+            let connection = client.get_async_pubsub().await?;
             Ok(Opened { connection, signs })
         };
         tokio::time::timeout(self.options.connect_timeout, attempt).await.map_err(|_| timed_out("connecting"))?

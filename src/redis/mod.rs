@@ -6,6 +6,7 @@ pub(crate) mod keys;
 pub(crate) mod pool;
 pub(crate) mod pubsub;
 pub(crate) mod registry;
+mod sentinel;
 pub(crate) mod server;
 pub(crate) mod servers;
 pub(crate) mod streams;

@@ -35,9 +35,10 @@ impl Admin {
     pub(crate) async fn get(&self, key: &str) -> Result<Pooled, RedisError> {
         let shard = match self.connector.servers().shard(key) {
             Some(shard) => shard,
-            None => self.connector.servers().locate(key).await?,
+            None => Box::pin(self.connector.servers().locate(key)).await?,
         };
-        let connection = self.pool(&shard)?.get().await.map_err(|error| match error {
+        // Boxed, since whoever makes a call would carry the whole way to connect in its own future.
+        let connection = Box::pin(self.pool(&shard)?.get()).await.map_err(|error| match error {
             PoolError::Backend(error) => error,
             other => RedisError::from(std::io::Error::other(other.to_string())),
         })?;

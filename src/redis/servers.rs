@@ -2,8 +2,14 @@
 //!
 //! Asked anew at every connect, so a supervisor that makes its connection again after a failure finds the new master.
 
-use super::tls::{self, Certificates};
-use redis::{Client, IntoConnectionInfo, RedisResult, io::tcp::TcpSettings};
+use super::{
+    sentinel::Sentinels,
+    tls::{self, Certificates},
+};
+use redis::{
+    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisResult, aio::MultiplexedConnection,
+    io::tcp::TcpSettings,
+};
 use std::{fmt, sync::Arc, time::Duration};
 
 /// Where to begin to look for Redis.
@@ -11,9 +17,11 @@ use std::{fmt, sync::Arc, time::Duration};
 pub(crate) enum Place {
     /// One server, by its URL.
     Standalone(String),
+    /// The server that sentinels name: their URLs, and one that says everything of the master but its address.
+    Sentinel { sentinels: Vec<String>, login: Login, name: String, master: String },
 }
 
-/// Who to say one is; instead of what a URL says.
+/// Who to say one is, instead of what a URL says.
 #[derive(Clone, Default)]
 pub(crate) struct Login {
     pub(crate) username: Option<String>,
@@ -30,35 +38,44 @@ impl Shard {
     }
 }
 
-impl fmt::Display for Shard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "the only one" } else { &self.0 })
-    }
-}
+/// How long the question where a server is may take.
+const ASKING: Duration = Duration::from_secs(1);
 
 /// Finds servers.
 pub(crate) enum Servers {
     Standalone(Client),
+    Sentinel(Sentinels),
 }
 
 impl Servers {
-    pub(crate) fn new(place: &Place, login: &Login, certificates: &Certificates) -> RedisResult<Self> {
-        match place {
-            Place::Standalone(url) => Ok(Servers::Standalone(client(url, login, certificates)?)),
-        }
+    /// `timeout` bounds an attempt to connect.
+    pub(crate) fn new(
+        place: &Place,
+        login: &Login,
+        certificates: &Certificates,
+        timeout: Duration,
+    ) -> RedisResult<Self> {
+        let asking = timeout.min(ASKING);
+        Ok(match place {
+            Place::Standalone(url) => Servers::Standalone(client(url, login, certificates)?),
+            Place::Sentinel { sentinels, login: own, name, master } => {
+                Servers::Sentinel(Sentinels::new(sentinels, master, name, login, own, certificates, asking)?)
+            }
+        })
     }
 
     /// The server that holds `key`, as far as is known; `None` when nobody is known to.
     pub(crate) fn shard(&self, _key: &str) -> Option<Shard> {
         match self {
-            Servers::Standalone(_) => Some(Shard::only()),
+            Servers::Standalone(_) | Servers::Sentinel(_) => Some(Shard::only()),
         }
     }
 
     /// The server that holds `key`, asked anew.
     pub(crate) async fn locate(&self, _key: &str) -> RedisResult<Shard> {
         match self {
-            Servers::Standalone(_) => Ok(Shard::only()),
+            // Which one it is at the moment is asked when it is reached.
+            Servers::Standalone(_) | Servers::Sentinel(_) => Ok(Shard::only()),
         }
     }
 
@@ -66,20 +83,39 @@ impl Servers {
     pub(crate) async fn reach(&self, _shard: &Shard) -> RedisResult<Client> {
         match self {
             Servers::Standalone(client) => Ok(client.clone()),
+            Servers::Sentinel(sentinels) => sentinels.master().await,
         }
+    }
+
+    /// Refuses a connection that leads to a server of the wrong kind.
+    pub(crate) async fn verify(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+        match self {
+            Servers::Standalone(_) => Ok(()),
+            Servers::Sentinel(sentinels) => sentinels.verify(connection).await,
+        }
+    }
+
+    /// Can it be told only by asking whether a connection leads to the right server?
+    pub(crate) fn must_be_verified(&self) -> bool {
+        matches!(self, Servers::Sentinel(_))
     }
 
     /// Where one looks, without user and password.
     pub(crate) fn address(&self) -> String {
         match self {
             Servers::Standalone(client) => client.get_connection_info().addr().to_string(),
+            Servers::Sentinel(sentinels) => sentinels.address(),
         }
     }
 }
 
 /// A client for `url`, as `login`.
-fn client(url: &str, login: &Login, certificates: &Certificates) -> RedisResult<Client> {
-    let info = url.into_connection_info()?;
+pub(super) fn client(url: &str, login: &Login, certificates: &Certificates) -> RedisResult<Client> {
+    tls::client(settled(url.into_connection_info()?, login), certificates)
+}
+
+/// How we connect wherever it is, as `login`.
+pub(super) fn settled(info: ConnectionInfo, login: &Login) -> ConnectionInfo {
     let tcp = TcpSettings::default()
         .set_nodelay(true)
         .set_keepalive(redis::io::tcp::socket2::TcpKeepalive::new().with_time(Duration::from_secs(30)));
@@ -90,5 +126,32 @@ fn client(url: &str, login: &Login, certificates: &Certificates) -> RedisResult<
     if let Some(password) = &login.password {
         settings = settings.set_password(password);
     }
-    tls::client(info.set_tcp_settings(tcp).set_redis_settings(settings), certificates)
+    info.set_tcp_settings(tcp).set_redis_settings(settings)
+}
+
+/// Everything about a connection but where it leads.
+pub(super) struct At(ConnectionInfo);
+
+impl At {
+    pub(super) fn new(like: Client) -> Self {
+        At(like.get_connection_info().clone())
+    }
+
+    /// A client for another address.
+    pub(super) fn client(&self, host: &str, port: u16) -> RedisResult<Client> {
+        let host = host.to_owned();
+        let address = match self.0.addr() {
+            ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
+                ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: tls_params.clone() }
+            }
+            _ => ConnectionAddr::Tcp(host, port),
+        };
+        Client::open(self.0.clone().set_addr(address))
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "the only one" } else { &self.0 })
+    }
 }

@@ -1,10 +1,17 @@
 //! What is meant for one node alone: replies to its calls, and requests handed on to it.
 
-use super::{Entry, Reader, entries, reader::Read};
-use redis::Cmd;
+use super::{Entry, Reader, entries, order, reader::Read};
+use crate::redis::connection::is_fatal;
+use redis::{Cmd, FromRedisValue, Value};
+use std::collections::HashMap;
+
+type Info = HashMap<String, Value>;
 
 /// How many entries one read takes.
 const BATCH: usize = 256;
+
+/// The id before all others.
+const FIRST: &str = "0-0";
 
 /// Reads a node's inbox from the beginning of its life on, each entry once.
 pub(crate) struct Inbox {
@@ -16,7 +23,7 @@ pub(crate) struct Inbox {
 impl Inbox {
     pub(crate) fn new(stream: String, reader: Reader) -> Self {
         // The node is new and so is its id: whatever stands in the stream is meant for it.
-        Inbox { stream, last: "0-0".to_owned(), reader }
+        Inbox { stream, last: FIRST.to_owned(), reader }
     }
 
     /// Waits for entries. Empty when none came in time; `None` when the reader was stopped.
@@ -30,7 +37,13 @@ impl Inbox {
                 Some(read)
             }
             // The stream keeps what came meanwhile, and `last` says where to go on.
-            Read::Reconnected => Some(Vec::new()),
+            Read::Reconnected => {
+                if self.was_rolled_back().await {
+                    tracing::info!(stream = %self.stream, "the inbox lost its last entries, reading it from its beginning");
+                    self.last = FIRST.to_owned();
+                }
+                Some(Vec::new())
+            }
             Read::Refused(error) => {
                 tracing::warn!(stream = %self.stream, %error, "the inbox can not be read");
                 tokio::time::sleep(std::time::Duration::from_millis(200)).await;
@@ -38,6 +51,25 @@ impl Inbox {
             }
             Read::Stopped => None,
         }
+    }
+
+    /// Does the stream end before where this reader stands? After a failover that lost the last writes, or a loss of all
+    /// data, new entries may have lower ids than those read already. Reading some twice does no harm: nobody waits for a
+    /// reply that came.
+    async fn was_rolled_back(&mut self) -> bool {
+        if self.last == FIRST {
+            return false;
+        }
+        let mut command = redis::cmd("XINFO");
+        command.arg("STREAM").arg(&self.stream);
+        let info = match self.reader.run(&command).await.and_then(|reply| Ok(Info::from_redis_value(reply)?)) {
+            Ok(info) => info,
+            // There is no such stream, or not any more.
+            Err(error) => return !is_fatal(&error),
+        };
+        let end = info.get("last-generated-id").cloned().and_then(super::bytes);
+        let end = end.and_then(|id| String::from_utf8(id).ok()).unwrap_or_default();
+        order(&end) < order(&self.last)
     }
 
     fn command(&self) -> Cmd {

@@ -24,6 +24,12 @@ pub(crate) fn entry_ms(id: &str) -> u64 {
     id.split_once('-').and_then(|(ms, _)| ms.parse().ok()).unwrap_or(0)
 }
 
+/// An entry's id as Redis compares it.
+pub(crate) fn order(id: &str) -> (u64, u64) {
+    let (ms, count) = id.split_once('-').unwrap_or((id, "0"));
+    (ms.parse().unwrap_or(0), count.parse().unwrap_or(0))
+}
+
 /// Reads the reply to XREAD and XREADGROUP. Taken apart by hand, since redis-rs's own type makes a hash map of every
 /// entry. An entry without the field has an empty frame, which is then refused like any other garbage.
 fn entries(reply: Value) -> Vec<Entry> {

@@ -5,7 +5,7 @@
 
 use super::bytes;
 use crate::redis::{
-    connection::{Link, Live, is_fatal},
+    connection::{Link, Live, is_elsewhere, is_fatal},
     keys::GROUP,
 };
 use redis::{Pipeline, RedisError, RedisResult, Value};
@@ -25,6 +25,9 @@ const BATCH_BYTES: usize = 256 * 1024;
 const INBOX_LENGTH: usize = 10_000;
 /// How long an inbox outlives its last reply.
 const INBOX_TTL_MS: usize = 120_000;
+
+/// The pause before what another server should have, or this one later, is written again.
+const ELSEWHERE_PAUSE: Duration = Duration::from_millis(20);
 
 /// Something to write.
 pub(crate) enum Write {
@@ -63,6 +66,8 @@ pub(crate) enum Outcome {
 pub(crate) trait Senders: Send + Sync + 'static {
     /// Does anyone still wait for the reply to this request?
     fn wanted(&self, token: u64) -> bool;
+    /// Says that it was not written, and will be tried again.
+    fn kept(&self, token: u64);
     /// Says what became of it, and in which stream.
     fn sent(&self, token: u64, stream: &Arc<str>, outcome: Outcome);
 }
@@ -112,7 +117,15 @@ async fn run(mut link: Link, senders: Arc<dyn Senders>, mut due: mpsc::Unbounded
             continue;
         }
         match send(&live, &mut batch).await {
-            Ok(replies) => settle(&mut batch, replies, &*senders, || link.report(&live)),
+            Ok(sent) => {
+                let verdict = settle(&mut batch, sent, &*senders);
+                if verdict.broken {
+                    link.report(&live);
+                }
+                if verdict.elsewhere {
+                    tokio::time::sleep(ELSEWHERE_PAUSE).await;
+                }
+            }
             Err(error) => {
                 tracing::debug!(%error, entries = batch.len(), "a write failed");
                 link.report(&live);
@@ -148,7 +161,14 @@ impl Write {
     }
 }
 
-async fn send(live: &Live, batch: &mut [Write]) -> RedisResult<Vec<Value>> {
+/// What one write brought back.
+struct Sent {
+    replies: Vec<Value>,
+    /// What was settled, stream by stream, in the order of the write.
+    settled: BTreeMap<Arc<str>, Vec<String>>,
+}
+
+async fn send(live: &Live, batch: &mut [Write]) -> RedisResult<Sent> {
     let mut pipe = Pipeline::with_capacity(batch.len() + 8);
     let mut settled: BTreeMap<Arc<str>, Vec<String>> = BTreeMap::new();
     let mut inboxes: BTreeSet<String> = BTreeSet::new();
@@ -174,7 +194,7 @@ async fn send(live: &Live, batch: &mut [Write]) -> RedisResult<Vec<Value>> {
             Write::Mark { .. } => {}
         }
     }
-    // The length of each stream written to comes last, in the order in which `settle` looks for it.
+    // `settle` looks for the replies of what follows in this order; the length of each stream written to comes last.
     for (stream, entries) in &settled {
         pipe.cmd("XACK").arg(&**stream).arg(GROUP).arg(entries);
         pipe.cmd("XDEL").arg(&**stream).arg(entries);
@@ -186,21 +206,41 @@ async fn send(live: &Live, batch: &mut [Write]) -> RedisResult<Vec<Value>> {
         pipe.cmd("XLEN").arg(&**stream);
     }
     let commands = pipe.len();
-    if commands == 0 {
-        return Ok(Vec::new());
-    }
-    live.connection.clone().send_packed_commands(&pipe, 0, commands).await
+    let replies = match commands {
+        0 => Vec::new(),
+        _ => live.connection.clone().send_packed_commands(&pipe, 0, commands).await?,
+    };
+    Ok(Sent { replies, settled })
 }
 
 fn add_to_inbox(pipe: &mut Pipeline, inbox: &str, frame: &[u8]) {
     pipe.cmd("XADD").arg(inbox).arg("MAXLEN").arg("~").arg(INBOX_LENGTH).arg("*").arg("m").arg(frame);
 }
 
+/// What a write showed of the server.
+#[derive(Default)]
+struct Verdict {
+    /// The connection is of no further use.
+    broken: bool,
+    /// Something has to be written elsewhere, or here later.
+    elsewhere: bool,
+}
+
+impl Verdict {
+    /// Takes in an error; says whether what failed has to be written again.
+    fn note(&mut self, error: &RedisError) -> bool {
+        self.broken |= is_fatal(error);
+        self.elsewhere |= is_elsewhere(error);
+        is_fatal(error)
+    }
+}
+
 /// Tells senders what became of their requests and keeps in `batch` what must be written again.
-fn settle(batch: &mut Vec<Write>, replies: Vec<Value>, senders: &dyn Senders, broken: impl Fn()) {
+fn settle(batch: &mut Vec<Write>, sent: Sent, senders: &dyn Senders) -> Verdict {
+    let Sent { replies, settled } = sent;
     let mut lengths = lengths(batch, &replies);
     let mut replies = replies.into_iter();
-    let mut fatal = false;
+    let mut verdict = Verdict::default();
     batch.retain(|write| match write {
         Write::Request { stream, token, .. } => {
             let length = lengths.get_mut(stream).map_or(0, Lengths::next);
@@ -210,8 +250,14 @@ fn settle(batch: &mut Vec<Write>, replies: Vec<Value>, senders: &dyn Senders, br
                     Some(entry) => Outcome::Added { entry, length },
                     None => Outcome::Unknown,
                 },
+                // It stands nowhere yet, and its caller need not know.
+                Some(Err(error)) if is_elsewhere(&error) => {
+                    verdict.note(&error);
+                    senders.kept(*token);
+                    return true;
+                }
                 Some(Err(error)) => {
-                    fatal |= is_fatal(&error);
+                    verdict.note(&error);
                     Outcome::Refused(error)
                 }
                 None => Outcome::Unknown,
@@ -222,10 +268,7 @@ fn settle(batch: &mut Vec<Write>, replies: Vec<Value>, senders: &dyn Senders, br
         // Dropping a mark tells whoever waits.
         Write::Finished { reply: None, .. } | Write::Mark { .. } => false,
         Write::Finished { .. } | Write::Send { .. } => match replies.next().map(Value::extract_error) {
-            Some(Err(error)) if is_fatal(&error) => {
-                fatal = true;
-                true
-            }
+            Some(Err(error)) if verdict.note(&error) => true,
             Some(Err(error)) => {
                 tracing::error!(%error, "Redis refused a reply; its caller will time out");
                 false
@@ -233,9 +276,16 @@ fn settle(batch: &mut Vec<Write>, replies: Vec<Value>, senders: &dyn Senders, br
             _ => false,
         },
     });
-    if fatal {
-        broken();
+    for (stream, entries) in settled {
+        let outcomes = [replies.next(), replies.next()].map(|reply| reply.map(Value::extract_error));
+        let failed = outcomes.iter().flatten().filter_map(|outcome| outcome.as_ref().err());
+        // What stays pending would be run again when this replica is gone.
+        if failed.filter(|error| verdict.note(error)).count() > 0 {
+            let again = |entry| Write::Finished { stream: stream.clone(), entry, reply: None };
+            batch.extend(entries.into_iter().map(again));
+        }
     }
+    verdict
 }
 
 /// How long a stream is after a write, and how many requests of that write are still to be counted off.
