@@ -63,6 +63,8 @@ impl Heart {
             if link.is_none() {
                 let attempt = || self.connector.connect("beat", &key, Duration::ZERO);
                 let Some(opened) = self.connector.until("beat", &self.stop, attempt).await else { return };
+                // It may lead to another server, which has not heard what was said to the last one for a while.
+                judges_from = judges_from.max(Instant::now() + self.ttl);
                 link = Some(opened);
             }
             let Some(Opened { connection, .. }) = &mut link else { continue };
@@ -82,6 +84,7 @@ impl Heart {
                     tracing::debug!(%error, "a heartbeat did not come through");
                     if is_fatal(&error) {
                         link = None;
+                        self.connector.servers().learn_from(&error).await;
                         // Nothing else wakes a connection that waits on a server gone silent.
                         self.connector.suspect(&key);
                         // Not to wait a whole interval for the next attempt.

@@ -28,7 +28,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use std::{
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::sync::{broadcast, mpsc, watch};
@@ -217,7 +217,6 @@ impl NodeBuilder {
         };
         let stop = CancellationToken::new();
         let rpc = Arc::new(Rpc::new(&id, limits, admin.clone()));
-        let link = OnceLock::new();
         let (events, outgoing) = Events::new(keys.clone(), config.limits.event_buffer, admin.clone());
         let (dead_replicas, dead) = mpsc::unbounded_channel();
         let responder = Responder::new(
@@ -248,7 +247,6 @@ impl NodeBuilder {
             changes: broadcast::Sender::new(CHANGE_BUFFER),
             last_beat: watch::Sender::new(None),
             rpc,
-            link,
             events,
             responder: Arc::new(responder),
             dead_replicas,
@@ -298,7 +296,7 @@ fn place(redis: &config::Redis) -> Result<Place> {
             let login = login(redis.sentinel_username.as_ref(), redis.sentinel_password.as_ref());
             Place::Sentinel { sentinels: sentinels.iter().map(with_scheme).collect(), login, name, master }
         }
-        RedisServers::Cluster { .. } => return Err(Error::bad_request("redis.url names a cluster")),
+        RedisServers::Cluster { seeds } => Place::Cluster(seeds),
     })
 }
 

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Error, Result,
     redis::{
-        connection::Link,
+        connection::Links,
         event_log, pubsub,
         registry::Beat,
         server,
@@ -36,16 +36,13 @@ impl Node {
         let stop = &node.stop;
 
         // First the way in and the ears, then the announcement: whoever hears of this node can call it at once.
-        let registry = node.keys.registry();
-        let shard = node.connector.locate(&registry, stop).await.ok_or_else(stopped)?;
-        let mut link = Link::open(node.connector.clone(), "commands", shard, stop.clone());
-        let live = link.get().await.ok_or_else(stopped)?;
+        let links = Links::new(node.connector.clone(), stop.clone());
+        let (_, live) = links.reach(&node.keys.registry()).await.ok_or_else(stopped)?;
         server::warn_of(&mut live.connection.clone()).await;
-        let writer = Writer::start(link.clone(), node.rpc.clone(), stop.clone());
+        let writer = Writer::start(links.clone(), node.rpc.clone(), stop.clone());
         node.rpc.attach(writer.clone());
         node.responder.attach(writer);
-        let _ = node.link.set(link.clone());
-        tokio::spawn(event_log::publish(link, node.keys.clone(), node.config.limits.event_log, outgoing));
+        tokio::spawn(event_log::publish(links, node.keys.clone(), node.config.limits.event_log, outgoing));
         let (channels, heard) = pubsub::open(node.connector.clone(), node.keys.lifecycle(), stop.clone());
         node.events.attach(channels.clone());
         let (lifecycle, changes) = mpsc::channel(LIFECYCLE_BUFFER);

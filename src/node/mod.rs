@@ -27,12 +27,7 @@ pub use shutdown::signal;
 use crate::{
     Error, Result,
     config::Config,
-    redis::{
-        connection::{Connector, Link},
-        keys::Keys,
-        pool::Admin,
-        registry::Registry,
-    },
+    redis::{connection::Connector, keys::Keys, pool::Admin, registry::Registry},
     service::{App, Descriptor, EventSink, Handle, Registration, Router},
 };
 use arc_swap::ArcSwap;
@@ -49,7 +44,7 @@ use shutdown::Running;
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Instant,
 };
 use tokio::sync::{broadcast, mpsc, watch};
@@ -110,7 +105,6 @@ pub(crate) struct Inner {
     changes: broadcast::Sender<Change>,
     last_beat: watch::Sender<Option<Instant>>,
     rpc: Arc<Rpc>,
-    link: OnceLock<Link>,
     events: Arc<Events>,
     responder: Arc<Responder>,
     dead_replicas: mpsc::UnboundedSender<String>,

@@ -262,8 +262,15 @@ impl Responder {
         let left = Duration::from_millis(expires.saturating_sub(node.clock.now()));
         match request.encode(left) {
             Ok(frame) => {
-                self.write(Write::Send { inbox: self.keys.inbox(replica), frame });
-                self.settle(source, None);
+                let inbox = self.keys.inbox(replica);
+                match source {
+                    // Should Redis give it out again, it is not handed on again: it may run there.
+                    Source::Stream(entry) => {
+                        self.note_done(&entry, None);
+                        self.write(Write::Finished { stream: self.stream.clone(), entry, reply: Some((inbox, frame)) });
+                    }
+                    Source::Inbox => self.write(Write::Send { inbox, frame, then: None }),
+                }
             }
             Err(error) => self.answer(source, &request, Err(error)),
         }
@@ -297,13 +304,17 @@ impl Responder {
         let reply = reply.map(|(node, frame)| (self.keys.inbox(&node), frame));
         let write = match (source, reply) {
             (Source::Stream(entry), reply) => {
-                self.done.lock().unwrap_or_else(PoisonError::into_inner).add(&entry, reply.as_ref());
+                self.note_done(&entry, reply.as_ref());
                 Write::Finished { stream: self.stream.clone(), entry, reply }
             }
-            (Source::Inbox, Some((inbox, frame))) => Write::Send { inbox, frame },
+            (Source::Inbox, Some((inbox, frame))) => Write::Send { inbox, frame, then: None },
             (Source::Inbox, None) => return,
         };
         self.write(write);
+    }
+
+    fn note_done(&self, entry: &str, reply: Option<&(String, Vec<u8>)>) {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).add(entry, reply);
     }
 
     /// Settles a request that was finished here and is given out all the same: its reply has not left yet, or Redis lost

@@ -1,7 +1,7 @@
 //! How this crate reaches Redis: one way to connect, and links that are kept up for ever.
 
 use super::{
-    servers::{Login, Place, Servers, Shard},
+    servers::{Login, Moves, Place, Servers, Shard},
     tls::Certificates,
 };
 use redis::{
@@ -61,17 +61,35 @@ pub(crate) struct Opened<C = MultiplexedConnection> {
     pub(crate) signs: Signs,
 }
 
-/// What tells that a server has gone silent.
+/// What tells that a server has gone silent, or that the key has moved away from it.
 pub(crate) struct Signs {
+    servers: Arc<Servers>,
+    shard: Shard,
+    /// The key that the connection is about; `None`: all that the server holds.
+    key: Option<String>,
+    moves: Moves,
     suspicion: watch::Receiver<u64>,
 }
 
 impl Signs {
     /// Ends when the connection had better be made anew.
     pub(crate) async fn doubted(&mut self) {
-        // The sender lives as long as the connector does.
-        if self.suspicion.changed().await.is_err() {
-            std::future::pending::<()>().await;
+        loop {
+            tokio::select! {
+                // An error means that nobody is left to suspect anything.
+                outcome = self.suspicion.changed() => match outcome {
+                    Ok(()) => return,
+                    Err(_) => std::future::pending().await,
+                },
+                () = self.moves.next() => if !self.is_in_place() { return },
+            }
+        }
+    }
+
+    fn is_in_place(&self) -> bool {
+        match &self.key {
+            Some(key) => self.servers.shard(key).as_ref() == Some(&self.shard),
+            None => self.servers.has(&self.shard),
         }
     }
 }
@@ -89,7 +107,7 @@ impl Connector {
         &self.options
     }
 
-    pub(crate) fn servers(&self) -> &Servers {
+    pub(crate) fn servers(&self) -> &Arc<Servers> {
         &self.servers
     }
 
@@ -105,9 +123,13 @@ impl Connector {
         self.suspicions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn signs(&self, shard: Shard) -> Signs {
-        let suspicion = self.suspicions().entry(shard).or_default().subscribe();
-        Signs { suspicion }
+    fn signs(&self, shard: Shard, key: Option<&str>) -> Signs {
+        let moves = self.servers.moves();
+        let mut suspicions = self.suspicions();
+        // Of servers that are gone, which in a cluster of changing addresses would be ever more.
+        suspicions.retain(|known, suspicion| suspicion.receiver_count() > 0 || *known == shard);
+        let suspicion = suspicions.entry(shard.clone()).or_default().subscribe();
+        Signs { servers: self.servers.clone(), shard, key: key.map(str::to_owned), moves, suspicion }
     }
 
     /// The server's address, without user and password.
@@ -133,13 +155,17 @@ impl Connector {
     /// reads that block.
     pub(crate) async fn connect(&self, purpose: &str, key: &str, block: Duration) -> RedisResult<Opened> {
         let shard = self.servers.locate(key).await?;
-        self.connect_to(purpose, &shard, block).await
+        self.open(purpose, &shard, Some(key), block).await
     }
 
-    /// One attempt to reach this server.
-    pub(crate) async fn connect_to(&self, purpose: &str, shard: &Shard, block: Duration) -> RedisResult<Opened> {
+    /// One attempt to reach this server, for all the keys that it holds.
+    pub(crate) async fn connect_to(&self, purpose: &str, shard: &Shard) -> RedisResult<Opened> {
+        self.open(purpose, shard, None, Duration::ZERO).await
+    }
+
+    async fn open(&self, purpose: &str, shard: &Shard, key: Option<&str>, block: Duration) -> RedisResult<Opened> {
         // From here on a suspicion is about this connection.
-        let signs = self.signs(shard.clone());
+        let signs = self.signs(shard.clone(), key);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.options.connect_timeout))
             .set_response_timeout(Some(self.options.response_timeout + block))
@@ -157,7 +183,7 @@ impl Connector {
     pub(crate) async fn connect_pubsub(&self, key: &str) -> RedisResult<Opened<PubSub>> {
         let attempt = async {
             let shard = self.servers.locate(key).await?;
-            let signs = self.signs(shard.clone());
+            let signs = self.signs(shard.clone(), Some(key));
             let client = self.servers.reach(&shard).await?;
             if self.servers.must_be_verified() {
                 // A connection for subscriptions takes no questions.
@@ -243,9 +269,71 @@ pub(crate) struct Live {
     pub(crate) generation: u64,
 }
 
+/// The links of one node for the commands that many share, one to each server it has something to say to.
+#[derive(Clone)]
+pub(crate) struct Links {
+    connector: Connector,
+    stop: CancellationToken,
+    // Bounded by the servers there are: whoever finds that one is gone drops its link.
+    open: Arc<Mutex<HashMap<Shard, (Link, CancellationToken)>>>,
+}
+
+impl Links {
+    /// Links that live until `stop` is cancelled.
+    pub(crate) fn new(connector: Connector, stop: CancellationToken) -> Self {
+        Links { connector, stop, open: Arc::default() }
+    }
+
+    pub(crate) fn connector(&self) -> &Connector {
+        &self.connector
+    }
+
+    /// The link to this server, which begins to connect when it is first asked for.
+    pub(crate) fn to(&self, shard: &Shard) -> Link {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((link, _)) = open.get(shard) {
+            return link.clone();
+        }
+        let stop = self.stop.child_token();
+        let link = Link::open(self.connector.clone(), "commands", shard.clone(), stop.clone());
+        open.insert(shard.clone(), (link.clone(), stop));
+        link
+    }
+
+    /// The link to the server that holds `key`, and its connection, as soon as there is one; `None` when stopped.
+    pub(crate) async fn reach(&self, key: &str) -> Option<(Link, Live)> {
+        let servers = self.connector.servers();
+        loop {
+            let mut moves = servers.moves();
+            let shard = match servers.shard(key) {
+                Some(shard) => shard,
+                None => self.connector.locate(key, &self.stop).await?,
+            };
+            let mut link = self.to(&shard);
+            tokio::select! {
+                live = link.get() => match live {
+                    Some(live) => return Some((link, live)),
+                    None if self.stop.is_cancelled() => return None,
+                    // Somebody found that the server no longer holds anything.
+                    None => self.end(&shard),
+                },
+                () = moves.next() => {}
+            }
+        }
+    }
+
+    /// Ends the link to a server that no longer holds anything.
+    pub(crate) fn end(&self, shard: &Shard) {
+        let ended = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(shard);
+        if let Some((_, stop)) = ended {
+            stop.cancel();
+        }
+    }
+}
+
 impl Link {
     /// Starts to connect; the link lives until `stop` is cancelled.
-    pub(crate) fn open(connector: Connector, purpose: &'static str, shard: Shard, stop: CancellationToken) -> Self {
+    fn open(connector: Connector, purpose: &'static str, shard: Shard, stop: CancellationToken) -> Self {
         let (publish, live) = watch::channel(None);
         let broken = Arc::new(watch::Sender::new(0));
         let mut reports = broken.subscribe();
@@ -255,7 +343,7 @@ impl Link {
                 if calm.before_connecting(&stop).await.is_none() {
                     return;
                 }
-                let attempt = || connector.connect_to(purpose, &shard, Duration::ZERO);
+                let attempt = || connector.connect_to(purpose, &shard);
                 let Some(Opened { connection, mut signs }) = connector.until(purpose, &stop, attempt).await else {
                     return;
                 };
@@ -327,6 +415,12 @@ pub(crate) fn is_fatal(error: &RedisError) -> bool {
         }
         _ => true,
     }
+}
+
+/// Does this error say that, in a cluster, another server holds the key now, or will soon? The connection is fine.
+pub(crate) fn is_redirect(error: &RedisError) -> bool {
+    use redis::{ErrorKind, ServerErrorKind as Kind};
+    matches!(error.kind(), ErrorKind::Server(Kind::Moved | Kind::Ask | Kind::TryAgain | Kind::ClusterDown))
 }
 
 /// Does this error say that the command was not run, since another server should be asked, or the same one later?

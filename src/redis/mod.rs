@@ -1,5 +1,6 @@
 //! The only folder that says Redis: typed verbs over bytes, nothing of services.
 
+mod cluster;
 pub(crate) mod connection;
 pub(crate) mod event_log;
 pub(crate) mod keys;

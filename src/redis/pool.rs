@@ -1,8 +1,8 @@
 //! A few pooled connections for rare commands; never on the path of a call, since a pool tests each connection first.
 
 use super::{
-    connection::{Connector, Opened, is_fatal},
-    servers::Shard,
+    connection::{Connector, Opened, is_elsewhere, is_fatal},
+    servers::{Servers, Shard},
 };
 use deadpool::{
     Runtime,
@@ -15,14 +15,13 @@ use redis::{
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 /// Connections to each server that is asked something, made when they are needed.
 #[derive(Clone)]
 pub(crate) struct Admin {
     connector: Connector,
-    // One for each server, so no more than there are servers.
+    // One for each server there is.
     pools: Arc<Mutex<HashMap<Shard, Pool<Maker>>>>,
 }
 
@@ -42,7 +41,7 @@ impl Admin {
             PoolError::Backend(error) => error,
             other => RedisError::from(std::io::Error::other(other.to_string())),
         })?;
-        Ok(Pooled { connection })
+        Ok(Pooled { connection, servers: self.connector.servers().clone() })
     }
 
     fn pool(&self, shard: &Shard) -> Result<Pool<Maker>, RedisError> {
@@ -50,6 +49,7 @@ impl Admin {
         if let Some(pool) = pools.get(shard) {
             return Ok(pool.clone());
         }
+        pools.retain(|known, _| self.connector.servers().has(known));
         let options = self.connector.options();
         let wait = Some(options.connect_timeout);
         let mut sizes = PoolConfig::new(options.pool_size.max(1));
@@ -82,7 +82,7 @@ impl deadpool::managed::Manager for Maker {
     type Error = RedisError;
 
     async fn create(&self) -> Result<Slot, RedisError> {
-        let Opened { connection, .. } = self.connector.connect_to("admin", &self.shard, Duration::ZERO).await?;
+        let Opened { connection, .. } = self.connector.connect_to("admin", &self.shard).await?;
         Ok(Slot { connection, broken: false })
     }
 
@@ -97,11 +97,19 @@ impl deadpool::managed::Manager for Maker {
 /// A pooled connection; one that fails is not given out again.
 pub(crate) struct Pooled {
     connection: Object<Maker>,
+    servers: Arc<Servers>,
 }
 
 impl Pooled {
     fn note<T>(&mut self, outcome: RedisResult<T>) -> RedisResult<T> {
-        self.connection.broken |= outcome.as_ref().is_err_and(is_fatal);
+        if let Err(error) = &outcome {
+            self.connection.broken |= is_fatal(error);
+            if is_elsewhere(error) {
+                // Whoever asks next shall know better.
+                let (servers, error) = (self.servers.clone(), error.clone());
+                tokio::spawn(async move { servers.learn_from(&error).await });
+            }
+        }
         outcome
     }
 }

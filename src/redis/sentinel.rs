@@ -48,7 +48,7 @@ impl Sentinels {
         };
         Ok(Sentinels {
             sentinels: urls.iter().map(plain).collect::<RedisResult<_>>()?,
-            master: At::new(client(master, login, certificates)?),
+            master: At::new(&client(master, login, certificates)?),
             name: name.to_owned(),
             timeout,
             first: AtomicUsize::new(0),

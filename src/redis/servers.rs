@@ -3,14 +3,17 @@
 //! Asked anew at every connect, so a supervisor that makes its connection again after a failure finds the new master.
 
 use super::{
+    cluster::{Cluster, Map},
+    connection::is_elsewhere,
     sentinel::Sentinels,
     tls::{self, Certificates},
 };
 use redis::{
-    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisResult, aio::MultiplexedConnection,
+    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError, RedisResult, aio::MultiplexedConnection,
     io::tcp::TcpSettings,
 };
 use std::{fmt, sync::Arc, time::Duration};
+use tokio::sync::watch;
 
 /// Where to begin to look for Redis.
 #[derive(Clone)]
@@ -19,6 +22,8 @@ pub(crate) enum Place {
     Standalone(String),
     /// The server that sentinels name: their URLs, and one that says everything of the master but its address.
     Sentinel { sentinels: Vec<String>, login: Login, name: String, master: String },
+    /// Servers that share the keys: the URLs of some of them.
+    Cluster(Vec<String>),
 }
 
 /// Who to say one is, instead of what a URL says.
@@ -30,11 +35,21 @@ pub(crate) struct Login {
 
 /// One of the servers that share the keys. Where there is only one, or one at a time, it has no address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Shard(Arc<str>);
+pub(crate) struct Shard(Option<Arc<str>>);
 
 impl Shard {
     fn only() -> Self {
-        Shard("".into())
+        Shard(None)
+    }
+
+    pub(super) fn at(host: &str, port: u16) -> Self {
+        Shard(Some(format!("{host}:{port}").into()))
+    }
+
+    /// Host and port.
+    pub(super) fn address(&self) -> Option<(&str, u16)> {
+        let (host, port) = self.0.as_deref()?.rsplit_once(':')?;
+        Some((host, port.parse().ok()?))
     }
 }
 
@@ -45,6 +60,7 @@ const ASKING: Duration = Duration::from_secs(1);
 pub(crate) enum Servers {
     Standalone(Client),
     Sentinel(Sentinels),
+    Cluster(Cluster),
 }
 
 impl Servers {
@@ -61,38 +77,80 @@ impl Servers {
             Place::Sentinel { sentinels, login: own, name, master } => {
                 Servers::Sentinel(Sentinels::new(sentinels, master, name, login, own, certificates, asking)?)
             }
+            Place::Cluster(seeds) => Servers::Cluster(Cluster::new(seeds, login, certificates, asking)?),
         })
     }
 
     /// The server that holds `key`, as far as is known; `None` when nobody is known to.
-    pub(crate) fn shard(&self, _key: &str) -> Option<Shard> {
+    pub(crate) fn shard(&self, key: &str) -> Option<Shard> {
         match self {
             Servers::Standalone(_) | Servers::Sentinel(_) => Some(Shard::only()),
+            Servers::Cluster(cluster) => cluster.shard(key),
         }
     }
 
     /// The server that holds `key`, asked anew.
-    pub(crate) async fn locate(&self, _key: &str) -> RedisResult<Shard> {
+    pub(crate) async fn locate(&self, key: &str) -> RedisResult<Shard> {
         match self {
             // Which one it is at the moment is asked when it is reached.
             Servers::Standalone(_) | Servers::Sentinel(_) => Ok(Shard::only()),
+            Servers::Cluster(cluster) => cluster.locate(key).await,
         }
     }
 
     /// How to connect to a server.
-    pub(crate) async fn reach(&self, _shard: &Shard) -> RedisResult<Client> {
+    pub(crate) async fn reach(&self, shard: &Shard) -> RedisResult<Client> {
         match self {
             Servers::Standalone(client) => Ok(client.clone()),
             Servers::Sentinel(sentinels) => sentinels.master().await,
+            Servers::Cluster(cluster) => cluster.reach(shard).await,
         }
     }
 
     /// Refuses a connection that leads to a server of the wrong kind.
     pub(crate) async fn verify(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
         match self {
-            Servers::Standalone(_) => Ok(()),
+            Servers::Standalone(_) | Servers::Cluster(_) => Ok(()),
             Servers::Sentinel(sentinels) => sentinels.verify(connection).await,
         }
+    }
+
+    /// Do several servers share the keys?
+    pub(crate) fn are_shared(&self) -> bool {
+        matches!(self, Servers::Cluster(_))
+    }
+
+    /// Is this one of them still, as far as is known?
+    pub(crate) fn has(&self, shard: &Shard) -> bool {
+        match self {
+            Servers::Standalone(_) | Servers::Sentinel(_) => true,
+            Servers::Cluster(cluster) => cluster.has(shard),
+        }
+    }
+
+    /// Finds out where keys are now.
+    pub(crate) async fn refresh(&self) {
+        if let Servers::Cluster(cluster) = self
+            && let Err(error) = cluster.refresh().await
+        {
+            tracing::debug!(%error, "nobody tells who holds which slot");
+        }
+    }
+
+    /// Finds out where keys are now, after a server refused to say or do something.
+    pub(crate) async fn learn_from(&self, error: &RedisError) {
+        match self {
+            Servers::Cluster(cluster) if is_elsewhere(error) && !cluster.learn_from(error) => self.refresh().await,
+            _ => {}
+        }
+    }
+
+    /// Tells when keys move to other servers.
+    pub(crate) fn moves(&self) -> Moves {
+        Moves(match self {
+            Servers::Standalone(_) | Servers::Sentinel(_) => None,
+            Servers::Cluster(cluster) => Some(cluster.moves()),
+        })
     }
 
     /// Can it be told only by asking whether a connection leads to the right server?
@@ -105,6 +163,23 @@ impl Servers {
         match self {
             Servers::Standalone(client) => client.get_connection_info().addr().to_string(),
             Servers::Sentinel(sentinels) => sentinels.address(),
+            Servers::Cluster(cluster) => cluster.address(),
+        }
+    }
+}
+
+/// Waits for keys to move.
+pub(crate) struct Moves(Option<watch::Receiver<Arc<Map>>>);
+
+impl Moves {
+    /// Ends when keys have moved since this was made, or since the last time.
+    pub(crate) async fn next(&mut self) {
+        let changed = match &mut self.0 {
+            Some(map) => map.changed().await.is_ok(),
+            None => false,
+        };
+        if !changed {
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -133,7 +208,7 @@ pub(super) fn settled(info: ConnectionInfo, login: &Login) -> ConnectionInfo {
 pub(super) struct At(ConnectionInfo);
 
 impl At {
-    pub(super) fn new(like: Client) -> Self {
+    pub(super) fn new(like: &Client) -> Self {
         At(like.get_connection_info().clone())
     }
 
@@ -152,6 +227,6 @@ impl At {
 
 impl fmt::Display for Shard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "the only one" } else { &self.0 })
+        f.write_str(self.0.as_deref().unwrap_or("the only one"))
     }
 }

@@ -1,6 +1,7 @@
 //! Calls and events under way while something fails, and the books kept of them.
 
-use rachis::{App, Config, Error, Id, Method, Node, Params, Result, Service, testing};
+use futures_util::StreamExt;
+use rachis::{App, Change, Config, Error, Id, Method, Node, Params, Readiness, Result, Service, testing};
 use serde_json::{Value, json};
 use std::{
     collections::{HashMap, HashSet},
@@ -14,7 +15,7 @@ use std::{
 /// Callers that call all the time.
 const CALLERS: u64 = 16;
 /// How long each call may take.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Writes down each creation as it runs.
 #[derive(Clone, Default)]
@@ -37,9 +38,10 @@ impl Service for Journal {
 /// Two replicas that keep one journal, and a node that calls them and hears their events.
 pub(crate) struct Mesh {
     journal: Journal,
-    _replicas: Vec<Node>,
+    replicas: Vec<Node>,
     pub(crate) caller: Node,
     heard: Arc<Mutex<Heard>>,
+    downs: Arc<AtomicU64>,
 }
 
 #[derive(Default)]
@@ -57,6 +59,15 @@ impl Mesh {
         let caller = testing::start(named("caller"), App::new()).await;
         testing::eventually("all know all", async || caller.nodes().len() == 3 && caller.resolve("journal").is_some())
             .await;
+        let downs = Arc::new(AtomicU64::new(0));
+        let (mut changes, count) = (caller.changes(), downs.clone());
+        tokio::spawn(async move {
+            while let Some(change) = changes.next().await {
+                if matches!(change, Change::NodeDown(_)) {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
         let heard = Arc::new(Mutex::new(Heard::default()));
         let mut events = caller.service("journal").on("*").await.unwrap();
         let books = heard.clone();
@@ -69,7 +80,7 @@ impl Mesh {
                 }
             }
         });
-        Mesh { journal, _replicas: replicas, caller, heard }
+        Mesh { journal, replicas, caller, heard, downs }
     }
 
     /// Calls all the time while `fault` happens and until calls work again, then counts.
@@ -133,6 +144,19 @@ impl Mesh {
         let numbers: HashSet<u64> = heard.numbers.iter().copied().collect();
         println!("  events: {} sent, {} heard, {} resyncs", ran.len(), numbers.len(), heard.resyncs);
         assert_eq!(numbers.len(), heard.numbers.len(), "an event was heard twice");
+    }
+}
+
+impl Mesh {
+    /// Waits until every node has beaten well, and sees that all are there still.
+    pub(crate) async fn stays_whole(&self) {
+        let nodes: Vec<&Node> = self.replicas.iter().chain([&self.caller]).collect();
+        testing::eventually("all are ready and know all", async || {
+            nodes.iter().all(|node| node.readiness() == Readiness::Ready && node.nodes().len() == nodes.len())
+        })
+        .await;
+        let downs = self.downs.load(Ordering::Relaxed);
+        assert_eq!(downs, 0, "nodes that lived were taken for dead");
     }
 }
 

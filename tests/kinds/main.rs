@@ -3,6 +3,8 @@
 // Clippy spares the tests themselves, not what they share.
 #![allow(clippy::unwrap_used)]
 
+mod cluster;
 mod load;
 mod sentinel;
 mod servers;
+mod shards;

@@ -24,10 +24,11 @@ async fn a_master_that_dies_is_followed_by_its_replica_and_no_call_runs_twice() 
         })
         .await;
     mesh.agrees_with(&books).await;
+    mesh.stays_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_planned_failover_loses_no_call() {
+async fn a_planned_failover_ends_no_node_and_leaves_no_call_open() {
     let redis = Watched::start().ready();
     let mesh = Mesh::start(config(&redis)).await;
     let books = mesh
@@ -38,6 +39,7 @@ async fn a_planned_failover_loses_no_call() {
         })
         .await;
     mesh.agrees_with(&books).await;
+    mesh.stays_whole().await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod calls;
 mod inbox;
+mod lanes;
 mod reader;
 mod writer;
 

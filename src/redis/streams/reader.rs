@@ -68,19 +68,21 @@ impl Reader {
             }
         };
         match outcome {
-            Some(Ok(Value::ServerError(error))) => self.refused(error.into()),
+            Some(Ok(Value::ServerError(error))) => self.refused(error.into()).await,
             Some(Ok(reply)) => Read::Reply(reply),
-            Some(Err(error)) if !is_fatal(&error) => self.refused(error),
+            Some(Err(error)) if !is_fatal(&error) => self.refused(error).await,
             Some(Err(error)) => {
                 tracing::debug!(purpose = self.purpose, %error, "connection lost");
+                self.connector.servers().learn_from(&error).await;
                 self.connect().await
             }
             None => self.connect().await,
         }
     }
 
-    fn refused(&mut self, error: redis::RedisError) -> Read {
+    async fn refused(&mut self, error: redis::RedisError) -> Read {
         if is_fatal(&error) {
+            self.connector.servers().learn_from(&error).await;
             self.opened = None;
         }
         Read::Refused(error)

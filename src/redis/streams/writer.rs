@@ -1,12 +1,16 @@
-//! One writer per node: whatever is due when it wakes goes out in one write.
+//! One writer per node: whatever is due for a server when it wakes goes out in one write.
 //!
 //! This is where the speed is: at a thousand calls under way a write carries dozens of requests, replies and
-//! acknowledgements. One write is under way at a time, and what comes meanwhile forms the next.
+//! acknowledgements. One write to a server is under way at a time, and what comes meanwhile forms the next.
 
-use super::bytes;
+use super::{
+    bytes,
+    lanes::{Lane, Lanes},
+};
 use crate::redis::{
-    connection::{Link, Live, is_elsewhere, is_fatal},
+    connection::{Links, Live, is_elsewhere, is_fatal, is_redirect},
     keys::GROUP,
+    servers::Servers,
 };
 use redis::{Pipeline, RedisError, RedisResult, Value};
 use std::{
@@ -43,10 +47,10 @@ pub(crate) enum Write {
     },
     /// A request was worked on: its reply, and the entry to settle. Written again until Redis has it.
     Finished { stream: Arc<str>, entry: String, reply: Option<(String, Vec<u8>)> },
-    /// An entry for another node's inbox that settles nothing here.
-    Send { inbox: String, frame: Vec<u8> },
+    /// An entry for another node's inbox; where it is, and not before, the request it answers is settled.
+    Send { inbox: String, frame: Vec<u8>, then: Option<(Arc<str>, String)> },
     /// Nothing: is dropped when everything pushed before has been written.
-    Mark { _written: oneshot::Sender<()> },
+    Mark { _written: Arc<oneshot::Sender<()>> },
 }
 
 /// What became of a request.
@@ -72,46 +76,39 @@ pub(crate) trait Senders: Send + Sync + 'static {
     fn sent(&self, token: u64, stream: &Arc<str>, outcome: Outcome);
 }
 
-/// Puts things in the queue of the one writer. Cheap to clone.
+/// Puts things in the queue of the writer. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Writer {
-    // Without a bound of its own: requests are bounded by the calls pending, replies by those in flight.
-    queue: mpsc::UnboundedSender<Write>,
+    lanes: Arc<Lanes>,
 }
 
 impl Writer {
     /// Starts the writer. It ends with `stop`, since those it reports to hold it in turn.
-    pub(crate) fn start(link: Link, senders: Arc<dyn Senders>, stop: CancellationToken) -> Self {
-        let (queue, due) = mpsc::unbounded_channel();
-        tokio::spawn(async move { stop.run_until_cancelled(run(link, senders, due)).await });
-        Writer { queue }
+    pub(crate) fn start(links: Links, senders: Arc<dyn Senders>, stop: CancellationToken) -> Self {
+        Writer { lanes: Lanes::new(links, senders, stop) }
     }
 
     /// Waits until everything pushed so far has been written, or the writer has ended.
     pub(crate) async fn flush(&self) {
-        let (written, wait) = oneshot::channel();
-        if self.push(Write::Mark { _written: written }) {
-            let _ = wait.await;
-        }
+        self.lanes.flush().await;
     }
 
     /// Hands something to the writer; `false` when it has ended.
     pub(crate) fn push(&self, write: Write) -> bool {
-        self.queue.send(write).is_ok()
+        self.lanes.push(write)
     }
 }
 
-async fn run(mut link: Link, senders: Arc<dyn Senders>, mut due: mpsc::UnboundedReceiver<Write>) {
+/// Writes what is due in one lane.
+pub(super) async fn write_lane(mut lane: Lane, senders: Arc<dyn Senders>) {
     let mut batch = Vec::with_capacity(BATCH);
     loop {
-        if batch.is_empty() {
-            match due.recv().await {
-                Some(write) => batch.push(write),
-                None => return,
-            }
+        if !lane.begin(&mut batch).await {
+            return;
         }
-        let Some(live) = link.get().await else { return };
-        fill(&mut batch, &mut due);
+        let Some(live) = lane.connected(&mut batch).await else { return };
+        fill(&mut batch, &mut lane.due);
+        lane.sort_out(&mut batch);
         batch.retain(|write| !matches!(write, Write::Request { token, .. } if !senders.wanted(*token)));
         if batch.is_empty() {
             continue;
@@ -119,16 +116,18 @@ async fn run(mut link: Link, senders: Arc<dyn Senders>, mut due: mpsc::Unbounded
         match send(&live, &mut batch).await {
             Ok(sent) => {
                 let verdict = settle(&mut batch, sent, &*senders);
+                lane.follow(verdict.then);
                 if verdict.broken {
-                    link.report(&live);
+                    lane.report(&live);
                 }
-                if verdict.elsewhere {
+                if !verdict.elsewhere.is_empty() {
+                    lane.learn_from(&verdict.elsewhere).await;
                     tokio::time::sleep(ELSEWHERE_PAUSE).await;
                 }
             }
             Err(error) => {
                 tracing::debug!(%error, entries = batch.len(), "a write failed");
-                link.report(&live);
+                lane.report(&live);
                 batch.retain(|write| match write {
                     Write::Request { token, stream, .. } => {
                         senders.sent(*token, stream, Outcome::Unknown);
@@ -152,6 +151,38 @@ fn fill(batch: &mut Vec<Write>, due: &mut mpsc::UnboundedReceiver<Write>) {
 }
 
 impl Write {
+    /// The keys it touches.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        let (stream, inbox): (Option<&str>, Option<&str>) = match self {
+            Write::Request { stream, .. } => (Some(stream), None),
+            Write::Finished { stream, reply, .. } => (Some(stream), reply.as_ref().map(|(inbox, _)| inbox.as_str())),
+            Write::Send { inbox, .. } => (None, Some(inbox)),
+            Write::Mark { .. } => (None, None),
+        };
+        inbox.into_iter().chain(stream)
+    }
+
+    /// One of them.
+    pub(super) fn key(&self) -> Option<&str> {
+        self.keys().next()
+    }
+
+    /// Where the inbox of a reply lies on another server than the request, the request is settled only when the reply is
+    /// there: a crash in between leads to another reply, never to none.
+    pub(super) fn taken_apart(self, servers: &Servers) -> Self {
+        if !servers.are_shared() {
+            return self;
+        }
+        match self {
+            Write::Finished { stream, entry, reply: Some((inbox, frame)) }
+                if servers.shard(&inbox).is_none() || servers.shard(&inbox) != servers.shard(&stream) =>
+            {
+                Write::Send { inbox, frame, then: Some((stream, entry)) }
+            }
+            whole => whole,
+        }
+    }
+
     fn size(&self) -> usize {
         match self {
             Write::Request { frame, .. } | Write::Send { frame, .. } => frame.len(),
@@ -187,7 +218,7 @@ async fn send(live: &Live, batch: &mut [Write]) -> RedisResult<Sent> {
                 }
                 settled.entry(stream.clone()).or_default().push(entry.clone());
             }
-            Write::Send { inbox, frame } => {
+            Write::Send { inbox, frame, .. } => {
                 add_to_inbox(&mut pipe, inbox, frame);
                 inboxes.insert(inbox.clone());
             }
@@ -222,15 +253,19 @@ fn add_to_inbox(pipe: &mut Pipeline, inbox: &str, frame: &[u8]) {
 struct Verdict {
     /// The connection is of no further use.
     broken: bool,
-    /// Something has to be written elsewhere, or here later.
-    elsewhere: bool,
+    /// Why something has to be written elsewhere, or here later; each reason once.
+    elsewhere: Vec<RedisError>,
+    /// What may be written now.
+    then: Vec<Write>,
 }
 
 impl Verdict {
     /// Takes in an error; says whether what failed has to be written again.
     fn note(&mut self, error: &RedisError) -> bool {
-        self.broken |= is_fatal(error);
-        self.elsewhere |= is_elsewhere(error);
+        self.broken |= is_fatal(error) && !is_redirect(error);
+        if is_elsewhere(error) && !self.elsewhere.iter().any(|known| known.detail() == error.detail()) {
+            self.elsewhere.push(error.clone());
+        }
         is_fatal(error)
     }
 }
@@ -267,14 +302,18 @@ fn settle(batch: &mut Vec<Write>, sent: Sent, senders: &dyn Senders) -> Verdict 
         }
         // Dropping a mark tells whoever waits.
         Write::Finished { reply: None, .. } | Write::Mark { .. } => false,
-        Write::Finished { .. } | Write::Send { .. } => match replies.next().map(Value::extract_error) {
-            Some(Err(error)) if verdict.note(&error) => true,
-            Some(Err(error)) => {
-                tracing::error!(%error, "Redis refused a reply; its caller will time out");
-                false
+        Write::Finished { .. } | Write::Send { .. } => {
+            match replies.next().map(Value::extract_error) {
+                Some(Err(error)) if verdict.note(&error) => return true,
+                Some(Err(error)) => tracing::error!(%error, "Redis refused a reply; its caller will time out"),
+                _ => {}
             }
-            _ => false,
-        },
+            if let Write::Send { then: Some((stream, entry)), .. } = write {
+                let (stream, entry) = (stream.clone(), entry.clone());
+                verdict.then.push(Write::Finished { stream, entry, reply: None });
+            }
+            false
+        }
     });
     for (stream, entries) in settled {
         let outcomes = [replies.next(), replies.next()].map(|reply| reply.map(Value::extract_error));
