@@ -52,6 +52,7 @@ count() {
 
 need_cargo
 need redis-server redis-server:redis:redis:redis
+need redis-sentinel redis-sentinel:redis:redis:redis
 need openssl openssl:openssl:openssl:openssl
 need node nodejs:nodejs:nodejs:node
 need npm npm:npm:npm:node

@@ -23,6 +23,7 @@ mod filter;
 mod loader;
 mod mesh;
 mod secret;
+mod servers;
 mod size;
 mod template;
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use filter::{NameFilter, PathFilter};
 pub use loader::Loader;
 pub use mesh::Mesh;
 pub use secret::{RedisUrl, Secret};
+pub(crate) use servers::RedisServers;
 pub use size::ByteSize;
 pub use template::PathTemplate;
 pub use time::{Linger, StartDelay};
@@ -166,12 +168,19 @@ pub struct Shutdown {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Redis {
-    /// Where it is. Default `redis://127.0.0.1:6379`.
+    /// Where it is: one server (`redis://`), one that sentinels name (`redis+sentinel://`), or a cluster
+    /// (`redis+cluster://`); each with `rediss` for TLS. Default `redis://127.0.0.1:6379`.
     pub url: RedisUrl,
     /// ACL user, instead of the one in the URL.
     pub username: Option<String>,
     /// Password, instead of the one in the URL.
     pub password: Option<Secret>,
+    /// ACL user of the sentinels, which have logins of their own. Default none.
+    pub sentinel_username: Option<String>,
+    /// Password of the sentinels. Default none.
+    pub sentinel_password: Option<Secret>,
+    /// Whether sentinels speak TLS. Default as Redis does.
+    pub sentinel_tls: Option<bool>,
     /// How long one attempt to connect may take. Default 5 s.
     #[serde(with = "duration")]
     pub connect_timeout: Duration,

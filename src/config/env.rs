@@ -59,6 +59,8 @@ pub const ENV: &[EnvName] = &[
     row("REDIS_URL", "redis.url", EnvUse::Secret),
     row("REDIS_USERNAME", "redis.username", EnvUse::Value),
     row("REDIS_PASSWORD", "redis.password", EnvUse::Secret),
+    row("REDIS_SENTINEL_USERNAME", "redis.sentinel_username", EnvUse::Value),
+    row("REDIS_SENTINEL_PASSWORD", "redis.sentinel_password", EnvUse::Secret),
     row("MESH_SECRET", "mesh.secret", EnvUse::Secret),
     row("MESH_PREVIOUS_SECRET", "mesh.previous_secret", EnvUse::Secret),
     row("JWT_SECRET", "gateway.auth.secret", EnvUse::Secret),

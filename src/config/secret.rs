@@ -108,7 +108,7 @@ pub(super) fn mask_url(text: &str) -> String {
 }
 
 /// Whether `text` reads as `host` or `host:port`, IPv6 in brackets included.
-fn is_host(text: &str) -> bool {
+pub(super) fn is_host(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port),
         _ => (text, ""),

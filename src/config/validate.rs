@@ -1,6 +1,6 @@
 //! What types cannot say: ranges, and keys that depend on each other.
 
-use super::{ByteSize, Config, ConfigError};
+use super::{ByteSize, Config, ConfigError, RedisServers};
 use std::time::Duration;
 
 /// Below it, beats would cost more than the calls.
@@ -80,9 +80,17 @@ impl Config {
 
     fn validate_redis(&self) -> Checked {
         let redis = &self.redis;
-        check(redis.url.expose().contains("://"), "redis.url", || {
-            "is not a URL: write it as redis://host:6379, or rediss://host:6379 for TLS".into()
-        })?;
+        let servers = redis.url.servers().map_err(|error| ConfigError::new(error).at("redis.url"))?;
+        let for_sentinels = [
+            ("redis.sentinel_username", redis.sentinel_username.is_some()),
+            ("redis.sentinel_password", redis.sentinel_password.is_some()),
+            ("redis.sentinel_tls", redis.sentinel_tls.is_some()),
+        ];
+        for (key, is_set) in for_sentinels {
+            check(!is_set || matches!(servers, RedisServers::Sentinel { .. }), key, || {
+                "is set, and redis.url names no sentinels: leave it out, or begin the URL with redis+sentinel://".into()
+            })?;
+        }
         check(redis.key_file.is_none() || redis.cert_file.is_some(), "redis.key_file", || {
             "is set without redis.cert_file: set both or neither".into()
         })?;

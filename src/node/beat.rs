@@ -2,7 +2,7 @@
 
 use super::clock::Clock;
 use crate::redis::{
-    connection::{Connector, is_fatal},
+    connection::{Connector, Opened, is_fatal},
     registry::{Beat, Registry},
 };
 use std::{
@@ -48,6 +48,7 @@ impl Heart {
 
     async fn run(self, reports: mpsc::UnboundedSender<Beat>) {
         let mut link = None;
+        let key = self.registry.key();
         // Who was away does not judge: after a silence longer than half the TTL, others may have been as silent, so
         // for one whole TTL nobody is swept. A node that has just joined has been away as well.
         let mut judges_from = Instant::now() + self.ttl;
@@ -60,11 +61,13 @@ impl Heart {
                 () = self.stop.cancelled() => return,
             }
             if link.is_none() {
-                let attempt = || self.connector.connect("beat", Duration::ZERO);
-                let Some(connection) = self.connector.until("beat", &self.stop, attempt).await else { return };
-                link = Some(connection);
+                let attempt = || self.connector.connect("beat", &key, Duration::ZERO);
+                let Some(opened) = self.connector.until("beat", &self.stop, attempt).await else { return };
+                // It may lead to another server, which has not heard what was said to the last one for a while.
+                judges_from = judges_from.max(Instant::now() + self.ttl);
+                link = Some(opened);
             }
-            let Some(connection) = &mut link else { continue };
+            let Some(Opened { connection, .. }) = &mut link else { continue };
             let asked = Instant::now();
             if asked.duration_since(last) > self.ttl / 2 {
                 judges_from = asked + self.ttl;
@@ -81,8 +84,9 @@ impl Heart {
                     tracing::debug!(%error, "a heartbeat did not come through");
                     if is_fatal(&error) {
                         link = None;
+                        self.connector.servers().learn_from(&error).await;
                         // Nothing else wakes a connection that waits on a server gone silent.
-                        self.connector.suspect();
+                        self.connector.suspect(&key);
                         // Not to wait a whole interval for the next attempt.
                         ticks.reset_after(RETRY.min(self.interval));
                     }

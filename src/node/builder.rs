@@ -15,12 +15,13 @@ use super::{
 };
 use crate::{
     Error, Result,
-    config::{Config, Linger, Secret, StartDelay},
+    config::{self, Config, Linger, RedisServers, Secret, StartDelay},
     redis::{
         connection::{Connector, LONGEST_PAUSE, Options},
         keys::Keys,
         pool::Admin,
         registry::{self, Registry},
+        servers::{Login, Place},
         streams::Calls,
         tls::Certificates,
     },
@@ -204,10 +205,10 @@ impl NodeBuilder {
         let app_key = format!("{}/{app_name}", config.key);
         let keys = Keys::new(&config.namespace);
         let name = format!("rachis:{app_name}:{id}");
-        let connector = Connector::new(options(&config), &name).map_err(|error| {
+        let connector = Connector::new(options(&config)?, &name).map_err(|error| {
             Error::bad_request(format!("redis.url ({}) can not be used: {error}", config.redis.url))
         })?;
-        let admin = Admin::new(&connector).map_err(Error::other)?;
+        let admin = Admin::new(&connector);
         let ttl = config.ttl();
         let registry = Registry::new(keys.clone(), &id, &app_key, ttl, linger(&config));
         let limits = CallLimits {
@@ -223,7 +224,7 @@ impl NodeBuilder {
         let seal = Seal::new(secret, previous);
         let inbox = keys.inbox(&id);
         let rpc = Arc::new(Rpc::new(&id, limits, admin.clone(), clock.clone(), seal.clone(), inbox));
-        let link = OnceLock::new();
+        let links = OnceLock::new();
         let (events, outgoing) = Events::new(keys.clone(), config.limits.event_buffer, admin.clone());
         let (dead_replicas, dead) = mpsc::unbounded_channel();
         let responder = Responder::new(
@@ -258,7 +259,7 @@ impl NodeBuilder {
             changes: broadcast::Sender::new(CHANGE_BUFFER),
             last_beat: watch::Sender::new(None),
             rpc,
-            link,
+            links,
             events,
             responder: Arc::new(responder),
             dead_replicas,
@@ -278,12 +279,11 @@ impl NodeBuilder {
     }
 }
 
-fn options(config: &Config) -> Options {
+fn options(config: &Config) -> Result<Options> {
     let redis = &config.redis;
-    Options {
-        url: redis.url.expose().to_owned(),
-        username: redis.username.clone(),
-        password: redis.password.as_ref().map(|password| password.expose().to_owned()),
+    Ok(Options {
+        place: place(redis)?,
+        login: login(redis.username.as_ref(), redis.password.as_ref()),
         connect_timeout: redis.connect_timeout,
         response_timeout: redis.response_timeout,
         block: redis.block,
@@ -294,7 +294,27 @@ fn options(config: &Config) -> Options {
             ca: redis.ca_file.clone(),
             client: redis.cert_file.clone().zip(redis.key_file.clone()),
         },
-    }
+    })
+}
+
+fn place(redis: &config::Redis) -> Result<Place> {
+    Ok(match redis.url.servers().map_err(|error| Error::bad_request(format!("redis.url {error}")))? {
+        RedisServers::Standalone(url) => Place::Standalone(url),
+        RedisServers::Sentinel { sentinels, master: name } => {
+            let master = sentinels.first().cloned().unwrap_or_default();
+            let tls = redis.sentinel_tls.unwrap_or(master.starts_with("rediss:"));
+            let scheme = if tls { "rediss" } else { "redis" };
+            let with_scheme =
+                |url: &String| url.split_once(':').map_or(url.clone(), |(_, rest)| format!("{scheme}:{rest}"));
+            let login = login(redis.sentinel_username.as_ref(), redis.sentinel_password.as_ref());
+            Place::Sentinel { sentinels: sentinels.iter().map(with_scheme).collect(), login, name, master }
+        }
+        RedisServers::Cluster { seeds } => Place::Cluster(seeds),
+    })
+}
+
+fn login(username: Option<&String>, password: Option<&Secret>) -> Login {
+    Login { username: username.cloned(), password: password.map(|password| password.expose().to_owned()) }
 }
 
 fn linger(config: &Config) -> registry::Linger {

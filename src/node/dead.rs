@@ -242,7 +242,7 @@ impl DeadLetters {
     }
 
     async fn redis(&self) -> Result<Pooled, Failure> {
-        self.node.admin.get().await
+        self.node.admin.get(&self.stream).await
     }
 }
 

@@ -142,8 +142,11 @@ impl Inner {
 
     async fn register(&self) -> Result<()> {
         let announced = self.announcement()?;
-        let mut connection = self.admin.get().await.map_err(unreachable)?;
-        self.responder.calls().ensure_group(&mut connection).await.map_err(unreachable)?;
+        let calls = self.responder.calls();
+        let mut connection = self.admin.get(calls.stream()).await.map_err(unreachable)?;
+        calls.ensure_group(&mut connection).await.map_err(unreachable)?;
+        drop(connection);
+        let mut connection = self.admin.get(&self.keys.registry()).await.map_err(unreachable)?;
         let asked = std::time::Instant::now();
         let registered = self.registry.register(&mut connection, &announced).await.map_err(unreachable)?;
         self.clock.set(registered.now, asked.elapsed());
@@ -195,7 +198,7 @@ impl Inner {
     }
 
     async fn try_catch_up(&self) -> Result<(), Failure> {
-        let mut connection = self.admin.get().await?;
+        let mut connection = self.admin.get(&self.keys.registry()).await?;
         let epoch = self.catalog().epoch();
         if epoch > 0
             && let Some(missed) = self.registry.changes_since(&mut connection, epoch).await?
@@ -215,7 +218,7 @@ impl Inner {
 
     /// Reads the whole registry.
     pub(crate) async fn read_anew(&self) -> Result<(), Failure> {
-        let mut connection = self.admin.get().await?;
+        let mut connection = self.admin.get(&self.keys.registry()).await?;
         let snapshot = self.registry.snapshot(&mut connection).await?;
         // Nodes wait for whoever sweeps to say who is dead. An observer may be the only one left to see it.
         let believed = |record: &NodeRecord| !(self.observer && snapshot.silent.contains(&record.id));

@@ -9,6 +9,7 @@ use crate::{
         keys::Keys,
         pool::Admin,
         pubsub::Channels,
+        streams::entry_order,
     },
     service::{Event, EventSink, EventStream, RESYNC},
     wire::{self, EventFrame, Frame},
@@ -157,7 +158,7 @@ impl Events {
     }
 
     async fn newest(&self, key: &str, path: &str) -> Result<String, Failure> {
-        let mut connection = self.admin.get().await?;
+        let mut connection = self.admin.get(&self.keys.event_log(key, path)).await?;
         event_log::newest(&mut connection, &self.keys, key, path).await
     }
 
@@ -198,7 +199,7 @@ impl Events {
             return true;
         }
         let missed = async {
-            let mut connection = self.admin.get().await?;
+            let mut connection = self.admin.get(&self.keys.event_log(&key, &path)).await?;
             event_log::since(&mut connection, &self.keys, &key, &path, &cursor).await
         };
         match missed.await {
@@ -315,11 +316,7 @@ fn is_over(node: &Inner, logged: &Logged) -> bool {
 
 /// Compares entry ids as Redis does; an empty one is before all.
 fn is_before(a: &str, b: &str) -> bool {
-    let parts = |id: &str| {
-        let (ms, count) = id.split_once('-').unwrap_or((id, "0"));
-        (ms.parse::<u64>().unwrap_or(0), count.parse::<u64>().unwrap_or(0))
-    };
-    parts(a) < parts(b)
+    entry_order(a) < entry_order(b)
 }
 
 impl Drop for Listening {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Error, Result,
     redis::{
-        connection::Link,
+        connection::Links,
         event_log, pubsub,
         registry::Beat,
         server,
@@ -41,16 +41,16 @@ impl Node {
         let stop = &node.stop;
 
         // First the way in and the ears, then the announcement: whoever hears of this node can call it at once.
-        let mut link = Link::open(node.connector.clone(), "commands", stop.clone());
-        let live = link.get().await.ok_or_else(stopped)?;
+        let links = Links::new(node.connector.clone(), stop.clone());
+        let (_, live) = links.reach(&node.keys.registry()).await.ok_or_else(stopped)?;
         server::warn_of(&mut live.connection.clone()).await;
-        let writer = Writer::start(link.clone(), node.rpc.clone(), stop.clone());
+        let writer = Writer::start(links.clone(), node.rpc.clone(), stop.clone());
         node.rpc.attach(writer.clone());
         node.responder.attach(writer);
-        let _ = node.link.set(link.clone());
-        tokio::spawn(lost::watch(node.clone(), link.clone()));
-        tokio::spawn(event_log::publish(link, node.keys.clone(), node.config.limits.event_log, outgoing));
-        let (channels, heard) = pubsub::open(node.connector.clone(), stop.clone());
+        let _ = node.links.set(links.clone());
+        tokio::spawn(lost::watch(node.clone(), links.clone()));
+        tokio::spawn(event_log::publish(links, node.keys.clone(), node.config.limits.event_log, outgoing));
+        let (channels, heard) = pubsub::open(node.connector.clone(), node.keys.lifecycle(), stop.clone());
         node.events.attach(channels.clone());
         let (lifecycle, changes) = mpsc::channel(LIFECYCLE_BUFFER);
         let missed = lifecycle.clone();
@@ -59,7 +59,9 @@ impl Node {
             return Err(stopped());
         }
 
-        let inbox = Inbox::new(node.keys.inbox(&node.id), Reader::new(node.connector.clone(), "inbox", stop.clone()));
+        let inbox = node.keys.inbox(&node.id);
+        let reader = Reader::new(node.connector.clone(), "inbox", inbox.clone(), stop.clone());
+        let inbox = Inbox::new(inbox, reader);
         let me = Arc::downgrade(node);
         tokio::spawn(read_inbox(inbox, node.rpc.clone(), move |given| {
             if let Some(node) = me.upgrade().filter(|node| !node.observer) {
@@ -129,7 +131,8 @@ impl Inner {
         self.note_beat();
         tokio::spawn(discovery.run());
         self.responder.spawn_source(Takeover { node: self.clone(), dead }.run());
-        let reader = Reader::new(self.connector.clone(), "calls", self.pulling.clone()).releasing();
+        let stream = self.responder.calls().stream().to_owned();
+        let reader = Reader::new(self.connector.clone(), "calls", stream, self.pulling.clone()).releasing();
         self.responder.spawn_source(self.responder.clone().pull(self.clone(), reader, self.pulling.clone()));
         self.joined(Running::Joined);
         tracing::info!(node = %self.id, app = %self.app_key, services = self.app.paths().len(), "joined the mesh");
@@ -149,7 +152,7 @@ impl Inner {
 
     /// Takes back the announcement; without Redis, the TTL does.
     async fn leave_at_once(&self) {
-        if let Ok(mut connection) = self.admin.get().await {
+        if let Ok(mut connection) = self.admin.get(&self.keys.registry()).await {
             let _ = self.registry.withdraw(&mut connection).await;
         }
     }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     redis::{
         Failure,
-        connection::{Link, Live, is_fatal},
+        connection::{Links, Live},
         streams::{Place, entry_ms, exists, find, newest, places},
     },
     wire,
@@ -82,46 +82,30 @@ impl Doubts {
 }
 
 /// Looks after this node's requests until it is stopped.
-pub(crate) async fn watch(node: Arc<Inner>, mut link: Link) {
+pub(crate) async fn watch(node: Arc<Inner>, links: Links) {
+    let mut renewals = links.renewals();
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let which = tokio::select! {
-            renewed = link.renewed() => match renewed {
-                Some(()) => Which::All,
-                None => return,
+            renewed = renewals.changed() => match renewed {
+                Ok(()) => Which::All,
+                Err(_) => return,
             },
             which = node.rpc.doubts().next() => which,
             _ = ticks.tick() => Which::Older(LOOK_EVERY),
             () = node.stop.cancelled() => return,
         };
-        let looked = node.stop.run_until_cancelled(look(&node, &mut link, &which)).await;
+        let looked = node.stop.run_until_cancelled(Look(&node).run(&which)).await;
         if let Some(Err(error)) = looked {
+            // Everything is looked after again as soon as there is a new connection.
             tracing::debug!(%error, "calls that wait could not be looked after, trying again");
         }
     }
 }
 
-async fn look(node: &Arc<Inner>, link: &mut Link, which: &Which) -> Result<(), Failure> {
-    if node.rpc.suspects(which).is_empty() {
-        return Ok(());
-    }
-    let Some(live) = link.get().await else { return Ok(()) };
-    let outcome = Look { node, live: live.clone() }.run(which).await;
-    if let Err(error) = &outcome
-        && is_fatal(error)
-    {
-        // Everything is looked after again as soon as there is a new one.
-        link.report(&live);
-    }
-    outcome
-}
-
-/// One look, through one connection.
-struct Look<'a> {
-    node: &'a Arc<Inner>,
-    live: Live,
-}
+/// One look.
+struct Look<'a>(&'a Arc<Inner>);
 
 /// A request that stands nowhere.
 struct Missing {
@@ -131,10 +115,9 @@ struct Missing {
 }
 
 impl Look<'_> {
-    async fn run(mut self, which: &Which) -> Result<(), Failure> {
-        // Asked for now: it waited for the connection.
+    async fn run(self, which: &Which) -> Result<(), Failure> {
         let mut streams: BTreeMap<Arc<str>, Vec<Suspect>> = BTreeMap::new();
-        for suspect in self.node.rpc.suspects(which) {
+        for suspect in self.0.rpc.suspects(which) {
             streams.entry(suspect.stream.clone()).or_default().push(suspect);
         }
         let mut missing = Vec::new();
@@ -146,15 +129,16 @@ impl Look<'_> {
     }
 
     /// Those that are not where they were put.
-    async fn missing(&mut self, stream: &Arc<str>, suspects: Vec<Suspect>) -> Result<Vec<Missing>, Failure> {
+    async fn missing(&self, stream: &Arc<str>, suspects: Vec<Suspect>) -> Result<Vec<Missing>, Failure> {
         let entries: Vec<&str> = suspects.iter().filter_map(Suspect::entry).collect();
-        let mut places = places(&mut self.live.connection, stream, &entries).await?.into_iter();
+        let places = self.0.redis(stream, async |live| places(&mut live.connection.clone(), stream, &entries).await);
+        let mut places = places.await?.into_iter();
         let (mut missing, mut given) = (Vec::new(), Vec::new());
         for suspect in suspects {
             let place = if suspect.entry().is_some() { places.next() } else { Some(Place::Nowhere) };
             match place {
                 Some(Place::Nowhere) => {
-                    let cut_off = self.cut_off(&suspect).await?;
+                    let cut_off = self.0.redis(stream, async |live| cut_off(&suspect, live).await).await?;
                     missing.push(Missing { suspect, cut_off });
                 }
                 Some(Place::Given(replica)) => given.push((suspect, replica)),
@@ -168,54 +152,46 @@ impl Look<'_> {
     }
 
     fn nobody_serves(&self, stream: &str) -> bool {
-        let keys = &self.node.keys;
-        !self.node.catalog().nodes().any(|member| keys.calls(&member.app) == stream)
+        let keys = &self.0.keys;
+        !self.0.catalog().nodes().any(|member| keys.calls(&member.app) == stream)
     }
 
     /// Of an app without replicas, what was given to the dead waits for an heir, who may come late or never. The registry
     /// is asked as well: a replica may have come of which this node has not heard yet.
-    async fn orphans(&mut self, given: Vec<(Suspect, String)>) -> Result<(), Failure> {
+    async fn orphans(&self, given: Vec<(Suspect, String)>) -> Result<(), Failure> {
         let replicas: BTreeSet<String> = given.iter().map(|(_, replica)| replica.clone()).collect();
         let replicas: Vec<String> = replicas.into_iter().collect();
-        let known = self.node.registry.known(&mut self.live.connection, &replicas).await?;
+        let registry = self.0.keys.registry();
+        let known = async |live: &Live| self.0.registry.known(&mut live.connection.clone(), &replicas).await;
+        let known = self.0.redis(&registry, known).await?;
         let alive: BTreeSet<&String> =
             replicas.iter().zip(known).filter(|(_, known)| *known).map(|(id, _)| id).collect();
         for (suspect, replica) in &given {
             if !alive.contains(replica) {
-                self.node.rpc.judge(suspect, Finding::Orphaned);
+                self.0.rpc.judge(suspect, Finding::Orphaned);
             }
         }
         Ok(())
     }
 
-    /// Makes sure that a request whose connection broke does not arrive after it was looked for: what still lies on the
-    /// way is worth nothing once the server has closed its end. Only the server it was sent to can do that.
-    async fn cut_off(&mut self, suspect: &Suspect) -> Result<bool, Failure> {
-        match (&suspect.stage, &self.live.session) {
-            (Stage::Adrift(Some(then)), Some(now)) if then.server == now.server => {
-                Ok(then == now || then.close(&mut self.live.connection).await?)
-            }
-            _ => Ok(false),
-        }
-    }
-
     /// Looks for them under other entries: a replica that leaves puts what it had not begun at the end of the queue.
-    async fn search(&mut self, stream: &str, missing: Vec<Missing>) -> Result<Vec<Missing>, Failure> {
+    async fn search(&self, stream: &str, missing: Vec<Missing>) -> Result<Vec<Missing>, Failure> {
         let Some(since) = missing.iter().map(|missing| self.sent_at(&missing.suspect)).min() else {
             return Ok(missing);
         };
-        let found = find(&mut self.live.connection, stream, &self.node.id, since).await?;
+        let found = async |live: &Live| find(&mut live.connection.clone(), stream, &self.0.id, since).await;
+        let found = self.0.redis(stream, found).await?;
         let found: HashMap<u64, String> = found
             .into_iter()
             .filter_map(|entry| match wire::sender(&entry.frame) {
-                Some((id, from)) if from == self.node.id => Some((id, entry.id)),
+                Some((id, from)) if from == self.0.id => Some((id, entry.id)),
                 _ => None,
             })
             .collect();
         let mut still = Vec::new();
         for missing in missing {
             match found.get(&missing.suspect.id) {
-                Some(entry) => self.node.rpc.judge(&missing.suspect, Finding::Stands(entry.clone())),
+                Some(entry) => self.0.rpc.judge(&missing.suspect, Finding::Stands(entry.clone())),
                 None => still.push(missing),
             }
         }
@@ -225,7 +201,7 @@ impl Look<'_> {
     /// Not later than this, in ms of Redis's clock, was it written.
     fn sent_at(&self, suspect: &Suspect) -> u64 {
         let waited = (suspect.left.at.elapsed() + CLOCK_SLACK).as_millis();
-        let by_clock = self.node.clock.now().saturating_sub(u64::try_from(waited).unwrap_or(u64::MAX));
+        let by_clock = self.0.clock.now().saturating_sub(u64::try_from(waited).unwrap_or(u64::MAX));
         suspect.entry().map_or(by_clock, |entry| entry_ms(entry).min(by_clock))
     }
 
@@ -237,22 +213,34 @@ impl Look<'_> {
     /// - the connection it was sent through is closed on the server's side, so it can not arrive later;
     /// - it is not in the stream. Had it been, it could only have left together with a reply;
     /// - the inbox was read up to where it stood after that, and no reply was in it.
-    async fn conclude(&mut self, missing: Vec<Missing>) -> Result<(), Failure> {
+    async fn conclude(&self, missing: Vec<Missing>) -> Result<(), Failure> {
         let found_out = Instant::now();
-        let intact = exists(&mut self.live.connection, &self.node.keys.node(&self.node.id)).await?;
-        let newest = newest(&mut self.live.connection, &self.node.keys.inbox(&self.node.id)).await?;
-        if tokio::time::timeout(INBOX_TIME, self.node.rpc.inbox_read_to(&newest)).await.is_err() {
-            self.node.rpc.doubts().all();
+        let (own, inbox) = (self.0.keys.node(&self.0.id), self.0.keys.inbox(&self.0.id));
+        let intact = self.0.redis(&own, async |live| exists(&mut live.connection.clone(), &own).await).await?;
+        let newest = self.0.redis(&inbox, async |live| newest(&mut live.connection.clone(), &inbox).await).await?;
+        if tokio::time::timeout(INBOX_TIME, self.0.rpc.inbox_read_to(&newest)).await.is_err() {
+            self.0.rpc.doubts().all();
             return Ok(());
         }
         tokio::time::sleep_until((found_out + GRACE).into()).await;
-        let losses = self.node.rpc.doubts().losses();
+        let losses = self.0.rpc.doubts().losses();
         for Missing { suspect, cut_off } in missing {
             let never_arrived = cut_off && intact && suspect.left.losses == losses;
             let finding = if never_arrived { Finding::NeverArrived } else { Finding::Gone };
-            self.node.rpc.judge(&suspect, finding);
+            self.0.rpc.judge(&suspect, finding);
         }
         Ok(())
+    }
+}
+
+/// Makes sure that a request whose connection broke does not arrive after it was looked for: what still lies on the way
+/// is worth nothing once the server has closed its end. Only the server it was sent to can do that.
+async fn cut_off(suspect: &Suspect, live: &Live) -> Result<bool, Failure> {
+    match (&suspect.stage, &live.session) {
+        (Stage::Adrift(Some(then)), Some(now)) if then.server == now.server => {
+            Ok(then == now || then.close(&mut live.connection.clone()).await?)
+        }
+        _ => Ok(false),
     }
 }
 

@@ -7,6 +7,7 @@ mod catalog;
 mod clock;
 mod dead;
 mod discovery;
+mod done;
 mod events;
 mod in_hand;
 mod info;
@@ -34,7 +35,7 @@ use crate::{
     Error, Result,
     config::Config,
     redis::{
-        connection::{Connector, Link},
+        connection::{Connector, Links},
         keys::Keys,
         pool::Admin,
         registry::Registry,
@@ -123,7 +124,8 @@ pub(crate) struct Inner {
     changes: broadcast::Sender<Change>,
     last_beat: watch::Sender<Option<Instant>>,
     rpc: Arc<Rpc>,
-    link: OnceLock<Link>,
+    /// The connections that requests and replies share, once it has joined.
+    links: OnceLock<Links>,
     events: Arc<Events>,
     responder: Arc<Responder>,
     dead_replicas: mpsc::UnboundedSender<String>,
@@ -345,7 +347,7 @@ impl Node {
     /// `Unavailable` when Redis does not answer.
     pub async fn queue_length(&self) -> Result<u64> {
         let asked = async {
-            let mut connection = self.inner.admin.get().await?;
+            let mut connection = self.inner.admin.get(self.inner.responder.calls().stream()).await?;
             self.inner.responder.calls().len(&mut connection).await
         };
         asked.await.map_err(|error| Error::unavailable(format!("Redis: {error}")))

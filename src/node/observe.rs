@@ -42,7 +42,7 @@ impl Lookout {
                     tracing::debug!(%error, "the registry could not be looked at");
                     if is_fatal(&error) {
                         // Nothing else wakes a connection that waits on a server gone silent.
-                        self.node.connector.suspect();
+                        self.node.connector.suspect(&self.node.keys.registry());
                     }
                 }
             }
@@ -60,7 +60,7 @@ impl Inner {
 
     /// Asks for the version of the registry, and sets the clock.
     pub(super) async fn look(&self) -> Result<Look, Failure> {
-        let mut connection = self.admin.get().await?;
+        let mut connection = self.admin.get(&self.keys.registry()).await?;
         let asked = Instant::now();
         let look = self.registry.look(&mut connection).await?;
         self.clock.set(look.beat.now, asked.elapsed());

@@ -12,7 +12,7 @@ use crate::{
     Error, ErrorKind, Result,
     redis::{
         Failure,
-        connection::{self, Live, is_fatal, timed_out},
+        connection::{self, Live, is_fatal, is_redirect, timed_out},
         once::{Begun, Mark, ms},
         streams::Write,
     },
@@ -125,7 +125,8 @@ impl Inner {
         let mut death = Death::default();
         let mut dead = None;
         loop {
-            let begun = self.redis(async |live| mark.begin(&mut live.connection.clone(), dead.as_deref(), HOLDS).await);
+            let begun = self
+                .redis(&mark.key, async |live| mark.begin(&mut live.connection.clone(), dead.as_deref(), HOLDS).await);
             match begun.await {
                 Ok(Begun::Now) => return Ok(None),
                 Ok(Begun::Kept(reply)) => return Ok(Some(reply)),
@@ -160,7 +161,7 @@ impl Inner {
     }
 
     async fn is_known(&self, node: &str) -> Result<bool, Failure> {
-        let mut connection = self.admin.get().await?;
+        let mut connection = self.admin.get(&self.keys.registry()).await?;
         let known = self.registry.known(&mut connection, &[node.to_owned()]).await?;
         Ok(known.first().copied().unwrap_or(false))
     }
@@ -169,7 +170,8 @@ impl Inner {
     async fn keep_up(&self, mark: &Mark) -> Infallible {
         loop {
             tokio::time::sleep(RENEWED).await;
-            let renewed = self.redis(async |live| mark.renew(&mut live.connection.clone(), HOLDS).await).await;
+            let renewed =
+                self.redis(&mark.key, async |live| mark.renew(&mut live.connection.clone(), HOLDS).await).await;
             match renewed {
                 Ok(Begun::Now) => {}
                 // Who was taken for dead can not know what the heir does; its reply is as good as the heir's.
@@ -180,15 +182,15 @@ impl Inner {
     }
 
     async fn let_go(&self, mark: &Mark) -> Result<(), Failure> {
-        self.redis(async |live| mark.let_go(&mut live.connection.clone()).await).await.map(drop)
+        self.redis(&mark.key, async |live| mark.let_go(&mut live.connection.clone()).await).await.map(drop)
     }
 
     /// Lets go, soon, of a mark that may have been made though nothing runs.
     fn clean_up(&self, mark: Mark) {
-        let Some(mut link) = self.link.get().cloned() else { return };
+        let Some(links) = self.links.get().cloned() else { return };
         tokio::spawn(async move {
             let cleaned = async {
-                let Some(live) = link.get().await else { return };
+                let Some((_, live)) = links.reach(&mark.key).await else { return };
                 let _ = mark.let_go(&mut live.connection.clone()).await;
             };
             tokio::time::timeout(HOLDS, cleaned).await.ok();
@@ -198,24 +200,34 @@ impl Inner {
     async fn keep(&self, mark: &Mark, outcome: &Result<Answer>) {
         let time = self.config.limits.idempotency_ttl;
         let Some(reply) = kept(outcome, self.seal.at(&mark.key)) else { return };
-        let kept = self.redis(async |live| mark.keep(&mut live.connection.clone(), &reply, time).await).await;
+        let kept =
+            self.redis(&mark.key, async |live| mark.keep(&mut live.connection.clone(), &reply, time).await).await;
         if let Err(error) = kept {
             tracing::error!(%error, "a reply could not be kept: a repeat of the call will run");
         }
     }
 
     /// Runs a command on the connection that requests and replies share, within the time a command may take.
-    async fn redis<T>(&self, command: impl AsyncFnOnce(&Live) -> Result<T, Failure>) -> Result<T, Failure> {
-        let Some(mut link) = self.link.get().cloned() else {
+    pub(super) async fn redis<T>(
+        &self,
+        key: &str,
+        command: impl AsyncFnOnce(&Live) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let Some(links) = self.links.get() else {
             return Err(std::io::Error::from(std::io::ErrorKind::NotConnected).into());
         };
         let asked = async {
-            let live = link.get().await.ok_or_else(|| timed_out("a node that has shut down"))?;
-            command(&live).await.inspect_err(|error| {
-                if is_fatal(error) {
+            let (link, live) = links.reach(key).await.ok_or_else(|| timed_out("a node that has shut down"))?;
+            let outcome = command(&live).await;
+            if let Err(error) = &outcome
+                && is_fatal(error)
+            {
+                self.connector.servers().learn_from(error).await;
+                if !is_redirect(error) {
                     link.report(&live);
                 }
-            })
+            }
+            outcome
         };
         let time = self.config.redis.response_timeout;
         tokio::time::timeout(time, asked).await.unwrap_or_else(|_| Err(connection::timed_out("Redis")))

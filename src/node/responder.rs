@@ -2,6 +2,7 @@
 
 use super::{
     Inner,
+    done::Done,
     in_hand::{Held, InHand},
     once::{Asked, Run},
     rpc::{CallLimits, Given},
@@ -23,7 +24,7 @@ use futures_util::FutureExt;
 use serde_json::json;
 use std::{
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -52,6 +53,7 @@ pub(crate) struct Responder {
     refused: Seldom,
     slots: Arc<Semaphore>,
     in_hand: InHand,
+    done: Mutex<Done>,
     tasks: TaskTracker,
     // Whatever brings requests in, so that a shutdown knows when none come any more.
     sources: TaskTracker,
@@ -80,6 +82,7 @@ impl Responder {
             refused: Seldom::new(),
             slots: Arc::new(Semaphore::new(max_in_flight)),
             in_hand: InHand::default(),
+            done: Mutex::default(),
             tasks: TaskTracker::new(),
             sources: TaskTracker::new(),
         }
@@ -126,7 +129,7 @@ impl Responder {
                 Some(Pulled::New(requests)) => {
                     let mut first = Some(first);
                     for entry in requests {
-                        let Some(held) = self.in_hand.take(&entry.id) else { continue };
+                        let Some(held) = self.take(&entry.id) else { continue };
                         // No more were asked for than there are slots, but what was handed on takes some as well.
                         let slot = match first.take() {
                             Some(slot) => slot,
@@ -150,11 +153,26 @@ impl Responder {
         }
     }
 
+    /// Takes a request in hand; `None` when it is already, or was finished here.
+    fn take(&self, entry: &str) -> Option<Held> {
+        let held = self.in_hand.take(entry)?;
+        let Some(reply) = self.done().reply(entry) else { return Some(held) };
+        // Redis gives it out all the same: it has lost what it was told.
+        tracing::debug!(entry, "finished already, settled again");
+        let (stream, entry) = (self.stream.clone(), entry.to_owned());
+        self.write(Write::Finished { stream, entry, reply, held: Arc::new(held) });
+        None
+    }
+
+    fn done(&self) -> MutexGuard<'_, Done> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Runs a request that was taken over from a dead replica, if it may run twice.
     pub(crate) async fn take_over(self: &Arc<Self>, node: &Arc<Inner>, claimed: Delivered) {
         let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
         // It may have been found among what this replica was given.
-        if let Some(held) = self.in_hand.take(&claimed.entry.id) {
+        if let Some(held) = self.take(&claimed.entry.id) {
             self.start(node, claimed, Way::Queue, held, slot);
         }
     }
@@ -176,7 +194,7 @@ impl Responder {
     /// Starts what this replica was given and does not work on: lost with a connection, or handed on by a note that was.
     pub(crate) async fn look_again(self: &Arc<Self>, node: &Arc<Inner>) {
         loop {
-            let given = async { self.calls.given(&mut node.admin.get().await?).await };
+            let given = async { self.calls.given(&mut node.admin.get(&self.stream).await?).await };
             match given.await {
                 Ok(given) => {
                     for entry in given {
@@ -197,9 +215,9 @@ impl Responder {
             return;
         }
         let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
-        let Some(held) = self.in_hand.take(entry) else { return };
+        let Some(held) = self.take(entry) else { return };
         let given = loop {
-            let asked = async { self.calls.own(&mut node.admin.get().await?, entry).await };
+            let asked = async { self.calls.own(&mut node.admin.get(&self.stream).await?, entry).await };
             match asked.await {
                 Ok(given) => break given,
                 Err(error) => tracing::debug!(entry, %error, "a request could not be asked for"),
@@ -364,7 +382,8 @@ impl Responder {
     /// that replica, and the note alone lets nothing run.
     async fn hand_on(&self, node: &Arc<Inner>, held: Held, expires: u64, replica: &str) {
         while node.clock.now() < expires {
-            let outcome = async { self.calls.hand_on(&mut node.admin.get().await?, held.entry(), replica).await };
+            let outcome =
+                async { self.calls.hand_on(&mut node.admin.get(&self.stream).await?, held.entry(), replica).await };
             match outcome.await {
                 Ok(true) => return self.notify(node, held.entry(), replica),
                 // Settled, or taken over by whoever believes this replica dead.
@@ -380,7 +399,7 @@ impl Responder {
         tracing::debug!(entry, replica, "handed on");
         let inbox = self.keys.inbox(replica);
         match (HandedOn { entry: entry.to_owned() }).encode(self.seal.at(&inbox)) {
-            Ok(frame) => self.write(Write::Send { inbox, frame }),
+            Ok(frame) => self.write(Write::Send { inbox, frame, then: None }),
             Err(error) => tracing::error!(%error, "no note could be made"),
         }
         // It may have died meanwhile, and its heirs may have looked before it had this one.
@@ -417,8 +436,9 @@ impl Responder {
     /// Sends a reply to an inbox and lets go of the request, in one write. It stays in hand until Redis has that: after a
     /// reconnect it may still be listed as given to this replica, and must not look like one that was never begun.
     fn settle(&self, held: Held, reply: Option<(String, Vec<u8>)>) {
+        self.done().add(held.entry(), reply.as_ref());
         let (stream, entry) = (self.stream.clone(), held.entry().to_owned());
-        self.write(Write::Finished { stream, entry, reply, _held: Box::new(held) });
+        self.write(Write::Finished { stream, entry, reply, held: Arc::new(held) });
     }
 
     async fn bury(&self, node: &Inner, delivered: &Delivered, request: Option<&Request>, reason: &str) {
@@ -430,7 +450,7 @@ impl Responder {
         // Nobody knows where the secrets of an unreadable frame are, so of it only version and kind are kept.
         let kept = kept.unwrap_or_else(|| frame.iter().copied().take(2).collect());
         let outcome: Result<bool, Failure> = async {
-            let mut connection = node.admin.get().await?;
+            let mut connection = node.admin.get(&self.stream).await?;
             self.calls.bury(&mut connection, delivered, &kept, reason, self.dead_letters).await
         }
         .await;
@@ -454,7 +474,7 @@ impl Responder {
     }
 
     async fn hand_back(&self, node: &Inner) -> Result<(), Failure> {
-        let mut connection = node.admin.get().await?;
+        let mut connection = node.admin.get(&self.stream).await?;
         for entry in self.calls.given(&mut connection).await? {
             let Some(_held) = self.in_hand.take(&entry) else { continue };
             let Some(given) = self.calls.own(&mut connection, &entry).await? else { continue };
@@ -464,7 +484,7 @@ impl Responder {
     }
 
     async fn requeue(&self, node: &Inner, given: Delivered) {
-        let outcome = async { self.requeue_on(&mut node.admin.get().await?, node, given).await };
+        let outcome = async { self.requeue_on(&mut node.admin.get(&self.stream).await?, node, given).await };
         if let Err(error) = outcome.await {
             tracing::debug!(%error, "a request could not be handed back; others will claim it");
         }

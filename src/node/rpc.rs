@@ -238,7 +238,7 @@ impl Rpc {
 
     /// Deletes a request that nobody has started; says whether that was so.
     async fn cancel(&self, stream: &str, entry: &str) -> Result<bool, Failure> {
-        let mut connection = self.admin.get().await?;
+        let mut connection = self.admin.get(stream).await?;
         cancel(&mut connection, stream, entry).await
     }
 
@@ -248,7 +248,7 @@ impl Rpc {
         let admin = self.admin.clone();
         runtime.spawn(async move {
             let withdrawn = async {
-                let mut connection = admin.get().await?;
+                let mut connection = admin.get(&stream).await?;
                 cancel(&mut connection, &stream, &entry).await
             };
             if let Err(error) = withdrawn.await {
@@ -334,6 +334,10 @@ fn gone() -> Error {
 impl Senders for Rpc {
     fn wanted(&self, token: u64) -> bool {
         self.lock().leaves(token, Left { at: Instant::now(), losses: self.doubts.losses() })
+    }
+
+    fn kept(&self, token: u64) {
+        self.lock().returned(token);
     }
 
     fn sent(&self, token: u64, stream: &Arc<str>, outcome: Outcome) {

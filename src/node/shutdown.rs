@@ -87,7 +87,7 @@ enum Step {
 impl Inner {
     async fn tell_registry(&self, step: Step) {
         let told = async {
-            let mut connection = self.admin.get().await?;
+            let mut connection = self.admin.get(&self.keys.registry()).await?;
             match step {
                 Step::Draining => self.registry.set_state(&mut connection, "draining").await,
                 Step::Withdrawn => self.registry.withdraw(&mut connection).await,

@@ -47,8 +47,11 @@ impl Takeover {
     }
 
     async fn try_strangers(&self) -> Result<HashSet<String>, Failure> {
-        let mut connection = self.node.admin.get().await?;
-        let consumers = self.node.responder.calls().consumers(&mut connection).await?;
+        let calls = self.node.responder.calls();
+        let mut connection = self.node.admin.get(calls.stream()).await?;
+        let consumers = calls.consumers(&mut connection).await?;
+        drop(connection);
+        let mut connection = self.node.admin.get(&self.node.keys.registry()).await?;
         let known = self.node.registry.known(&mut connection, &consumers).await?;
         let strangers = consumers.into_iter().zip(known).filter(|(_, known)| !known).map(|(id, _)| id);
         Ok(strangers.filter(|id| *id != self.node.id).collect())
@@ -69,7 +72,7 @@ impl Takeover {
     async fn try_inherit(&self, dead: &str) -> Result<(), Failure> {
         let responder = &self.node.responder;
         loop {
-            let mut connection = self.node.admin.get().await?;
+            let mut connection = self.node.admin.get(responder.calls().stream()).await?;
             let claimed = responder.calls().claim(&mut connection, dead).await?;
             drop(connection);
             if claimed.is_empty() {

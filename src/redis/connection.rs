@@ -1,15 +1,18 @@
 //! How this crate reaches Redis: one way to connect, and links that are kept up for ever.
 
-use super::tls::{self, Certificates};
+use super::{
+    servers::{Login, Moves, Place, Servers, Shard},
+    tls::Certificates,
+};
 use redis::{
-    AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError, RedisResult,
+    AsyncConnectionConfig, RedisError, RedisResult,
     aio::{ConnectionLike, MultiplexedConnection, PubSub},
-    io::tcp::TcpSettings,
 };
 use std::{
+    collections::HashMap,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -20,9 +23,8 @@ use tokio_util::sync::CancellationToken;
 /// Where Redis is and how long to wait for it.
 #[derive(Clone)]
 pub(crate) struct Options {
-    pub(crate) url: String,
-    pub(crate) username: Option<String>,
-    pub(crate) password: Option<String>,
+    pub(crate) place: Place,
+    pub(crate) login: Login,
     /// Bounds one attempt to connect.
     pub(crate) connect_timeout: Duration,
     /// Bounds one command that does not block.
@@ -31,9 +33,9 @@ pub(crate) struct Options {
     pub(crate) block: Duration,
     /// The longest pause between two attempts to connect, within [`LONGEST_PAUSE`].
     pub(crate) longest_pause: Duration,
-    /// For `rediss://` URLs.
+    /// For TLS.
     pub(crate) certificates: Certificates,
-    /// Connections of the pool for rare commands.
+    /// Connections of the pool for rare commands, to each server.
     pub(crate) pool_size: usize,
 }
 
@@ -45,52 +47,91 @@ pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Opens connections. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Connector {
-    client: Client,
+    servers: Arc<Servers>,
     options: Arc<Options>,
     name: Arc<str>,
-    // Its value counts the times that someone found Redis silent.
-    suspicion: Arc<watch::Sender<u64>>,
+    // Each value counts the times that someone found a server silent.
+    suspicions: Arc<Mutex<HashMap<Shard, watch::Sender<u64>>>>,
     // Its value counts the connections that were lost.
     losses: Arc<watch::Sender<u64>>,
     trouble: Arc<Mutex<Option<String>>>,
 }
 
+/// A connection, and what tells that it is of no further use although nothing fails.
+pub(crate) struct Opened<C = MultiplexedConnection> {
+    pub(crate) connection: C,
+    pub(crate) signs: Signs,
+}
+
+/// What tells that a server has gone silent, or that the key has moved away from it.
+pub(crate) struct Signs {
+    servers: Arc<Servers>,
+    shard: Shard,
+    /// The key that the connection is about; `None`: all that the server holds.
+    key: Option<String>,
+    moves: Moves,
+    suspicion: watch::Receiver<u64>,
+}
+
+impl Signs {
+    /// Ends when the connection had better be made anew.
+    pub(crate) async fn doubted(&mut self) {
+        loop {
+            tokio::select! {
+                // An error means that nobody is left to suspect anything.
+                outcome = self.suspicion.changed() => match outcome {
+                    Ok(()) => return,
+                    Err(_) => std::future::pending().await,
+                },
+                () = self.moves.next() => if !self.is_in_place() { return },
+            }
+        }
+    }
+
+    fn is_in_place(&self) -> bool {
+        match &self.key {
+            Some(key) => self.servers.shard(key).as_ref() == Some(&self.shard),
+            None => self.servers.has(&self.shard),
+        }
+    }
+}
+
 impl Connector {
     /// `name` is what `CLIENT LIST` shows of the connections, followed by what each is for.
     pub(crate) fn new(options: Options, name: &str) -> RedisResult<Self> {
-        let info = options.url.as_str().into_connection_info()?;
-        let tcp = TcpSettings::default()
-            .set_nodelay(true)
-            .set_keepalive(redis::io::tcp::socket2::TcpKeepalive::new().with_time(Duration::from_secs(30)));
-        let mut login = info.redis_settings().clone();
-        if let Some(username) = &options.username {
-            login = login.set_username(username);
-        }
-        if let Some(password) = &options.password {
-            login = login.set_password(password);
-        }
-        let client = tls::client(info.set_tcp_settings(tcp).set_redis_settings(login), &options.certificates)?;
-        let (suspicion, losses, trouble) = (Arc::default(), Arc::default(), Arc::default());
-        Ok(Connector { client, options: Arc::new(options), name: name.into(), suspicion, losses, trouble })
+        let servers =
+            Arc::new(Servers::new(&options.place, &options.login, &options.certificates, options.connect_timeout)?);
+        let (suspicions, losses, trouble) = (Arc::default(), Arc::default(), Arc::default());
+        Ok(Connector { servers, options: Arc::new(options), name: name.into(), suspicions, losses, trouble })
     }
 
     pub(crate) fn options(&self) -> &Options {
         &self.options
     }
 
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
+    pub(crate) fn servers(&self) -> &Arc<Servers> {
+        &self.servers
     }
 
-    /// Tells every connection that waits for something to come that the server, or the way to it, has gone silent:
-    /// nothing else would ever wake them.
-    pub(crate) fn suspect(&self) {
-        self.suspicion.send_modify(|times| *times += 1);
+    /// Tells every connection to the server of `key` that it, or the way to it, has gone silent: nothing else would
+    /// ever wake those that wait for something to come.
+    pub(crate) fn suspect(&self, key: &str) {
+        if let Some(suspicion) = self.servers.shard(key).and_then(|shard| self.suspicions().get(&shard).cloned()) {
+            suspicion.send_modify(|times| *times += 1);
+        }
     }
 
-    /// Changes with every [`Connector::suspect`].
-    pub(crate) fn suspicion(&self) -> watch::Receiver<u64> {
-        self.suspicion.subscribe()
+    fn suspicions(&self) -> MutexGuard<'_, HashMap<Shard, watch::Sender<u64>>> {
+        self.suspicions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn signs(&self, shard: Shard, key: Option<&str>) -> Signs {
+        let moves = self.servers.moves();
+        let mut suspicions = self.suspicions();
+        // Of servers that are gone, which in a cluster of changing addresses would be ever more.
+        suspicions.retain(|known, suspicion| suspicion.receiver_count() > 0 || *known == shard);
+        let suspicion = suspicions.entry(shard.clone()).or_default().subscribe();
+        Signs { servers: self.servers.clone(), shard, key: key.map(str::to_owned), moves, suspicion }
     }
 
     /// Says that a connection was lost: those that nobody reads from find out whether they were, too.
@@ -100,7 +141,7 @@ impl Connector {
 
     /// The server's address, without user and password.
     pub(crate) fn address(&self) -> String {
-        self.client.get_connection_info().addr().to_string()
+        self.servers.address()
     }
 
     /// What the last attempt failed with.
@@ -112,22 +153,52 @@ impl Connector {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
     }
 
-    /// One attempt. `block` is how much longer than usual an answer may take, for reads that block.
-    pub(crate) async fn connect(&self, purpose: &str, block: Duration) -> RedisResult<MultiplexedConnection> {
+    /// Finds the server that holds `key`, for as long as it takes; `None` when stopped first.
+    pub(crate) async fn locate(&self, key: &str, stop: &CancellationToken) -> Option<Shard> {
+        self.until("locate", stop, || self.servers.locate(key)).await
+    }
+
+    /// One attempt to reach the server that holds `key`. `block` is how much longer than usual an answer may take, for
+    /// reads that block.
+    pub(crate) async fn connect(&self, purpose: &str, key: &str, block: Duration) -> RedisResult<Opened> {
+        let shard = self.servers.locate(key).await?;
+        self.open(purpose, &shard, Some(key), block).await
+    }
+
+    /// One attempt to reach this server, for all the keys that it holds.
+    pub(crate) async fn connect_to(&self, purpose: &str, shard: &Shard) -> RedisResult<Opened> {
+        self.open(purpose, shard, None, Duration::ZERO).await
+    }
+
+    async fn open(&self, purpose: &str, shard: &Shard, key: Option<&str>, block: Duration) -> RedisResult<Opened> {
+        // From here on a suspicion is about this connection.
+        let signs = self.signs(shard.clone(), key);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.options.connect_timeout))
             .set_response_timeout(Some(self.options.response_timeout + block))
             .set_pipeline_buffer_size(1024);
-        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let client = self.servers.reach(shard).await?;
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        self.servers.verify(&mut connection).await?;
         // Only helps whoever reads CLIENT LIST; an ACL may forbid it.
         let name = format!("{}:{purpose}", self.name);
         let _: RedisResult<()> = redis::cmd("CLIENT").arg("SETNAME").arg(name).query_async(&mut connection).await;
-        Ok(connection)
+        Ok(Opened { connection, signs })
     }
 
-    /// One attempt at a connection for subscriptions.
-    pub(crate) async fn connect_pubsub(&self) -> RedisResult<PubSub> {
-        let attempt = self.client.get_async_pubsub();
+    /// One attempt at a connection for subscriptions, to the server that holds `key`.
+    pub(crate) async fn connect_pubsub(&self, key: &str) -> RedisResult<Opened<PubSub>> {
+        let attempt = async {
+            let shard = self.servers.locate(key).await?;
+            let signs = self.signs(shard.clone(), Some(key));
+            let client = self.servers.reach(&shard).await?;
+            if self.servers.must_be_verified() {
+                // A connection for subscriptions takes no questions.
+                self.servers.verify(&mut client.get_multiplexed_async_connection().await?).await?;
+            }
+            let connection = client.get_async_pubsub().await?;
+            Ok(Opened { connection, signs })
+        };
         tokio::time::timeout(self.options.connect_timeout, attempt).await.map_err(|_| timed_out("connecting"))?
     }
 
@@ -188,7 +259,7 @@ pub(crate) fn timed_out(what: &'static str) -> RedisError {
     RedisError::from(std::io::Error::new(std::io::ErrorKind::TimedOut, format!("{what} took too long")))
 }
 
-/// A shared connection that comes back by itself.
+/// A shared connection to one server that comes back by itself.
 ///
 /// redis-rs's own `ConnectionManager` repeats an error that is no I/O error (a wrong password, say) for ever, even when
 /// the server has been mended; here any reported failure makes a new connection.
@@ -196,8 +267,6 @@ pub(crate) fn timed_out(what: &'static str) -> RedisError {
 pub(crate) struct Link {
     live: watch::Receiver<Option<Live>>,
     broken: Arc<watch::Sender<u64>>,
-    // The last one that `renewed` told of.
-    told: u64,
 }
 
 /// A connection and which one in the row it is.
@@ -255,46 +324,111 @@ impl Session {
     }
 }
 
+/// The links of one node for the commands that many share, one to each server it has something to say to.
+#[derive(Clone)]
+pub(crate) struct Links {
+    connector: Connector,
+    stop: CancellationToken,
+    // Bounded by the servers there are: whoever finds that one is gone drops its link.
+    open: Arc<Mutex<HashMap<Shard, (Link, CancellationToken)>>>,
+    // Its value counts the connections that were made.
+    renewals: Arc<watch::Sender<u64>>,
+}
+
+impl Links {
+    /// Links that live until `stop` is cancelled.
+    pub(crate) fn new(connector: Connector, stop: CancellationToken) -> Self {
+        Links { connector, stop, open: Arc::default(), renewals: Arc::default() }
+    }
+
+    /// Changes with every connection that is made.
+    pub(crate) fn renewals(&self) -> watch::Receiver<u64> {
+        self.renewals.subscribe()
+    }
+
+    pub(crate) fn connector(&self) -> &Connector {
+        &self.connector
+    }
+
+    /// The link to this server, which begins to connect when it is first asked for.
+    pub(crate) fn to(&self, shard: &Shard) -> Link {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((link, _)) = open.get(shard) {
+            return link.clone();
+        }
+        let stop = self.stop.child_token();
+        let link = Link::open(self, "commands", shard.clone(), stop.clone());
+        open.insert(shard.clone(), (link.clone(), stop));
+        link
+    }
+
+    /// The link to the server that holds `key`, and its connection, as soon as there is one; `None` when stopped.
+    pub(crate) async fn reach(&self, key: &str) -> Option<(Link, Live)> {
+        let servers = self.connector.servers();
+        loop {
+            let mut moves = servers.moves();
+            let shard = match servers.shard(key) {
+                Some(shard) => shard,
+                None => self.connector.locate(key, &self.stop).await?,
+            };
+            let mut link = self.to(&shard);
+            tokio::select! {
+                live = link.get() => match live {
+                    Some(live) => return Some((link, live)),
+                    None if self.stop.is_cancelled() => return None,
+                    // Somebody found that the server no longer holds anything.
+                    None => self.end(&shard),
+                },
+                () = moves.next() => {}
+            }
+        }
+    }
+
+    /// Ends the link to a server that no longer holds anything.
+    pub(crate) fn end(&self, shard: &Shard) {
+        let ended = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(shard);
+        if let Some((_, stop)) = ended {
+            stop.cancel();
+        }
+    }
+}
+
 impl Link {
     /// Starts to connect; the link lives until `stop` is cancelled.
-    pub(crate) fn open(connector: Connector, purpose: &'static str, stop: CancellationToken) -> Self {
+    fn open(links: &Links, purpose: &'static str, shard: Shard, stop: CancellationToken) -> Self {
+        let (connector, renewals) = (links.connector.clone(), links.renewals.clone());
         let (publish, live) = watch::channel(None);
-        let (mut suspicion, mut losses) = (connector.suspicion(), connector.losses.subscribe());
+        let mut losses = connector.losses.subscribe();
         let broken = Arc::new(watch::Sender::new(0));
         let mut reports = broken.subscribe();
         tokio::spawn(async move {
-            let mut pause = FIRST_PAUSE;
+            let mut calm = Calm::new(&connector);
             for generation in 1.. {
-                let attempt = || connector.connect(purpose, Duration::ZERO);
-                let Some(mut connection) = connector.until(purpose, &stop, attempt).await else { return };
+                if calm.before_connecting(&stop).await.is_none() {
+                    return;
+                }
+                let attempt = || connector.connect_to(purpose, &shard);
+                let Some(Opened { mut connection, mut signs }) = connector.until(purpose, &stop, attempt).await else {
+                    return;
+                };
                 let session = Session::of(&mut connection).await.map(Arc::new);
-                let since = Instant::now();
                 let live = Live { connection, generation, session };
                 publish.send_replace(Some(live.clone()));
+                renewals.send_modify(|times| *times += 1);
                 tokio::select! {
                     // An error means that every clone of the link is gone.
                     outcome = async { reports.wait_for(|broken| *broken >= generation).await.is_ok() } => {
                         if !outcome { return }
                     }
-                    _ = suspicion.changed() => {}
+                    () = signs.doubted() => {}
                     () = live.goes_silent(&mut losses) => {}
                     () = stop.cancelled() => return,
                 }
                 drop(live);
                 publish.send_replace(None);
-                // A server that lets one connect and then refuses everything must not be asked in a tight circle.
-                pause = if since.elapsed() > LONGEST_PAUSE {
-                    FIRST_PAUSE
-                } else {
-                    (pause * 2).min(connector.options.longest_pause)
-                };
-                tokio::select! {
-                    () = tokio::time::sleep(jittered(pause)) => {}
-                    () = stop.cancelled() => return,
-                }
             }
         });
-        Link { live, broken, told: 0 }
+        Link { live, broken }
     }
 
     /// The connection, as soon as there is one. `None` when the link was stopped.
@@ -303,14 +437,6 @@ impl Link {
         // One that was reported is no connection any more, though it may take a moment until it is put away.
         let usable = |live: &Option<Live>| live.as_ref().is_some_and(|live| live.generation > *broken.borrow());
         self.live.wait_for(usable).await.ok()?.clone()
-    }
-
-    /// Waits for a connection that this has not told of yet. `None` when the link was stopped.
-    pub(crate) async fn renewed(&mut self) -> Option<()> {
-        let told = self.told;
-        let newer = |live: &Option<Live>| live.as_ref().is_some_and(|live| live.generation > told);
-        self.told = self.live.wait_for(newer).await.ok()?.as_ref()?.generation;
-        Some(())
     }
 
     /// Says that a connection failed; reports about one that has been replaced already do nothing.
@@ -323,15 +449,74 @@ impl Link {
     }
 }
 
+/// Keeps whoever connects well, and then is turned away at once and every time, from trying as fast as it can: a server
+/// that has become a replica takes connections and refuses every write.
+pub(crate) struct Calm {
+    longest: Duration,
+    pause: Duration,
+    since: Option<Instant>,
+}
+
+impl Calm {
+    /// A connection that lasts this long was good.
+    const GOOD: Duration = Duration::from_secs(1);
+
+    pub(crate) fn new(connector: &Connector) -> Self {
+        Calm { longest: connector.options().longest_pause, pause: Duration::ZERO, since: None }
+    }
+
+    /// Waits where the last connection was bad; `None` when stopped meanwhile.
+    pub(crate) async fn before_connecting(&mut self, stop: &CancellationToken) -> Option<()> {
+        let bad = self.since.is_some_and(|since| since.elapsed() < Self::GOOD + self.pause);
+        let pause = self.pause;
+        // The first time is free: any connection may be cut soon after it was made.
+        self.pause = if bad { (pause * 2).max(FIRST_PAUSE).min(self.longest) } else { Duration::ZERO };
+        if bad && !pause.is_zero() {
+            stop.run_until_cancelled(tokio::time::sleep(jittered(pause))).await?;
+        }
+        self.since = Some(Instant::now());
+        Some(())
+    }
+}
+
 /// Does this error say that the connection, or the server behind it, is of no further use? Errors about the command
 /// itself (a missing group, a refused argument, a full memory) do not.
 pub(crate) fn is_fatal(error: &RedisError) -> bool {
-    use redis::{ErrorKind, ServerErrorKind};
     match error.kind() {
-        ErrorKind::Server(kind) => {
-            matches!(kind, ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown | ServerErrorKind::BusyLoading)
+        redis::ErrorKind::Server(_) => is_elsewhere(error),
+        redis::ErrorKind::Extension => {
+            is_elsewhere(error) || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "MISCONF"))
         }
-        ErrorKind::Extension => matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "MISCONF")),
         _ => true,
+    }
+}
+
+/// Does this error say that, in a cluster, another server holds the key now, or will soon? The connection is fine.
+pub(crate) fn is_redirect(error: &RedisError) -> bool {
+    use redis::{ErrorKind, ServerErrorKind as Kind};
+    matches!(error.kind(), ErrorKind::Server(Kind::Moved | Kind::Ask | Kind::TryAgain | Kind::ClusterDown))
+}
+
+/// Does this error say that the command was not run, since another server should be asked, or the same one later?
+pub(crate) fn is_elsewhere(error: &RedisError) -> bool {
+    use redis::{ErrorKind, ServerErrorKind as Kind};
+    match error.kind() {
+        ErrorKind::Server(kind) => matches!(
+            kind,
+            Kind::Moved
+                | Kind::Ask
+                | Kind::TryAgain
+                | Kind::ClusterDown
+                | Kind::ReadOnly
+                | Kind::MasterDown
+                | Kind::BusyLoading
+        ),
+        ErrorKind::Extension => match error.code() {
+            Some("NOREPLICAS") => true,
+            // A read that blocked is also ended when its stream is deleted, which is no reason to go elsewhere.
+            Some("UNBLOCKED") => error.detail().is_some_and(|detail| detail.contains("instance state")),
+            _ => false,
+        },
+        _ => false,
     }
 }

@@ -1,12 +1,17 @@
 //! Events: sent to a channel and, under the same id, kept in a capped log for those who are away.
 
 use super::{
-    connection::{Link, is_fatal},
+    connection::{Links, is_fatal, is_redirect},
     keys::Keys,
+    servers::Shard,
     streams::Entry,
 };
-use redis::{RedisResult, Script, Value, aio::ConnectionLike};
-use std::{collections::HashMap, sync::LazyLock};
+use futures_util::future::join_all;
+use redis::{Pipeline, RedisResult, Script, Value, aio::ConnectionLike};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::LazyLock,
+};
 use tokio::sync::{mpsc, oneshot};
 
 static PUBLISH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/publish.lua")));
@@ -43,30 +48,63 @@ impl Logged {
     }
 }
 
-/// Publishes events in the order in which they come, for as long as it takes; ends when `outgoing` does or the link was
-/// stopped.
-pub(crate) async fn publish(mut link: Link, keys: Keys, log: usize, mut outgoing: mpsc::Receiver<Outgoing>) {
+/// Publishes events, those of one service in the order in which they come, for as long as it takes; ends when `outgoing`
+/// does or the links were stopped.
+pub(crate) async fn publish(links: Links, keys: Keys, log: usize, mut outgoing: mpsc::Receiver<Outgoing>) {
+    let servers = links.connector().servers().clone();
     let mut batch: Vec<Outgoing> = Vec::new();
-    loop {
-        if batch.is_empty() && outgoing.recv_many(&mut batch, BATCH).await == 0 {
-            return;
-        }
-        let Some(live) = link.get().await else { return };
-        match send(&mut live.connection.clone(), &keys, log, &batch).await {
-            Ok(()) => batch.clear(),
-            // A batch that Redis may have taken in part goes out again: whoever listens knows events by their id.
-            Err(error) => {
-                tracing::debug!(%error, events = batch.len(), "events could not be published yet");
-                if is_fatal(&error) {
-                    link.report(&live);
+    while outgoing.recv_many(&mut batch, BATCH).await > 0 {
+        let mut marks = Vec::new();
+        loop {
+            // All of one service lie on one server, and what failed goes out again before anything newer.
+            let mut parts: BTreeMap<Option<Shard>, Vec<Outgoing>> = BTreeMap::new();
+            for event in batch.drain(..) {
+                match event.key(&keys) {
+                    Some(key) => parts.entry(servers.shard(&key)).or_default().push(event),
+                    None => marks.push(event),
                 }
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
+            let sent = join_all(parts.into_values().map(|part| send(&links, &keys, log, part))).await;
+            for part in sent {
+                let Some(unsent) = part else { return };
+                batch.extend(unsent);
+            }
+            if batch.is_empty() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     }
 }
 
-async fn send(on: &mut impl ConnectionLike, keys: &Keys, log: usize, batch: &[Outgoing]) -> RedisResult<()> {
+impl Outgoing {
+    fn key(&self, keys: &Keys) -> Option<String> {
+        match self {
+            Outgoing::Event { key, path, .. } => Some(keys.event_log(key, path)),
+            Outgoing::Mark { .. } => None,
+        }
+    }
+}
+
+/// Publishes events that lie on one server, and returns them where that failed; `None` when the links were stopped.
+async fn send(links: &Links, keys: &Keys, log: usize, part: Vec<Outgoing>) -> Option<Vec<Outgoing>> {
+    let key = part.iter().find_map(|outgoing| outgoing.key(keys)).unwrap_or_default();
+    let (link, live) = links.reach(&key).await?;
+    match write(&mut live.connection.clone(), keys, log, &part).await {
+        Ok(()) => Some(Vec::new()),
+        // A batch that Redis may have taken in part goes out again: whoever listens knows events by their id.
+        Err(error) => {
+            tracing::debug!(%error, events = part.len(), "events could not be published yet");
+            if is_fatal(&error) && !is_redirect(&error) {
+                link.report(&live);
+            }
+            links.connector().servers().learn_from(&error).await;
+            Some(part)
+        }
+    }
+}
+
+async fn write(on: &mut impl ConnectionLike, keys: &Keys, log: usize, batch: &[Outgoing]) -> RedisResult<()> {
     let mut pipe = redis::pipe();
     for outgoing in batch {
         let Outgoing::Event { key, path, frame } = outgoing else { continue };
@@ -79,16 +117,19 @@ async fn send(on: &mut impl ConnectionLike, keys: &Keys, log: usize, batch: &[Ou
             .arg(log)
             .arg(LOG_TTL_MS);
     }
-    if pipe.is_empty() {
-        return Ok(());
-    }
-    match pipe.query_async::<()>(on).await {
+    match run(on, &pipe).await {
         Err(error) if error.code() == Some("NOSCRIPT") => {
             redis::cmd("SCRIPT").arg("LOAD").arg(include_str!("scripts/publish.lua")).query_async::<()>(on).await?;
-            pipe.query_async(on).await
+            run(on, &pipe).await
         }
         other => other,
     }
+}
+
+/// Runs a pipeline; the error is the first of its commands', as the server gave it.
+async fn run(on: &mut impl ConnectionLike, pipe: &Pipeline) -> RedisResult<()> {
+    let replies = on.req_packed_commands(pipe, 0, pipe.len()).await?;
+    replies.into_iter().try_for_each(|reply| reply.extract_error().map(drop))
 }
 
 /// The id of the newest event, `0-0` where there is none.

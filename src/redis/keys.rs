@@ -54,6 +54,11 @@ impl Keys {
         format!("{}:{{mesh}}:nodes", self.namespace)
     }
 
+    /// A key of the registry, all of which lie in one slot.
+    pub(crate) fn registry(&self) -> String {
+        self.nodes()
+    }
+
     pub(crate) fn apps(&self) -> String {
         format!("{}:{{mesh}}:apps", self.namespace)
     }

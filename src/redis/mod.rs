@@ -1,5 +1,6 @@
 //! The only folder that says Redis: typed verbs over bytes, nothing of services.
 
+mod cluster;
 pub(crate) mod connection;
 pub(crate) mod dead;
 pub(crate) mod event_log;
@@ -8,7 +9,9 @@ pub(crate) mod once;
 pub(crate) mod pool;
 pub(crate) mod pubsub;
 pub(crate) mod registry;
+mod sentinel;
 pub(crate) mod server;
+pub(crate) mod servers;
 pub(crate) mod streams;
 mod throwaway;
 pub(crate) mod tls;

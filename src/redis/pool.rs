@@ -1,41 +1,142 @@
 //! A few pooled connections for rare commands; never on the path of a call, since a pool tests each connection first.
 
-use super::connection::Connector;
-use deadpool_redis::{Manager, Pool, PoolConfig, Runtime, Timeouts};
-use redis::{AsyncConnectionConfig, RedisError};
+use super::{
+    connection::{Connector, Opened, is_elsewhere, is_fatal},
+    servers::{Servers, Shard},
+};
+use deadpool::{
+    Runtime,
+    managed::{BuildError, Metrics, Object, Pool, PoolConfig, PoolError, RecycleError, RecycleResult, Timeouts},
+};
+use redis::{
+    Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value,
+    aio::{ConnectionLike, MultiplexedConnection},
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-/// A pooled connection.
-pub(crate) type Pooled = deadpool_redis::Connection;
-
-/// Connections that are made when they are needed.
+/// Connections to each server that is asked something, made when they are needed.
 #[derive(Clone)]
 pub(crate) struct Admin {
-    pool: Pool,
+    connector: Connector,
+    // One for each server there is.
+    pools: Arc<Mutex<HashMap<Shard, Pool<Maker>>>>,
 }
 
 impl Admin {
-    pub(crate) fn new(connector: &Connector) -> Result<Self, RedisError> {
-        let options = connector.options();
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(options.connect_timeout))
-            .set_response_timeout(Some(options.response_timeout));
-        let manager = Manager::new_with_config(connector.client().get_connection_info().clone(), config)?;
+    pub(crate) fn new(connector: &Connector) -> Self {
+        Admin { connector: connector.clone(), pools: Arc::default() }
+    }
+
+    /// A connection, that answered just now, to the server that holds `key`.
+    pub(crate) async fn get(&self, key: &str) -> Result<Pooled, RedisError> {
+        let shard = match self.connector.servers().shard(key) {
+            Some(shard) => shard,
+            None => Box::pin(self.connector.servers().locate(key)).await?,
+        };
+        // Boxed, since whoever makes a call would carry the whole way to connect in its own future.
+        let connection = Box::pin(self.pool(&shard)?.get()).await.map_err(|error| match error {
+            PoolError::Backend(error) => error,
+            other => RedisError::from(std::io::Error::other(other.to_string())),
+        })?;
+        Ok(Pooled { connection, servers: self.connector.servers().clone() })
+    }
+
+    fn pool(&self, shard: &Shard) -> Result<Pool<Maker>, RedisError> {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = pools.get(shard) {
+            return Ok(pool.clone());
+        }
+        pools.retain(|known, _| self.connector.servers().has(known));
+        let options = self.connector.options();
         let wait = Some(options.connect_timeout);
         let mut sizes = PoolConfig::new(options.pool_size.max(1));
         sizes.timeouts = Timeouts { wait, create: wait, recycle: Some(options.response_timeout) };
-        let pool = Pool::builder(manager).config(sizes).runtime(Runtime::Tokio1).build().map_err(build_failed)?;
-        Ok(Admin { pool })
-    }
-
-    /// A connection that answered just now.
-    pub(crate) async fn get(&self) -> Result<Pooled, RedisError> {
-        self.pool.get().await.map_err(|error| match error {
-            deadpool_redis::PoolError::Backend(error) => error,
-            other => RedisError::from(std::io::Error::other(other.to_string())),
-        })
+        let maker = Maker { connector: self.connector.clone(), shard: shard.clone() };
+        let pool = Pool::builder(maker).config(sizes).runtime(Runtime::Tokio1).build().map_err(build_failed)?;
+        pools.insert(shard.clone(), pool.clone());
+        Ok(pool)
     }
 }
 
-fn build_failed(error: deadpool_redis::BuildError) -> RedisError {
+fn build_failed(error: BuildError) -> RedisError {
     RedisError::from(std::io::Error::other(error.to_string()))
+}
+
+/// Makes connections to one server.
+struct Maker {
+    connector: Connector,
+    shard: Shard,
+}
+
+/// A connection and whether it has shown itself to be of no further use.
+struct Slot {
+    connection: MultiplexedConnection,
+    broken: bool,
+}
+
+impl deadpool::managed::Manager for Maker {
+    type Type = Slot;
+    type Error = RedisError;
+
+    async fn create(&self) -> Result<Slot, RedisError> {
+        let Opened { connection, .. } = self.connector.connect_to("admin", &self.shard).await?;
+        Ok(Slot { connection, broken: false })
+    }
+
+    async fn recycle(&self, slot: &mut Slot, _: &Metrics) -> RecycleResult<RedisError> {
+        if slot.broken {
+            return Err(RecycleError::message("it failed before"));
+        }
+        Ok(redis::cmd("PING").query_async(&mut slot.connection).await?)
+    }
+}
+
+/// A pooled connection; one that fails is not given out again.
+pub(crate) struct Pooled {
+    connection: Object<Maker>,
+    servers: Arc<Servers>,
+}
+
+impl Pooled {
+    fn note<T>(&mut self, outcome: RedisResult<T>) -> RedisResult<T> {
+        if let Err(error) = &outcome {
+            self.connection.broken |= is_fatal(error);
+            if is_elsewhere(error) {
+                // Whoever asks next shall know better.
+                let (servers, error) = (self.servers.clone(), error.clone());
+                tokio::spawn(async move { servers.learn_from(&error).await });
+            }
+        }
+        outcome
+    }
+}
+
+impl ConnectionLike for Pooled {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            let outcome = self.connection.connection.req_packed_command(command).await;
+            // Not every error has been told from a value yet.
+            let outcome = outcome.and_then(Value::extract_error);
+            self.note(outcome)
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move {
+            let outcome = self.connection.connection.req_packed_commands(pipeline, offset, count).await;
+            self.note(outcome)
+        })
+    }
+
+    fn get_db(&self) -> i64 {
+        self.connection.connection.get_db()
+    }
 }

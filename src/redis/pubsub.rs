@@ -1,6 +1,6 @@
 //! Subscriptions that outlive their connection.
 
-use super::connection::Connector;
+use super::connection::{Calm, Connector, Opened};
 use futures_util::StreamExt;
 use redis::{Msg, RedisResult, aio::PubSub};
 use std::collections::HashSet;
@@ -45,17 +45,18 @@ impl Channels {
     }
 }
 
-/// Opens a connection for subscriptions and keeps it up until `stop` is cancelled.
-pub(crate) fn open(connector: Connector, stop: CancellationToken) -> (Channels, mpsc::Receiver<Heard>) {
+/// Opens a connection for subscriptions, to the server that holds `key`, and keeps it up until `stop` is cancelled.
+pub(crate) fn open(connector: Connector, key: String, stop: CancellationToken) -> (Channels, mpsc::Receiver<Heard>) {
     let (commands, inbox) = mpsc::unbounded_channel();
     let (heard, messages) = mpsc::channel(BUFFER);
-    let subscriber = Subscriber { connector, stop, inbox, heard, channels: HashSet::new(), waiting: Vec::new() };
+    let subscriber = Subscriber { connector, key, stop, inbox, heard, channels: HashSet::new(), waiting: Vec::new() };
     tokio::spawn(subscriber.run());
     (Channels { commands }, messages)
 }
 
 struct Subscriber {
     connector: Connector,
+    key: String,
     stop: CancellationToken,
     inbox: mpsc::UnboundedReceiver<Command>,
     heard: mpsc::Sender<Heard>,
@@ -72,19 +73,24 @@ enum Ended {
 impl Subscriber {
     async fn run(mut self) {
         let mut first = true;
+        let mut calm = Calm::new(&self.connector);
         loop {
             let connector = self.connector.clone();
             let stop = self.stop.clone();
-            let attempt = || connector.connect_pubsub();
-            let Some(connection) = connector.until("events", &stop, attempt).await else { return };
-            match self.serve(connection, first).await {
+            if calm.before_connecting(&stop).await.is_none() {
+                return;
+            }
+            let attempt = || connector.connect_pubsub(&self.key);
+            let Some(opened) = connector.until("events", &stop, attempt).await else { return };
+            match self.serve(opened, first).await {
                 Ended::Broken => first = false,
                 Ended::Stopped => return,
             }
         }
     }
 
-    async fn serve(&mut self, connection: PubSub, first: bool) -> Ended {
+    async fn serve(&mut self, opened: Opened<PubSub>, first: bool) -> Ended {
+        let Opened { connection, mut signs } = opened;
         let (mut sink, mut stream) = connection.split();
         for channel in &self.channels {
             if sink.subscribe(channel).await.is_err() {
@@ -97,7 +103,6 @@ impl Subscriber {
         if !first && self.heard.send(Heard::Reconnected).await.is_err() {
             return Ended::Stopped;
         }
-        let mut suspicion = self.connector.suspicion();
         loop {
             tokio::select! {
                 message = stream.next() => match message {
@@ -108,7 +113,7 @@ impl Subscriber {
                     Some(command) => if self.obey(command, &mut sink).await.is_err() { return Ended::Broken },
                     None => return Ended::Stopped,
                 },
-                _ = suspicion.changed() => return Ended::Broken,
+                () = signs.doubted() => return Ended::Broken,
                 () = self.stop.cancelled() => return Ended::Stopped,
             }
         }

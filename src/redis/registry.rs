@@ -154,6 +154,11 @@ impl Registry {
         Registry { keys, node: node.to_owned(), app: app.to_owned(), ttl, linger }
     }
 
+    /// A key of it, all of which lie on one server.
+    pub(crate) fn key(&self) -> String {
+        self.keys.registry()
+    }
+
     /// Writes the whole announcement and tells everyone.
     pub(crate) async fn register(&self, on: &mut impl ConnectionLike, what: &Announced) -> RedisResult<Registered> {
         let mut call = self.invoke(&REGISTER);

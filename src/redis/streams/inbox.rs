@@ -1,10 +1,17 @@
 //! What is meant for one node alone: replies to its calls, and notes of requests handed on to it.
 
-use super::{Entry, Reader, entries, entry, entry_order, reader::Read};
-use redis::{Cmd, Value};
+use super::{Entry, Reader, entries, entry_order, reader::Read};
+use crate::redis::connection::is_fatal;
+use redis::{Cmd, FromRedisValue, Value};
+use std::collections::HashMap;
+
+type Info = HashMap<String, Value>;
 
 /// How many entries one read takes.
 const BATCH: usize = 256;
+
+/// The id before all others.
+const FIRST: &str = "0-0";
 
 /// Reads a node's inbox from the beginning of its life on, each entry once.
 pub(crate) struct Inbox {
@@ -24,7 +31,7 @@ pub(crate) enum Inward {
 impl Inbox {
     pub(crate) fn new(stream: String, reader: Reader) -> Self {
         // The node is new and so is its id: whatever stands in the stream is meant for it.
-        Inbox { stream, last: "0-0".to_owned(), reader }
+        Inbox { stream, last: FIRST.to_owned(), reader }
     }
 
     /// Waits for entries; `None` when the reader was stopped.
@@ -39,7 +46,10 @@ impl Inbox {
             }
             // The stream keeps what came meanwhile, and `last` says where to go on.
             Read::Reconnected => {
-                self.rewind().await;
+                if self.was_rolled_back().await {
+                    tracing::info!(stream = %self.stream, "the inbox lost its last entries, reading it from its beginning");
+                    self.last = FIRST.to_owned();
+                }
                 Some(Inward::Reconnected)
             }
             Read::Refused(error) => {
@@ -56,16 +66,23 @@ impl Inbox {
         &self.last
     }
 
-    /// Begins anew with a stream that is not the one that was read: a server that has lost it, or never had it, and whose
-    /// clock is behind, gives its entries ids that look as if they had been read.
-    async fn rewind(&mut self) {
-        let mut command = redis::cmd("XREVRANGE");
-        command.arg(&self.stream).arg("+").arg("-").arg("COUNT").arg(1);
-        let Ok(Value::Array(newest)) = self.reader.run(&command).await else { return };
-        let newest = newest.into_iter().find_map(entry).map_or((0, 0), |entry| entry_order(&entry.id));
-        if newest < entry_order(&self.last) {
-            self.last = "0-0".to_owned();
+    /// Does the stream end before where this reader stands? After a failover that lost the last writes, or a loss of all
+    /// data, new entries may have lower ids than those read already. Reading some twice does no harm: nobody waits for a
+    /// reply that came, and a note alone lets nothing run.
+    async fn was_rolled_back(&mut self) -> bool {
+        if self.last == FIRST {
+            return false;
         }
+        let mut command = redis::cmd("XINFO");
+        command.arg("STREAM").arg(&self.stream);
+        let info = match self.reader.run(&command).await.and_then(|reply| Ok(Info::from_redis_value(reply)?)) {
+            Ok(info) => info,
+            // There is no such stream, or not any more.
+            Err(error) => return !is_fatal(&error),
+        };
+        let end = info.get("last-generated-id").cloned().and_then(super::bytes);
+        let end = end.and_then(|id| String::from_utf8(id).ok()).unwrap_or_default();
+        entry_order(&end) < entry_order(&self.last)
     }
 
     fn command(&self) -> Cmd {

@@ -3,6 +3,7 @@
 mod calls;
 mod find;
 mod inbox;
+mod lanes;
 mod reader;
 mod writer;
 

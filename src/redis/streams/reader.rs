@@ -1,19 +1,21 @@
 //! A connection of its own for reads that block.
 
-use crate::redis::connection::Connector;
-use redis::{Cmd, RedisResult, Value, aio::MultiplexedConnection};
+use crate::redis::connection::{Calm, Connector, Opened, is_fatal};
+use redis::{Cmd, RedisResult, Value};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// How long a server may take to let go of a read when the reader stops; beyond that the connection is just closed.
 const RELEASE_TIME: Duration = Duration::from_millis(500);
 
-/// Runs blocking commands, each on a connection that nobody else waits behind.
+/// Runs blocking commands about one key, each on a connection that nobody else waits behind.
 pub(crate) struct Reader {
     connector: Connector,
     purpose: &'static str,
+    key: String,
     stop: CancellationToken,
-    connection: Option<MultiplexedConnection>,
+    opened: Option<Opened>,
+    calm: Calm,
     /// Whether a stop waits until the server has let go of a read.
     releases: bool,
     /// What the server calls the connection.
@@ -33,8 +35,9 @@ pub(crate) enum Read {
 }
 
 impl Reader {
-    pub(crate) fn new(connector: Connector, purpose: &'static str, stop: CancellationToken) -> Self {
-        Reader { connector, purpose, stop, connection: None, releases: false, id: None }
+    pub(crate) fn new(connector: Connector, purpose: &'static str, key: String, stop: CancellationToken) -> Self {
+        let calm = Calm::new(&connector);
+        Reader { connector, purpose, key, stop, opened: None, calm, releases: false, id: None }
     }
 
     /// Lets a stop wait until the server has let go of a read that blocks. The server learns only late that a
@@ -50,53 +53,57 @@ impl Reader {
     }
 
     pub(crate) async fn read(&mut self, command: &Cmd) -> Read {
-        let Some(connection) = &mut self.connection else { return self.connect().await };
-        let mut suspicion = self.connector.suspicion();
+        let Some(Opened { connection, signs }) = &mut self.opened else { return self.connect().await };
         let outcome: Option<RedisResult<Value>> = {
             let mut reading = std::pin::pin!(connection.send_packed_command(command));
             tokio::select! {
                 outcome = &mut reading => Some(outcome),
-                _ = suspicion.changed() => None,
+                () = signs.doubted() => None,
                 () = self.stop.cancelled() => {
                     if let Some(id) = self.id {
-                        release(&self.connector, id, reading).await;
+                        release(&self.connector, &self.key, id, reading).await;
                     }
                     return Read::Stopped;
                 }
             }
         };
         match outcome {
-            Some(Ok(Value::ServerError(error))) => self.refused(error.into()),
+            Some(Ok(Value::ServerError(error))) => self.refused(error.into()).await,
             Some(Ok(reply)) => Read::Reply(reply),
-            Some(Err(error)) if !super::super::connection::is_fatal(&error) => self.refused(error),
+            Some(Err(error)) if !is_fatal(&error) => self.refused(error).await,
             Some(Err(error)) => {
                 tracing::debug!(purpose = self.purpose, %error, "connection lost");
                 self.connector.lost();
+                self.connector.servers().learn_from(&error).await;
                 self.connect().await
             }
             None => self.connect().await,
         }
     }
 
-    fn refused(&mut self, error: redis::RedisError) -> Read {
-        if super::super::connection::is_fatal(&error) {
-            self.connection = None;
+    async fn refused(&mut self, error: redis::RedisError) -> Read {
+        if is_fatal(&error) {
+            self.connector.servers().learn_from(&error).await;
+            self.opened = None;
         }
         Read::Refused(error)
     }
 
     async fn connect(&mut self) -> Read {
-        self.connection = None;
+        self.opened = None;
+        if self.calm.before_connecting(&self.stop).await.is_none() {
+            return Read::Stopped;
+        }
         let block = self.connector.options().block;
-        let attempt = || self.connector.connect(self.purpose, block);
+        let attempt = || self.connector.connect(self.purpose, &self.key, block);
         match self.connector.until(self.purpose, &self.stop, attempt).await {
-            Some(mut connection) => {
+            Some(mut opened) => {
                 self.id = match self.releases {
                     // An ACL may forbid it; then a stop does not wait.
-                    true => redis::cmd("CLIENT").arg("ID").query_async(&mut connection).await.ok(),
+                    true => redis::cmd("CLIENT").arg("ID").query_async(&mut opened.connection).await.ok(),
                     false => None,
                 };
-                self.connection = Some(connection);
+                self.opened = Some(opened);
                 Read::Reconnected
             }
             None => Read::Stopped,
@@ -105,18 +112,18 @@ impl Reader {
 
     /// Runs a command that does not block on the same connection, where there is one.
     pub(crate) async fn run(&mut self, command: &Cmd) -> RedisResult<Value> {
-        match &mut self.connection {
-            Some(connection) => connection.send_packed_command(command).await?.extract_error(),
+        match &mut self.opened {
+            Some(opened) => opened.connection.send_packed_command(command).await?.extract_error(),
             None => Ok(Value::Nil),
         }
     }
 }
 
 /// Asks the server to end a read that blocks, and waits for its end. What it still brought stays pending.
-async fn release(connector: &Connector, id: i64, reading: impl Future<Output = RedisResult<Value>>) {
+async fn release(connector: &Connector, key: &str, id: i64, reading: impl Future<Output = RedisResult<Value>>) {
     let released = async {
-        let mut other = connector.connect("release", Duration::ZERO).await?;
-        let _: i64 = redis::cmd("CLIENT").arg("UNBLOCK").arg(id).query_async(&mut other).await?;
+        let mut other = connector.connect("release", key, Duration::ZERO).await?;
+        let _: i64 = redis::cmd("CLIENT").arg("UNBLOCK").arg(id).query_async(&mut other.connection).await?;
         reading.await
     };
     match tokio::time::timeout(RELEASE_TIME, released).await {

@@ -1,12 +1,16 @@
-//! One writer per node: whatever is due when it wakes goes out in one write.
+//! One writer per node: whatever is due for a server when it wakes goes out in one write.
 //!
 //! This is where the speed is: at a thousand calls under way a write carries dozens of requests, replies and
-//! acknowledgements. One write is under way at a time, and what comes meanwhile forms the next.
+//! acknowledgements. One write to a server is under way at a time, and what comes meanwhile forms the next.
 
-use super::bytes;
+use super::{
+    bytes,
+    lanes::{Lane, Lanes},
+};
 use crate::redis::{
-    connection::{Link, Live, Session, is_fatal},
+    connection::{Links, Live, Session, is_elsewhere, is_fatal, is_redirect},
     keys::GROUP,
+    servers::Servers,
 };
 use redis::{Pipeline, RedisError, RedisResult, Value};
 use std::{
@@ -26,6 +30,12 @@ const INBOX_LENGTH: usize = 10_000;
 /// How long an inbox outlives its last reply.
 const INBOX_TTL_MS: usize = 120_000;
 
+/// The pause before what another server should have, or this one later, is written again.
+const ELSEWHERE_PAUSE: Duration = Duration::from_millis(20);
+
+/// Something that is held until Redis has what was written, and let go of by being dropped.
+pub(crate) type Held = Arc<dyn std::any::Any + Send + Sync>;
+
 /// Something to write.
 pub(crate) enum Write {
     /// A request, as long as somebody wants its reply.
@@ -43,15 +53,15 @@ pub(crate) enum Write {
         stream: Arc<str>,
         entry: String,
         reply: Option<(String, Vec<u8>)>,
-        /// Dropped when Redis has it.
-        _held: Box<dyn Send>,
+        /// Let go of when Redis has it.
+        held: Held,
     },
-    /// An entry for another node's inbox that settles nothing here.
-    Send { inbox: String, frame: Vec<u8> },
+    /// An entry for another node's inbox; where it is, and not before, the request it answers is settled.
+    Send { inbox: String, frame: Vec<u8>, then: Option<(Arc<str>, String, Held)> },
     /// What a call ended in, for repeats of it; pushed right before the reply, and so never behind it.
     Keep { key: String, value: Vec<u8>, ttl_ms: u64 },
     /// Nothing: is dropped when everything pushed before has been written.
-    Mark { _written: oneshot::Sender<()> },
+    Mark { _written: Arc<oneshot::Sender<()>> },
 }
 
 /// What became of a request.
@@ -71,59 +81,64 @@ pub(crate) enum Outcome {
 pub(crate) trait Senders: Send + Sync + 'static {
     /// Does anyone still wait for the reply to this request?
     fn wanted(&self, token: u64) -> bool;
+    /// Says that it was not written, and will be tried again.
+    fn kept(&self, token: u64);
     /// Says what became of it, and in which stream.
     fn sent(&self, token: u64, stream: &Arc<str>, outcome: Outcome);
 }
 
-/// Puts things in the queue of the one writer. Cheap to clone.
+/// Puts things in the queue of the writer. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Writer {
-    // Without a bound of its own: requests are bounded by the calls pending, replies by those in flight.
-    queue: mpsc::UnboundedSender<Write>,
+    lanes: Arc<Lanes>,
 }
 
 impl Writer {
     /// Starts the writer. It ends with `stop`, since those it reports to hold it in turn.
-    pub(crate) fn start(link: Link, senders: Arc<dyn Senders>, stop: CancellationToken) -> Self {
-        let (queue, due) = mpsc::unbounded_channel();
-        tokio::spawn(async move { stop.run_until_cancelled(run(link, senders, due)).await });
-        Writer { queue }
+    pub(crate) fn start(links: Links, senders: Arc<dyn Senders>, stop: CancellationToken) -> Self {
+        Writer { lanes: Lanes::new(links, senders, stop) }
     }
 
     /// Waits until everything pushed so far has been written, or the writer has ended.
     pub(crate) async fn flush(&self) {
-        let (written, wait) = oneshot::channel();
-        if self.push(Write::Mark { _written: written }) {
-            let _ = wait.await;
-        }
+        self.lanes.flush().await;
     }
 
     /// Hands something to the writer; `false` when it has ended.
     pub(crate) fn push(&self, write: Write) -> bool {
-        self.queue.send(write).is_ok()
+        self.lanes.push(write)
     }
 }
 
-async fn run(mut link: Link, senders: Arc<dyn Senders>, mut due: mpsc::UnboundedReceiver<Write>) {
+/// Writes what is due in one lane.
+pub(super) async fn write_lane(mut lane: Lane, senders: Arc<dyn Senders>) {
     let mut batch = Vec::with_capacity(BATCH);
     loop {
-        if batch.is_empty() {
-            match due.recv().await {
-                Some(write) => batch.push(write),
-                None => return,
-            }
+        if !lane.begin(&mut batch).await {
+            return;
         }
-        let Some(live) = link.get().await else { return };
-        fill(&mut batch, &mut due);
+        let Some(live) = lane.connected(&mut batch).await else { return };
+        fill(&mut batch, &mut lane.due);
+        lane.sort_out(&mut batch);
         batch.retain(|write| !matches!(write, Write::Request { token, .. } if !senders.wanted(*token)));
         if batch.is_empty() {
             continue;
         }
         match send(&live, &mut batch).await {
-            Ok(replies) => settle(&mut batch, replies, &*senders, || link.report(&live)),
+            Ok(sent) => {
+                let verdict = settle(&mut batch, sent, &*senders);
+                lane.follow(verdict.then);
+                if verdict.broken {
+                    lane.report(&live);
+                }
+                if !verdict.elsewhere.is_empty() {
+                    lane.learn_from(&verdict.elsewhere).await;
+                    tokio::time::sleep(ELSEWHERE_PAUSE).await;
+                }
+            }
             Err(error) => {
                 tracing::debug!(%error, entries = batch.len(), "a write failed");
-                link.report(&live);
+                lane.report(&live);
                 batch.retain(|write| match write {
                     Write::Request { token, stream, .. } => {
                         senders.sent(*token, stream, Outcome::Unknown(live.session.clone()));
@@ -147,6 +162,39 @@ fn fill(batch: &mut Vec<Write>, due: &mut mpsc::UnboundedReceiver<Write>) {
 }
 
 impl Write {
+    /// The keys it touches.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        let (stream, inbox): (Option<&str>, Option<&str>) = match self {
+            Write::Request { stream, .. } => (Some(stream), None),
+            Write::Finished { stream, reply, .. } => (Some(stream), reply.as_ref().map(|(inbox, _)| inbox.as_str())),
+            Write::Send { inbox, .. } => (None, Some(inbox)),
+            Write::Keep { key, .. } => (Some(key), None),
+            Write::Mark { .. } => (None, None),
+        };
+        inbox.into_iter().chain(stream)
+    }
+
+    /// One of them.
+    pub(super) fn key(&self) -> Option<&str> {
+        self.keys().next()
+    }
+
+    /// Where the inbox of a reply lies on another server than the request, the request is settled only when the reply is
+    /// there: a crash in between leads to another reply, never to none.
+    pub(super) fn taken_apart(self, servers: &Servers) -> Self {
+        if !servers.are_shared() {
+            return self;
+        }
+        match self {
+            Write::Finished { stream, entry, reply: Some((inbox, frame)), held }
+                if servers.shard(&inbox).is_none() || servers.shard(&inbox) != servers.shard(&stream) =>
+            {
+                Write::Send { inbox, frame, then: Some((stream, entry, held)) }
+            }
+            whole => whole,
+        }
+    }
+
     fn size(&self) -> usize {
         match self {
             Write::Request { frame, .. } | Write::Send { frame, .. } => frame.len(),
@@ -157,9 +205,19 @@ impl Write {
     }
 }
 
-async fn send(live: &Live, batch: &mut [Write]) -> RedisResult<Vec<Value>> {
+/// What one write brought back.
+struct Sent {
+    replies: Vec<Value>,
+    /// What was settled, stream by stream, in the order of the write.
+    settled: Settled,
+}
+
+/// Streams, and the entries that were settled in each.
+type Settled = BTreeMap<Arc<str>, Vec<(String, Held)>>;
+
+async fn send(live: &Live, batch: &mut [Write]) -> RedisResult<Sent> {
     let mut pipe = Pipeline::with_capacity(batch.len() + 8);
-    let mut settled: BTreeMap<Arc<str>, Vec<String>> = BTreeMap::new();
+    let mut settled = Settled::new();
     let mut inboxes: BTreeSet<String> = BTreeSet::new();
     let mut streams: BTreeSet<Arc<str>> = BTreeSet::new();
     for write in batch.iter_mut() {
@@ -169,14 +227,14 @@ async fn send(live: &Live, batch: &mut [Write]) -> RedisResult<Vec<Value>> {
                 pipe.cmd("XADD").arg(&**stream).arg("NOMKSTREAM").arg("*").arg("m").arg(&*frame);
                 streams.insert(stream.clone());
             }
-            Write::Finished { stream, entry, reply, .. } => {
+            Write::Finished { stream, entry, reply, held } => {
                 if let Some((inbox, frame)) = reply {
                     add_to_inbox(&mut pipe, inbox, frame);
                     inboxes.insert(inbox.clone());
                 }
-                settled.entry(stream.clone()).or_default().push(entry.clone());
+                settled.entry(stream.clone()).or_default().push((entry.clone(), held.clone()));
             }
-            Write::Send { inbox, frame } => {
+            Write::Send { inbox, frame, .. } => {
                 add_to_inbox(&mut pipe, inbox, frame);
                 inboxes.insert(inbox.clone());
             }
@@ -186,10 +244,11 @@ async fn send(live: &Live, batch: &mut [Write]) -> RedisResult<Vec<Value>> {
             Write::Mark { .. } => {}
         }
     }
-    // The length of each stream written to comes last, in the order in which `settle` looks for it.
+    // `settle` looks for the replies of what follows in this order; the length of each stream written to comes last.
     for (stream, entries) in &settled {
-        pipe.cmd("XACK").arg(&**stream).arg(GROUP).arg(entries);
-        pipe.cmd("XDEL").arg(&**stream).arg(entries);
+        let ids: Vec<&str> = entries.iter().map(|(id, _)| id.as_str()).collect();
+        pipe.cmd("XACK").arg(&**stream).arg(GROUP).arg(&ids);
+        pipe.cmd("XDEL").arg(&**stream).arg(&ids);
     }
     for inbox in &inboxes {
         pipe.cmd("PEXPIRE").arg(inbox).arg(INBOX_TTL_MS);
@@ -198,21 +257,45 @@ async fn send(live: &Live, batch: &mut [Write]) -> RedisResult<Vec<Value>> {
         pipe.cmd("XLEN").arg(&**stream);
     }
     let commands = pipe.len();
-    if commands == 0 {
-        return Ok(Vec::new());
-    }
-    live.connection.clone().send_packed_commands(&pipe, 0, commands).await
+    let replies = match commands {
+        0 => Vec::new(),
+        _ => live.connection.clone().send_packed_commands(&pipe, 0, commands).await?,
+    };
+    Ok(Sent { replies, settled })
 }
 
 fn add_to_inbox(pipe: &mut Pipeline, inbox: &str, frame: &[u8]) {
     pipe.cmd("XADD").arg(inbox).arg("MAXLEN").arg("~").arg(INBOX_LENGTH).arg("*").arg("m").arg(frame);
 }
 
+/// What a write showed of the server.
+#[derive(Default)]
+struct Verdict {
+    /// The connection is of no further use.
+    broken: bool,
+    /// Why something has to be written elsewhere, or here later; each reason once.
+    elsewhere: Vec<RedisError>,
+    /// What may be written now.
+    then: Vec<Write>,
+}
+
+impl Verdict {
+    /// Takes in an error; says whether what failed has to be written again.
+    fn note(&mut self, error: &RedisError) -> bool {
+        self.broken |= is_fatal(error) && !is_redirect(error);
+        if is_elsewhere(error) && !self.elsewhere.iter().any(|known| known.detail() == error.detail()) {
+            self.elsewhere.push(error.clone());
+        }
+        is_fatal(error)
+    }
+}
+
 /// Tells senders what became of their requests and keeps in `batch` what must be written again.
-fn settle(batch: &mut Vec<Write>, replies: Vec<Value>, senders: &dyn Senders, broken: impl Fn()) {
+fn settle(batch: &mut Vec<Write>, sent: Sent, senders: &dyn Senders) -> Verdict {
+    let Sent { replies, settled } = sent;
     let mut lengths = lengths(batch, &replies);
     let mut replies = replies.into_iter();
-    let mut fatal = false;
+    let mut verdict = Verdict::default();
     batch.retain(|write| match write {
         Write::Request { stream, token, .. } => {
             let length = lengths.get_mut(stream).map_or(0, Lengths::next);
@@ -222,9 +305,10 @@ fn settle(batch: &mut Vec<Write>, replies: Vec<Value>, senders: &dyn Senders, br
                     Some(entry) => Outcome::Added { entry, length },
                     None => Outcome::Unknown(None),
                 },
-                // A server that is no master (any more): it has not taken the request, the next one may.
-                Some(Err(error)) if is_fatal(&error) => {
-                    fatal = true;
+                // A server that is no master (any more), or holds other keys: it has not taken the request, the next one
+                // may, and its caller need not know.
+                Some(Err(error)) if verdict.note(&error) => {
+                    senders.kept(*token);
                     return true;
                 }
                 Some(Err(error)) => Outcome::Refused(error),
@@ -235,21 +319,31 @@ fn settle(batch: &mut Vec<Write>, replies: Vec<Value>, senders: &dyn Senders, br
         }
         // Dropping a mark tells whoever waits.
         Write::Finished { reply: None, .. } | Write::Mark { .. } => false,
-        Write::Finished { .. } | Write::Send { .. } | Write::Keep { .. } => match replies.next().map(Value::extract_error) {
-            Some(Err(error)) if is_fatal(&error) => {
-                fatal = true;
-                true
+        Write::Finished { .. } | Write::Send { .. } | Write::Keep { .. } => {
+            match replies.next().map(Value::extract_error) {
+                Some(Err(error)) if verdict.note(&error) => return true,
+                Some(Err(error)) => {
+                    tracing::error!(%error, "Redis refused a reply: its caller will time out, or a repeat of the call not find it");
+                }
+                _ => {}
             }
-            Some(Err(error)) => {
-                tracing::error!(%error, "Redis refused a reply: its caller will time out, or a repeat of the call not find it");
-                false
+            if let Write::Send { then: Some((stream, entry, held)), .. } = write {
+                let (stream, entry, held) = (stream.clone(), entry.clone(), held.clone());
+                verdict.then.push(Write::Finished { stream, entry, reply: None, held });
             }
-            _ => false,
-        },
+            false
+        }
     });
-    if fatal {
-        broken();
+    for (stream, entries) in settled {
+        let outcomes = [replies.next(), replies.next()].map(|reply| reply.map(Value::extract_error));
+        let failed = outcomes.iter().flatten().filter_map(|outcome| outcome.as_ref().err());
+        // What stays pending would be run again when this replica is gone.
+        if failed.filter(|error| verdict.note(error)).count() > 0 {
+            let again = |(entry, held)| Write::Finished { stream: stream.clone(), entry, reply: None, held };
+            batch.extend(entries.into_iter().map(again));
+        }
     }
+    verdict
 }
 
 /// How long a stream is after a write, and how many requests of that write are still to be counted off.

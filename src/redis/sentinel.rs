@@ -1,0 +1,120 @@
+//! Sentinel: the master is whoever the sentinels say it is, asked at each connect.
+
+use super::{
+    connection::timed_out,
+    servers::{At, Login, client, settled},
+    tls::{self, Certificates},
+};
+use redis::{
+    AsyncConnectionConfig, Client, IntoConnectionInfo, RedisConnectionInfo, RedisError, RedisResult, Value,
+    aio::MultiplexedConnection,
+};
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+/// The sentinels that watch one master.
+pub(crate) struct Sentinels {
+    sentinels: Vec<Client>,
+    /// Everything about the master but its address.
+    master: At,
+    name: String,
+    /// Bounds the question to one sentinel.
+    timeout: Duration,
+    /// The sentinel that answered last is asked first.
+    first: AtomicUsize,
+    /// Where the master was last.
+    last: Mutex<String>,
+}
+
+impl Sentinels {
+    pub(crate) fn new(
+        urls: &[String],
+        master: &str,
+        name: &str,
+        login: &Login,
+        sentinel_login: &Login,
+        certificates: &Certificates,
+        timeout: Duration,
+    ) -> RedisResult<Self> {
+        // What a URL says of login and database is about the master.
+        let plain = |url: &String| {
+            let info = url.as_str().into_connection_info()?.set_redis_settings(RedisConnectionInfo::default());
+            tls::client(settled(info, sentinel_login), certificates)
+        };
+        Ok(Sentinels {
+            sentinels: urls.iter().map(plain).collect::<RedisResult<_>>()?,
+            master: At::new(&client(master, login, certificates)?),
+            name: name.to_owned(),
+            timeout,
+            first: AtomicUsize::new(0),
+            last: Mutex::default(),
+        })
+    }
+
+    /// A client for the master, from the first sentinel that knows it.
+    pub(crate) async fn master(&self) -> RedisResult<Client> {
+        let (first, count) = (self.first.load(Ordering::Relaxed), self.sentinels.len());
+        let mut trouble = unknown(&self.name);
+        for number in (first..first + count).map(|number| number % count) {
+            let asked = tokio::time::timeout(self.timeout, self.ask(&self.sentinels[number])).await;
+            match asked.unwrap_or_else(|_| Err(timed_out("asking a sentinel"))) {
+                Ok((host, port)) => {
+                    self.first.store(number, Ordering::Relaxed);
+                    *self.last.lock().unwrap_or_else(PoisonError::into_inner) = format!("{host}:{port}");
+                    return self.master.client(&host, port);
+                }
+                Err(error) => trouble = error,
+            }
+        }
+        Err(trouble)
+    }
+
+    async fn ask(&self, sentinel: &Client) -> RedisResult<(String, u16)> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.timeout))
+            .set_response_timeout(Some(self.timeout));
+        let mut connection = sentinel.get_multiplexed_async_connection_with_config(&config).await?;
+        let mut question = redis::cmd("SENTINEL");
+        question.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.name);
+        let answer: Option<(String, u16)> = question.query_async(&mut connection).await?;
+        answer.ok_or_else(|| unknown(&self.name))
+    }
+
+    /// Refuses a server that is no master: a sentinel that was cut off tells of one that was.
+    pub(crate) async fn verify(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+        let role: RedisResult<Vec<Value>> = redis::cmd("ROLE").query_async(connection).await;
+        match role {
+            Ok(parts) => match parts.first() {
+                Some(Value::BulkString(role)) if role != b"master" => Err(no_master()),
+                Some(Value::SimpleString(role)) if role != "master" => Err(no_master()),
+                _ => Ok(()),
+            },
+            // An ACL may forbid the question; then a write tells.
+            Err(error) if error.code() == Some("NOPERM") => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// For messages.
+    pub(crate) fn address(&self) -> String {
+        let sentinels = self.sentinels.iter().map(|sentinel| sentinel.get_connection_info().addr().to_string());
+        let sentinels = sentinels.collect::<Vec<_>>().join(",");
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = if last.is_empty() { String::new() } else { format!(", last at {last}") };
+        format!("{} of the sentinels {sentinels}{last}", self.name)
+    }
+}
+
+fn unknown(name: &str) -> RedisError {
+    let text = format!("no sentinel knows a master of the name {name}");
+    RedisError::from(std::io::Error::new(std::io::ErrorKind::NotFound, text))
+}
+
+fn no_master() -> RedisError {
+    RedisError::from(std::io::Error::other("the server that a sentinel named is no master (yet)"))
+}

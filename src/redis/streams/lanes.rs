@@ -1,0 +1,228 @@
+//! One queue and one task for each server there is something to write to: what goes to one waits for no other.
+
+use super::writer::{Senders, Write, write_lane};
+use crate::redis::{
+    connection::{Link, Links, Live},
+    servers::{Moves, Servers, Shard},
+};
+use redis::RedisError;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+// Without a bound of its own: requests are bounded by the calls pending, replies by those in flight.
+type Queue = mpsc::UnboundedSender<Write>;
+
+/// The lanes of one writer.
+pub(super) struct Lanes {
+    links: Links,
+    senders: Arc<dyn Senders>,
+    stop: CancellationToken,
+    open: Mutex<HashMap<Shard, Queue>>,
+    /// The lane where there is only one, found without a lock.
+    only: OnceLock<Queue>,
+    /// Takes what no server is known for.
+    unplaced: Queue,
+    /// Lanes that ended because their server no longer holds anything.
+    ended: AtomicU64,
+}
+
+/// One lane, as its task has it.
+pub(super) struct Lane {
+    pub(super) shard: Shard,
+    pub(super) due: mpsc::UnboundedReceiver<Write>,
+    lanes: Arc<Lanes>,
+    link: Link,
+    moves: Moves,
+}
+
+impl Lanes {
+    pub(super) fn new(links: Links, senders: Arc<dyn Senders>, stop: CancellationToken) -> Arc<Self> {
+        let (unplaced, waiting) = mpsc::unbounded_channel();
+        let (open, only, ended) = (Mutex::default(), OnceLock::new(), AtomicU64::new(0));
+        let lanes = Arc::new(Lanes { links, senders, stop, open, only, unplaced, ended });
+        match lanes.servers().shard("") {
+            Some(shard) if !lanes.servers().are_shared() => drop(lanes.only.set(lanes.start(shard))),
+            _ => drop(tokio::spawn(place(lanes.clone(), waiting))),
+        }
+        lanes
+    }
+
+    fn servers(&self) -> &Servers {
+        self.links.connector().servers()
+    }
+
+    /// Hands something to the lane of its server; `false` when the writer has ended.
+    pub(super) fn push(self: &Arc<Self>, write: Write) -> bool {
+        if let Some(only) = self.only.get() {
+            return only.send(write).is_ok();
+        }
+        self.route(&mut self.open(), write)
+    }
+
+    fn route(self: &Arc<Self>, open: &mut HashMap<Shard, Queue>, write: Write) -> bool {
+        let write = write.taken_apart(self.servers());
+        // A mark belongs nowhere: whoever waits looks again, since a lane has ended.
+        let Some(key) = write.key() else { return true };
+        let Some(shard) = self.servers().shard(key) else { return self.unplaced.send(write).is_ok() };
+        match open.get(&shard) {
+            Some(queue) => queue.send(write).is_ok(),
+            None => {
+                let queue = self.start(shard.clone());
+                let sent = queue.send(write).is_ok();
+                open.insert(shard, queue);
+                sent
+            }
+        }
+    }
+
+    fn start(self: &Arc<Self>, shard: Shard) -> Queue {
+        let (queue, due) = mpsc::unbounded_channel();
+        let (link, moves) = (self.links.to(&shard), self.servers().moves());
+        let lane = Lane { shard, due, lanes: self.clone(), link, moves };
+        let (senders, stop) = (self.senders.clone(), self.stop.clone());
+        tokio::spawn(async move { stop.run_until_cancelled(write_lane(lane, senders)).await });
+        queue
+    }
+
+    /// Waits until everything pushed so far has been written, or the writer has ended.
+    pub(super) async fn flush(&self) {
+        // What settles a request follows its reply in another lane, so a second look is needed.
+        for look in 1.. {
+            let ended = self.ended.load(Ordering::Relaxed);
+            let (written, wait) = oneshot::channel();
+            let written = Arc::new(written);
+            let queues: Vec<Queue> = match self.only.get() {
+                Some(only) => vec![only.clone()],
+                None => self.open().values().chain([&self.unplaced]).cloned().collect(),
+            };
+            for queue in queues {
+                let _ = queue.send(Write::Mark { _written: written.clone() });
+            }
+            drop(written);
+            let _ = wait.await;
+            if self.only.get().is_some()
+                || self.stop.is_cancelled()
+                || look > 1 && ended == self.ended.load(Ordering::Relaxed)
+            {
+                return;
+            }
+        }
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<Shard, Queue>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Finds servers for what had none when it came.
+async fn place(lanes: Arc<Lanes>, mut waiting: mpsc::UnboundedReceiver<Write>) {
+    let stop = lanes.stop.clone();
+    loop {
+        let Some(Some(write)) = stop.run_until_cancelled(waiting.recv()).await else { return };
+        if let Some(key) = write.key()
+            && lanes.links.connector().locate(key, &stop).await.is_none()
+        {
+            return;
+        }
+        lanes.push(write);
+    }
+}
+
+impl Lane {
+    /// Waits for something to write. `false`: the lane has ended, and others have what was in it.
+    pub(super) async fn begin(&mut self, batch: &mut Vec<Write>) -> bool {
+        while batch.is_empty() {
+            tokio::select! {
+                write = self.due.recv() => match write {
+                    Some(write) => batch.push(write),
+                    None => return false,
+                },
+                () = self.moves.next() => if !self.stays(batch) { return false },
+            }
+        }
+        true
+    }
+
+    /// Waits for the connection. `None`: the lane has ended, and others have what was in it.
+    pub(super) async fn connected(&mut self, batch: &mut Vec<Write>) -> Option<Live> {
+        loop {
+            tokio::select! {
+                live = self.link.get() => match live {
+                    Some(live) => return Some(live),
+                    None => {
+                        self.end(batch);
+                        return None;
+                    }
+                },
+                () = self.moves.next() => if !self.stays(batch) { return None },
+            }
+        }
+    }
+
+    /// Looks at itself after keys have moved.
+    fn stays(&mut self, batch: &mut Vec<Write>) -> bool {
+        let stays = self.lanes.servers().has(&self.shard);
+        if !stays {
+            self.end(batch);
+        }
+        stays
+    }
+
+    /// Gives everything to the lanes of those who hold it now. Nobody pushes meanwhile, so it stays in order.
+    fn end(&mut self, batch: &mut Vec<Write>) {
+        let mut open = self.lanes.open();
+        open.remove(&self.shard);
+        self.due.close();
+        let mut all = std::mem::take(batch);
+        while let Ok(write) = self.due.try_recv() {
+            all.push(write);
+        }
+        tracing::debug!(server = %self.shard, writes = all.len(), "no longer holds anything, what is due goes elsewhere");
+        self.lanes.links.end(&self.shard);
+        self.lanes.ended.fetch_add(1, Ordering::Relaxed);
+        for write in all {
+            self.lanes.route(&mut open, write);
+        }
+    }
+
+    /// Passes on what belongs to other servers by now.
+    pub(super) fn sort_out(&self, batch: &mut Vec<Write>) {
+        let servers = self.lanes.servers();
+        if !servers.are_shared() {
+            return;
+        }
+        let here = |key: &str| servers.shard(key).as_ref() == Some(&self.shard);
+        for write in std::mem::take(batch) {
+            let stays = write.keys().all(here);
+            match stays {
+                true => batch.push(write),
+                false => drop(self.lanes.push(write)),
+            }
+        }
+    }
+
+    /// Hands on what may be written now that something else was.
+    pub(super) fn follow(&self, writes: Vec<Write>) {
+        for write in writes {
+            self.lanes.push(write);
+        }
+    }
+
+    pub(super) fn report(&self, live: &Live) {
+        self.link.report(live);
+    }
+
+    /// Finds out who holds what now.
+    pub(super) async fn learn_from(&self, errors: &[RedisError]) {
+        for error in errors {
+            self.lanes.servers().learn_from(error).await;
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Keys that several servers share.
+
+use crate::{load::Mesh, servers::crash, shards::Cluster};
+use rachis::{Config, testing};
+use std::time::Instant;
+
+fn config(redis: &Cluster) -> Config {
+    testing::config_for(&redis.url())
+}
+
+fn calls(config: &Config) -> String {
+    format!("{}:{{app:default/keeper}}:calls", config.namespace)
+}
+
+fn registry(config: &Config) -> String {
+    format!("{}:{{mesh}}:nodes", config.namespace)
+}
+
+/// Kills the master that holds `key` while calls are under way.
+async fn survives_the_death_of_the_owner_of(what: &str, key: fn(&Config) -> String) {
+    let redis = Cluster::start();
+    let config = config(&redis);
+    let (calls, registry) = (redis.owner(&calls(&config)), redis.owner(&registry(&config)));
+    println!("requests lie on master {calls}, the registry on master {registry}");
+    let victim = redis.owner(&key(&config));
+    let mesh = Mesh::start(config.clone()).await;
+    let books = mesh
+        .suffer(what, async || {
+            crash(&redis.servers[victim]);
+            let crashed = Instant::now();
+            tokio::task::block_in_place(|| redis.waits_for_master(victim + 3));
+            println!("{what}: the replica is master after {:.2?}", crashed.elapsed());
+            crashed
+        })
+        .await;
+    mesh.agrees_with(&books).await;
+    if victim == registry {
+        let nodes = config.namespace.clone() + ":{mesh}:nodes";
+        testing::eventually("all beat where the registry is now", async || redis.beating(victim + 3, &nodes) == 3)
+            .await;
+    }
+    mesh.stays_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_with_requests_dies_and_no_call_runs_twice() {
+    survives_the_death_of_the_owner_of("cluster, master of the requests killed", calls).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_with_the_registry_dies_and_nobody_is_taken_for_dead() {
+    survives_the_death_of_the_owner_of("cluster, master of the registry killed", registry).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_move_to_another_master_and_no_call_is_lost() {
+    let redis = Cluster::start();
+    let config = config(&redis);
+    let keys = [calls(&config), registry(&config), format!("{}:{{events:default/journal}}", config.namespace)];
+    let mesh = Mesh::start(config).await;
+    let books = mesh
+        .suffer("cluster, slots moved", async || {
+            let asked = Instant::now();
+            tokio::task::block_in_place(|| {
+                for key in &keys {
+                    redis.migrate(key, (redis.owner(key) + 1) % 3);
+                }
+            });
+            asked
+        })
+        .await;
+    assert!(books.failed.is_empty(), "{:?}", books.failed);
+    mesh.agrees_with(&books).await;
+    mesh.stays_whole().await;
+}

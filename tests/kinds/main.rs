@@ -1,0 +1,10 @@
+//! Redis behind Sentinel and as a Cluster: real processes, and masters that die.
+
+// Clippy spares the tests themselves, not what they share.
+#![allow(clippy::unwrap_used)]
+
+mod cluster;
+mod load;
+mod sentinel;
+mod servers;
+mod shards;
