@@ -426,3 +426,14 @@ async fn a_node_with_a_secret_believes_no_node_without_one() {
     assert!(sealed.resolve("jobs").is_none());
     assert_eq!(plain.service("jobs").method(Method::Find).await.unwrap(), "worker");
 }
+
+#[tokio::test]
+async fn dead_nodes_that_had_a_secret_keep_nobody_out() {
+    let config = with_secret();
+    let there = start(&config, "worker", App::new().register("echo", Echo)).await;
+    // Without a shutdown, as if it was killed: its announcement stays, and nobody is there to remove it.
+    drop(there);
+    let plain = Config { mesh: Default::default(), ..config };
+    let joined = async || Node::builder(named(&plain, "worker")).start().await;
+    testing::eventually("it counts as dead", async || joined().await.is_ok()).await;
+}
