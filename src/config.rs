@@ -98,7 +98,7 @@ pub struct Config {
     #[serde(deserialize_with = "by_stripped_path")]
     pub service: BTreeMap<String, ServiceFilters>,
     /// Whether this node verifies the tokens of incoming calls itself (`true`, the default), or takes the calling
-    /// node's word that it has done so.
+    /// node's word that it has done so. The user that a calling node names is passed on in both cases.
     pub authentication: bool,
     /// The path below which the health of remote services is served. Default `/distribution/healthcheck/`.
     pub healthcheck_path: String,

@@ -220,8 +220,12 @@ impl Inner {
     pub(crate) async fn read_anew(&self) -> Result<(), Failure> {
         let mut connection = self.admin.get(&self.keys.registry()).await?;
         let snapshot = self.registry.snapshot(&mut connection).await?;
+        let lives = |record: &NodeRecord| !snapshot.silent.contains(&record.id);
+        let signs = |record: &NodeRecord| wire::is_signed(&record.head);
+        let foreign = !self.seal.signs() && snapshot.nodes.iter().any(|record| lives(record) && signs(record));
+        self.foreign.store(foreign, Ordering::Relaxed);
         // Nodes wait for whoever sweeps to say who is dead. An observer may be the only one left to see it.
-        let believed = |record: &NodeRecord| !(self.observer && snapshot.silent.contains(&record.id));
+        let believed = |record: &NodeRecord| lives(record) || !self.observer;
         let members = snapshot.nodes.into_iter().filter(believed).filter_map(|record| self.member(record)).collect();
         let lingering = snapshot.lingering.into_iter().filter_map(|record| self.lingering(record)).collect();
         let changes = self.catalog().replace(snapshot.epoch, members, lingering, snapshot.now);
@@ -270,7 +274,6 @@ impl Inner {
 
     /// What a node says of itself.
     fn head(&self, record: &NodeRecord) -> Result<Announcement> {
-        self.foreign.fetch_or(!self.seal.signs() && wire::is_signed(&record.head), Ordering::Relaxed);
         let head = Announcement::decode(&record.head, self.seal.at(&self.keys.node(&record.id)))?;
         // The field beside it is not signed.
         match record.app == format!("{}/{}", head.key, head.app) {

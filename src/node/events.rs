@@ -204,8 +204,9 @@ impl Events {
         };
         match missed.await {
             Ok(Since::All(events)) => {
-                let (over, good): (Vec<_>, Vec<_>) = events.into_iter().partition(|logged| is_over(node, logged));
-                if let Some(last) = over.last() {
+                let (good, lost): (Vec<_>, Vec<_>) =
+                    events.into_iter().partition(|logged| self.read(node, channel, logged).is_some());
+                if let Some(last) = lost.last() {
                     self.resync(channel, last.id.clone());
                 }
                 good.into_iter().for_each(|logged| self.hear(node, channel, logged));
@@ -230,19 +231,7 @@ impl Events {
     }
 
     fn hear(&self, node: &Inner, channel: &str, logged: Logged) {
-        let frame = match EventFrame::decode(&logged.frame, node.seal.at(channel)) {
-            Ok(_) if is_over(node, &logged) => Err(Error::not_authenticated("It was published again after its time")),
-            decoded => decoded,
-        };
-        let frame = match frame {
-            Ok(frame) => frame,
-            Err(error) => {
-                if let Some(more) = self.refused.say() {
-                    tracing::warn!(channel, %error, more, "an event was refused");
-                }
-                return;
-            }
-        };
+        let Some(frame) = self.read(node, channel, &logged) else { return };
         let Some(path) = self.lock().get(channel).map(|heard| heard.path.clone()) else { return };
         let routed = node.catalog().route(&path).is_none_or(|route| route.app == frame.app);
         let mut heard = self.lock();
@@ -261,6 +250,23 @@ impl Events {
         }
     }
 
+    /// Reads an event; `None`, with a warning now and then, for what is none or counts no more.
+    fn read(&self, node: &Inner, channel: &str, logged: &Logged) -> Option<EventFrame> {
+        let read = EventFrame::decode(&logged.frame, node.seal.at(channel)).and_then(|frame| {
+            // No log should have it any more: somebody has published it again.
+            match wire::until(&logged.frame) < node.clock.now() {
+                true => Err(Error::not_authenticated("It stands there after its time")),
+                false => Ok(frame),
+            }
+        });
+        read.map_err(|error| {
+            if let Some(more) = self.refused.say() {
+                tracing::warn!(channel, %error, more, "an event was refused");
+            }
+        })
+        .ok()
+    }
+
     /// Forgets how far a node that is gone had counted.
     pub(crate) fn forget(&self, node: &str) {
         for heard in self.lock().values_mut() {
@@ -276,7 +282,7 @@ impl Events {
 /// An event as it leaves this node. One that is too large leaves as the notice that something was missed.
 fn outgoing(node: &Inner, number: u64, event: &Event) -> Option<Outgoing> {
     // Who signs nothing needs no place.
-    let channel = node.seal.signs().then(|| node.keys.events(&node.config.key, &event.path)).unwrap_or_default();
+    let channel = if node.seal.signs() { node.keys.events(&node.config.key, &event.path) } else { String::new() };
     let place = node.seal.at(&channel).until(node.clock.now() + event_log::LOG_TTL_MS);
     let encode = |event: &Event| EventFrame::new(&node.id, &node.app_key, number, event).encode(place);
     let max = node.config.limits.max_payload.as_usize();
@@ -307,11 +313,6 @@ async fn tell_of_loss(node: Arc<Inner>, path: String) {
         counter.next += 1;
         room.send(notice);
     }
-}
-
-/// Was it signed so long ago that no log should have it any more? Then somebody published it again.
-fn is_over(node: &Inner, logged: &Logged) -> bool {
-    wire::until(&logged.frame) < node.clock.now()
 }
 
 /// Compares entry ids as Redis does; an empty one is before all.

@@ -113,7 +113,7 @@ pub(crate) struct Inner {
     seal: Seal,
     /// Warnings of announcements that are not believed.
     refused: Seldom,
-    /// Was a node seen that signs its frames, while this one has no secret?
+    /// Does a living node sign its frames, while this one has no secret?
     foreign: AtomicBool,
     connector: Connector,
     admin: Admin,

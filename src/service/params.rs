@@ -21,15 +21,19 @@ pub struct Params {
     /// The transport the call entered the mesh by (`rest`, `socketio`), or `None` for calls made by code.
     /// It stays with the call across nodes.
     pub provider: Option<Cow<'static, str>>,
-    /// Request headers with lower-case names; empty for calls made by code.
+    /// Request headers with lower-case names; empty for calls made by code. They travel with the call, the credentials
+    /// among them.
     pub headers: BTreeMap<String, String>,
     /// The values of the path's `:placeholders`.
     pub route: BTreeMap<String, String>,
-    /// The record of whoever is asking, set by authentication.
+    /// The record of whoever is asking, set by authentication. On another node than that, it is the calling node's word:
+    /// what looks at it alone, without an `authenticate` hook in front, believes every node, and without a
+    /// [`mesh.secret`](crate::config::Mesh) everybody who can write to Redis.
     pub user: Option<Value>,
     /// The credentials that came along (`{ strategy, accessToken, … }`).
     pub authentication: Option<Value>,
-    /// Has an authentication hook accepted them?
+    /// Has an authentication hook accepted them? Of a call from another node this is believed only where
+    /// [`authentication`](crate::Config::authentication) is off.
     pub authenticated: bool,
     /// Did the call come from another node? Set by the responder alone, so no caller can pretend.
     pub from_remote: bool,

@@ -1,0 +1,228 @@
+//! The rules of `docs/security.md`, as they stand there: whether a mesh works by them, and what they keep out.
+
+#![allow(clippy::unwrap_used)]
+
+use rachis::{
+    App, Config, Context, MemoryService, Method, Node, ServiceExt,
+    config::{Linger, RedisUrl},
+    testing::{self, ThrowawayRedis, eventually},
+};
+use serde_json::json;
+use std::time::Duration;
+
+const DOC: &str = include_str!("../docs/security.md");
+
+/// The rules of a user, word by word. A selector in parentheses is one word.
+fn rules(name: &str) -> Vec<String> {
+    let block = DOC.split(&format!("```acl {name}\n")).nth(1).unwrap().split("```").next().unwrap();
+    let words = |line: &str| match line.starts_with('(') {
+        true => vec![line.to_owned()],
+        false => line.split_whitespace().map(str::to_owned).collect(),
+    };
+    block.lines().flat_map(words).collect()
+}
+
+async fn connect(url: &str) -> redis::aio::MultiplexedConnection {
+    redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
+}
+
+async fn run(url: &str, words: &[&str]) -> redis::RedisResult<redis::Value> {
+    let mut command = redis::cmd(words[0]);
+    words[1..].iter().for_each(|word| {
+        command.arg(*word);
+    });
+    command.query_async(&mut connect(url).await).await
+}
+
+/// A server on which the default user may do nothing, and users may do what the page says.
+struct Guarded {
+    redis: ThrowawayRedis,
+}
+
+impl Guarded {
+    async fn start(users: &[(&str, Vec<String>)]) -> Self {
+        let guarded = Guarded { redis: ThrowawayRedis::start().unwrap() };
+        let url = guarded.redis.url();
+        run(&url, &["ACL", "SETUSER", "admin", "on", ">admin", "~*", "&*", "+@all"]).await.unwrap();
+        for (user, rules) in users {
+            let mut words = vec!["ACL", "SETUSER", user];
+            words.extend(rules.iter().map(String::as_str));
+            run(&url, &words).await.unwrap_or_else(|error| panic!("{user}: {error}"));
+        }
+        run(&url, &["ACL", "SETUSER", "default", "off"]).await.unwrap();
+        guarded
+    }
+
+    fn url(&self, user: &str) -> String {
+        self.redis
+            .url()
+            .replace("redis://", &format!("redis://{user}:{}@", if user == "admin" { user } else { "PASSWORD" }))
+    }
+
+    fn config(&self, user: &str, app: &str) -> Config {
+        let mut config =
+            Config { app: app.into(), namespace: "rachis".into(), ..testing::config_for(&self.redis.url()) };
+        config.redis.url = RedisUrl::from(self.url(user));
+        config.linger = Linger::Forever;
+        config
+    }
+
+    async fn node(&self, user: &str, app: &str, services: App) -> Node {
+        testing::start(self.config(user, app), services).await
+    }
+
+    /// Commands that were refused so far, and why.
+    async fn refused(&self) -> Vec<String> {
+        let log: Vec<std::collections::HashMap<String, redis::Value>> =
+            redis::cmd("ACL").arg("LOG").query_async(&mut connect(&self.url("admin")).await).await.unwrap();
+        let field = |entry: &std::collections::HashMap<String, redis::Value>, name: &str| match &entry[name] {
+            redis::Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            other => format!("{other:?}"),
+        };
+        log.iter()
+            .map(|entry| ["username", "reason", "context", "object"].map(|name| field(entry, name)).join(" "))
+            .collect()
+    }
+}
+
+/// The app `todos`; a `find` never ends where it `hangs`.
+fn todos(hangs: bool) -> App {
+    let wait = move |ctx: Context| async move {
+        match hangs {
+            true => std::future::pending().await,
+            false => Ok(ctx),
+        }
+    };
+    let pause = async |ctx: Context| {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        Ok(ctx)
+    };
+    App::new().register("todos", MemoryService::new().before(Method::Find, wait).before(Method::Get, pause))
+}
+
+/// Everything that a mesh does: calls, events, dead letters, a death with an heir, a queue that waits, leaving.
+async fn live(redis: &Guarded, todos_user: &str, other_user: &str) {
+    let doomed = redis.node(todos_user, "todos", todos(true)).await;
+    let caller = redis.node(other_user, "web", App::new().register("jobs", MemoryService::new())).await;
+    caller.wait_for("todos").await.unwrap();
+    doomed.wait_for("jobs").await.unwrap();
+    let mut events = caller.service("todos").on("*").await.unwrap();
+    for n in 0..20 {
+        let created = caller.service("todos").create(json!({ "n": n })).await.unwrap();
+        assert_eq!(events.next().await.unwrap().data, created);
+    }
+    drop(events);
+    doomed.service("jobs").create(json!({})).await.unwrap();
+
+    // Nonsense becomes a dead letter.
+    let calls = "rachis:{app:default/todos}:calls";
+    run(&redis.url(other_user), &["XADD", calls, "*", "m", "nonsense"]).await.unwrap();
+    let (admin, dead) = (redis.url("admin"), ["XLEN", "rachis:{app:default/todos}:dead"]);
+    eventually("it is set aside", async || run(&admin, &dead).await == Ok(redis::Value::Int(1))).await;
+
+    // A replica dies while it works: without a shutdown, as if it was killed.
+    let call = tokio::spawn(caller.service("todos").find().answer());
+    eventually("it has begun", async || doomed.in_flight() == 1).await;
+    let heir = redis.node(todos_user, "todos", todos(false)).await;
+    drop(doomed);
+    call.await.unwrap().unwrap();
+
+    // The last one leaves while a call runs; the next waits, and is withdrawn at its deadline.
+    let running = tokio::spawn(caller.service("todos").get(1).answer());
+    eventually("it has begun", async || heir.in_flight() == 1).await;
+    heir.shutdown().await.unwrap();
+    assert_eq!(running.await.unwrap().unwrap_err().code(), 404);
+    let late = caller.service("todos").create(json!({})).timeout(Duration::from_millis(200)).await.unwrap_err();
+    assert_eq!(late.data().unwrap()["outcome"], "never ran");
+    let back = redis.node(todos_user, "todos", todos(false)).await;
+    caller.service("todos").find().await.unwrap();
+
+    // Connections that break are made anew by the same rules.
+    run(&admin, &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await.unwrap();
+    run(&admin, &["CLIENT", "KILL", "TYPE", "pubsub"]).await.unwrap();
+    eventually("calls work again", async || caller.service("todos").create(json!({})).await.is_ok()).await;
+
+    let looking = Node::builder(redis.config(other_user, "eye")).observer().start().await.unwrap();
+    assert!(looking.resolve("todos").is_some());
+    looking.service("todos").find().await.unwrap();
+    for node in [looking, caller, back] {
+        node.shutdown().await.unwrap();
+    }
+}
+
+async fn is_refused(url: &str, commands: &[&[&str]]) {
+    for command in commands {
+        let error = run(url, command).await.unwrap_err();
+        let in_a_script = error.to_string().contains("The user executing the script can't");
+        assert!(error.code() == Some("NOPERM") || in_a_script, "{command:?}: {error}");
+    }
+}
+
+/// Which of the commands that `rules` allow nobody has sent since the server started.
+async fn unused(admin: &str, rules: &[String]) -> Vec<String> {
+    let stats: String = redis::cmd("INFO").arg("commandstats").query_async(&mut connect(admin).await).await.unwrap();
+    let allowed = rules.iter().filter_map(|rule| rule.strip_prefix('+'));
+    allowed.filter(|command| !stats.contains(&format!("cmdstat_{command}:"))).map(str::to_owned).collect()
+}
+
+/// What no user of ours may do.
+const FOREIGN: &[&[&str]] = &[
+    &["FLUSHALL"],
+    &["FLUSHDB"],
+    &["KEYS", "*"],
+    &["SCAN", "0"],
+    &["CONFIG", "GET", "*"],
+    &["MONITOR"],
+    &["ACL", "LIST"],
+    &["CLIENT", "LIST"],
+    &["CLIENT", "KILL", "TYPE", "normal"],
+    &["SHUTDOWN", "NOSAVE"],
+    &["GET", "secret"],
+    &["GET", "other:{mesh}:epoch"],
+    &["HGETALL", "other:{mesh}:node:x"],
+    &["XADD", "other:{app:default/todos}:calls", "*", "m", "x"],
+    &["XRANGE", "other:{app:default/todos}:calls", "-", "+"],
+    &["PUBLISH", "other:lifecycle", "x"],
+    &["SUBSCRIBE", "other:lifecycle"],
+    &["EVAL", "return redis.call('GET', KEYS[1])", "1", "secret"],
+    &["EVAL", "return redis.call('GET', 'secret')", "0"],
+    &["EVAL", "return redis.call('FLUSHALL')", "0"],
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mesh_lives_by_the_rules_of_its_user_who_reaches_nothing_else() {
+    let redis = Guarded::start(&[("mesh", rules("mesh"))]).await;
+    live(&redis, "mesh", "mesh").await;
+    assert_eq!(redis.refused().await, Vec::<String>::new());
+    assert_eq!(unused(&redis.url("admin"), &rules("mesh")).await, Vec::<String>::new(), "allowed, and nobody needs it");
+    is_refused(&redis.url("mesh"), FOREIGN).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn apps_live_by_the_rules_of_users_of_their_own() {
+    let of = |app: &str| rules("app").iter().map(|rule| rule.replace("default/todos", app)).collect::<Vec<_>>();
+    let redis = Guarded::start(&[("todos", of("default/todos")), ("web", of("default/web"))]).await;
+    live(&redis, "todos", "web").await;
+    assert_eq!(redis.refused().await, Vec::<String>::new());
+    for user in ["todos", "web"] {
+        is_refused(&redis.url(user), FOREIGN).await;
+    }
+    // Neither takes, reads or settles what is meant for the other, nor touches what it set aside.
+    let calls = "rachis:{app:default/todos}:calls";
+    let of_others: &[&[&str]] = &[
+        &["XREADGROUP", "GROUP", "replicas", "thief", "STREAMS", calls, ">"],
+        &["XRANGE", calls, "-", "+"],
+        &["XREAD", "STREAMS", calls, "0"],
+        &["XACK", calls, "replicas", "1-1"],
+        &["XCLAIM", calls, "replicas", "thief", "0", "1-1"],
+        &["XGROUP", "CREATE", calls, "other", "0"],
+        &["DEL", calls],
+        &["XRANGE", "rachis:{app:default/todos}:dead", "-", "+"],
+        &["XADD", "rachis:{app:default/todos}:dead", "*", "m", "x"],
+        &["XDEL", "rachis:{node:x}:inbox", "1-1"],
+        &["DEL", "rachis:{node:x}:inbox"],
+        &["DEL", "rachis:{events:default/todos}:log"],
+    ];
+    is_refused(&redis.url("web"), of_others).await;
+    run(&redis.url("todos"), &["XRANGE", calls, "-", "+"]).await.unwrap();
+}
