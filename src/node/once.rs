@@ -31,11 +31,11 @@ use tracing::Instrument;
 /// The header of a REST reply that is that of an earlier request with the same key.
 pub(crate) const REPLAYED: &str = "idempotency-replayed";
 
-/// How long a mark holds that is not renewed, be it that its node can not reach Redis or that nobody can see whether
-/// it lives.
-const HOLDS: Duration = Duration::from_secs(60);
-/// How often a run renews its mark: two may be lost.
-const RENEWED: Duration = Duration::from_secs(20);
+/// How many TTLs a mark holds that is not renewed, be it that its node can not reach Redis or that nobody can see
+/// whether it lives.
+const TTLS_HELD: u32 = 10;
+/// How often it is renewed in that time: two attempts may be lost.
+const RENEWALS: u32 = 3;
 /// The first pause of a repeat that waits for a run, and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(250)];
 /// A larger reply is not kept, only that there was one: a day's replies have to fit into Redis.
@@ -122,10 +122,11 @@ impl Inner {
     /// Waits until the call may run (`None`) or has run (its reply).
     async fn begin(&self, mark: &Mark, first: bool, until: Instant) -> Result<Option<Vec<u8>>> {
         let [mut pause, longest] = PAUSES;
+        let holds = self.mark_holds();
         let mut death = Death::default();
         let mut dead = None;
         loop {
-            let begun = self.redis(async |live| mark.begin(&mut live.connection.clone(), dead.as_deref(), HOLDS).await);
+            let begun = self.redis(async |live| mark.begin(&mut live.connection.clone(), dead.as_deref(), holds).await);
             match begun.await {
                 Ok(Begun::Now) => return Ok(None),
                 Ok(Begun::Kept(reply)) => return Ok(Some(reply)),
@@ -167,16 +168,23 @@ impl Inner {
 
     /// Renews the mark for as long as it is asked to.
     async fn keep_up(&self, mark: &Mark) -> Infallible {
+        let holds = self.mark_holds();
         loop {
-            tokio::time::sleep(RENEWED).await;
-            let renewed = self.redis(async |live| mark.renew(&mut live.connection.clone(), HOLDS).await).await;
-            match renewed {
+            tokio::time::sleep(holds / RENEWALS).await;
+            match self.redis(async |live| mark.renew(&mut live.connection.clone(), holds).await).await {
                 Ok(Begun::Now) => {}
-                // Who was taken for dead can not know what the heir does; its reply is as good as the heir's.
-                Ok(_) => tracing::warn!("a call with an idempotency key runs on that another replica has taken over"),
+                Ok(_) => {
+                    // Taken for dead, or cut off for too long: what began elsewhere can not be told to stop either.
+                    tracing::warn!("a call with an idempotency key goes on, though another replica may run it by now");
+                    return std::future::pending().await;
+                }
                 Err(error) => tracing::debug!(%error, "the mark of a call could not be renewed"),
             }
         }
+    }
+
+    fn mark_holds(&self) -> Duration {
+        self.config.ttl() * TTLS_HELD
     }
 
     async fn let_go(&self, mark: &Mark) -> Result<(), Failure> {
@@ -186,12 +194,13 @@ impl Inner {
     /// Lets go, soon, of a mark that may have been made though nothing runs.
     fn clean_up(&self, mark: Mark) {
         let Some(mut link) = self.link.get().cloned() else { return };
+        let holds = self.mark_holds();
         tokio::spawn(async move {
             let cleaned = async {
                 let Some(live) = link.get().await else { return };
                 let _ = mark.let_go(&mut live.connection.clone()).await;
             };
-            tokio::time::timeout(HOLDS, cleaned).await.ok();
+            tokio::time::timeout(holds, cleaned).await.ok();
         });
     }
 
