@@ -12,7 +12,7 @@ use crate::{
     Error, ErrorKind, Result,
     redis::{
         Failure,
-        connection::{self, Live, is_fatal, timed_out},
+        connection::{Live, is_fatal, timed_out},
         once::{Begun, Mark, ms},
         streams::Write,
     },
@@ -126,7 +126,8 @@ impl Inner {
         let mut death = Death::default();
         let mut dead = None;
         loop {
-            let begun = self.redis(async |live| mark.begin(&mut live.connection.clone(), dead.as_deref(), holds).await);
+            let gone = dead.as_deref();
+            let begun = self.redis(|mut live| async move { mark.begin(&mut live.connection, gone, holds).await });
             match begun.await {
                 Ok(Begun::Now) => return Ok(None),
                 Ok(Begun::Kept(reply)) => return Ok(Some(reply)),
@@ -171,7 +172,7 @@ impl Inner {
         let holds = self.mark_holds();
         loop {
             tokio::time::sleep(holds / RENEWALS).await;
-            match self.redis(async |live| mark.renew(&mut live.connection.clone(), holds).await).await {
+            match self.redis(|mut live| async move { mark.renew(&mut live.connection, holds).await }).await {
                 Ok(Begun::Now) => {}
                 Ok(_) => {
                     // Taken for dead, or cut off for too long: what began elsewhere can not be told to stop either.
@@ -188,7 +189,7 @@ impl Inner {
     }
 
     async fn let_go(&self, mark: &Mark) -> Result<(), Failure> {
-        self.redis(async |live| mark.let_go(&mut live.connection.clone()).await).await.map(drop)
+        self.redis(|mut live| async move { mark.let_go(&mut live.connection).await }).await.map(drop)
     }
 
     /// Lets go, soon, of a mark that may have been made though nothing runs.
@@ -206,28 +207,37 @@ impl Inner {
 
     async fn keep(&self, mark: &Mark, outcome: &Result<Answer>) {
         let time = self.config.limits.idempotency_ttl;
-        let Some(reply) = kept(outcome) else { return };
-        let kept = self.redis(async |live| mark.keep(&mut live.connection.clone(), &reply, time).await).await;
+        let Some(reply) = &kept(outcome) else { return };
+        let kept = self.redis(|mut live| async move { mark.keep(&mut live.connection, reply, time).await }).await;
         if let Err(error) = kept {
             tracing::error!(%error, "a reply could not be kept: a repeat of the call will run");
         }
     }
 
-    /// Runs a command on the connection that requests and replies share, within the time a command may take.
-    async fn redis<T>(&self, command: impl AsyncFnOnce(&Live) -> Result<T, Failure>) -> Result<T, Failure> {
+    /// Runs a command on the connection that requests and replies share, anew where that breaks, within the time that a
+    /// command may take. All of them may run twice.
+    async fn redis<T, Fut>(&self, command: impl Fn(Live) -> Fut) -> Result<T, Failure>
+    where
+        Fut: Future<Output = Result<T, Failure>>,
+    {
         let Some(mut link) = self.link.get().cloned() else {
             return Err(std::io::Error::from(std::io::ErrorKind::NotConnected).into());
         };
         let asked = async {
-            let live = link.get().await.ok_or_else(|| timed_out("a node that has shut down"))?;
-            command(&live).await.inspect_err(|error| {
-                if is_fatal(error) {
-                    link.report(&live);
+            loop {
+                let live = link.get().await.ok_or_else(|| timed_out("a node that has shut down"))?;
+                match command(live.clone()).await {
+                    Err(error) if is_fatal(&error) => {
+                        tracing::debug!(%error, "asking again about a call with an idempotency key");
+                        link.report(&live);
+                        tokio::time::sleep(PAUSES[0]).await;
+                    }
+                    outcome => return outcome,
                 }
-            })
+            }
         };
         let time = self.config.redis.response_timeout;
-        tokio::time::timeout(time, asked).await.unwrap_or_else(|_| Err(connection::timed_out("Redis")))
+        tokio::time::timeout(time, asked).await.unwrap_or_else(|_| Err(timed_out("Redis")))
     }
 
     /// Can others see whether this node lives?

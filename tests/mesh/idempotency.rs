@@ -361,6 +361,28 @@ async fn while_redis_is_away_a_call_with_a_key_does_not_run_at_all() {
 }
 
 #[tokio::test]
+async fn calls_with_keys_run_once_and_are_answered_however_often_connections_break() {
+    let redis = testing::ThrowawayRedis::start().unwrap();
+    let config = Config { timeout: Duration::from_secs(20), ..testing::config_for(&redis.url()) };
+    let (orders, nodes) = mesh(&config).await;
+    let calls: Vec<_> = (0..200)
+        .map(|n| {
+            let there = nodes[2 - n % 2].service("orders");
+            tokio::spawn(async move { there.create(json!({ "n": n })).idempotency_key(format!("key-{n}")).await })
+        })
+        .collect();
+    for _ in 0..5 {
+        command(&config, &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let mut runs = std::collections::BTreeSet::new();
+    for call in calls {
+        runs.insert(call.await.unwrap().unwrap().as_u64().unwrap());
+    }
+    assert_eq!((runs.len(), orders.runs()), (200, 200));
+}
+
+#[tokio::test]
 async fn what_is_no_key_is_refused_before_anything_is_asked() {
     let [node] = testing::cluster([Orders::default().app()]).await;
     for key in ["", "a b", "é", &"x".repeat(256)] {
