@@ -312,7 +312,16 @@ fn write(frame: &mut Vec<u8>, value: &impl Serialize) -> Result<()> {
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    rmp_serde::from_slice(bytes).map_err(|error| Error::bad_request(format!("The frame is damaged: {error}")))
+    rmp_serde::from_slice(bytes).map_err(|error| Error::bad_request(format!("The frame is damaged: {}", told(error))))
+}
+
+/// What is wrong, without what serde quotes of it: that may be a secret, and goes to logs and dead letters.
+fn told(error: rmp_serde::decode::Error) -> String {
+    use rmp_serde::decode::Error::{Syntax, Uncategorized};
+    match error {
+        Syntax(_) | Uncategorized(_) => "it holds something else than belongs there".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 fn check_header(frame: &[u8], kind: u8) -> Result<()> {
@@ -419,6 +428,17 @@ mod tests {
         let error = Request::decode(&frame).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotAcceptable);
         assert!(error.message().contains("version 2") && error.message().contains("version 1"), "{error}");
+    }
+
+    #[test]
+    fn an_error_about_a_frame_quotes_nothing_of_it() {
+        let frame = |head: &[u8], body: Vec<u8>| [head, &body].concat();
+        let reply = rmp_serde::to_vec(&(1, json!({ "hunter2": [] }))).unwrap();
+        let error = Reply::decode(&frame(&[VERSION, Reply::KIND], reply)).unwrap_err();
+        assert_eq!(error.message(), "The frame is damaged: it holds something else than belongs there");
+        let request = rmp_serde::to_vec(&("hunter2", "hunter2")).unwrap();
+        let error = Request::decode(&frame(&[VERSION, REQUEST, 0, 0, 0, 0], request)).unwrap_err();
+        assert!(!error.message().contains("hunter2"), "{error}");
     }
 
     proptest! {
