@@ -196,6 +196,7 @@
 //!
 //! [`NodeBuilder`] decides what is published, which remote services are believed in and under what path, and puts hooks
 //! and tower layers around them. A node is a `tower::Service<Call>` itself. [`Node::shutdown`] leaves in good order.
+//! [`Node::dead_letters`] are the requests that no replica could finish.
 //!
 //! # The gateway
 //!

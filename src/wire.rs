@@ -369,13 +369,22 @@ fn write(frame: &mut Vec<u8>, value: &impl Serialize) -> Result<()> {
 
 /// Reads one value, and nothing may follow it.
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    let damaged = |error| Error::bad_request(format!("The frame is damaged: {error}"));
+    let damaged = |error| Error::bad_request(format!("The frame is damaged: {}", told(error)));
     let mut values = rmp_serde::Deserializer::from_read_ref(bytes);
     let value = T::deserialize(&mut values).map_err(damaged)?;
     // The reader does not say what is left of it, but the next value does: the end is where not even a marker is.
     match <()>::deserialize(&mut values) {
         Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(value),
         _ => Err(Error::bad_request("The frame is damaged: it goes on after its end")),
+    }
+}
+
+/// What is wrong, without what serde quotes of it: that may be a secret, and goes to logs and dead letters.
+fn told(error: rmp_serde::decode::Error) -> String {
+    use rmp_serde::decode::Error::{Syntax, Uncategorized};
+    match error {
+        Syntax(_) | Uncategorized(_) => "it holds something else than belongs there".to_owned(),
+        other => other.to_string(),
     }
 }
 

@@ -131,14 +131,16 @@ impl Look<'_> {
     /// Those that are not where they were put.
     async fn missing(&self, stream: &Arc<str>, suspects: Vec<Suspect>) -> Result<Vec<Missing>, Failure> {
         let entries: Vec<&str> = suspects.iter().filter_map(Suspect::entry).collect();
-        let places = self.0.redis(stream, async |live| places(&mut live.connection.clone(), stream, &entries).await);
-        let mut places = places.await?.into_iter();
+        let entries = &entries;
+        let asked = |mut live: Live| async move { places(&mut live.connection, stream, entries).await };
+        let mut places = self.0.redis(stream, asked).await?.into_iter();
         let (mut missing, mut given) = (Vec::new(), Vec::new());
         for suspect in suspects {
             let place = if suspect.entry().is_some() { places.next() } else { Some(Place::Nowhere) };
             match place {
                 Some(Place::Nowhere) => {
-                    let cut_off = self.0.redis(stream, async |live| cut_off(&suspect, live).await).await?;
+                    let suspect_ref = &suspect;
+                    let cut_off = self.0.redis(stream, |live| cut_off(suspect_ref, live)).await?;
                     missing.push(Missing { suspect, cut_off });
                 }
                 Some(Place::Given(replica)) => given.push((suspect, replica)),
@@ -162,7 +164,8 @@ impl Look<'_> {
         let replicas: BTreeSet<String> = given.iter().map(|(_, replica)| replica.clone()).collect();
         let replicas: Vec<String> = replicas.into_iter().collect();
         let registry = self.0.keys.registry();
-        let known = async |live: &Live| self.0.registry.known(&mut live.connection.clone(), &replicas).await;
+        let asked = &replicas;
+        let known = |mut live: Live| async move { self.0.registry.known(&mut live.connection, asked).await };
         let known = self.0.redis(&registry, known).await?;
         let alive: BTreeSet<&String> =
             replicas.iter().zip(known).filter(|(_, known)| *known).map(|(id, _)| id).collect();
@@ -179,7 +182,7 @@ impl Look<'_> {
         let Some(since) = missing.iter().map(|missing| self.sent_at(&missing.suspect)).min() else {
             return Ok(missing);
         };
-        let found = async |live: &Live| find(&mut live.connection.clone(), stream, &self.0.id, since).await;
+        let found = |mut live: Live| async move { find(&mut live.connection, stream, &self.0.id, since).await };
         let found = self.0.redis(stream, found).await?;
         let found: HashMap<u64, String> = found
             .into_iter()
@@ -216,8 +219,9 @@ impl Look<'_> {
     async fn conclude(&self, missing: Vec<Missing>) -> Result<(), Failure> {
         let found_out = Instant::now();
         let (own, inbox) = (self.0.keys.node(&self.0.id), self.0.keys.inbox(&self.0.id));
-        let intact = self.0.redis(&own, async |live| exists(&mut live.connection.clone(), &own).await).await?;
-        let newest = self.0.redis(&inbox, async |live| newest(&mut live.connection.clone(), &inbox).await).await?;
+        let (own, inbox) = (&own, &inbox);
+        let intact = self.0.redis(own, |mut live| async move { exists(&mut live.connection, own).await }).await?;
+        let newest = self.0.redis(inbox, |mut live| async move { newest(&mut live.connection, inbox).await }).await?;
         if tokio::time::timeout(INBOX_TIME, self.0.rpc.inbox_read_to(&newest)).await.is_err() {
             self.0.rpc.doubts().all();
             return Ok(());
@@ -235,10 +239,10 @@ impl Look<'_> {
 
 /// Makes sure that a request whose connection broke does not arrive after it was looked for: what still lies on the way
 /// is worth nothing once the server has closed its end. Only the server it was sent to can do that.
-async fn cut_off(suspect: &Suspect, live: &Live) -> Result<bool, Failure> {
+async fn cut_off(suspect: &Suspect, mut live: Live) -> Result<bool, Failure> {
     match (&suspect.stage, &live.session) {
         (Stage::Adrift(Some(then)), Some(now)) if then.server == now.server => {
-            Ok(then == now || then.close(&mut live.connection.clone()).await?)
+            Ok(then == now || then.close(&mut live.connection).await?)
         }
         _ => Ok(false),
     }

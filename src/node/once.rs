@@ -12,7 +12,7 @@ use crate::{
     Error, ErrorKind, Result,
     redis::{
         Failure,
-        connection::{self, Live, is_fatal, is_redirect, timed_out},
+        connection::{Live, is_fatal, is_redirect, timed_out},
         once::{Begun, Mark, ms},
         streams::Write,
     },
@@ -31,11 +31,11 @@ use tracing::Instrument;
 /// The header of a REST reply that is that of an earlier request with the same key.
 pub(crate) const REPLAYED: &str = "idempotency-replayed";
 
-/// How long a mark holds that is not renewed, be it that its node can not reach Redis or that nobody can see whether
-/// it lives.
-const HOLDS: Duration = Duration::from_secs(60);
-/// How often a run renews its mark: two may be lost.
-const RENEWED: Duration = Duration::from_secs(20);
+/// How many TTLs a mark holds that is not renewed, be it that its node can not reach Redis or that nobody can see
+/// whether it lives.
+const TTLS_HELD: u32 = 10;
+/// How often it is renewed in that time: two attempts may be lost.
+const RENEWALS: u32 = 3;
 /// The first pause of a repeat that waits for a run, and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(250)];
 /// A larger reply is not kept, only that there was one: a day's replies have to fit into Redis.
@@ -122,11 +122,13 @@ impl Inner {
     /// Waits until the call may run (`None`) or has run (its reply).
     async fn begin(&self, mark: &Mark, first: bool, until: Instant) -> Result<Option<Vec<u8>>> {
         let [mut pause, longest] = PAUSES;
+        let holds = self.mark_holds();
         let mut death = Death::default();
         let mut dead = None;
         loop {
-            let begun = self
-                .redis(&mark.key, async |live| mark.begin(&mut live.connection.clone(), dead.as_deref(), HOLDS).await);
+            let gone = dead.as_deref();
+            let begun =
+                self.redis(&mark.key, |mut live| async move { mark.begin(&mut live.connection, gone, holds).await });
             match begun.await {
                 Ok(Begun::Now) => return Ok(None),
                 Ok(Begun::Kept(reply)) => return Ok(Some(reply)),
@@ -168,69 +170,81 @@ impl Inner {
 
     /// Renews the mark for as long as it is asked to.
     async fn keep_up(&self, mark: &Mark) -> Infallible {
+        let holds = self.mark_holds();
         loop {
-            tokio::time::sleep(RENEWED).await;
+            tokio::time::sleep(holds / RENEWALS).await;
             let renewed =
-                self.redis(&mark.key, async |live| mark.renew(&mut live.connection.clone(), HOLDS).await).await;
-            match renewed {
+                self.redis(&mark.key, |mut live| async move { mark.renew(&mut live.connection, holds).await });
+            match renewed.await {
                 Ok(Begun::Now) => {}
-                // Who was taken for dead can not know what the heir does; its reply is as good as the heir's.
-                Ok(_) => tracing::warn!("a call with an idempotency key runs on that another replica has taken over"),
+                Ok(_) => {
+                    // Taken for dead, or cut off for too long: what began elsewhere can not be told to stop either.
+                    tracing::warn!("a call with an idempotency key goes on, though another replica may run it by now");
+                    return std::future::pending().await;
+                }
                 Err(error) => tracing::debug!(%error, "the mark of a call could not be renewed"),
             }
         }
     }
 
+    fn mark_holds(&self) -> Duration {
+        self.config.ttl() * TTLS_HELD
+    }
+
     async fn let_go(&self, mark: &Mark) -> Result<(), Failure> {
-        self.redis(&mark.key, async |live| mark.let_go(&mut live.connection.clone()).await).await.map(drop)
+        self.redis(&mark.key, |mut live| async move { mark.let_go(&mut live.connection).await }).await.map(drop)
     }
 
     /// Lets go, soon, of a mark that may have been made though nothing runs.
     fn clean_up(&self, mark: Mark) {
         let Some(links) = self.links.get().cloned() else { return };
+        let holds = self.mark_holds();
         tokio::spawn(async move {
             let cleaned = async {
                 let Some((_, live)) = links.reach(&mark.key).await else { return };
                 let _ = mark.let_go(&mut live.connection.clone()).await;
             };
-            tokio::time::timeout(HOLDS, cleaned).await.ok();
+            tokio::time::timeout(holds, cleaned).await.ok();
         });
     }
 
     async fn keep(&self, mark: &Mark, outcome: &Result<Answer>) {
         let time = self.config.limits.idempotency_ttl;
-        let Some(reply) = kept(outcome, self.seal.at(&mark.key)) else { return };
+        let Some(reply) = &kept(outcome, self.seal.at(&mark.key)) else { return };
         let kept =
-            self.redis(&mark.key, async |live| mark.keep(&mut live.connection.clone(), &reply, time).await).await;
+            self.redis(&mark.key, |mut live| async move { mark.keep(&mut live.connection, reply, time).await }).await;
         if let Err(error) = kept {
             tracing::error!(%error, "a reply could not be kept: a repeat of the call will run");
         }
     }
 
-    /// Runs a command on the connection that requests and replies share, within the time a command may take.
-    pub(super) async fn redis<T>(
-        &self,
-        key: &str,
-        command: impl AsyncFnOnce(&Live) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+    /// Runs a command on the connection that requests and replies share, anew where that breaks, within the time that a
+    /// command may take. It may run twice.
+    pub(super) async fn redis<T, Fut>(&self, key: &str, command: impl Fn(Live) -> Fut) -> Result<T, Failure>
+    where
+        Fut: Future<Output = Result<T, Failure>>,
+    {
         let Some(links) = self.links.get() else {
             return Err(std::io::Error::from(std::io::ErrorKind::NotConnected).into());
         };
         let asked = async {
-            let (link, live) = links.reach(key).await.ok_or_else(|| timed_out("a node that has shut down"))?;
-            let outcome = command(&live).await;
-            if let Err(error) = &outcome
-                && is_fatal(error)
-            {
-                self.connector.servers().learn_from(error).await;
-                if !is_redirect(error) {
-                    link.report(&live);
+            loop {
+                let (link, live) = links.reach(key).await.ok_or_else(|| timed_out("a node that has shut down"))?;
+                match command(live.clone()).await {
+                    Err(error) if is_fatal(&error) => {
+                        tracing::debug!(%error, "asking again");
+                        self.connector.servers().learn_from(&error).await;
+                        if !is_redirect(&error) {
+                            link.report(&live);
+                        }
+                        tokio::time::sleep(PAUSES[0]).await;
+                    }
+                    outcome => return outcome,
                 }
             }
-            outcome
         };
         let time = self.config.redis.response_timeout;
-        tokio::time::timeout(time, asked).await.unwrap_or_else(|_| Err(connection::timed_out("Redis")))
+        tokio::time::timeout(time, asked).await.unwrap_or_else(|_| Err(timed_out("Redis")))
     }
 
     /// Can others see whether this node lives?

@@ -106,6 +106,17 @@ fn a_frame_of_a_newer_version_is_refused_with_both_versions_named() {
     assert!(error.message().contains("version 2") && error.message().contains("version 1"), "{error}");
 }
 
+#[test]
+fn an_error_about_a_frame_quotes_nothing_of_it() {
+    let frame = |head: &[u8], body: Vec<u8>| [head, &body].concat();
+    let reply = rmp_serde::to_vec(&(1, json!({ "hunter2": [] }))).unwrap();
+    let error = Reply::decode(&frame(&[VERSION, Reply::KIND], reply), open()).unwrap_err();
+    assert_eq!(error.message(), "The frame is damaged: it holds something else than belongs there");
+    let request = rmp_serde::to_vec(&("hunter2", "hunter2")).unwrap();
+    let error = Request::decode(&frame(&[VERSION, REQUEST, 0, 0, 0, 0], request), open()).unwrap_err();
+    assert!(!error.message().contains("hunter2"), "{error}");
+}
+
 proptest! {
     #[test]
     fn garbage_is_an_error_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {

@@ -72,6 +72,12 @@ async fn mesh(config: &Config) -> (Orders, [Node; 3]) {
     (orders, [one, two, caller])
 }
 
+/// The keys of Redis in which calls with idempotency keys are kept.
+async fn once_keys(config: &Config) -> Vec<String> {
+    let found = command(config, &["KEYS", &format!("{}:*:once:*", config.namespace)]).await.unwrap();
+    redis::from_redis_value(found).unwrap()
+}
+
 #[tokio::test]
 async fn a_call_with_a_key_is_run_by_another_replica_when_its_own_is_killed() {
     let config = config();
@@ -176,12 +182,10 @@ async fn no_secret_stands_in_a_key_of_redis_nor_in_what_is_kept_of_a_call() {
     let params = Params::default().with_authentication(json!({ "accessToken": "hunter2" }));
     let asked = nodes[2].service("orders").create(json!({ "password": "hunter2" })).params(params);
     asked.idempotency_key("hunter2").await.unwrap();
-    let found = command(&config, &["KEYS", &format!("{}:*", config.namespace)]).await.unwrap();
-    let keys: Vec<String> = redis::from_redis_value(found).unwrap();
-    let once: Vec<_> = keys.iter().filter(|key| key.contains(":once:")).collect();
+    let once = once_keys(&config).await;
     assert_eq!(once.len(), 1);
     assert!(once[0].starts_with(&calls_of(&config, "shop").replace(":calls", ":once:")), "{once:?}");
-    let kept: Vec<u8> = redis::from_redis_value(command(&config, &["GET", once[0]]).await.unwrap()).unwrap();
+    let kept: Vec<u8> = redis::from_redis_value(command(&config, &["GET", &once[0]]).await.unwrap()).unwrap();
     assert!(!String::from_utf8_lossy(&kept).contains("hunter2") && !once[0].contains("hunter2"));
 }
 
@@ -235,6 +239,33 @@ async fn a_local_run_goes_on_when_its_caller_goes() {
     let repeat = tokio::spawn(call().answer());
     gate.open_up();
     assert_eq!((repeat.await.unwrap().unwrap().result, gate.started()), (json!("gate"), 1));
+}
+
+#[tokio::test]
+async fn a_run_that_takes_long_is_not_run_twice() {
+    let mut config = config();
+    config.ttl = Some(Duration::from_millis(300));
+    config.heartbeat_interval = Duration::from_millis(100);
+    let gate = Gate::closed("gate");
+    let there = start(&config, "worker", App::new().register("gate", gate.clone())).await;
+    let caller = start(&config, "caller", App::new()).await;
+    knows(&caller, "gate").await;
+    let call = |node: &Node| tokio::spawn(node.service("gate").create(json!({})).idempotency_key(KEY).answer());
+    let first = call(&caller);
+    testing::eventually("it has begun", async || gate.started() == 1).await;
+    let mark = once_keys(&config).await.remove(0);
+    let left = async || -> i64 { redis::from_redis_value(command(&config, &["PTTL", &mark]).await.unwrap()).unwrap() };
+    // Three seconds, renewed every second; here until it would be over.
+    let begun = std::time::Instant::now();
+    testing::eventually("it would be over", async || begun.elapsed() > Duration::from_millis(3200)).await;
+    assert!((1..=3000).contains(&left().await), "{}", left().await);
+    let repeats = [call(&caller), call(&there)];
+    testing::eventually("one waits there", async || there.in_flight() == 2).await;
+    gate.open_up();
+    for call in repeats.into_iter().chain([first]) {
+        assert_eq!(call.await.unwrap().unwrap().result, "gate");
+    }
+    assert_eq!(gate.started(), 1);
 }
 
 #[tokio::test]
@@ -330,6 +361,28 @@ async fn while_redis_is_away_a_call_with_a_key_does_not_run_at_all() {
 }
 
 #[tokio::test]
+async fn calls_with_keys_run_once_and_are_answered_however_often_connections_break() {
+    let redis = testing::ThrowawayRedis::start().unwrap();
+    let config = Config { timeout: Duration::from_secs(20), ..testing::config_for(&redis.url()) };
+    let (orders, nodes) = mesh(&config).await;
+    let calls: Vec<_> = (0..200)
+        .map(|n| {
+            let there = nodes[2 - n % 2].service("orders");
+            tokio::spawn(async move { there.create(json!({ "n": n })).idempotency_key(format!("key-{n}")).await })
+        })
+        .collect();
+    for _ in 0..5 {
+        command(&config, &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let mut runs = std::collections::BTreeSet::new();
+    for call in calls {
+        runs.insert(call.await.unwrap().unwrap().as_u64().unwrap());
+    }
+    assert_eq!((runs.len(), orders.runs()), (200, 200));
+}
+
+#[tokio::test]
 async fn what_is_no_key_is_refused_before_anything_is_asked() {
     let [node] = testing::cluster([Orders::default().app()]).await;
     for key in ["", "a b", "é", &"x".repeat(256)] {
@@ -349,5 +402,7 @@ async fn hooks_and_methods_see_the_key() {
     for (node, key) in [(&there, "a"), (&here, "b")] {
         let note = node.service("notes").create(json!({})).idempotency_key(key).await.unwrap();
         assert_eq!(note["key"], key);
+        let note = node.service("notes").create(json!({})).idempotency_key(key).params(Params::default());
+        assert_eq!(note.await.unwrap()["key"], key, "it is not lost with other params");
     }
 }
