@@ -7,6 +7,8 @@ use std::time::Duration;
 const SHORTEST_BEAT: Duration = Duration::from_millis(10);
 /// The longest value that Redis takes.
 const LARGEST_PAYLOAD: ByteSize = ByteSize(512 << 20);
+/// More replicas than any master has.
+const MOST_REPLICAS: usize = 1000;
 /// Far beyond any use, and below what channels and semaphores can count to, which panic above it.
 const LARGEST_LIMIT: usize = 1_000_000_000;
 
@@ -89,6 +91,14 @@ impl Config {
                 "is set, and redis.url names no sentinels: leave it out, or begin the URL with redis+sentinel://".into()
             })?;
         }
+        check(redis.wait_replicas <= MOST_REPLICAS, "redis.wait_replicas", || {
+            format!("is {}: set it to {MOST_REPLICAS} or less", redis.wait_replicas)
+        })?;
+        positive("redis.wait_timeout", redis.wait_timeout)?;
+        check(redis.wait_replicas == 0 || redis.wait_timeout < redis.response_timeout, "redis.wait_timeout", || {
+            let bound = text(redis.response_timeout);
+            format!("is {}: keep it below redis.response_timeout ({bound})", text(redis.wait_timeout))
+        })?;
         check(redis.key_file.is_none() || redis.cert_file.is_some(), "redis.key_file", || {
             "is set without redis.cert_file: set both or neither".into()
         })?;

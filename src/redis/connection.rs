@@ -2,6 +2,7 @@
 
 use super::{
     servers::{Login, Moves, Place, Servers, Shard},
+    streams::WaitFor,
     tls::Certificates,
 };
 use redis::{
@@ -35,6 +36,8 @@ pub(crate) struct Options {
     pub(crate) longest_pause: Duration,
     /// For TLS.
     pub(crate) certificates: Certificates,
+    /// Whether replicas are waited for after a write, and how long.
+    pub(crate) wait: Option<WaitFor>,
     /// Connections of the pool for rare commands, to each server.
     pub(crate) pool_size: usize,
 }

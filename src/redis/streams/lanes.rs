@@ -1,6 +1,9 @@
 //! One queue and one task for each server there is something to write to: what goes to one waits for no other.
 
-use super::writer::{Senders, Write, write_lane};
+use super::{
+    WaitFor,
+    writer::{Senders, Write, write_lane},
+};
 use crate::redis::{
     connection::{Link, Links, Live},
     servers::{Moves, Servers, Shard},
@@ -190,6 +193,11 @@ impl Lane {
         for write in all {
             self.lanes.route(&mut open, write);
         }
+    }
+
+    /// What to wait for after a write.
+    pub(super) fn wait(&self) -> Option<WaitFor> {
+        self.lanes.links.connector().options().wait
     }
 
     /// Passes on what belongs to other servers by now.

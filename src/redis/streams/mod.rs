@@ -4,11 +4,13 @@ mod calls;
 mod inbox;
 mod lanes;
 mod reader;
+mod wait;
 mod writer;
 
 pub(crate) use calls::{Calls, Delivered, cancel};
 pub(crate) use inbox::Inbox;
 pub(crate) use reader::Reader;
+pub(crate) use wait::WaitFor;
 pub(crate) use writer::{Outcome, Senders, Write, Writer};
 
 use redis::Value;
