@@ -168,7 +168,7 @@ pub struct Redis {
     pub username: Option<String>,
     /// Password, instead of the one in the URL.
     pub password: Option<Secret>,
-    /// ACL user of the sentinels, which have logins of their own. Default none.
+    /// ACL user of the sentinels, which have logins of their own; without sentinels it means nothing. Default none.
     pub sentinel_username: Option<String>,
     /// Password of the sentinels. Default none.
     pub sentinel_password: Option<Secret>,

@@ -1,6 +1,6 @@
 //! What types cannot say: ranges, and keys that depend on each other.
 
-use super::{ByteSize, Config, ConfigError, RedisServers};
+use super::{ByteSize, Config, ConfigError};
 use std::time::Duration;
 
 /// Below it, beats would cost more than the calls.
@@ -80,17 +80,7 @@ impl Config {
 
     fn validate_redis(&self) -> Checked {
         let redis = &self.redis;
-        let servers = redis.url.servers().map_err(|error| ConfigError::new(error).at("redis.url"))?;
-        let for_sentinels = [
-            ("redis.sentinel_username", redis.sentinel_username.is_some()),
-            ("redis.sentinel_password", redis.sentinel_password.is_some()),
-            ("redis.sentinel_tls", redis.sentinel_tls.is_some()),
-        ];
-        for (key, is_set) in for_sentinels {
-            check(!is_set || matches!(servers, RedisServers::Sentinel { .. }), key, || {
-                "is set, and redis.url names no sentinels: leave it out, or begin the URL with redis+sentinel://".into()
-            })?;
-        }
+        redis.url.servers().map_err(|error| ConfigError::new(error).at("redis.url"))?;
         check(redis.wait_replicas <= MOST_REPLICAS, "redis.wait_replicas", || {
             format!("is {}: set it to {MOST_REPLICAS} or less", redis.wait_replicas)
         })?;

@@ -2,8 +2,10 @@
 
 mod cluster;
 pub(crate) mod connection;
+mod ears;
 pub(crate) mod event_log;
 pub(crate) mod keys;
+pub(crate) mod link;
 pub(crate) mod pool;
 pub(crate) mod pubsub;
 pub(crate) mod registry;

@@ -1,6 +1,6 @@
 //! Replicas that writes wait for.
 
-use crate::servers::{ask, wait_until};
+use crate::servers::{ask, pair};
 use rachis::{
     App, Config, MemoryService,
     testing::{self, ThrowawayRedis},
@@ -14,13 +14,7 @@ fn waits(master: &ThrowawayRedis) -> bool {
 
 #[tokio::test]
 async fn replicas_are_waited_for_where_it_is_asked_for_and_one_that_is_silent_fails_no_call() {
-    let master = ThrowawayRedis::start().unwrap();
-    let of = master.port().to_string();
-    let replica =
-        ThrowawayRedis::start_with(&["--replicaof", "127.0.0.1", &of, "--repl-diskless-sync-delay", "0"]).unwrap();
-    wait_until("the replica follows", || {
-        ask::<String>(replica.port(), &["INFO", "replication"]).is_some_and(|info| info.contains("link_status:up"))
-    });
+    let (master, replica) = pair();
     let mut config = testing::config_for(&master.url());
     let todos = testing::start(Config { app: "todos".into(), ..config.clone() }, todos()).await;
     let other = testing::start(Config { app: "other".into(), ..config.clone() }, App::new()).await;

@@ -129,10 +129,6 @@ fn what_is_out_of_range_is_told_with_what_to_change() {
             "`redis.wait_timeout` is 2s: keep it below redis.response_timeout (2s)",
         ),
         (
-            "redis.sentinel_username = 'a'",
-            "`redis.sentinel_username` is set, and redis.url names no sentinels: leave it out, or begin the URL with redis+sentinel://",
-        ),
-        (
             "redis.url = 'redis+sentinel://:hunter2@a:1'",
             "`redis.url` does not name the master that the sentinels watch: write it as redis+sentinel://host:26379,host2:26379/name-of-the-master",
         ),

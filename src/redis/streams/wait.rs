@@ -45,7 +45,12 @@ impl Shortfalls {
         self.told = Some(Instant::now());
         match outcome {
             Ok(had) => {
-                tracing::warn!(had, wanted, writes, "fewer replicas than redis.wait_replicas had a write in time; a failover may lose it");
+                tracing::warn!(
+                    had,
+                    wanted,
+                    writes,
+                    "fewer replicas than redis.wait_replicas had a write in time; a failover may lose it"
+                );
             }
             Err(error) => tracing::warn!(%error, wanted, writes, "Redis does not say how many replicas have a write"),
         }

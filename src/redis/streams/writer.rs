@@ -9,8 +9,9 @@ use super::{
     wait::{Shortfalls, WaitFor},
 };
 use crate::redis::{
-    connection::{Links, Live, is_elsewhere, is_fatal, is_redirect},
+    connection::{is_elsewhere, is_fatal, is_redirect},
     keys::GROUP,
+    link::{Links, Live},
     servers::Servers,
 };
 use redis::{Pipeline, RedisError, RedisResult, Value};
@@ -86,7 +87,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// Starts the writer. It ends with `stop`, since those it reports to hold it in turn.
     pub(crate) fn start(links: Links, senders: Arc<dyn Senders>, stop: CancellationToken) -> Self {
-        Writer { lanes: Lanes::new(links, senders, stop) }
+        Writer { lanes: Lanes::new(links, &senders, stop) }
     }
 
     /// Waits until everything pushed so far has been written, or the writer has ended.
