@@ -178,11 +178,9 @@ impl Ear {
         let Opened { mut connection, mut signs } = opened;
         let mut subscribed = HashSet::new();
         let mut changes = self.wanted.changes.subscribe();
+        changes.mark_changed();
         let mut pings = tokio::time::interval(self.connector.options().block);
         loop {
-            if self.keep_up(&mut connection, &mut subscribed).await.is_err() {
-                return Ended::Broken;
-            }
             tokio::select! {
                 push = pushes.queue.recv() => match push {
                     Some(push) => match self.take_in(push, &subscribed).await {
@@ -196,7 +194,11 @@ impl Ear {
                     },
                     None => return Ended::Broken,
                 },
-                _ = changes.changed() => {}
+                _ = changes.changed() => {
+                    if self.keep_up(&mut connection, &mut subscribed).await.is_err() {
+                        return Ended::Broken;
+                    }
+                }
                 // Nothing else tells a silent server from a quiet one.
                 _ = pings.tick() => {
                     let answer: RedisResult<Value> = redis::cmd("PING").query_async(&mut connection).await;
