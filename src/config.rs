@@ -175,7 +175,7 @@ pub struct Redis {
     pub username: Option<String>,
     /// Password, instead of the one in the URL.
     pub password: Option<Secret>,
-    /// ACL user of the sentinels, which have logins of their own. Default none.
+    /// ACL user of the sentinels, which have logins of their own; without sentinels it means nothing. Default none.
     pub sentinel_username: Option<String>,
     /// Password of the sentinels. Default none.
     pub sentinel_password: Option<Secret>,
@@ -192,6 +192,13 @@ pub struct Redis {
     /// How long one blocking read waits. Default 5 s.
     #[serde(with = "duration")]
     pub block: Duration,
+    /// How many replicas shall have each request and each reply before the next are written. Default 0: none is waited
+    /// for.
+    pub wait_replicas: usize,
+    /// How long to wait for them; a write that too few have by then counts all the same. Default 100 ms, less than
+    /// `response_timeout`.
+    #[serde(with = "duration")]
+    pub wait_timeout: Duration,
     /// PEM file of the authority that signed the server's certificate. Default: those the system trusts.
     pub ca_file: Option<PathBuf>,
     /// PEM file of this client's certificate; together with `key_file`.

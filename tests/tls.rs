@@ -23,7 +23,7 @@ fn certificates(folder: &Path) {
 }
 
 /// A Redis that speaks TLS on the second port and asks clients for a certificate.
-fn server(folder: &Path) -> (ThrowawayRedis, String) {
+fn server(folder: &Path, more: &[&str]) -> (ThrowawayRedis, String) {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let file = |name: &str| folder.join(name).display().to_string();
     let (port_text, ca, cert, key) = (port.to_string(), file("ca.crt"), file("node.crt"), file("node.key"));
@@ -39,7 +39,8 @@ fn server(folder: &Path) -> (ThrowawayRedis, String) {
         "--tls-auth-clients",
         "yes",
     ];
-    (ThrowawayRedis::start_with(&arguments).unwrap(), format!("rediss://127.0.0.1:{port}"))
+    let redis = ThrowawayRedis::start_with(&[&arguments[..], more].concat()).unwrap();
+    (redis, format!("rediss://127.0.0.1:{port}"))
 }
 
 fn config(url: &str, folder: &Path, app: &str) -> Config {
@@ -54,7 +55,25 @@ fn config(url: &str, folder: &Path, app: &str) -> Config {
 async fn nodes_meet_behind_tls_with_certificates_of_their_own() {
     let folder = tempfile::tempdir().unwrap();
     certificates(folder.path());
-    let (_redis, url) = server(folder.path());
+    let (_redis, url) = server(folder.path(), &[]);
+    let _todos =
+        testing::start(config(&url, folder.path(), "todos"), App::new().register("todos", MemoryService::new())).await;
+    let other = testing::start(config(&url, folder.path(), "other"), App::new()).await;
+    other.wait_for("todos").await.unwrap();
+    let todo = other.service("todos").create(json!({ "text": "write" })).await.unwrap();
+    assert_eq!(todo["text"], "write");
+}
+
+#[tokio::test]
+async fn the_servers_of_a_cluster_are_reached_by_the_same_certificates() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let bus = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let cluster = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--tls-cluster", "yes"];
+    let (redis, url) = server(folder.path(), &cluster);
+    let mut plain = redis::Client::open(redis.url()).unwrap().get_connection().unwrap();
+    redis::cmd("CLUSTER").arg("ADDSLOTSRANGE").arg(0).arg(16383).exec(&mut plain).unwrap();
+    let url = url.replace("rediss:", "rediss+cluster:");
     let _todos =
         testing::start(config(&url, folder.path(), "todos"), App::new().register("todos", MemoryService::new())).await;
     let other = testing::start(config(&url, folder.path(), "other"), App::new()).await;
@@ -68,7 +87,7 @@ async fn a_server_that_the_authority_does_not_vouch_for_is_refused() {
     let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     certificates(ours.path());
     certificates(theirs.path());
-    let (_redis, url) = server(theirs.path());
+    let (_redis, url) = server(theirs.path(), &[]);
     let refused = Node::builder(config(&url, ours.path(), "todos"))
         .connect_within(Duration::from_millis(800))
         .start()

@@ -1,12 +1,14 @@
 //! What types cannot say: ranges, and keys that depend on each other.
 
-use super::{ByteSize, Config, ConfigError, RedisServers};
+use super::{ByteSize, Config, ConfigError};
 use std::time::Duration;
 
 /// Below it, beats would cost more than the calls.
 const SHORTEST_BEAT: Duration = Duration::from_millis(10);
 /// The longest value that Redis takes.
 const LARGEST_PAYLOAD: ByteSize = ByteSize(512 << 20);
+/// More replicas than any master has.
+const MOST_REPLICAS: usize = 1000;
 /// Far beyond any use, and below what channels and semaphores can count to, which panic above it.
 const LARGEST_LIMIT: usize = 1_000_000_000;
 
@@ -80,17 +82,15 @@ impl Config {
 
     fn validate_redis(&self) -> Checked {
         let redis = &self.redis;
-        let servers = redis.url.servers().map_err(|error| ConfigError::new(error).at("redis.url"))?;
-        let for_sentinels = [
-            ("redis.sentinel_username", redis.sentinel_username.is_some()),
-            ("redis.sentinel_password", redis.sentinel_password.is_some()),
-            ("redis.sentinel_tls", redis.sentinel_tls.is_some()),
-        ];
-        for (key, is_set) in for_sentinels {
-            check(!is_set || matches!(servers, RedisServers::Sentinel { .. }), key, || {
-                "is set, and redis.url names no sentinels: leave it out, or begin the URL with redis+sentinel://".into()
-            })?;
-        }
+        redis.url.servers().map_err(|error| ConfigError::new(error).at("redis.url"))?;
+        check(redis.wait_replicas <= MOST_REPLICAS, "redis.wait_replicas", || {
+            format!("is {}: set it to {MOST_REPLICAS} or less", redis.wait_replicas)
+        })?;
+        positive("redis.wait_timeout", redis.wait_timeout)?;
+        check(redis.wait_replicas == 0 || redis.wait_timeout < redis.response_timeout, "redis.wait_timeout", || {
+            let bound = text(redis.response_timeout);
+            format!("is {}: keep it below redis.response_timeout ({bound})", text(redis.wait_timeout))
+        })?;
         check(redis.key_file.is_none() || redis.cert_file.is_some(), "redis.key_file", || {
             "is set without redis.cert_file: set both or neither".into()
         })?;

@@ -22,7 +22,7 @@ use crate::{
         pool::Admin,
         registry::{self, Registry},
         servers::{Login, Place},
-        streams::Calls,
+        streams::{Calls, WaitFor},
         tls::Certificates,
     },
     service::{Answer, App, Call, Context, EventSink, Hook, Scope},
@@ -288,6 +288,7 @@ fn options(config: &Config) -> Result<Options> {
         response_timeout: redis.response_timeout,
         block: redis.block,
         pool_size: redis.pool_size,
+        wait: (redis.wait_replicas > 0).then_some(WaitFor { replicas: redis.wait_replicas, time: redis.wait_timeout }),
         // After an outage, who is back first gives the others one TTL: they must not sleep through it.
         longest_pause: (config.ttl() / 4).min(LONGEST_PAUSE),
         certificates: Certificates {

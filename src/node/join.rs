@@ -13,8 +13,9 @@ use super::{
 use crate::{
     Error, Result,
     redis::{
-        connection::Links,
-        event_log, pubsub,
+        event_log,
+        link::Links,
+        pubsub,
         registry::Beat,
         server,
         streams::{Inbox, Reader, Writer},
@@ -43,7 +44,7 @@ impl Node {
         // First the way in and the ears, then the announcement: whoever hears of this node can call it at once.
         let links = Links::new(node.connector.clone(), stop.clone());
         let (_, live) = links.reach(&node.keys.registry()).await.ok_or_else(stopped)?;
-        server::warn_of(&mut live.connection.clone()).await;
+        server::warn_of(&mut live.connection.clone(), node.connector.servers().are_shared()).await;
         let writer = Writer::start(links.clone(), node.rpc.clone(), stop.clone());
         node.rpc.attach(writer.clone());
         node.responder.attach(writer);

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     redis::{
         Failure,
-        connection::{Links, Live},
+        link::{Links, Live},
         streams::{Place, entry_ms, exists, find, newest, places},
     },
     wire,

@@ -34,12 +34,7 @@ pub use shutdown::signal;
 use crate::{
     Error, Result,
     config::Config,
-    redis::{
-        connection::{Connector, Links},
-        keys::Keys,
-        pool::Admin,
-        registry::Registry,
-    },
+    redis::{connection::Connector, keys::Keys, link::Links, pool::Admin, registry::Registry},
     service::{App, Descriptor, EventSink, Handle, Registration, Router},
     wire::Seal,
 };

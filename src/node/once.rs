@@ -12,7 +12,8 @@ use crate::{
     Error, ErrorKind, Result,
     redis::{
         Failure,
-        connection::{Live, is_fatal, is_redirect, timed_out},
+        connection::{is_fatal, is_redirect, timed_out},
+        link::Live,
         once::{Begun, Mark, ms},
         streams::Write,
     },

@@ -1,7 +1,7 @@
 //! The calls that wait for a reply: plain bookkeeping, without transport and without a clock. What is to become of a call
 //! whose request may be lost is decided here, too.
 
-use crate::redis::connection::Session;
+use crate::redis::link::Session;
 use std::{
     collections::HashMap,
     sync::Arc,

@@ -1,12 +1,13 @@
-//! How this crate reaches Redis: one way to connect, and links that are kept up for ever.
+//! How this crate reaches Redis: one way to connect, and what errors say of a connection.
 
 use super::{
     servers::{Login, Moves, Place, Servers, Shard},
+    streams::WaitFor,
     tls::Certificates,
 };
 use redis::{
-    AsyncConnectionConfig, RedisError, RedisResult,
-    aio::{ConnectionLike, MultiplexedConnection, PubSub},
+    AsyncConnectionConfig, Client, ProtocolVersion, RedisError, RedisResult,
+    aio::{AsyncPushSender, MultiplexedConnection, PubSub},
 };
 use std::{
     collections::HashMap,
@@ -35,6 +36,8 @@ pub(crate) struct Options {
     pub(crate) longest_pause: Duration,
     /// For TLS.
     pub(crate) certificates: Certificates,
+    /// Whether replicas are waited for after a write, and how long.
+    pub(crate) wait: Option<WaitFor>,
     /// Connections of the pool for rare commands, to each server.
     pub(crate) pool_size: usize,
 }
@@ -134,6 +137,11 @@ impl Connector {
         Signs { servers: self.servers.clone(), shard, key: key.map(str::to_owned), moves, suspicion }
     }
 
+    /// Changes with every [`Connector::lost`].
+    pub(crate) fn losses(&self) -> watch::Receiver<u64> {
+        self.losses.subscribe()
+    }
+
     /// Says that a connection was lost: those that nobody reads from find out whether they were, too.
     pub(crate) fn lost(&self) {
         self.losses.send_modify(|times| *times += 1);
@@ -158,6 +166,14 @@ impl Connector {
         self.until("locate", stop, || self.servers.locate(key)).await
     }
 
+    /// How long one attempt may take. Where another server may take over, it shall not wait long for a silent one.
+    fn patience(&self) -> Duration {
+        match &*self.servers {
+            Servers::Standalone(_) => self.options.connect_timeout,
+            _ => self.options.connect_timeout.min(self.options.response_timeout),
+        }
+    }
+
     /// One attempt to reach the server that holds `key`. `block` is how much longer than usual an answer may take, for
     /// reads that block.
     pub(crate) async fn connect(&self, purpose: &str, key: &str, block: Duration) -> RedisResult<Opened> {
@@ -174,7 +190,7 @@ impl Connector {
         // From here on a suspicion is about this connection.
         let signs = self.signs(shard.clone(), key);
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.options.connect_timeout))
+            .set_connection_timeout(Some(self.patience()))
             .set_response_timeout(Some(self.options.response_timeout + block))
             .set_pipeline_buffer_size(1024);
         let client = self.servers.reach(shard).await?;
@@ -199,7 +215,21 @@ impl Connector {
             let connection = client.get_async_pubsub().await?;
             Ok(Opened { connection, signs })
         };
-        tokio::time::timeout(self.options.connect_timeout, attempt).await.map_err(|_| timed_out("connecting"))?
+        tokio::time::timeout(self.patience(), attempt).await.map_err(|_| timed_out("connecting"))?
+    }
+
+    /// One attempt to reach this server, for subscriptions whose messages go to `push`.
+    pub(crate) async fn connect_pushed(&self, shard: &Shard, push: impl AsyncPushSender) -> RedisResult<Opened> {
+        let signs = self.signs(shard.clone(), None);
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.patience()))
+            .set_response_timeout(Some(self.options.response_timeout))
+            .set_push_sender(push);
+        let info = self.servers.reach(shard).await?.get_connection_info().clone();
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let client = Client::open(info.set_redis_settings(settings))?;
+        let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        Ok(Opened { connection, signs })
     }
 
     /// Attempts until one succeeds or `stop` is cancelled (`None`). The first failure is logged as a warning, later
@@ -257,196 +287,6 @@ fn jittered(pause: Duration) -> Duration {
 
 pub(crate) fn timed_out(what: &'static str) -> RedisError {
     RedisError::from(std::io::Error::new(std::io::ErrorKind::TimedOut, format!("{what} took too long")))
-}
-
-/// A shared connection to one server that comes back by itself.
-///
-/// redis-rs's own `ConnectionManager` repeats an error that is no I/O error (a wrong password, say) for ever, even when
-/// the server has been mended; here any reported failure makes a new connection.
-#[derive(Clone)]
-pub(crate) struct Link {
-    live: watch::Receiver<Option<Live>>,
-    broken: Arc<watch::Sender<u64>>,
-}
-
-/// A connection and which one in the row it is.
-#[derive(Clone)]
-pub(crate) struct Live {
-    pub(crate) connection: MultiplexedConnection,
-    pub(crate) generation: u64,
-    /// What the server calls it; `None` where it does not tell.
-    pub(crate) session: Option<Arc<Session>>,
-}
-
-/// One connection to one server process.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Session {
-    /// The process and the history of its data: another after a restart and after a failover.
-    pub(crate) server: String,
-    /// The id by which `CLIENT KILL` knows the connection.
-    pub(crate) client: i64,
-}
-
-impl Live {
-    /// Ends when another connection was lost and this one turns out to be, too. Found out then, and not by the next
-    /// request, of which nobody would know whether it arrived.
-    async fn goes_silent(&self, losses: &mut watch::Receiver<u64>) {
-        while losses.changed().await.is_ok() {
-            let answer: RedisResult<()> = redis::cmd("PING").query_async(&mut self.connection.clone()).await;
-            if answer.is_err_and(|error| is_fatal(&error)) {
-                return;
-            }
-        }
-    }
-}
-
-impl Session {
-    async fn of(connection: &mut MultiplexedConnection) -> Option<Self> {
-        let mut pipe = redis::pipe();
-        pipe.cmd("CLIENT").arg("ID").cmd("INFO").arg("server").cmd("INFO").arg("replication");
-        let (client, server, replication): (i64, String, String) = pipe.query_async(connection).await.ok()?;
-        let process = super::server::field(&server, "run_id")?;
-        let history = super::server::field(&replication, "master_replid")?;
-        Some(Session { server: format!("{process} {history}"), client })
-    }
-
-    /// Makes sure, through another connection to the same server, that nothing comes through this one any more. `false`:
-    /// an ACL forbids it.
-    pub(crate) async fn close(&self, on: &mut impl ConnectionLike) -> RedisResult<bool> {
-        let mut kill = redis::cmd("CLIENT");
-        let killed: RedisResult<u64> = kill.arg("KILL").arg("ID").arg(self.client).query_async(on).await;
-        match killed {
-            // Killing none says that the server had closed it before.
-            Ok(_) => Ok(true),
-            Err(error) if is_fatal(&error) => Err(error),
-            Err(_) => Ok(false),
-        }
-    }
-}
-
-/// The links of one node for the commands that many share, one to each server it has something to say to.
-#[derive(Clone)]
-pub(crate) struct Links {
-    connector: Connector,
-    stop: CancellationToken,
-    // Bounded by the servers there are: whoever finds that one is gone drops its link.
-    open: Arc<Mutex<HashMap<Shard, (Link, CancellationToken)>>>,
-    // Its value counts the connections that were made.
-    renewals: Arc<watch::Sender<u64>>,
-}
-
-impl Links {
-    /// Links that live until `stop` is cancelled.
-    pub(crate) fn new(connector: Connector, stop: CancellationToken) -> Self {
-        Links { connector, stop, open: Arc::default(), renewals: Arc::default() }
-    }
-
-    /// Changes with every connection that is made.
-    pub(crate) fn renewals(&self) -> watch::Receiver<u64> {
-        self.renewals.subscribe()
-    }
-
-    pub(crate) fn connector(&self) -> &Connector {
-        &self.connector
-    }
-
-    /// The link to this server, which begins to connect when it is first asked for.
-    pub(crate) fn to(&self, shard: &Shard) -> Link {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((link, _)) = open.get(shard) {
-            return link.clone();
-        }
-        let stop = self.stop.child_token();
-        let link = Link::open(self, "commands", shard.clone(), stop.clone());
-        open.insert(shard.clone(), (link.clone(), stop));
-        link
-    }
-
-    /// The link to the server that holds `key`, and its connection, as soon as there is one; `None` when stopped.
-    pub(crate) async fn reach(&self, key: &str) -> Option<(Link, Live)> {
-        let servers = self.connector.servers();
-        loop {
-            let mut moves = servers.moves();
-            let shard = match servers.shard(key) {
-                Some(shard) => shard,
-                None => self.connector.locate(key, &self.stop).await?,
-            };
-            let mut link = self.to(&shard);
-            tokio::select! {
-                live = link.get() => match live {
-                    Some(live) => return Some((link, live)),
-                    None if self.stop.is_cancelled() => return None,
-                    // Somebody found that the server no longer holds anything.
-                    None => self.end(&shard),
-                },
-                () = moves.next() => {}
-            }
-        }
-    }
-
-    /// Ends the link to a server that no longer holds anything.
-    pub(crate) fn end(&self, shard: &Shard) {
-        let ended = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(shard);
-        if let Some((_, stop)) = ended {
-            stop.cancel();
-        }
-    }
-}
-
-impl Link {
-    /// Starts to connect; the link lives until `stop` is cancelled.
-    fn open(links: &Links, purpose: &'static str, shard: Shard, stop: CancellationToken) -> Self {
-        let (connector, renewals) = (links.connector.clone(), links.renewals.clone());
-        let (publish, live) = watch::channel(None);
-        let mut losses = connector.losses.subscribe();
-        let broken = Arc::new(watch::Sender::new(0));
-        let mut reports = broken.subscribe();
-        tokio::spawn(async move {
-            let mut calm = Calm::new(&connector);
-            for generation in 1.. {
-                if calm.before_connecting(&stop).await.is_none() {
-                    return;
-                }
-                let attempt = || connector.connect_to(purpose, &shard);
-                let Some(Opened { mut connection, mut signs }) = connector.until(purpose, &stop, attempt).await else {
-                    return;
-                };
-                let session = Session::of(&mut connection).await.map(Arc::new);
-                let live = Live { connection, generation, session };
-                publish.send_replace(Some(live.clone()));
-                renewals.send_modify(|times| *times += 1);
-                tokio::select! {
-                    // An error means that every clone of the link is gone.
-                    outcome = async { reports.wait_for(|broken| *broken >= generation).await.is_ok() } => {
-                        if !outcome { return }
-                    }
-                    () = signs.doubted() => {}
-                    () = live.goes_silent(&mut losses) => {}
-                    () = stop.cancelled() => return,
-                }
-                drop(live);
-                publish.send_replace(None);
-            }
-        });
-        Link { live, broken }
-    }
-
-    /// The connection, as soon as there is one. `None` when the link was stopped.
-    pub(crate) async fn get(&mut self) -> Option<Live> {
-        let broken = self.broken.clone();
-        // One that was reported is no connection any more, though it may take a moment until it is put away.
-        let usable = |live: &Option<Live>| live.as_ref().is_some_and(|live| live.generation > *broken.borrow());
-        self.live.wait_for(usable).await.ok()?.clone()
-    }
-
-    /// Says that a connection failed; reports about one that has been replaced already do nothing.
-    pub(crate) fn report(&self, live: &Live) {
-        self.broken.send_if_modified(|broken| {
-            let newer = live.generation > *broken;
-            *broken = live.generation.max(*broken);
-            newer
-        });
-    }
 }
 
 /// Keeps whoever connects well, and then is turned away at once and every time, from trying as fast as it can: a server

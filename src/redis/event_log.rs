@@ -1,8 +1,9 @@
 //! Events: sent to a channel and, under the same id, kept in a capped log for those who are away.
 
 use super::{
-    connection::{Links, is_fatal, is_redirect},
+    connection::{is_fatal, is_redirect},
     keys::Keys,
+    link::Links,
     servers::Shard,
     streams::Entry,
 };
@@ -90,7 +91,7 @@ impl Outgoing {
 async fn send(links: &Links, keys: &Keys, log: usize, part: Vec<Outgoing>) -> Option<Vec<Outgoing>> {
     let key = part.iter().find_map(|outgoing| outgoing.key(keys)).unwrap_or_default();
     let (link, live) = links.reach(&key).await?;
-    match write(&mut live.connection.clone(), keys, log, &part).await {
+    match write(&mut live.connection.clone(), keys, log, links.connector().servers().are_shared(), &part).await {
         Ok(()) => Some(Vec::new()),
         // A batch that Redis may have taken in part goes out again: whoever listens knows events by their id.
         Err(error) => {
@@ -104,7 +105,13 @@ async fn send(links: &Links, keys: &Keys, log: usize, part: Vec<Outgoing>) -> Op
     }
 }
 
-async fn write(on: &mut impl ConnectionLike, keys: &Keys, log: usize, batch: &[Outgoing]) -> RedisResult<()> {
+async fn write(
+    on: &mut impl ConnectionLike,
+    keys: &Keys,
+    log: usize,
+    cluster: bool,
+    batch: &[Outgoing],
+) -> RedisResult<()> {
     let mut pipe = redis::pipe();
     for outgoing in batch {
         let Outgoing::Event { key, path, frame } = outgoing else { continue };
@@ -115,7 +122,8 @@ async fn write(on: &mut impl ConnectionLike, keys: &Keys, log: usize, batch: &[O
             .arg(keys.events(key, path))
             .arg(frame)
             .arg(log)
-            .arg(LOG_TTL_MS);
+            .arg(LOG_TTL_MS)
+            .arg(i32::from(cluster));
     }
     match run(on, &pipe).await {
         Err(error) if error.code() == Some("NOSCRIPT") => {

@@ -3,8 +3,10 @@
 mod cluster;
 pub(crate) mod connection;
 pub(crate) mod dead;
+mod ears;
 pub(crate) mod event_log;
 pub(crate) mod keys;
+pub(crate) mod link;
 pub(crate) mod once;
 pub(crate) mod pool;
 pub(crate) mod pubsub;

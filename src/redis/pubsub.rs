@@ -1,6 +1,9 @@
 //! Subscriptions that outlive their connection.
 
-use super::connection::{Calm, Connector, Opened};
+use super::{
+    connection::{Calm, Connector, Opened},
+    ears,
+};
 use futures_util::StreamExt;
 use redis::{Msg, RedisResult, aio::PubSub};
 use std::collections::HashSet;
@@ -18,9 +21,9 @@ pub(crate) enum Heard {
 
 /// Messages between the connection and whoever reads; pub/sub has no other brake, and a reader that falls this far
 /// behind is slower than Redis's own output buffer allows anyway.
-const BUFFER: usize = 4096;
+pub(super) const BUFFER: usize = 4096;
 
-enum Command {
+pub(super) enum Command {
     Subscribe(String, oneshot::Sender<()>),
     Unsubscribe(String),
 }
@@ -29,6 +32,8 @@ enum Command {
 #[derive(Clone)]
 pub(crate) struct Channels {
     commands: mpsc::UnboundedSender<Command>,
+    /// In a cluster, the channels that have a server of their own: all but the one that is everybody's.
+    sharded: Option<(String, mpsc::UnboundedSender<Command>)>,
 }
 
 impl Channels {
@@ -36,22 +41,40 @@ impl Channels {
     /// subscription connection was stopped first.
     pub(crate) async fn subscribe(&self, channel: String) -> bool {
         let (confirm, confirmed) = oneshot::channel();
-        self.commands.send(Command::Subscribe(channel, confirm)).is_ok() && confirmed.await.is_ok()
+        self.to(&channel).send(Command::Subscribe(channel, confirm)).is_ok() && confirmed.await.is_ok()
     }
 
     /// Unsubscribes, soon.
     pub(crate) fn unsubscribe(&self, channel: String) {
-        let _ = self.commands.send(Command::Unsubscribe(channel));
+        let _ = self.to(&channel).send(Command::Unsubscribe(channel));
+    }
+
+    fn to(&self, channel: &str) -> &mpsc::UnboundedSender<Command> {
+        match &self.sharded {
+            Some((everybodys, sharded)) if everybodys != channel => sharded,
+            _ => &self.commands,
+        }
     }
 }
 
-/// Opens a connection for subscriptions, to the server that holds `key`, and keeps it up until `stop` is cancelled.
-pub(crate) fn open(connector: Connector, key: String, stop: CancellationToken) -> (Channels, mpsc::Receiver<Heard>) {
+/// Opens a connection for subscriptions, to the server that holds `channel`, and keeps it up until `stop` is cancelled.
+/// In a cluster that connection is for this one channel, and there are others for the rest.
+pub(crate) fn open(
+    connector: Connector,
+    channel: String,
+    stop: CancellationToken,
+) -> (Channels, mpsc::Receiver<Heard>) {
     let (commands, inbox) = mpsc::unbounded_channel();
     let (heard, messages) = mpsc::channel(BUFFER);
-    let subscriber = Subscriber { connector, key, stop, inbox, heard, channels: HashSet::new(), waiting: Vec::new() };
+    let sharded = connector.servers().are_shared().then(|| {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        tokio::spawn(ears::listen(connector.clone(), heard.clone(), inbox, stop.clone()));
+        (channel.clone(), commands)
+    });
+    let subscriber =
+        Subscriber { connector, key: channel, stop, inbox, heard, channels: HashSet::new(), waiting: Vec::new() };
     tokio::spawn(subscriber.run());
-    (Channels { commands }, messages)
+    (Channels { commands, sharded }, messages)
 }
 
 struct Subscriber {

@@ -7,9 +7,9 @@ use std::time::Duration;
 const TIME: Duration = Duration::from_secs(2);
 
 /// Warns of what the server is or lacks; a server that does not tell is no reason not to start.
-pub(crate) async fn warn_of(on: &mut impl ConnectionLike) {
+pub(crate) async fn warn_of(on: &mut impl ConnectionLike, as_cluster: bool) {
     match tokio::time::timeout(TIME, inspect(on)).await {
-        Ok(Ok(server)) => server.warnings().iter().for_each(|warning| tracing::warn!("{warning}")),
+        Ok(Ok(server)) => server.warnings(as_cluster).iter().for_each(|warning| tracing::warn!("{warning}")),
         _ => tracing::debug!("the server does not say what it is"),
     }
 }
@@ -22,6 +22,7 @@ async fn inspect(on: &mut impl ConnectionLike) -> Result<Server, RedisError> {
     Ok(Server {
         version: field(&info, "redis_version").unwrap_or_default(),
         policy: field(&memory, "maxmemory_policy").unwrap_or_default(),
+        mode: field(&info, "redis_mode").unwrap_or_default(),
     })
 }
 
@@ -30,16 +31,22 @@ async fn inspect(on: &mut impl ConnectionLike) -> Result<Server, RedisError> {
 struct Server {
     version: String,
     policy: String,
+    mode: String,
 }
 
 impl Server {
     /// What an operator should change, each with the reason.
-    fn warnings(&self) -> Vec<String> {
+    fn warnings(&self, as_cluster: bool) -> Vec<String> {
         let mut warnings = Vec::new();
         let mut parts = self.version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
         let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
         if version != (0, 0) && version < (6, 2) {
             warnings.push(format!("Redis {} is older than 6.2, the oldest that has every command used", self.version));
+        }
+        if self.mode == "cluster" && !as_cluster {
+            warnings.push(
+                "this server is part of a cluster: begin redis.url with redis+cluster:// (or rediss+cluster://)".into(),
+            );
         }
         if !self.policy.is_empty() && self.policy != "noeviction" {
             warnings.push(format!(
@@ -63,9 +70,10 @@ mod tests {
 
     #[test]
     fn an_old_server_and_an_evicting_policy_are_warned_of() {
-        let server = Server { version: "6.0.16".into(), policy: "volatile-lru".into() };
-        assert_eq!(server.warnings().len(), 2);
-        let server = Server { version: "7.0.15".into(), policy: "noeviction".into() };
-        assert_eq!(server.warnings(), Vec::<String>::new());
+        let server = Server { version: "6.0.16".into(), policy: "volatile-lru".into(), mode: "standalone".into() };
+        assert_eq!(server.warnings(false).len(), 2);
+        let server = Server { version: "7.0.15".into(), policy: "noeviction".into(), mode: "cluster".into() };
+        assert_eq!(server.warnings(true), Vec::<String>::new());
+        assert_eq!(server.warnings(false).len(), 1);
     }
 }

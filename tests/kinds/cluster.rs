@@ -70,6 +70,9 @@ async fn requests_move_to_another_master_and_no_call_is_lost() {
         })
         .await;
     assert!(books.failed.is_empty(), "{:?}", books.failed);
+    let (events, to) = (&keys[2], (redis.owner(&keys[2]) + 1) % 3);
+    let listened_to: Vec<String> = redis.ask(to, &["PUBSUB", "SHARDCHANNELS"]);
+    assert!(listened_to.contains(events), "subscribed where the slot is now: {listened_to:?}");
     mesh.agrees_with(&books).await;
     mesh.stays_whole().await;
 }

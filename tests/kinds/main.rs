@@ -5,6 +5,7 @@
 
 mod cluster;
 mod load;
+mod replicas;
 mod sentinel;
 mod servers;
 mod shards;

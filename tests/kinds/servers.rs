@@ -32,6 +32,18 @@ pub(crate) fn ask<T: redis::FromRedisValue>(port: u16, words: &[&str]) -> Option
     command.query(&mut connection).ok()
 }
 
+/// A master and a replica that follows it.
+pub(crate) fn pair() -> (ThrowawayRedis, ThrowawayRedis) {
+    let at_once = ["--repl-diskless-sync-delay", "0"];
+    let master = ThrowawayRedis::start_with(&at_once).unwrap();
+    let of = master.port().to_string();
+    let replica = ThrowawayRedis::start_with(&["--replicaof", "127.0.0.1", &of, at_once[0], at_once[1]]).unwrap();
+    wait_until("the replica follows", || {
+        ask::<String>(replica.port(), &["INFO", "replication"]).is_some_and(|info| info.contains("link_status:up"))
+    });
+    (master, replica)
+}
+
 /// Waits until `condition` holds, on a thread that has nothing else to do.
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -76,13 +88,8 @@ pub(crate) const SENTINEL_PASSWORD: &str = "watchman";
 
 impl Watched {
     pub(crate) fn start() -> Watched {
-        let master = ThrowawayRedis::start().unwrap();
+        let (master, replica) = pair();
         let of = master.port().to_string();
-        let replica =
-            ThrowawayRedis::start_with(&["--replicaof", "127.0.0.1", &of, "--repl-diskless-sync-delay", "0"]).unwrap();
-        wait_until("the replica follows", || {
-            ask::<String>(replica.port(), &["INFO", "replication"]).is_some_and(|info| info.contains("link_status:up"))
-        });
         let folder = tempfile::tempdir().unwrap();
         let sentinels: Vec<u16> = (0..3).map(|_| free_port()).collect();
         let processes = sentinels.iter().map(|port| {

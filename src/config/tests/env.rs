@@ -24,6 +24,8 @@ fn every_variable_of_the_table_sets_its_key() {
         ("REDIS_URL", "redis://redis:1", json!("redis://redis:1")),
         ("REDIS_USERNAME", "ann", json!("ann")),
         ("REDIS_PASSWORD", "hunter2", json!("***")),
+        ("REDIS_SENTINEL_USERNAME", "bob", json!("bob")),
+        ("REDIS_SENTINEL_PASSWORD", "hunter2", json!("***")),
         ("MESH_SECRET", "hunter2hunter2hunter2", json!("***")),
         ("MESH_PREVIOUS_SECRET", "hunter2hunter2hunter2", json!("***")),
         ("JWT_SECRET", "hunter2", json!("***")),

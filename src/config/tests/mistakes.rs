@@ -122,6 +122,16 @@ fn what_is_out_of_range_is_told_with_what_to_change() {
         ("gateway.max_sockets = 0", "`gateway.max_sockets` is 0: set it to 1 or more, at most 1000000000"),
         ("gateway.prefix = ''", "`gateway.prefix` is \"\": begin it with a slash"),
         ("gateway.listen = '3030'", "`gateway.listen` is \"3030\": write it as host:port, e.g. \"127.0.0.1:3030\""),
+        ("redis.wait_replicas = 1001", "`redis.wait_replicas` is 1001: set it to 1000 or less"),
+        ("redis.wait_timeout = 0", "`redis.wait_timeout` is 0s: set it to 1ms or more"),
+        (
+            "redis = { wait_replicas = 1, wait_timeout = '2s' }",
+            "`redis.wait_timeout` is 2s: keep it below redis.response_timeout (2s)",
+        ),
+        (
+            "redis.url = 'redis+sentinel://:hunter2@a:1'",
+            "`redis.url` does not name the master that the sentinels watch: write it as redis+sentinel://host:26379,host2:26379/name-of-the-master",
+        ),
         ("redis.key_file = 'a'", "`redis.key_file` is set without redis.cert_file: set both or neither"),
         ("redis.cert_file = 'a'", "`redis.cert_file` is set without redis.key_file: set both or neither"),
         ("log.level = ''", "`log.level` is empty: set a level such as \"info\""),

@@ -21,6 +21,7 @@ pub(crate) struct Inbox {
 }
 
 /// What came in.
+#[derive(Debug, PartialEq)]
 pub(crate) enum Inward {
     /// Entries, none when none came in time.
     Entries(Vec<Entry>),
@@ -90,5 +91,67 @@ impl Inbox {
         command.arg("COUNT").arg(BATCH).arg("BLOCK").arg(self.reader.block_ms());
         command.arg("STREAMS").arg(&self.stream).arg(&self.last);
         command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redis::{
+        connection::{Connector, Options},
+        servers::{Login, Place},
+        tls::Certificates,
+    };
+    use std::time::Duration;
+    use tokio_util::sync::CancellationToken;
+
+    fn connector() -> Connector {
+        let options = Options {
+            place: Place::Standalone(crate::testing::redis().url()),
+            login: Login::default(),
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(2),
+            block: Duration::from_millis(50),
+            longest_pause: Duration::from_secs(1),
+            certificates: Certificates::default(),
+            wait: None,
+            pool_size: 1,
+        };
+        Connector::new(options, "test").unwrap()
+    }
+
+    async fn inbox_at(stream: &str, last: &str) -> Inbox {
+        let mut connection = redis::Client::open(crate::testing::redis().url())
+            .unwrap()
+            .get_multiplexed_async_connection()
+            .await
+            .unwrap();
+        let mut add = redis::cmd("XADD");
+        add.arg(stream).arg("5-0").arg("m").arg("reply").exec_async(&mut connection).await.unwrap();
+        let reader = Reader::new(connector(), "inbox", stream.to_owned(), CancellationToken::new());
+        Inbox { last: last.to_owned(), ..Inbox::new(stream.to_owned(), reader) }
+    }
+
+    #[tokio::test]
+    async fn an_inbox_that_ends_before_what_was_read_is_read_from_its_beginning() {
+        let mut inbox = inbox_at("inbox-rolled-back", "7-3").await;
+        assert_eq!(inbox.next().await, Some(Inward::Reconnected));
+        assert!(matches!(inbox.next().await, Some(Inward::Entries(entries)) if entries.len() == 1));
+    }
+
+    #[tokio::test]
+    async fn an_inbox_that_is_as_it_was_is_read_on() {
+        let mut inbox = inbox_at("inbox-as-it-was", "5-0").await;
+        assert_eq!(inbox.next().await, Some(Inward::Reconnected));
+        assert_eq!(inbox.next().await, Some(Inward::Entries(Vec::new())));
+        assert_eq!(inbox.last, "5-0");
+    }
+
+    #[tokio::test]
+    async fn an_inbox_that_is_gone_is_read_from_its_beginning() {
+        let reader = Reader::new(connector(), "inbox", "inbox-gone".to_owned(), CancellationToken::new());
+        let mut inbox = Inbox { last: "7-3".to_owned(), ..Inbox::new("inbox-gone".to_owned(), reader) };
+        assert_eq!(inbox.next().await, Some(Inward::Reconnected));
+        assert_eq!(inbox.last, FIRST);
     }
 }

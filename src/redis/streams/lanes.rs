@@ -1,15 +1,18 @@
 //! One queue and one task for each server there is something to write to: what goes to one waits for no other.
 
-use super::writer::{Senders, Write, write_lane};
+use super::{
+    WaitFor,
+    writer::{Senders, Write, write_lane},
+};
 use crate::redis::{
-    connection::{Link, Links, Live},
+    link::{Link, Links, Live},
     servers::{Moves, Servers, Shard},
 };
 use redis::RedisError;
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -22,7 +25,8 @@ type Queue = mpsc::UnboundedSender<Write>;
 /// The lanes of one writer.
 pub(super) struct Lanes {
     links: Links,
-    senders: Arc<dyn Senders>,
+    // They hold the writer in turn; the lanes' tasks hold them until the end.
+    senders: Weak<dyn Senders>,
     stop: CancellationToken,
     open: Mutex<HashMap<Shard, Queue>>,
     /// The lane where there is only one, found without a lock.
@@ -43,7 +47,8 @@ pub(super) struct Lane {
 }
 
 impl Lanes {
-    pub(super) fn new(links: Links, senders: Arc<dyn Senders>, stop: CancellationToken) -> Arc<Self> {
+    pub(super) fn new(links: Links, senders: &Arc<dyn Senders>, stop: CancellationToken) -> Arc<Self> {
+        let senders = Arc::downgrade(senders);
         let (unplaced, waiting) = mpsc::unbounded_channel();
         let (open, only, ended) = (Mutex::default(), OnceLock::new(), AtomicU64::new(0));
         let lanes = Arc::new(Lanes { links, senders, stop, open, only, unplaced, ended });
@@ -86,8 +91,11 @@ impl Lanes {
         let (queue, due) = mpsc::unbounded_channel();
         let (link, moves) = (self.links.to(&shard), self.servers().moves());
         let lane = Lane { shard, due, lanes: self.clone(), link, moves };
-        let (senders, stop) = (self.senders.clone(), self.stop.clone());
-        tokio::spawn(async move { stop.run_until_cancelled(write_lane(lane, senders)).await });
+        // Without them nothing comes, and the queue takes nothing.
+        if let Some(senders) = self.senders.upgrade() {
+            let stop = self.stop.clone();
+            tokio::spawn(async move { stop.run_until_cancelled(write_lane(lane, senders)).await });
+        }
         queue
     }
 
@@ -190,6 +198,11 @@ impl Lane {
         for write in all {
             self.lanes.route(&mut open, write);
         }
+    }
+
+    /// What to wait for after a write.
+    pub(super) fn wait(&self) -> Option<WaitFor> {
+        self.lanes.links.connector().options().wait
     }
 
     /// Passes on what belongs to other servers by now.

@@ -5,12 +5,14 @@ mod find;
 mod inbox;
 mod lanes;
 mod reader;
+mod wait;
 mod writer;
 
 pub(crate) use calls::{Calls, Delivered, Pulled, cancel};
 pub(crate) use find::{Place, exists, find, newest, places};
 pub(crate) use inbox::{Inbox, Inward};
 pub(crate) use reader::Reader;
+pub(crate) use wait::WaitFor;
 pub(crate) use writer::{Outcome, Senders, Write, Writer};
 
 use redis::Value;

@@ -6,10 +6,12 @@
 use super::{
     bytes,
     lanes::{Lane, Lanes},
+    wait::{Shortfalls, WaitFor},
 };
 use crate::redis::{
-    connection::{Links, Live, Session, is_elsewhere, is_fatal, is_redirect},
+    connection::{is_elsewhere, is_fatal, is_redirect},
     keys::GROUP,
+    link::{Links, Live, Session},
     servers::Servers,
 };
 use redis::{Pipeline, RedisError, RedisResult, Value};
@@ -96,7 +98,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// Starts the writer. It ends with `stop`, since those it reports to hold it in turn.
     pub(crate) fn start(links: Links, senders: Arc<dyn Senders>, stop: CancellationToken) -> Self {
-        Writer { lanes: Lanes::new(links, senders, stop) }
+        Writer { lanes: Lanes::new(links, &senders, stop) }
     }
 
     /// Waits until everything pushed so far has been written, or the writer has ended.
@@ -113,6 +115,7 @@ impl Writer {
 /// Writes what is due in one lane.
 pub(super) async fn write_lane(mut lane: Lane, senders: Arc<dyn Senders>) {
     let mut batch = Vec::with_capacity(BATCH);
+    let (wait, mut shortfalls) = (lane.wait(), Shortfalls::default());
     loop {
         if !lane.begin(&mut batch).await {
             return;
@@ -124,8 +127,11 @@ pub(super) async fn write_lane(mut lane: Lane, senders: Arc<dyn Senders>) {
         if batch.is_empty() {
             continue;
         }
-        match send(&live, &mut batch).await {
-            Ok(sent) => {
+        match send(&live, &mut batch, wait).await {
+            Ok(mut sent) => {
+                if let (Some(wait), Some(reply)) = (wait, sent.waited.take()) {
+                    shortfalls.note(wait, reply);
+                }
                 let verdict = settle(&mut batch, sent, &*senders);
                 lane.follow(verdict.then);
                 if verdict.broken {
@@ -210,12 +216,14 @@ struct Sent {
     replies: Vec<Value>,
     /// What was settled, stream by stream, in the order of the write.
     settled: Settled,
+    /// What WAIT said, where it was asked.
+    waited: Option<Value>,
 }
 
 /// Streams, and the entries that were settled in each.
 type Settled = BTreeMap<Arc<str>, Vec<(String, Held)>>;
 
-async fn send(live: &Live, batch: &mut [Write]) -> RedisResult<Sent> {
+async fn send(live: &Live, batch: &mut [Write], wait: Option<WaitFor>) -> RedisResult<Sent> {
     let mut pipe = Pipeline::with_capacity(batch.len() + 8);
     let mut settled = Settled::new();
     let mut inboxes: BTreeSet<String> = BTreeSet::new();
@@ -256,12 +264,18 @@ async fn send(live: &Live, batch: &mut [Write]) -> RedisResult<Sent> {
     for stream in &streams {
         pipe.cmd("XLEN").arg(&**stream);
     }
+    // An acknowledgement that is lost alone does no harm.
+    let wait = wait.filter(|_| !(inboxes.is_empty() && streams.is_empty()));
+    if let Some(wait) = wait {
+        wait.add_to(&mut pipe);
+    }
     let commands = pipe.len();
-    let replies = match commands {
+    let mut replies = match commands {
         0 => Vec::new(),
         _ => live.connection.clone().send_packed_commands(&pipe, 0, commands).await?,
     };
-    Ok(Sent { replies, settled })
+    let waited = wait.and_then(|_| replies.pop());
+    Ok(Sent { replies, settled, waited })
 }
 
 fn add_to_inbox(pipe: &mut Pipeline, inbox: &str, frame: &[u8]) {
@@ -292,7 +306,7 @@ impl Verdict {
 
 /// Tells senders what became of their requests and keeps in `batch` what must be written again.
 fn settle(batch: &mut Vec<Write>, sent: Sent, senders: &dyn Senders) -> Verdict {
-    let Sent { replies, settled } = sent;
+    let Sent { replies, settled, .. } = sent;
     let mut lengths = lengths(batch, &replies);
     let mut replies = replies.into_iter();
     let mut verdict = Verdict::default();

@@ -1,0 +1,206 @@
+//! Links: connections that many share, and that come back by themselves.
+
+use super::{
+    connection::{Calm, Connector, Opened, is_fatal},
+    servers::Shard,
+};
+use redis::{
+    RedisResult,
+    aio::{ConnectionLike, MultiplexedConnection},
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// A shared connection to one server that comes back by itself.
+///
+/// redis-rs's own `ConnectionManager` repeats an error that is no I/O error (a wrong password, say) for ever, even when
+/// the server has been mended; here any reported failure makes a new connection.
+#[derive(Clone)]
+pub(crate) struct Link {
+    live: watch::Receiver<Option<Live>>,
+    broken: Arc<watch::Sender<u64>>,
+}
+
+/// A connection and which one in the row it is.
+#[derive(Clone)]
+pub(crate) struct Live {
+    pub(crate) connection: MultiplexedConnection,
+    pub(crate) generation: u64,
+    /// What the server calls it; `None` where it does not tell.
+    pub(crate) session: Option<Arc<Session>>,
+}
+
+/// One connection to one server process.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Session {
+    /// The process and the history of its data: another after a restart and after a failover.
+    pub(crate) server: String,
+    /// The id by which `CLIENT KILL` knows the connection.
+    pub(crate) client: i64,
+}
+
+impl Live {
+    /// Ends when another connection was lost and this one turns out to be, too. Found out then, and not by the next
+    /// request, of which nobody would know whether it arrived.
+    async fn goes_silent(&self, losses: &mut watch::Receiver<u64>) {
+        while losses.changed().await.is_ok() {
+            let answer: RedisResult<()> = redis::cmd("PING").query_async(&mut self.connection.clone()).await;
+            if answer.is_err_and(|error| is_fatal(&error)) {
+                return;
+            }
+        }
+    }
+}
+
+impl Session {
+    async fn of(connection: &mut MultiplexedConnection) -> Option<Self> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("CLIENT").arg("ID").cmd("INFO").arg("server").cmd("INFO").arg("replication");
+        let (client, server, replication): (i64, String, String) = pipe.query_async(connection).await.ok()?;
+        let process = super::server::field(&server, "run_id")?;
+        let history = super::server::field(&replication, "master_replid")?;
+        Some(Session { server: format!("{process} {history}"), client })
+    }
+
+    /// Makes sure, through another connection to the same server, that nothing comes through this one any more. `false`:
+    /// an ACL forbids it.
+    pub(crate) async fn close(&self, on: &mut impl ConnectionLike) -> RedisResult<bool> {
+        let mut kill = redis::cmd("CLIENT");
+        let killed: RedisResult<u64> = kill.arg("KILL").arg("ID").arg(self.client).query_async(on).await;
+        match killed {
+            // Killing none says that the server had closed it before.
+            Ok(_) => Ok(true),
+            Err(error) if is_fatal(&error) => Err(error),
+            Err(_) => Ok(false),
+        }
+    }
+}
+
+/// The links of one node for the commands that many share, one to each server it has something to say to.
+#[derive(Clone)]
+pub(crate) struct Links {
+    connector: Connector,
+    stop: CancellationToken,
+    // Bounded by the servers there are: whoever finds that one is gone drops its link.
+    open: Arc<Mutex<HashMap<Shard, (Link, CancellationToken)>>>,
+    // Its value counts the connections that were made.
+    renewals: Arc<watch::Sender<u64>>,
+}
+
+impl Links {
+    /// Links that live until `stop` is cancelled.
+    pub(crate) fn new(connector: Connector, stop: CancellationToken) -> Self {
+        Links { connector, stop, open: Arc::default(), renewals: Arc::default() }
+    }
+
+    /// Changes with every connection that is made.
+    pub(crate) fn renewals(&self) -> watch::Receiver<u64> {
+        self.renewals.subscribe()
+    }
+
+    pub(crate) fn connector(&self) -> &Connector {
+        &self.connector
+    }
+
+    /// The link to this server, which begins to connect when it is first asked for.
+    pub(crate) fn to(&self, shard: &Shard) -> Link {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((link, _)) = open.get(shard) {
+            return link.clone();
+        }
+        let stop = self.stop.child_token();
+        let link = Link::open(self, "commands", shard.clone(), stop.clone());
+        open.insert(shard.clone(), (link.clone(), stop));
+        link
+    }
+
+    /// The link to the server that holds `key`, and its connection, as soon as there is one; `None` when stopped.
+    pub(crate) async fn reach(&self, key: &str) -> Option<(Link, Live)> {
+        let servers = self.connector.servers();
+        loop {
+            let mut moves = servers.moves();
+            let shard = match servers.shard(key) {
+                Some(shard) => shard,
+                None => self.connector.locate(key, &self.stop).await?,
+            };
+            let mut link = self.to(&shard);
+            tokio::select! {
+                live = link.get() => match live {
+                    Some(live) => return Some((link, live)),
+                    None if self.stop.is_cancelled() => return None,
+                    // Somebody found that the server no longer holds anything.
+                    None => self.end(&shard),
+                },
+                () = moves.next() => {}
+            }
+        }
+    }
+
+    /// Ends the link to a server that no longer holds anything.
+    pub(crate) fn end(&self, shard: &Shard) {
+        let ended = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(shard);
+        if let Some((_, stop)) = ended {
+            stop.cancel();
+        }
+    }
+}
+
+impl Link {
+    /// Starts to connect; the link lives until `stop` is cancelled.
+    fn open(links: &Links, purpose: &'static str, shard: Shard, stop: CancellationToken) -> Self {
+        let (connector, renewals) = (links.connector.clone(), links.renewals.clone());
+        let (publish, live) = watch::channel(None);
+        let mut losses = connector.losses();
+        let broken = Arc::new(watch::Sender::new(0));
+        let mut reports = broken.subscribe();
+        tokio::spawn(async move {
+            let mut calm = Calm::new(&connector);
+            for generation in 1.. {
+                if calm.before_connecting(&stop).await.is_none() {
+                    return;
+                }
+                let attempt = || connector.connect_to(purpose, &shard);
+                let Some(Opened { mut connection, mut signs }) = connector.until(purpose, &stop, attempt).await else {
+                    return;
+                };
+                let session = Session::of(&mut connection).await.map(Arc::new);
+                let live = Live { connection, generation, session };
+                publish.send_replace(Some(live.clone()));
+                renewals.send_modify(|times| *times += 1);
+                tokio::select! {
+                    // An error means that every clone of the link is gone.
+                    outcome = async { reports.wait_for(|broken| *broken >= generation).await.is_ok() } => {
+                        if !outcome { return }
+                    }
+                    () = signs.doubted() => {}
+                    () = live.goes_silent(&mut losses) => {}
+                    () = stop.cancelled() => return,
+                }
+                drop(live);
+                publish.send_replace(None);
+            }
+        });
+        Link { live, broken }
+    }
+
+    /// The connection, as soon as there is one. `None` when the link was stopped.
+    pub(crate) async fn get(&mut self) -> Option<Live> {
+        let broken = self.broken.clone();
+        // One that was reported is no connection any more, though it may take a moment until it is put away.
+        let usable = |live: &Option<Live>| live.as_ref().is_some_and(|live| live.generation > *broken.borrow());
+        self.live.wait_for(usable).await.ok()?.clone()
+    }
+
+    /// Says that a connection failed; reports about one that has been replaced already do nothing.
+    pub(crate) fn report(&self, live: &Live) {
+        self.broken.send_if_modified(|broken| {
+            let newer = live.generation > *broken;
+            *broken = live.generation.max(*broken);
+            newer
+        });
+    }
+}
