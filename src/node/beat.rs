@@ -2,7 +2,7 @@
 
 use super::clock::Clock;
 use crate::redis::{
-    connection::{Connector, is_fatal},
+    connection::{Connector, Pace, is_fatal},
     registry::{Beat, Registry},
 };
 use std::{
@@ -47,7 +47,7 @@ impl Heart {
     }
 
     async fn run(self, reports: mpsc::UnboundedSender<Beat>) {
-        let mut link = None;
+        let (mut link, mut troubled, mut pace) = (None, false, Pace::new());
         // Who was away does not judge: after a silence longer than half the TTL, others may have been as silent, so
         // for one whole TTL nobody is swept. A node that has just joined has been away as well.
         let mut judges_from = Instant::now() + self.ttl;
@@ -60,8 +60,12 @@ impl Heart {
                 () = self.stop.cancelled() => return,
             }
             if link.is_none() {
+                if self.stop.run_until_cancelled(pace.rest(self.ttl / 4)).await.is_none() {
+                    return;
+                }
                 let attempt = || self.connector.connect("beat", Duration::ZERO);
                 let Some(connection) = self.connector.until("beat", &self.stop, attempt).await else { return };
+                pace.begin();
                 link = Some(connection);
             }
             let Some(connection) = &mut link else { continue };
@@ -71,6 +75,9 @@ impl Heart {
             }
             match self.registry.beat(connection, asked >= judges_from, self.clock.now()).await {
                 Ok(beat) => {
+                    if std::mem::take(&mut troubled) {
+                        tracing::info!("heartbeats come through again");
+                    }
                     last = Instant::now();
                     self.clock.set(beat.now, last.duration_since(asked));
                     if reports.send(beat).is_err() {
@@ -78,7 +85,10 @@ impl Heart {
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "a heartbeat did not come through");
+                    match std::mem::replace(&mut troubled, true) {
+                        false => tracing::warn!(%error, "a heartbeat did not come through, trying on"),
+                        true => tracing::debug!(%error, "a heartbeat did not come through"),
+                    }
                     if is_fatal(&error) {
                         link = None;
                         // Nothing else wakes a connection that waits on a server gone silent.

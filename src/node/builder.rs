@@ -273,7 +273,8 @@ fn options(config: &Config) -> Options {
         url: redis.url.expose().to_owned(),
         username: redis.username.clone(),
         password: redis.password.as_ref().map(|password| password.expose().to_owned()),
-        connect_timeout: redis.connect_timeout,
+        // An attempt that hangs must not cost a node its place: the next one may come through.
+        connect_timeout: redis.connect_timeout.min(config.ttl() / 3),
         response_timeout: redis.response_timeout,
         block: redis.block,
         pool_size: redis.pool_size,

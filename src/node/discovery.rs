@@ -138,8 +138,8 @@ impl Inner {
 
     async fn register(&self) -> Result<()> {
         let announced = self.announcement()?;
+        self.responder.regroup(self).await.map_err(unreachable)?;
         let mut connection = self.admin.get().await.map_err(unreachable)?;
-        self.responder.calls().ensure_group(&mut connection).await.map_err(unreachable)?;
         let asked = std::time::Instant::now();
         let registered = self.registry.register(&mut connection, &announced).await.map_err(unreachable)?;
         self.clock.set(registered.now, asked.elapsed());

@@ -2,7 +2,7 @@
 
 use super::tls::{self, Certificates};
 use redis::{
-    AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError, RedisResult,
+    AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError, RedisResult, Value,
     aio::{ConnectionLike, MultiplexedConnection, PubSub},
     io::tcp::TcpSettings,
 };
@@ -119,10 +119,15 @@ impl Connector {
             .set_response_timeout(Some(self.options.response_timeout + block))
             .set_pipeline_buffer_size(1024);
         let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let mut hello = redis::pipe();
         // Only helps whoever reads CLIENT LIST; an ACL may forbid it.
-        let name = format!("{}:{purpose}", self.name);
-        let _: RedisResult<()> = redis::cmd("CLIENT").arg("SETNAME").arg(name).query_async(&mut connection).await;
-        Ok(connection)
+        hello.cmd("CLIENT").arg("SETNAME").arg(format!("{}:{purpose}", self.name)).cmd("PING");
+        let answers = connection.req_packed_commands(&hello, 0, 2).await?;
+        // A server that is still loading, or may not be written to, lets one connect all the same.
+        match answers.into_iter().last().map(Value::extract_error) {
+            Some(Err(error)) if is_fatal(&error) => Err(error),
+            _ => Ok(connection),
+        }
     }
 
     /// One attempt at a connection for subscriptions.
@@ -263,12 +268,12 @@ impl Link {
         let broken = Arc::new(watch::Sender::new(0));
         let mut reports = broken.subscribe();
         tokio::spawn(async move {
-            let mut pause = FIRST_PAUSE;
+            let mut pace = Pace::new();
             for generation in 1.. {
                 let attempt = || connector.connect(purpose, Duration::ZERO);
                 let Some(mut connection) = connector.until(purpose, &stop, attempt).await else { return };
                 let session = Session::of(&mut connection).await.map(Arc::new);
-                let since = Instant::now();
+                pace.begin();
                 let live = Live { connection, generation, session };
                 publish.send_replace(Some(live.clone()));
                 tokio::select! {
@@ -282,14 +287,8 @@ impl Link {
                 }
                 drop(live);
                 publish.send_replace(None);
-                // A server that lets one connect and then refuses everything must not be asked in a tight circle.
-                pause = if since.elapsed() > LONGEST_PAUSE {
-                    FIRST_PAUSE
-                } else {
-                    (pause * 2).min(connector.options.longest_pause)
-                };
                 tokio::select! {
-                    () = tokio::time::sleep(jittered(pause)) => {}
+                    () = pace.rest(connector.options.longest_pause) => {}
                     () = stop.cancelled() => return,
                 }
             }
@@ -326,12 +325,88 @@ impl Link {
 /// Does this error say that the connection, or the server behind it, is of no further use? Errors about the command
 /// itself (a missing group, a refused argument, a full memory) do not.
 pub(crate) fn is_fatal(error: &RedisError) -> bool {
-    use redis::{ErrorKind, ServerErrorKind};
+    use redis::{ErrorKind, ServerErrorKind as Kind};
     match error.kind() {
-        ErrorKind::Server(kind) => {
-            matches!(kind, ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown | ServerErrorKind::BusyLoading)
+        ErrorKind::Server(Kind::ReadOnly | Kind::MasterDown | Kind::BusyLoading) => true,
+        // Redis before 7 wraps what a script fails with.
+        ErrorKind::Server(Kind::ResponseError) => {
+            let detail = error.detail().unwrap_or_default();
+            FATAL.iter().any(|code| detail.contains(&format!("-{code} ")))
         }
-        ErrorKind::Extension => matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "MISCONF")),
+        ErrorKind::Server(_) => false,
+        ErrorKind::Extension => error.code().is_some_and(|code| FATAL.contains(&code)),
         _ => true,
+    }
+}
+
+/// The codes of errors that say so.
+const FATAL: [&str; 7] = ["READONLY", "MASTERDOWN", "LOADING", "NOAUTH", "WRONGPASS", "MISCONF", "NOREPLICAS"];
+
+/// The pause before a connection is made anew. A server that lets one connect and then refuses everything (as a replica
+/// does, or one that can not save) must not be asked in a tight circle.
+pub(crate) struct Pace {
+    pause: Duration,
+    since: Option<Instant>,
+}
+
+impl Pace {
+    pub(crate) fn new() -> Self {
+        Pace { pause: FIRST_PAUSE, since: None }
+    }
+
+    /// A connection was made.
+    pub(crate) fn begin(&mut self) {
+        self.since = Some(Instant::now());
+    }
+
+    /// Waits, longer each time after connections that lasted only a moment, not at all after one that lasted.
+    pub(crate) async fn rest(&mut self, longest: Duration) {
+        let Some(since) = self.since.take() else { return };
+        if since.elapsed() > LONGEST_PAUSE {
+            self.pause = FIRST_PAUSE;
+            return;
+        }
+        tokio::time::sleep(jittered(self.pause)).await;
+        self.pause = (self.pause * 2).min(longest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server_error(line: &str) -> RedisError {
+        let answer = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+        answer.extract_error().unwrap_err()
+    }
+
+    #[test]
+    fn errors_about_the_server_cost_the_connection_and_errors_about_a_command_do_not() {
+        for line in [
+            "READONLY You can't write against a read only replica.",
+            "READONLY You can't write against a read only replica. script: 1f2, on @user_script:1.",
+            "ERR Error running script (call to f_1f2): @user_script:1: @user_script: 1: -READONLY You can't write against a read only replica.",
+            "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+            "LOADING Redis is loading the dataset in memory",
+            "NOAUTH Authentication required.",
+            "WRONGPASS invalid username-password pair or user is disabled.",
+            "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+            "NOREPLICAS Not enough good replicas to write.",
+        ] {
+            assert!(is_fatal(&server_error(line)), "{line}");
+        }
+        for line in [
+            "ERR unknown command 'FOO'",
+            "NOGROUP No such key 'calls' or consumer group 'replicas'",
+            "UNBLOCKED the stream key no longer exists",
+            "WRONGTYPE Operation against a key holding the wrong kind of value",
+            "OOM command not allowed when used memory > 'maxmemory'.",
+            "NOSCRIPT No matching script. Please use EVAL.",
+            "BUSYGROUP Consumer Group name already exists",
+            "NOPERM this user has no permissions to run the 'xadd' command",
+        ] {
+            assert!(!is_fatal(&server_error(line)), "{line}");
+        }
+        assert!(is_fatal(&timed_out("a test")));
     }
 }

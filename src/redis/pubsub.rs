@@ -1,6 +1,6 @@
 //! Subscriptions that outlive their connection.
 
-use super::connection::Connector;
+use super::connection::{Connector, Pace};
 use futures_util::StreamExt;
 use redis::{Msg, RedisResult, aio::PubSub};
 use std::collections::HashSet;
@@ -72,11 +72,16 @@ enum Ended {
 impl Subscriber {
     async fn run(mut self) {
         let mut first = true;
+        let mut pace = Pace::new();
         loop {
             let connector = self.connector.clone();
             let stop = self.stop.clone();
+            if stop.run_until_cancelled(pace.rest(connector.options().longest_pause)).await.is_none() {
+                return;
+            }
             let attempt = || connector.connect_pubsub();
             let Some(connection) = connector.until("events", &stop, attempt).await else { return };
+            pace.begin();
             match self.serve(connection, first).await {
                 Ended::Broken => first = false,
                 Ended::Stopped => return,

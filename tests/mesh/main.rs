@@ -14,6 +14,8 @@ mod linger;
 mod lost;
 mod outage;
 mod process;
+mod proxy;
+mod redis_faults;
 mod rolling;
 mod services;
 mod shutdown;

@@ -1,6 +1,6 @@
 //! A connection of its own for reads that block.
 
-use crate::redis::connection::Connector;
+use crate::redis::connection::{Connector, Pace, is_fatal};
 use redis::{Cmd, RedisResult, Value, aio::MultiplexedConnection};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ pub(crate) struct Reader {
     releases: bool,
     /// What the server calls the connection.
     id: Option<i64>,
+    pace: Pace,
 }
 
 /// What a blocking command came back with.
@@ -34,7 +35,7 @@ pub(crate) enum Read {
 
 impl Reader {
     pub(crate) fn new(connector: Connector, purpose: &'static str, stop: CancellationToken) -> Self {
-        Reader { connector, purpose, stop, connection: None, releases: false, id: None }
+        Reader { connector, purpose, stop, connection: None, releases: false, id: None, pace: Pace::new() }
     }
 
     /// Lets a stop wait until the server has let go of a read that blocks. The server learns only late that a
@@ -66,31 +67,33 @@ impl Reader {
             }
         };
         match outcome {
-            Some(Ok(Value::ServerError(error))) => self.refused(error.into()),
+            Some(Ok(Value::ServerError(error))) => self.failed(error.into()).await,
             Some(Ok(reply)) => Read::Reply(reply),
-            Some(Err(error)) if !super::super::connection::is_fatal(&error) => self.refused(error),
-            Some(Err(error)) => {
-                tracing::debug!(purpose = self.purpose, %error, "connection lost");
-                self.connector.lost();
-                self.connect().await
-            }
+            Some(Err(error)) => self.failed(error).await,
             None => self.connect().await,
         }
     }
 
-    fn refused(&mut self, error: redis::RedisError) -> Read {
-        if super::super::connection::is_fatal(&error) {
-            self.connection = None;
+    async fn failed(&mut self, error: redis::RedisError) -> Read {
+        if !is_fatal(&error) {
+            return Read::Refused(error);
         }
-        Read::Refused(error)
+        tracing::debug!(purpose = self.purpose, %error, "connection lost");
+        self.connector.lost();
+        self.connect().await
     }
 
     async fn connect(&mut self) -> Read {
         self.connection = None;
+        let rest = self.pace.rest(self.connector.options().longest_pause);
+        if self.stop.run_until_cancelled(rest).await.is_none() {
+            return Read::Stopped;
+        }
         let block = self.connector.options().block;
         let attempt = || self.connector.connect(self.purpose, block);
         match self.connector.until(self.purpose, &self.stop, attempt).await {
             Some(mut connection) => {
+                self.pace.begin();
                 self.id = match self.releases {
                     // An ACL may forbid it; then a stop does not wait.
                     true => redis::cmd("CLIENT").arg("ID").query_async(&mut connection).await.ok(),

@@ -26,6 +26,8 @@ const INBOX_LENGTH: usize = 10_000;
 /// How long an inbox outlives its last reply.
 const INBOX_TTL_MS: usize = 120_000;
 
+const REPLY: &str = include_str!("../scripts/reply.lua");
+
 /// Something to write.
 pub(crate) enum Write {
     /// A request, as long as somebody wants its reply.
@@ -48,6 +50,8 @@ pub(crate) enum Write {
     },
     /// An entry for another node's inbox that settles nothing here.
     Send { inbox: String, frame: Vec<u8> },
+    /// An entry for another node's inbox that Redis had no memory for. Its request is settled.
+    Forced { inbox: String, frame: Vec<u8>, _held: Option<Box<dyn Send>> },
     /// Nothing: is dropped when everything pushed before has been written.
     Mark { _written: oneshot::Sender<()> },
 }
@@ -128,7 +132,7 @@ async fn run(mut link: Link, senders: Arc<dyn Senders>, mut due: mpsc::Unbounded
                         false
                     }
                     // Written twice they do no harm, so they wait for the next connection.
-                    Write::Finished { .. } | Write::Send { .. } | Write::Mark { .. } => true,
+                    Write::Finished { .. } | Write::Send { .. } | Write::Forced { .. } | Write::Mark { .. } => true,
                 });
             }
         }
@@ -145,9 +149,22 @@ fn fill(batch: &mut Vec<Write>, due: &mut mpsc::UnboundedReceiver<Write>) {
 }
 
 impl Write {
+    /// Lets Redis have it though its memory is full. `false` if that was tried already.
+    fn force(&mut self) -> bool {
+        let forced = match std::mem::replace(self, Write::Mark { _written: oneshot::channel().0 }) {
+            Write::Finished { reply: Some((inbox, frame)), _held, .. } => {
+                Write::Forced { inbox, frame, _held: Some(_held) }
+            }
+            Write::Send { inbox, frame } => Write::Forced { inbox, frame, _held: None },
+            _ => return false,
+        };
+        *self = forced;
+        true
+    }
+
     fn size(&self) -> usize {
         match self {
-            Write::Request { frame, .. } | Write::Send { frame, .. } => frame.len(),
+            Write::Request { frame, .. } | Write::Send { frame, .. } | Write::Forced { frame, .. } => frame.len(),
             Write::Finished { reply, .. } => reply.as_ref().map_or(0, |(_, frame)| frame.len()),
             Write::Mark { .. } => 0,
         }
@@ -176,6 +193,9 @@ async fn send(live: &Live, batch: &mut [Write]) -> RedisResult<Vec<Value>> {
             Write::Send { inbox, frame } => {
                 add_to_inbox(&mut pipe, inbox, frame);
                 inboxes.insert(inbox.clone());
+            }
+            Write::Forced { inbox, frame, .. } => {
+                pipe.cmd("EVAL").arg(REPLY).arg(1).arg(&*inbox).arg(INBOX_LENGTH).arg(&*frame).arg(INBOX_TTL_MS);
             }
             Write::Mark { .. } => {}
         }
@@ -207,7 +227,7 @@ fn settle(batch: &mut Vec<Write>, replies: Vec<Value>, senders: &dyn Senders, br
     let mut lengths = lengths(batch, &replies);
     let mut replies = replies.into_iter();
     let mut fatal = false;
-    batch.retain(|write| match write {
+    batch.retain_mut(|write| match write {
         Write::Request { stream, token, .. } => {
             let length = lengths.get_mut(stream).map_or(0, Lengths::next);
             let outcome = match replies.next().map(Value::extract_error) {
@@ -229,11 +249,12 @@ fn settle(batch: &mut Vec<Write>, replies: Vec<Value>, senders: &dyn Senders, br
         }
         // Dropping a mark tells whoever waits.
         Write::Finished { reply: None, .. } | Write::Mark { .. } => false,
-        Write::Finished { .. } | Write::Send { .. } => match replies.next().map(Value::extract_error) {
+        _ => match replies.next().map(Value::extract_error) {
             Some(Err(error)) if is_fatal(&error) => {
                 fatal = true;
                 true
             }
+            Some(Err(error)) if error.code() == Some("OOM") && write.force() => true,
             Some(Err(error)) => {
                 tracing::error!(%error, "Redis refused a reply; its caller will time out");
                 false
