@@ -165,7 +165,7 @@ pub struct Redis {
     pub username: Option<String>,
     /// Password, instead of the one in the URL.
     pub password: Option<Secret>,
-    /// How long one attempt to connect may take. Default 5 s.
+    /// How long one attempt to connect may take, never more than a third of the TTL. Default 5 s.
     #[serde(with = "duration")]
     pub connect_timeout: Duration,
     /// How long a command may take before its connection is made anew. Default 2 s.
