@@ -130,10 +130,11 @@ impl Responder {
                         self.start(&node, Delivered { entry, deliveries: 1 }, Way::Queue, held, slot);
                     }
                 }
-                Some(Pulled::Refused(error)) => {
-                    tracing::debug!(%error, "requests can not be read, making their group anew");
+                Some(Pulled::Refused(refused)) => {
+                    tracing::debug!(error = %refused, "requests can not be read, making their group anew");
                     match self.regroup(&node).await {
-                        Ok(()) => troubled = false,
+                        Ok(()) if matches!(refused.code(), Some("NOGROUP" | "UNBLOCKED")) => troubled = false,
+                        Ok(()) => tokio::time::sleep(ASK_AGAIN).await,
                         Err(error) => {
                             if !std::mem::replace(&mut troubled, true) {
                                 tracing::warn!(stream = %self.stream, %error, "requests can not be read, trying on");

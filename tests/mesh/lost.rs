@@ -332,7 +332,7 @@ async fn a_flush_under_load_hangs_no_call_and_runs_no_create_twice() {
                         break;
                     }
                     let (asked, number) = (Instant::now(), caller * 1_000_000 + n);
-                    let create = (caller + n) % 2 == 0;
+                    let create = (caller + n).is_multiple_of(2);
                     let outcome = match create {
                         true => journal.create(number).await,
                         false => journal.get(number as i64).await,

@@ -196,7 +196,7 @@ async fn call(node: Node, caller: u64, over: Arc<AtomicBool>) -> Vec<End> {
         if over.load(Ordering::SeqCst) {
             break;
         }
-        let (number, create, asked) = (caller * 1_000_000 + n, (caller + n) % 2 == 0, Instant::now());
+        let (number, create, asked) = (caller * 1_000_000 + n, (caller + n).is_multiple_of(2), Instant::now());
         let outcome = match create {
             true => journal.create(number).await,
             false => journal.get(number as i64).await,
