@@ -354,6 +354,33 @@ async fn a_restart_with_data_is_survived_under_load() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_still_loading_its_data_is_waited_for() {
+    // About two seconds, in which it answers LOADING.
+    let slow = ["--key-load-delay", "700", "--loading-process-events-interval-bytes", "1024"];
+    let arguments = ["--appendonly", "yes", "--appendfsync", "always", slow[0], slow[1], slow[2], slow[3]];
+    let mesh = Mesh::start(&arguments).await;
+    let begin = async |mesh: &mut Mesh| {
+        let fill = "for n = 1, 3000 do redis.call('SET', 'ballast' .. n, n) end";
+        mesh.command(&["EVAL", fill, "0"]).await;
+        mesh.command(&["BGREWRITEAOF"]).await;
+        testing::eventually("the data is in one file", async || {
+            let mut info = redis::cmd("INFO");
+            let info: String = info.arg("persistence").query_async(&mut redis_of(&mesh.config).await).await.unwrap();
+            info.contains("aof_rewrite_in_progress:0") && info.contains("aof_rewrite_scheduled:0")
+        })
+        .await;
+        mesh.redis.stop();
+        mesh.redis.launch().unwrap();
+        let error = command(&mesh.config, &["PING"]).await.unwrap_err();
+        assert_eq!(error.code(), Some("LOADING"), "{error}");
+    };
+    let end = async |mesh: &mut Mesh| {
+        testing::eventually("it has loaded", async || command(&mesh.config, &["PING"]).await.is_ok()).await;
+    };
+    mesh.endures("LOADING", begin, end).await;
+}
+
+#[tokio::test]
 async fn while_memory_is_full_calls_are_refused_at_once_and_nobody_vanishes() {
     let mesh = Mesh::start(&[]).await;
     let begin = async |mesh: &mut Mesh| mesh.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
