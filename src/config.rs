@@ -181,7 +181,7 @@ pub struct Redis {
     pub sentinel_password: Option<Secret>,
     /// Whether sentinels speak TLS. Default as Redis does.
     pub sentinel_tls: Option<bool>,
-    /// How long one attempt to connect may take. Default 5 s.
+    /// How long one attempt to connect may take, never more than a third of the TTL. Default 5 s.
     #[serde(with = "duration")]
     pub connect_timeout: Duration,
     /// How long a command may take before its connection is made anew. Default 2 s.

@@ -2,7 +2,7 @@
 
 use super::clock::Clock;
 use crate::redis::{
-    connection::{Connector, Opened, is_fatal},
+    connection::{Calm, Connector, Opened, is_fatal},
     registry::{Beat, Registry},
 };
 use std::{
@@ -47,7 +47,7 @@ impl Heart {
     }
 
     async fn run(self, reports: mpsc::UnboundedSender<Beat>) {
-        let mut link = None;
+        let (mut link, mut troubled, mut calm) = (None, false, Calm::new(&self.connector));
         let key = self.registry.key();
         // Who was away does not judge: after a silence longer than half the TTL, others may have been as silent, so
         // for one whole TTL nobody is swept. A node that has just joined has been away as well.
@@ -61,6 +61,9 @@ impl Heart {
                 () = self.stop.cancelled() => return,
             }
             if link.is_none() {
+                if calm.before_connecting(&self.stop).await.is_none() {
+                    return;
+                }
                 let attempt = || self.connector.connect("beat", &key, Duration::ZERO);
                 let Some(opened) = self.connector.until("beat", &self.stop, attempt).await else { return };
                 // It may lead to another server, which has not heard what was said to the last one for a while.
@@ -74,6 +77,9 @@ impl Heart {
             }
             match self.registry.beat(connection, asked >= judges_from, self.clock.now()).await {
                 Ok(beat) => {
+                    if std::mem::take(&mut troubled) {
+                        tracing::info!("heartbeats come through again");
+                    }
                     last = Instant::now();
                     self.clock.set(beat.now, last.duration_since(asked));
                     if reports.send(beat).is_err() {
@@ -81,7 +87,10 @@ impl Heart {
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "a heartbeat did not come through");
+                    match std::mem::replace(&mut troubled, true) {
+                        false => tracing::warn!(%error, "a heartbeat did not come through, trying on"),
+                        true => tracing::debug!(%error, "a heartbeat did not come through"),
+                    }
                     if is_fatal(&error) {
                         link = None;
                         self.connector.servers().learn_from(&error).await;

@@ -284,7 +284,8 @@ fn options(config: &Config) -> Result<Options> {
     Ok(Options {
         place: place(redis)?,
         login: login(redis.username.as_ref(), redis.password.as_ref()),
-        connect_timeout: redis.connect_timeout,
+        // An attempt that hangs must not cost a node its place: the next one may come through.
+        connect_timeout: redis.connect_timeout.min(config.ttl() / 3),
         response_timeout: redis.response_timeout,
         block: redis.block,
         pool_size: redis.pool_size,

@@ -142,10 +142,7 @@ impl Inner {
 
     async fn register(&self) -> Result<()> {
         let announced = self.announcement()?;
-        let calls = self.responder.calls();
-        let mut connection = self.admin.get(calls.stream()).await.map_err(unreachable)?;
-        calls.ensure_group(&mut connection).await.map_err(unreachable)?;
-        drop(connection);
+        self.responder.regroup(self).await.map_err(unreachable)?;
         let mut connection = self.admin.get(&self.keys.registry()).await.map_err(unreachable)?;
         let asked = std::time::Instant::now();
         let registered = self.registry.register(&mut connection, &announced).await.map_err(unreachable)?;

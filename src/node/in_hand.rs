@@ -26,6 +26,11 @@ impl InHand {
         self.lock().contains(entry)
     }
 
+    /// All that is in hand now.
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.lock().iter().cloned().collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

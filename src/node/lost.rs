@@ -26,8 +26,10 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// How often calls that wait are asked about though nothing seems wrong, and from which age on.
+/// How often calls that wait are asked about though nothing seems wrong.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// From which age on: most calls are over before.
+const LOOK_FROM: Duration = Duration::from_secs(1);
 /// How long a request that is gone may go without its reply. One pipeline writes the reply and deletes the request, so
 /// this is for what was running when Redis lost its data: most of it ends within that time and is answered as ever.
 const GRACE: Duration = Duration::from_millis(500);
@@ -93,7 +95,7 @@ pub(crate) async fn watch(node: Arc<Inner>, links: Links) {
                 Err(_) => return,
             },
             which = node.rpc.doubts().next() => which,
-            _ = ticks.tick() => Which::Older(LOOK_EVERY),
+            _ = ticks.tick() => Which::Older(LOOK_FROM),
             () = node.stop.cancelled() => return,
         };
         let looked = node.stop.run_until_cancelled(Look(&node).run(&which)).await;

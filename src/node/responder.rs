@@ -13,7 +13,7 @@ use crate::{
     Error, Result,
     redis::{
         Failure,
-        keys::Keys,
+        keys::{Keys, LOST},
         pool::Pooled,
         streams::{Calls, Delivered, Entry, Pulled, Reader, Write, Writer, entry_ms},
     },
@@ -37,6 +37,8 @@ const SOURCES_TIME: Duration = Duration::from_secs(1);
 const PULL: usize = 256;
 /// The pause before Redis, which could not be asked about a request, is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// How long the replicas of an app may take to notice that their group is gone.
+const REGROUP_PAUSE: Duration = Duration::from_secs(1);
 
 /// The answering half of a node.
 pub(crate) struct Responder {
@@ -116,6 +118,7 @@ impl Responder {
 
     /// Pulls requests until the reader is stopped, never more than there are slots for.
     pub(crate) async fn pull(self: Arc<Self>, node: Arc<Inner>, mut reader: Reader, stop: CancellationToken) {
+        let mut troubled = false;
         loop {
             // A slot is free before anything is pulled: what this replica can not start, another can.
             let first = tokio::select! {
@@ -139,6 +142,19 @@ impl Responder {
                             },
                         };
                         self.start(&node, Delivered { entry, deliveries: 1, from: None }, Way::Queue, held, slot);
+                    }
+                }
+                Some(Pulled::Refused(refused)) => {
+                    tracing::debug!(error = %refused, "requests can not be read, making their group anew");
+                    match self.regroup(&node).await {
+                        Ok(()) if matches!(refused.code(), Some("NOGROUP" | "UNBLOCKED")) => troubled = false,
+                        Ok(()) => tokio::time::sleep(ASK_AGAIN).await,
+                        Err(error) => {
+                            if !std::mem::replace(&mut troubled, true) {
+                                tracing::warn!(stream = %self.stream, %error, "requests can not be read, trying on");
+                            }
+                            tokio::time::sleep(ASK_AGAIN).await;
+                        }
                     }
                 }
                 Some(Pulled::Reconnected) => {
@@ -166,6 +182,21 @@ impl Responder {
 
     fn done(&self) -> MutexGuard<'_, Done> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes stream and group where they are missing. What stood in the stream then is inherited as from a dead replica,
+    /// after a while, in which every replica takes back what it works on.
+    pub(crate) async fn regroup(&self, node: &Inner) -> Result<(), Failure> {
+        let left = self.calls.regroup(&mut node.admin.get(&self.stream).await?, &self.in_hand.all()).await?;
+        if left {
+            tracing::warn!(stream = %self.stream, "the group of the replicas was gone: who had which request is not known");
+            let heirs = node.dead_replicas.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(REGROUP_PAUSE).await;
+                heirs.send(LOST.to_owned()).ok();
+            });
+        }
+        Ok(())
     }
 
     /// Runs a request that was taken over from a dead replica, if it may run twice.

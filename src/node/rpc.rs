@@ -322,8 +322,13 @@ impl Rpc {
 }
 
 fn refused(path: &str, error: &Failure) -> Error {
-    Error::unavailable(format!("Redis refused the call of '{path}': {error}"))
-        .with_data(json!({ "outcome": "never ran" }))
+    let message = match error.code() {
+        Some("OOM") => format!(
+            "Redis is out of memory and took no call of '{path}': give it more (maxmemory), or let less wait in it"
+        ),
+        _ => format!("Redis refused the call of '{path}': {error}"),
+    };
+    Error::unavailable(message).with_data(json!({ "outcome": "never ran" }))
 }
 
 fn gone() -> Error {

@@ -6,8 +6,8 @@ use super::{
     tls::Certificates,
 };
 use redis::{
-    AsyncConnectionConfig, Client, ProtocolVersion, RedisError, RedisResult,
-    aio::{AsyncPushSender, MultiplexedConnection, PubSub},
+    AsyncConnectionConfig, Client, ProtocolVersion, RedisError, RedisResult, Value,
+    aio::{AsyncPushSender, ConnectionLike, MultiplexedConnection, PubSub},
 };
 use std::{
     collections::HashMap,
@@ -196,10 +196,15 @@ impl Connector {
         let client = self.servers.reach(shard).await?;
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         self.servers.verify(&mut connection).await?;
+        let mut hello = redis::pipe();
         // Only helps whoever reads CLIENT LIST; an ACL may forbid it.
-        let name = format!("{}:{purpose}", self.name);
-        let _: RedisResult<()> = redis::cmd("CLIENT").arg("SETNAME").arg(name).query_async(&mut connection).await;
-        Ok(Opened { connection, signs })
+        hello.cmd("CLIENT").arg("SETNAME").arg(format!("{}:{purpose}", self.name)).cmd("PING");
+        let answers = connection.req_packed_commands(&hello, 0, 2).await?;
+        // A server that is still loading, or may not be written to, lets one connect all the same.
+        match answers.into_iter().last().map(Value::extract_error) {
+            Some(Err(error)) if is_fatal(&error) => Err(error),
+            _ => Ok(Opened { connection, signs }),
+        }
     }
 
     /// One attempt at a connection for subscriptions, to the server that holds `key`.
@@ -322,11 +327,15 @@ impl Calm {
 /// Does this error say that the connection, or the server behind it, is of no further use? Errors about the command
 /// itself (a missing group, a refused argument, a full memory) do not.
 pub(crate) fn is_fatal(error: &RedisError) -> bool {
+    use redis::{ErrorKind, ServerErrorKind as Kind};
     match error.kind() {
-        redis::ErrorKind::Server(_) => is_elsewhere(error),
-        redis::ErrorKind::Extension => {
-            is_elsewhere(error) || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "MISCONF"))
+        // Redis before 7 wraps what a script fails with.
+        ErrorKind::Server(Kind::ResponseError) => {
+            let detail = error.detail().unwrap_or_default();
+            FATAL.iter().any(|code| detail.contains(&format!("-{code} ")))
         }
+        ErrorKind::Server(_) => is_elsewhere(error),
+        ErrorKind::Extension => is_elsewhere(error) || error.code().is_some_and(|code| FATAL.contains(&code)),
         _ => true,
     }
 }
@@ -358,5 +367,48 @@ pub(crate) fn is_elsewhere(error: &RedisError) -> bool {
             _ => false,
         },
         _ => false,
+    }
+}
+
+/// The codes of errors that say so.
+const FATAL: [&str; 7] = ["READONLY", "MASTERDOWN", "LOADING", "NOAUTH", "WRONGPASS", "MISCONF", "NOREPLICAS"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server_error(line: &str) -> RedisError {
+        let answer = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+        answer.extract_error().unwrap_err()
+    }
+
+    #[test]
+    fn errors_about_the_server_cost_the_connection_and_errors_about_a_command_do_not() {
+        for line in [
+            "READONLY You can't write against a read only replica.",
+            "READONLY You can't write against a read only replica. script: 1f2, on @user_script:1.",
+            "ERR Error running script (call to f_1f2): @user_script:1: @user_script: 1: -READONLY You can't write against a read only replica.",
+            "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+            "LOADING Redis is loading the dataset in memory",
+            "NOAUTH Authentication required.",
+            "WRONGPASS invalid username-password pair or user is disabled.",
+            "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+            "NOREPLICAS Not enough good replicas to write.",
+        ] {
+            assert!(is_fatal(&server_error(line)), "{line}");
+        }
+        for line in [
+            "ERR unknown command 'FOO'",
+            "NOGROUP No such key 'calls' or consumer group 'replicas'",
+            "UNBLOCKED the stream key no longer exists",
+            "WRONGTYPE Operation against a key holding the wrong kind of value",
+            "OOM command not allowed when used memory > 'maxmemory'.",
+            "NOSCRIPT No matching script. Please use EVAL.",
+            "BUSYGROUP Consumer Group name already exists",
+            "NOPERM this user has no permissions to run the 'xadd' command",
+        ] {
+            assert!(!is_fatal(&server_error(line)), "{line}");
+        }
+        assert!(is_fatal(&timed_out("a test")));
     }
 }

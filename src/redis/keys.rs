@@ -21,6 +21,9 @@
 /// The consumer group in which the replicas of an app share its requests.
 pub(crate) const GROUP: &str = "replicas";
 
+/// The consumer that is given what stood in a stream whose group was destroyed. No node has this id.
+pub(crate) const LOST: &str = "lost";
+
 /// Builds the names of one namespace.
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {

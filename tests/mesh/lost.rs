@@ -3,6 +3,7 @@
 use crate::{
     calls_of, command, knows, outcome,
     process::{Replica, jobs, ran},
+    proxy::Proxy,
     queued, redis_of,
     services::{Echo, Gate, Named},
     start, wire,
@@ -13,11 +14,6 @@ use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
-};
-use tokio::{
-    io::AsyncReadExt,
-    net::{TcpListener, TcpStream},
-    sync::watch,
 };
 
 /// Long enough that whoever waits for it has hung.
@@ -147,51 +143,6 @@ async fn a_request_that_was_handed_back_is_found_again_under_its_new_entry() {
     assert_eq!((create.await.unwrap().unwrap().result, gate.started()), (json!("there"), 1));
 }
 
-/// Stands between nodes and Redis, and can hold back what comes in without closing anything.
-struct Proxy {
-    port: u16,
-    holds: watch::Sender<Option<&'static [u8]>>,
-}
-
-impl Proxy {
-    async fn before(redis: &ThrowawayRedis) -> Proxy {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (port, to) = (listener.local_addr().unwrap().port(), redis.port());
-        let holds = watch::Sender::new(None);
-        let held = holds.subscribe();
-        tokio::spawn(async move {
-            while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(pass(near, to, held.clone()));
-            }
-        });
-        Proxy { port, holds }
-    }
-
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-
-    /// From now on a connection that sends these bytes is cut before they arrive.
-    fn cut_at(&self, bytes: Option<&'static [u8]>) {
-        self.holds.send_replace(bytes);
-    }
-}
-
-/// Passes bytes on both ways, until some of them are not to be passed on.
-async fn pass(near: TcpStream, to: u16, held: watch::Receiver<Option<&'static [u8]>>) {
-    let far = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
-    let ((mut from_near, mut to_near), (mut from_far, mut to_far)) = (near.into_split(), far.into_split());
-    let back = tokio::spawn(async move { drop(tokio::io::copy(&mut from_far, &mut to_near).await) });
-    let mut buffer = vec![0; 1 << 16];
-    while let Ok(count @ 1..) = from_near.read(&mut buffer).await {
-        let cut = held.borrow().is_some_and(|held| buffer[..count].windows(held.len()).any(|part| part == held));
-        if cut || tokio::io::AsyncWriteExt::write_all(&mut to_far, &buffer[..count]).await.is_err() {
-            break;
-        }
-    }
-    back.abort();
-}
-
 #[tokio::test]
 async fn a_create_that_never_reached_redis_is_sent_again_and_runs_once() {
     let redis = ThrowawayRedis::start().unwrap();
@@ -204,11 +155,11 @@ async fn a_create_that_never_reached_redis_is_sent_again_and_runs_once() {
     let here = start(&behind, "caller", App::new()).await;
     knows(&here, "journal").await;
     for n in 0..5 {
-        proxy.cut_at(Some(b"XADD"));
+        proxy.cut_at(b"XADD");
         let create = tokio::spawn(here.service("journal").create(n).answer());
         testing::eventually("it has left", async || here.pending() == 1).await;
         tokio::time::sleep(Duration::from_millis(50)).await;
-        proxy.cut_at(None);
+        proxy.open();
         let asked = Instant::now();
         assert_eq!(create.await.unwrap().unwrap().result, n);
         println!("figure: a create cut off before Redis had it was answered {:?} later", asked.elapsed());
@@ -228,12 +179,12 @@ async fn a_create_whose_connection_broke_before_a_restart_is_told_at_once_that_n
     behind.redis.url = proxy.url().as_str().into();
     let here = start(&behind, "caller", App::new()).await;
     knows(&here, "journal").await;
-    proxy.cut_at(Some(b"XADD"));
+    proxy.cut_at(b"XADD");
     let create = tokio::spawn(here.service("journal").create(7).answer());
     testing::eventually("it has left", async || here.pending() == 1).await;
     redis.stop();
     redis.launch().unwrap();
-    proxy.cut_at(None);
+    proxy.open();
     let back = Instant::now();
     let error = create.await.unwrap().unwrap_err();
     assert_eq!((error.kind(), outcome(&error)), (ErrorKind::Unavailable, "unknown"));
@@ -330,7 +281,7 @@ async fn a_reply_that_comes_while_a_full_queue_is_being_told_is_not_lost() {
 /// Counts how often each call ran, by the number it was called with.
 #[derive(Clone, Default)]
 pub(crate) struct Journal {
-    runs: Arc<Mutex<HashMap<u64, u64>>>,
+    pub(crate) runs: Arc<Mutex<HashMap<u64, u64>>>,
     pub(crate) takes: Duration,
 }
 
@@ -348,6 +299,7 @@ impl Journal {
 
 impl Service for Journal {
     const METHODS: &[Method] = &[Method::Get, Method::Create];
+    const EVENTS: &[&str] = &["noted"];
 
     async fn get(&self, id: Id, _: Params) -> Result<Value> {
         tokio::time::sleep(self.takes).await;
@@ -380,7 +332,7 @@ async fn a_flush_under_load_hangs_no_call_and_runs_no_create_twice() {
                         break;
                     }
                     let (asked, number) = (Instant::now(), caller * 1_000_000 + n);
-                    let create = (caller + n) % 2 == 0;
+                    let create = (caller + n).is_multiple_of(2);
                     let outcome = match create {
                         true => journal.create(number).await,
                         false => journal.get(number as i64).await,

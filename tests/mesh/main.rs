@@ -16,6 +16,8 @@ mod linger;
 mod lost;
 mod outage;
 mod process;
+mod proxy;
+mod redis_faults;
 mod rolling;
 mod sealed;
 mod services;

@@ -1,6 +1,9 @@
 -- What the registry's scripts share; each is this text and its own.
 --
 -- KEYS: 1 the node, 2 nodes, 3 epoch, 4 changes, 5 the node's app, 6 apps
+-- Each begins with a write that takes no memory (DEL, PEXPIRE, ZREM): after that, Redis lets it finish though its memory
+-- is full. So nodes do not vanish for want of memory.
+--
 -- ARGV: 1 node id, 2 app, 3 channel, 4 prefix of node keys, 5 prefix of app keys, then the script's own from 6 on.
 --
 -- Fields of a node: `app`, `head` (its announcement but for services), `state`, and per service `s:PATH` (descriptor)

@@ -1,8 +1,8 @@
 //! The requests of one app, as one of its replicas pulls them, and as anyone settles them.
 
 use super::{Entry, Reader, entries, reader::Read};
-use crate::redis::keys::{GROUP, Keys};
-use redis::{Cmd, RedisResult, Script, aio::ConnectionLike};
+use crate::redis::keys::{GROUP, Keys, LOST};
+use redis::{Cmd, RedisError, RedisResult, Script, aio::ConnectionLike};
 use std::sync::LazyLock;
 
 static CANCEL: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/cancel.lua")));
@@ -10,6 +10,7 @@ static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../s
 static OWN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/own.lua")));
 static HAND_ON: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/hand_on.lua")));
 static BURY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/bury.lua")));
+static REGROUP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/regroup.lua")));
 static REQUEUE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/requeue.lua")));
 
 /// Requests named in one step when a replica asks what it was given: more than it can ever have in flight.
@@ -41,6 +42,8 @@ pub(crate) enum Pulled {
     New(Vec<Entry>),
     /// The connection is new: what was given to this replica through the old one may not have reached it.
     Reconnected,
+    /// The stream or its group is gone: someone flushed, or Redis lost its data.
+    Refused(RedisError),
 }
 
 type Triple = (String, Vec<u8>, u32);
@@ -60,15 +63,10 @@ impl Calls {
         &self.stream
     }
 
-    /// Makes stream and group. The group starts at the beginning, so that nothing queued earlier is passed over.
-    pub(crate) async fn ensure_group(&self, on: &mut impl ConnectionLike) -> RedisResult<()> {
-        settle_busygroup(self.create_group().query_async::<()>(on).await)
-    }
-
-    fn create_group(&self) -> Cmd {
-        let mut command = redis::cmd("XGROUP");
-        command.arg("CREATE").arg(&self.stream).arg(GROUP).arg("0").arg("MKSTREAM");
-        command
+    /// Makes stream and group where they are missing, and keeps what is `in_hand` here. `true`: some requests were found
+    /// there of which nobody knows who had them; they are to be inherited from [`LOST`].
+    pub(crate) async fn regroup(&self, on: &mut impl ConnectionLike, in_hand: &[String]) -> RedisResult<bool> {
+        REGROUP.key(&self.stream).arg(GROUP).arg(LOST).arg(&self.consumer).arg(in_hand).invoke_async(on).await
     }
 
     /// Waits for requests, at most `count`; `None` when the reader was stopped.
@@ -77,15 +75,7 @@ impl Calls {
         match reader.read(&command).await {
             Read::Reply(reply) => Some(Pulled::New(entries(reply))),
             Read::Reconnected => Some(Pulled::Reconnected),
-            Read::Refused(error) => {
-                // The stream or its group is gone: someone flushed, or Redis lost its data.
-                tracing::info!(stream = %self.stream, %error, "requests can not be read, making their group anew");
-                if let Err(error) = settle_busygroup(reader.run(&self.create_group()).await.map(drop)) {
-                    tracing::warn!(stream = %self.stream, %error, "the group can not be made");
-                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-                }
-                Some(Pulled::New(Vec::new()))
-            }
+            Read::Refused(error) => Some(Pulled::Refused(error)),
             Read::Stopped => None,
         }
     }
@@ -175,11 +165,4 @@ impl Calls {
 /// Deletes a request of `stream` that nobody has started; `false` if somebody has.
 pub(crate) async fn cancel(on: &mut impl ConnectionLike, stream: &str, id: &str) -> RedisResult<bool> {
     CANCEL.key(stream).arg(GROUP).arg(id).invoke_async(on).await
-}
-
-fn settle_busygroup(outcome: RedisResult<()>) -> RedisResult<()> {
-    match outcome {
-        Err(error) if error.code() == Some("BUSYGROUP") => Ok(()),
-        other => other,
-    }
 }

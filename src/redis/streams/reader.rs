@@ -68,25 +68,21 @@ impl Reader {
             }
         };
         match outcome {
-            Some(Ok(Value::ServerError(error))) => self.refused(error.into()).await,
+            Some(Ok(Value::ServerError(error))) => self.failed(error.into()).await,
             Some(Ok(reply)) => Read::Reply(reply),
-            Some(Err(error)) if !is_fatal(&error) => self.refused(error).await,
-            Some(Err(error)) => {
-                tracing::debug!(purpose = self.purpose, %error, "connection lost");
-                self.connector.lost();
-                self.connector.servers().learn_from(&error).await;
-                self.connect().await
-            }
+            Some(Err(error)) => self.failed(error).await,
             None => self.connect().await,
         }
     }
 
-    async fn refused(&mut self, error: redis::RedisError) -> Read {
-        if is_fatal(&error) {
-            self.connector.servers().learn_from(&error).await;
-            self.opened = None;
+    async fn failed(&mut self, error: redis::RedisError) -> Read {
+        if !is_fatal(&error) {
+            return Read::Refused(error);
         }
-        Read::Refused(error)
+        tracing::debug!(purpose = self.purpose, %error, "connection lost");
+        self.connector.lost();
+        self.connector.servers().learn_from(&error).await;
+        self.connect().await
     }
 
     async fn connect(&mut self) -> Read {

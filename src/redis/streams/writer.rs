@@ -35,8 +35,13 @@ const INBOX_TTL_MS: usize = 120_000;
 /// The pause before what another server should have, or this one later, is written again.
 const ELSEWHERE_PAUSE: Duration = Duration::from_millis(20);
 
+const REPLY: &str = include_str!("../scripts/reply.lua");
+
 /// Something that is held until Redis has what was written, and let go of by being dropped.
 pub(crate) type Held = Arc<dyn std::any::Any + Send + Sync>;
+
+/// What may be settled once something else is written.
+type Then = Option<(Arc<str>, String, Held)>;
 
 /// Something to write.
 pub(crate) enum Write {
@@ -59,7 +64,9 @@ pub(crate) enum Write {
         held: Held,
     },
     /// An entry for another node's inbox; where it is, and not before, the request it answers is settled.
-    Send { inbox: String, frame: Vec<u8>, then: Option<(Arc<str>, String, Held)> },
+    Send { inbox: String, frame: Vec<u8>, then: Then },
+    /// The same for an entry that Redis had no memory for.
+    Forced { inbox: String, frame: Vec<u8>, then: Then },
     /// What a call ended in, for repeats of it; pushed right before the reply, and so never behind it.
     Keep { key: String, value: Vec<u8>, ttl_ms: u64 },
     /// Nothing: is dropped when everything pushed before has been written.
@@ -151,7 +158,11 @@ pub(super) async fn write_lane(mut lane: Lane, senders: Arc<dyn Senders>) {
                         false
                     }
                     // Written twice they do no harm, so they wait for the next connection.
-                    Write::Finished { .. } | Write::Send { .. } | Write::Keep { .. } | Write::Mark { .. } => true,
+                    Write::Finished { .. }
+                    | Write::Send { .. }
+                    | Write::Forced { .. }
+                    | Write::Keep { .. }
+                    | Write::Mark { .. } => true,
                 });
             }
         }
@@ -168,12 +179,29 @@ fn fill(batch: &mut Vec<Write>, due: &mut mpsc::UnboundedReceiver<Write>) {
 }
 
 impl Write {
+    /// Lets Redis have it though its memory is full. `false` if that was tried already.
+    fn force(&mut self) -> bool {
+        let forced = match std::mem::replace(self, Write::Mark { _written: Arc::new(oneshot::channel().0) }) {
+            // Settled it is again, which does no harm.
+            Write::Finished { reply: Some((inbox, frame)), stream, entry, held } => {
+                Write::Forced { inbox, frame, then: Some((stream, entry, held)) }
+            }
+            Write::Send { inbox, frame, then } => Write::Forced { inbox, frame, then },
+            other => {
+                *self = other;
+                return false;
+            }
+        };
+        *self = forced;
+        true
+    }
+
     /// The keys it touches.
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         let (stream, inbox): (Option<&str>, Option<&str>) = match self {
             Write::Request { stream, .. } => (Some(stream), None),
             Write::Finished { stream, reply, .. } => (Some(stream), reply.as_ref().map(|(inbox, _)| inbox.as_str())),
-            Write::Send { inbox, .. } => (None, Some(inbox)),
+            Write::Send { inbox, .. } | Write::Forced { inbox, .. } => (None, Some(inbox)),
             Write::Keep { key, .. } => (Some(key), None),
             Write::Mark { .. } => (None, None),
         };
@@ -203,7 +231,7 @@ impl Write {
 
     fn size(&self) -> usize {
         match self {
-            Write::Request { frame, .. } | Write::Send { frame, .. } => frame.len(),
+            Write::Request { frame, .. } | Write::Send { frame, .. } | Write::Forced { frame, .. } => frame.len(),
             Write::Finished { reply, .. } => reply.as_ref().map_or(0, |(_, frame)| frame.len()),
             Write::Keep { value, .. } => value.len(),
             Write::Mark { .. } => 0,
@@ -248,6 +276,9 @@ async fn send(live: &Live, batch: &mut [Write], wait: Option<WaitFor>) -> RedisR
             }
             Write::Keep { key, value, ttl_ms } => {
                 pipe.cmd("SET").arg(&*key).arg(&*value).arg("PX").arg(*ttl_ms);
+            }
+            Write::Forced { inbox, frame, .. } => {
+                pipe.cmd("EVAL").arg(REPLY).arg(1).arg(&*inbox).arg(INBOX_LENGTH).arg(&*frame).arg(INBOX_TTL_MS);
             }
             Write::Mark { .. } => {}
         }
@@ -310,7 +341,7 @@ fn settle(batch: &mut Vec<Write>, sent: Sent, senders: &dyn Senders) -> Verdict 
     let mut lengths = lengths(batch, &replies);
     let mut replies = replies.into_iter();
     let mut verdict = Verdict::default();
-    batch.retain(|write| match write {
+    batch.retain_mut(|write| match write {
         Write::Request { stream, token, .. } => {
             let length = lengths.get_mut(stream).map_or(0, Lengths::next);
             let outcome = match replies.next().map(Value::extract_error) {
@@ -333,15 +364,18 @@ fn settle(batch: &mut Vec<Write>, sent: Sent, senders: &dyn Senders) -> Verdict 
         }
         // Dropping a mark tells whoever waits.
         Write::Finished { reply: None, .. } | Write::Mark { .. } => false,
-        Write::Finished { .. } | Write::Send { .. } | Write::Keep { .. } => {
+        _ => {
             match replies.next().map(Value::extract_error) {
                 Some(Err(error)) if verdict.note(&error) => return true,
+                Some(Err(error)) if error.code() == Some("OOM") && write.force() => return true,
                 Some(Err(error)) => {
                     tracing::error!(%error, "Redis refused a reply: its caller will time out, or a repeat of the call not find it");
                 }
                 _ => {}
             }
-            if let Write::Send { then: Some((stream, entry, held)), .. } = write {
+            if let Write::Send { then: Some((stream, entry, held)), .. }
+            | Write::Forced { then: Some((stream, entry, held)), .. } = write
+            {
                 let (stream, entry, held) = (stream.clone(), entry.clone(), held.clone());
                 verdict.then.push(Write::Finished { stream, entry, reply: None, held });
             }
