@@ -38,7 +38,7 @@ impl Node {
         // First the way in and the ears, then the announcement: whoever hears of this node can call it at once.
         let mut link = Link::open(node.connector.clone(), "commands", stop.clone());
         let live = link.get().await.ok_or_else(stopped)?;
-        server::warn_of(&mut live.connection.clone()).await;
+        server::warn_of(&mut live.connection.clone(), node.config.redis.url.expose()).await;
         let writer = Writer::start(link.clone(), node.rpc.clone(), stop.clone());
         node.rpc.attach(writer.clone());
         node.responder.attach(writer);

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod calls;
+#[cfg(feature = "cli")]
+mod commands;
 mod discovery;
 mod events;
 mod figures;
@@ -16,6 +18,7 @@ mod process;
 mod rolling;
 mod services;
 mod shutdown;
+mod sizes;
 mod takeover;
 mod wire;
 
