@@ -259,6 +259,10 @@
 pub mod auth;
 pub mod config;
 mod error;
+#[cfg(all(fuzzing, feature = "gateway"))]
+#[doc(hidden)]
+#[allow(missing_docs, clippy::expect_used)] // for `fuzz/` alone
+pub mod fuzzing;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 mod node;

@@ -33,7 +33,7 @@ mod guarded;
 mod health;
 mod layers;
 mod params;
-mod query_string;
+pub(crate) mod query_string;
 mod realtime;
 mod reply;
 mod rest;

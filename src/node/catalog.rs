@@ -3,11 +3,17 @@
 //! Rules, the same on every node:
 //! - A path belongs to the app that has offered it longest, among those with a replica that is up. The others are
 //!   *shadowed* and take over when it goes.
-//! - A path whose last replica stopped or died stays callable for its app's `linger`, unless another app offers it.
+//! - A path whose last replica stopped or died stays callable for its app's `linger`, unless another app offers it. Until
+//!   when is decided by the registry alone, so that all nodes believe the same. One whose last replica drains stays
+//!   callable as long as that takes.
 //! - A path that its last replica unregistered is gone at once.
-//! - A node that is missing from a registry that was lost is believed for a grace, since it will be back.
+//! - A node that is missing from a registry that was lost is believed for a grace, since it will be back. What the
+//!   registry does not know ends by itself: a path after its linger, or after the grace where it would linger for ever.
+
+mod offers;
 
 use crate::service::{Descriptor, Method};
+use offers::{Offers, route};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -92,7 +98,8 @@ pub(crate) enum Change {
 #[derive(Clone, Debug)]
 pub(crate) enum Item {
     Up(Member),
-    Down(String),
+    /// Gone; these paths of its app linger since.
+    Down(String, Vec<Lingering>),
 }
 
 /// The belief.
@@ -108,24 +115,6 @@ pub(crate) struct Catalog {
     routes: BTreeMap<String, Route>,
     // Node id to when it stops being believed.
     missing: BTreeMap<String, u64>,
-}
-
-/// What one app offers under one path.
-#[derive(Debug, Default)]
-struct Offers {
-    replicas: BTreeMap<String, Offer>,
-    lingering: Option<Lingering>,
-}
-
-impl Offers {
-    fn is_empty(&self) -> bool {
-        self.replicas.is_empty() && self.lingering.is_none()
-    }
-
-    fn since(&self) -> u64 {
-        let replicas = self.replicas.values().map(|offer| offer.since);
-        replicas.chain(self.lingering.iter().map(|lingering| lingering.offer.since)).min().unwrap_or(u64::MAX)
-    }
 }
 
 impl Catalog {
@@ -170,15 +159,17 @@ impl Catalog {
         if epoch <= self.epoch {
             return Some(Vec::new());
         }
-        if prev != self.epoch {
+        // Version 0 is that of every registry without data: it is followed only where nothing is believed.
+        let believes = !self.nodes.is_empty() || !self.offers.is_empty();
+        if prev != self.epoch || (prev == 0 && believes) {
             return None;
         }
         self.epoch = epoch;
         let mut changes = Vec::new();
         for item in items {
             match item {
-                Item::Up(member) => self.put(member, now, &mut changes),
-                Item::Down(id) => self.take(&id, now, &mut changes),
+                Item::Up(member) => self.put(member, &mut changes),
+                Item::Down(id, lingering) => self.take(&id, lingering, now, &mut changes),
             }
         }
         Some(changes)
@@ -196,20 +187,31 @@ impl Catalog {
         let mut changes = Vec::new();
         let present: BTreeSet<String> = members.iter().map(|member| member.id.clone()).collect();
         for member in members {
-            self.put(member, now, &mut changes);
+            self.put(member, &mut changes);
         }
         for id in self.nodes.keys().filter(|id| !present.contains(*id)) {
             self.missing.entry(id.clone()).or_insert(now.saturating_add(self.grace));
         }
+        self.doubt_lingering(&lingering, now);
         for path in lingering {
-            let name = path.offer.descriptor.path.clone();
-            let offers = self.offers.entry(name.clone()).or_default().entry(path.app.clone()).or_default();
-            if offers.replicas.is_empty() {
-                offers.lingering = Some(path);
-            }
-            self.refresh(&name, &mut changes);
+            self.linger(path, now, &mut changes);
         }
         changes
+    }
+
+    /// What lingers for ever, and the registry does not know it, ends with the grace.
+    fn doubt_lingering(&mut self, known: &[Lingering], now: u64) {
+        let known: BTreeSet<(&str, &str)> =
+            known.iter().map(|path| (path.offer.descriptor.path.as_str(), path.app.as_str())).collect();
+        for (path, apps) in &mut self.offers {
+            for (app, offers) in apps {
+                if let Some(lingering) = &mut offers.lingering
+                    && !known.contains(&(path.as_str(), app.as_str()))
+                {
+                    lingering.until.get_or_insert(now.saturating_add(self.grace));
+                }
+            }
+        }
     }
 
     /// Lets time pass: ends what lingered long enough, and the belief in nodes that did not come back.
@@ -218,7 +220,8 @@ impl Catalog {
         let gone: Vec<String> =
             self.missing.iter().filter(|(_, until)| **until <= now).map(|(id, _)| id.clone()).collect();
         for id in gone {
-            self.take(&id, now, &mut changes);
+            let left = self.left_by(&id, now);
+            self.take(&id, left, now, &mut changes);
         }
         let over = |lingering: &Lingering| lingering.until.is_some_and(|until| until <= now);
         let mut ended = Vec::new();
@@ -236,50 +239,78 @@ impl Catalog {
         changes
     }
 
-    fn put(&mut self, member: Member, now: u64, changes: &mut Vec<Change>) {
+    /// What lingers of a node of which the registry has said nothing: the paths that nobody else of its app offers.
+    fn left_by(&self, id: &str, now: u64) -> Vec<Lingering> {
+        let Some(member) = self.nodes.get(id) else { return Vec::new() };
+        let until = now.saturating_add(member.linger.unwrap_or(self.grace));
+        let alone = |path: &str| {
+            let offers = self.offers.get(path).and_then(|apps| apps.get(&member.app));
+            offers.is_some_and(|offers| offers.lingering.is_none() && !offers.has_other_than(id))
+        };
+        let left = member.services.iter().filter(|(path, _)| alone(path));
+        let lingering = |offer: &Offer| Lingering { app: member.app.clone(), offer: offer.clone(), until: Some(until) };
+        left.map(|(_, offer)| lingering(offer)).collect()
+    }
+
+    fn put(&mut self, member: Member, changes: &mut Vec<Change>) {
         self.missing.remove(&member.id);
         let before = self.nodes.insert(member.id.clone(), member.clone());
         if before.is_none() {
             changes.push(Change::NodeUp(member.clone()));
         }
-        // This node's own services are local: it does not call them through Redis.
-        if member.id == self.me {
-            return;
-        }
-        let offered = if member.up { member.services.clone() } else { BTreeMap::new() };
+        let own = member.id == self.me;
         let withdrawn = before.map(|before| before.services).unwrap_or_default();
-        for path in withdrawn.keys().filter(|path| !offered.contains_key(*path)) {
-            // A node that drains leaves its paths like one that dies; one that is up has unregistered them.
-            let lingers = !member.up;
-            self.drop_offer(&member, path, lingers, now);
+        for path in withdrawn.keys().filter(|path| !member.services.contains_key(*path)) {
+            self.drop_offer(&member, path);
             self.refresh(path, changes);
         }
-        for (path, offer) in offered {
+        for (path, offer) in &member.services {
             let offers = self.offers.entry(path.clone()).or_default().entry(member.app.clone()).or_default();
-            offers.replicas.insert(member.id.clone(), offer);
             offers.lingering = None;
-            self.refresh(&path, changes);
+            offers.forget(&member.id);
+            // This node's own services are local: it does not call them through Redis.
+            if !own && member.up {
+                offers.replicas.insert(member.id.clone(), offer.clone());
+            } else if !own && member.linger != Some(0) {
+                offers.draining.insert(member.id.clone(), offer.clone());
+            }
+            self.refresh(path, changes);
         }
     }
 
-    fn take(&mut self, id: &str, now: u64, changes: &mut Vec<Change>) {
+    fn take(&mut self, id: &str, lingering: Vec<Lingering>, now: u64, changes: &mut Vec<Change>) {
         self.missing.remove(id);
-        let Some(member) = self.nodes.remove(id) else { return };
+        let member = self.nodes.remove(id);
+        if let Some(member) = &member {
+            for path in member.services.keys() {
+                self.drop_offer(member, path);
+            }
+        }
+        for path in lingering {
+            self.linger(path, now, changes);
+        }
+        let Some(member) = member else { return };
         for path in member.services.keys() {
-            self.drop_offer(&member, path, true, now);
             self.refresh(path, changes);
         }
         changes.push(Change::NodeDown(member));
     }
 
-    fn drop_offer(&mut self, member: &Member, path: &str, lingers: bool, now: u64) {
-        let Some(apps) = self.offers.get_mut(path) else { return };
-        let Some(offers) = apps.get_mut(&member.app) else { return };
-        let Some(offer) = offers.replicas.remove(&member.id) else { return };
-        let until = member.linger.map(|time| now.saturating_add(time));
-        if offers.replicas.is_empty() && lingers && until != Some(now) {
-            offers.lingering = Some(Lingering { app: member.app.clone(), offer, until });
+    fn drop_offer(&mut self, member: &Member, path: &str) {
+        if let Some(offers) = self.offers.get_mut(path).and_then(|apps| apps.get_mut(&member.app)) {
+            offers.forget(&member.id);
         }
+    }
+
+    /// Notes what the registry says of a path without replicas.
+    fn linger(&mut self, path: Lingering, now: u64, changes: &mut Vec<Change>) {
+        if path.until.is_some_and(|until| until <= now) {
+            return;
+        }
+        let name = path.offer.descriptor.path.clone();
+        let offers = self.offers.entry(name.clone()).or_default().entry(path.app.clone()).or_default();
+        offers.lingering = Some(path);
+        self.refresh(&name, changes);
     }
 
     /// Derives the route of one path anew and notes what became different.
@@ -321,50 +352,7 @@ impl Catalog {
     }
 }
 
-/// The oldest app with a replica that is up; failing that, the oldest that lingers.
-fn route(path: &str, apps: &BTreeMap<String, Offers>) -> Option<Route> {
-    let winner = apps.iter().min_by_key(|(app, offers)| (offers.replicas.is_empty(), offers.since(), app.as_str()));
-    let (app, offers) = winner?;
-    let descriptor = match &offers.lingering {
-        Some(lingering) if offers.replicas.is_empty() => lingering.offer.descriptor.clone(),
-        _ => merged(offers.replicas.values())?,
-    };
-    Some(Route {
-        path: path.to_owned(),
-        app: app.clone(),
-        since: offers.since(),
-        descriptor,
-        replicas: offers.replicas.keys().cloned().collect(),
-    })
-}
-
-/// What replicas of several versions offer together: whoever lacks a method hands the call on.
-fn merged<'a>(mut offers: impl Iterator<Item = &'a Offer>) -> Option<Arc<Descriptor>> {
-    let mut merged = offers.next()?.descriptor.clone();
-    for offer in offers {
-        let other = &offer.descriptor;
-        if *other == merged {
-            continue;
-        }
-        let merged = Arc::make_mut(&mut merged);
-        add_missing(&mut merged.methods, &other.methods);
-        add_missing(&mut merged.events, &other.events);
-        // Only what every replica may safely repeat may be repeated.
-        merged.idempotent.retain(|method| other.idempotent.contains(method));
-        for (name, value) in &other.options {
-            merged.options.entry(name).or_insert_with(|| value.clone());
-        }
-    }
-    Some(merged)
-}
-
-fn add_missing<T: Clone + PartialEq>(to: &mut Vec<T>, from: &[T]) {
-    for item in from {
-        if !to.contains(item) {
-            to.push(item.clone());
-        }
-    }
-}
-
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -233,7 +233,10 @@ impl Inner {
     fn item(&self, item: registry::Item) -> Option<catalog::Item> {
         match item {
             registry::Item::Up(record) => self.member(record).map(catalog::Item::Up),
-            registry::Item::Down(id) => Some(catalog::Item::Down(id)),
+            registry::Item::Down(id, lingering) => {
+                let lingering = lingering.into_iter().filter_map(|record| self.lingering(record)).collect();
+                Some(catalog::Item::Down(id, lingering))
+            }
         }
     }
 

@@ -44,7 +44,7 @@ impl Node {
         // First the way in and the ears, then the announcement: whoever hears of this node can call it at once.
         let links = Links::new(node.connector.clone(), stop.clone());
         let (_, live) = links.reach(&node.keys.registry()).await.ok_or_else(stopped)?;
-        server::warn_of(&mut live.connection.clone(), node.connector.servers().are_shared()).await;
+        server::warn_of(&mut live.connection.clone(), node.config.redis.url.expose()).await;
         let writer = Writer::start(links.clone(), node.rpc.clone(), stop.clone());
         node.rpc.attach(writer.clone());
         node.responder.attach(writer);

@@ -241,5 +241,7 @@ impl<W, R> Pending<W, R> {
 }
 
 #[cfg(test)]
-#[path = "pending_tests.rs"]
+mod properties;
+
+#[cfg(test)]
 mod tests;

@@ -134,8 +134,8 @@ pub(crate) struct Change {
 pub(crate) enum Item {
     /// It came, or says something else of itself than before.
     Up(NodeRecord),
-    /// It left or died.
-    Down(String),
+    /// It left or died, and these paths of its app linger since then.
+    Down(String, Vec<LingeringRecord>),
 }
 
 /// All of the registry.
@@ -360,9 +360,12 @@ impl Change {
     /// Reads a message of the lifecycle channel or an entry of `changes`; `None` for anything else.
     pub(crate) fn decode(message: &[u8]) -> Option<Self> {
         let Packed(prev, epoch, items) = rmp_serde::from_slice(message).ok()?;
-        let items = items.into_iter().map(|(kind, id, fields)| match kind.as_str() {
-            "node-down" => Some(Item::Down(id)),
-            _ => NodeRecord::from_fields(&id, pairs(fields)).map(Item::Up),
+        let items = items.into_iter().map(|(kind, id, fields)| {
+            let fields = pairs(fields);
+            match kind.as_str() {
+                "node-down" => Some(Item::Down(id, lingering(&text(&fields, "app"), &fields, 0))),
+                _ => NodeRecord::from_fields(&id, fields).map(Item::Up),
+            }
         });
         Some(Change { prev, epoch, items: items.collect::<Option<_>>()? })
     }
@@ -378,6 +381,11 @@ fn pairs(flat: Vec<ByteBuf>) -> Fields {
 }
 
 #[cfg(test)]
+pub(crate) mod model;
+#[cfg(test)]
+mod scripts_like_model;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -386,5 +394,26 @@ mod tests {
         for message in [&b""[..], b"hello", b"\x93\x01\x02", b"\xc1"] {
             assert_eq!(Change::decode(message), None);
         }
+    }
+
+    #[tokio::test]
+    async fn nodes_stay_known_while_memory_is_full() {
+        let redis = super::super::ThrowawayRedis::start_with(&["--maxmemory", "3mb"]).unwrap();
+        let client = redis::Client::open(redis.url()).unwrap();
+        let mut on = client.get_multiplexed_async_connection().await.unwrap();
+        let ttl = Duration::from_secs(60);
+        let registry = Registry::new(Keys::new("test"), "a", "default/x", ttl, Linger::For(ttl));
+        registry.register(&mut on, &Announced::default()).await.unwrap();
+        let fill = async |n: u32| {
+            let mut set = redis::cmd("SET");
+            set.arg(format!("fill-{n}")).arg("x".repeat(10_000)).query_async::<()>(&mut on.clone()).await
+        };
+        let mut n = 0;
+        while fill(n).await.is_ok() {
+            n += 1;
+        }
+        assert_eq!(fill(n).await.unwrap_err().code(), Some("OOM"));
+        let now = registry.now(&mut on).await.unwrap();
+        assert!(registry.beat(&mut on, true, now).await.unwrap().known);
     }
 }

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod calls;
+#[cfg(feature = "cli")]
+mod commands;
 mod discovery;
 mod doors;
 mod events;
@@ -22,6 +24,7 @@ mod rolling;
 mod sealed;
 mod services;
 mod shutdown;
+mod sizes;
 mod takeover;
 mod wire;
 

@@ -41,8 +41,16 @@ impl Mesh {
         self.step(Item::Up(member), now)
     }
 
+    /// The registry says what lingers; here, what nobody else offers.
     fn down(&mut self, id: &str, now: u64) -> Vec<Change> {
-        self.step(Item::Down(id.into()), now)
+        let member = self.catalog.nodes[id].clone();
+        let others = self.catalog.nodes.values().filter(|other| other.id != id && other.app == member.app);
+        let served: BTreeSet<String> = others.flat_map(|other| other.services.keys().cloned()).collect();
+        let left = member.services.values().filter(|offer| !served.contains(&offer.descriptor.path));
+        let until = member.linger.map(|time| now + time);
+        let lingers = |offer: &Offer| Lingering { app: member.app.clone(), offer: offer.clone(), until };
+        let left = left.filter(|_| until != Some(now)).map(lingers).collect();
+        self.step(Item::Down(id.into(), left), now)
     }
 
     fn step(&mut self, item: Item, now: u64) -> Vec<Change> {
@@ -169,7 +177,7 @@ fn a_change_that_does_not_follow_is_refused_and_an_old_one_ignored() {
     let mut catalog = Catalog::new("me", 20);
     assert!(catalog.apply(0, 5, vec![Item::Up(member("a", "default/x", &[]))], 0).is_some());
     assert!(catalog.apply(7, 8, vec![], 0).is_none());
-    assert_eq!(catalog.apply(0, 4, vec![Item::Down("a".into())], 0), Some(vec![]));
+    assert_eq!(catalog.apply(0, 4, vec![Item::Down("a".into(), vec![])], 0), Some(vec![]));
     assert_eq!((catalog.epoch(), catalog.nodes().count()), (5, 1));
 }
 
@@ -206,4 +214,60 @@ fn replicas_of_two_versions_offer_together_what_either_has() {
     let archive = Method::custom("archive");
     assert!(mesh.catalog.routes["todos"].descriptor.methods.contains(&archive));
     assert_eq!(mesh.catalog.replica_with("default/x", "todos", &archive), Some("b"));
+}
+
+#[test]
+fn a_belief_without_a_version_is_not_joined_to_a_registry_that_begins_anew() {
+    let mut catalog = Catalog::new("me", 20);
+    // Read while Redis had just lost everything and a first node came back.
+    catalog.replace(0, vec![member("a", "default/x", &[("todos", 1)])], vec![], 10);
+    // Meanwhile it was lost again, and `a` with it.
+    assert_eq!(catalog.apply(0, 30, vec![Item::Up(member("b", "default/y", &[]))], 30), None);
+    catalog.replace(30, vec![member("b", "default/y", &[])], vec![], 30);
+    catalog.tick(50);
+    assert_eq!(catalog.nodes().map(|node| node.id.as_str()).collect::<Vec<_>>(), ["b"]);
+}
+
+#[test]
+fn a_newcomer_can_call_a_path_whose_last_replica_drains_and_then_lingers() {
+    let mut catalog = Catalog::new("me", 20);
+    let draining = Member { up: false, ..member("a", "default/x", &[("todos", 1)]) };
+    let changes = catalog.replace(9, vec![draining.clone()], vec![], 10);
+    assert!(matches!(&changes[..], [Change::NodeUp(_), Change::Service(route)] if route.replicas.is_empty()));
+    let left = Lingering { app: "default/x".into(), offer: draining.services["todos"].clone(), until: Some(80) };
+    let changes = catalog.apply(9, 20, vec![Item::Down("a".into(), vec![left])], 20).unwrap();
+    assert_eq!(removed(&changes), Vec::<&str>::new());
+    assert_eq!((removed(&catalog.tick(79)), removed(&catalog.tick(80))), (vec![], vec!["todos"]));
+}
+
+#[test]
+fn news_that_comes_late_does_not_make_a_path_linger_longer() {
+    let mut mesh = Mesh::new();
+    mesh.up(member("a", "default/x", &[("todos", 1)]), 0);
+    let offer = Offer { since: 1, descriptor: descriptor("todos", &["get"]) };
+    let left = Lingering { app: "default/x".into(), offer, until: Some(60) };
+    // It died at 0 and this node was cut off until 50.
+    mesh.step(Item::Down("a".into(), vec![left]), 50);
+    assert_eq!(removed(&mesh.catalog.tick(60)), ["todos"]);
+}
+
+#[test]
+fn a_lingering_path_that_the_registry_does_not_know_does_not_stay_for_ever() {
+    let mut mesh = Mesh::new();
+    mesh.up(Member { linger: None, ..member("a", "default/x", &[("todos", 1)]) }, 0);
+    mesh.down("a", 1);
+    // What was missed: another replica had it, and unregistered it.
+    mesh.catalog.replace(500, vec![], vec![], 100);
+    assert_eq!(mesh.app_of("todos"), Some("default/x"));
+    assert_eq!(removed(&mesh.catalog.tick(120)), ["todos"]);
+}
+
+#[test]
+fn a_node_that_was_thought_dead_and_is_back_has_no_paths_that_linger() {
+    let mut mesh = Mesh::new();
+    let me = member("me", "default/x", &[("todos", 1)]);
+    mesh.up(me.clone(), 0);
+    mesh.down("me", 10);
+    assert!(!mesh.healthy("todos"));
+    assert_eq!(removed(&mesh.up(me, 20)), ["todos"]);
 }

@@ -16,7 +16,8 @@ if ARGV[9] == '1' and now - ARGV[10] < ARGV[6] / 4 then
   local expired = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '(' .. whole(now), 'LIMIT', '0', '200')
   local items = {}
   for _, id in ipairs(expired) do
-    if remove_node(now, id) then items[#items + 1] = { 'node-down', id, {} } end
+    local left = remove_node(now, id)
+    if left then items[#items + 1] = { 'node-down', id, left } end
   end
   if #items > 0 then commit(now, items) end
 end

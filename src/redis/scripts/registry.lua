@@ -52,8 +52,9 @@ local function served_by_others(app_key, id)
 end
 
 -- Takes `paths` from an app's offer unless another replica serves them. Unregistered paths go at once, those of a
--- replica that stopped or died linger.
+-- replica that stopped or died linger: these are returned as fields of the app.
 local function drop_paths(now, app, id, paths, unregistered)
+  local left = { 'app', app }
   local app_key = ARGV[5] .. app
   local served = served_by_others(app_key, id)
   local linger = tonumber(redis.call('HGET', app_key, 'linger') or '0')
@@ -66,14 +67,19 @@ local function drop_paths(now, app, id, paths, unregistered)
         redis.call('HSET', app_key, 'e:' .. path, ends)
         redis.call('ZADD', KEYS[6], 'GT', ends == 'inf' and '+inf' or ends, app)
         if linger < 0 then redis.call('PERSIST', app_key) end
+        for _, field in ipairs({ 's:' .. path, 't:' .. path, 'e:' .. path }) do
+          left[#left + 1] = field
+          left[#left + 1] = redis.call('HGET', app_key, field) or ''
+        end
       end
     end
   end
+  return left
 end
 
--- Removes a node that left or died, if nobody did before.
+-- Removes a node that left or died, if nobody did before; returns the fields of its app that linger.
 local function remove_node(now, id)
-  if redis.call('ZREM', KEYS[2], id) == 0 then return false end
+  if redis.call('ZREM', KEYS[2], id) == 0 then return nil end
   local node_key = ARGV[4] .. id
   local app = redis.call('HGET', node_key, 'app')
   redis.call('DEL', node_key)
@@ -84,8 +90,8 @@ local function remove_node(now, id)
     if list then
       local paths = {}
       for path in string.gmatch(list, '[^\n]+') do paths[#paths + 1] = path end
-      drop_paths(now, app, id, paths, false)
+      return drop_paths(now, app, id, paths, false)
     end
   end
-  return true
+  return {}
 end
