@@ -1,0 +1,365 @@
+//! The mesh of one row: a Redis, replicas, a caller, and a journal.
+
+use crate::{
+    call::{ALL, Entrance, Mix, Way},
+    journal::Journal,
+    judge::{Finding, Promise, judge},
+    load::{Load, Order},
+    proxy::Proxy,
+    random::Random,
+    redis::Server,
+    row::Setting,
+    service::Version,
+    worker::{Spec, Worker},
+};
+use futures_util::StreamExt;
+use rachis::{App, Change, Config, Node};
+use std::{
+    collections::HashSet,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// How long anything may take that a row waits for.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// Lines of log that a process may write in a row, and for each fault.
+const LOG_LINES: usize = 100;
+const LOG_LINES_A_FAULT: usize = 50;
+
+/// What a mesh is made of.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    /// A replica of each of these versions.
+    pub(crate) replicas: Vec<Version>,
+    /// More arguments for `redis-server`.
+    pub(crate) redis: &'static [&'static str],
+    /// Does each node reach Redis by a cable of its own?
+    pub(crate) cables: bool,
+    /// The password that all nodes have and Redis asks for.
+    pub(crate) password: Option<&'static str>,
+    /// `[limits]` of all nodes.
+    pub(crate) limits: &'static str,
+    pub(crate) heartbeat: Duration,
+    pub(crate) ttl: Duration,
+}
+
+impl Plan {
+    pub(crate) fn of(replicas: usize) -> Plan {
+        Plan {
+            replicas: vec![Version::New; replicas],
+            redis: &[],
+            cables: false,
+            password: None,
+            limits: "",
+            heartbeat: Duration::from_millis(200),
+            ttl: Duration::from_millis(1500),
+        }
+    }
+
+    /// With a Redis that keeps its data.
+    pub(crate) fn durable(self) -> Plan {
+        Plan { redis: crate::redis::DURABLE, ..self }
+    }
+
+    /// With the times of the default configuration.
+    pub(crate) fn default_times(self) -> Plan {
+        Plan { heartbeat: Duration::from_secs(2), ttl: Duration::from_secs(6), ..self }
+    }
+}
+
+/// A replica or gateway, and the cable it hangs on.
+pub(crate) struct Member {
+    pub(crate) worker: Worker,
+    pub(crate) cable: Option<Proxy>,
+    pub(crate) version: Version,
+}
+
+pub(crate) struct Mesh {
+    pub(crate) setting: Setting,
+    pub(crate) plan: Plan,
+    pub(crate) server: Server,
+    pub(crate) caller: Node,
+    /// The caller's.
+    pub(crate) cable: Option<Proxy>,
+    pub(crate) replicas: Vec<Member>,
+    pub(crate) gateways: Vec<Worker>,
+    pub(crate) random: Random,
+    /// Processes that may be believed dead, since they were killed, frozen, cut off or asked to leave.
+    pub(crate) doomed: HashSet<u32>,
+    folder: TempDir,
+    namespace: String,
+    losses: Arc<Mutex<Vec<Change>>>,
+    started: usize,
+    faults: usize,
+    problems: Vec<String>,
+}
+
+impl Mesh {
+    /// Starts everything and waits until the caller knows all replicas.
+    pub(crate) async fn start(setting: &Setting, plan: Plan) -> Mesh {
+        let mut server = Server::start(plan.redis);
+        if let Some(password) = plan.password {
+            server.set_password(password).await;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let namespace = format!("faults-{}", setting.row);
+        let cable = cable(&plan, &server).await;
+        let toml = toml(&plan, &namespace, "caller", &url(&cable, &server));
+        let config = Config::from_toml(&toml).expect("a configuration");
+        let caller = Node::builder(config).app(App::new()).connect_within(PATIENCE).start().await;
+        let caller = caller.unwrap_or_else(|error| panic!("the caller does not start: {error}"));
+        let losses = watch(&caller);
+        let mut mesh = Mesh {
+            random: Random::new(setting.seed),
+            setting: setting.clone(),
+            server,
+            caller,
+            cable,
+            replicas: Vec::new(),
+            gateways: Vec::new(),
+            doomed: HashSet::new(),
+            folder,
+            namespace,
+            losses,
+            started: 0,
+            faults: 0,
+            problems: Vec::new(),
+            plan,
+        };
+        for version in mesh.plan.replicas.clone() {
+            let member = mesh.member(version).await;
+            mesh.replicas.push(member);
+        }
+        for member in &mut mesh.replicas {
+            member.worker.ready().await;
+        }
+        mesh.is_whole().await;
+        mesh
+    }
+
+    async fn member(&mut self, version: Version) -> Member {
+        let cable = cable(&self.plan, &self.server).await;
+        let toml = toml(&self.plan, &self.namespace, "jobs", &url(&cable, &self.server));
+        let spec = Spec { toml, journal: self.journal(), version };
+        let log = self.log("replica");
+        Member { worker: Worker::replica(&spec, &log), cable, version }
+    }
+
+    fn log(&mut self, what: &str) -> PathBuf {
+        self.started += 1;
+        self.folder.path().join(format!("{what}-{}.log", self.started))
+    }
+
+    fn journal(&self) -> PathBuf {
+        self.folder.path().join("journal")
+    }
+
+    /// Starts a gateway and returns its URL.
+    pub(crate) async fn gateway(&mut self) -> String {
+        let mut toml = toml(&self.plan, &self.namespace, "gateway", &self.server.url());
+        toml += "[gateway]\nlisten = \"127.0.0.1:0\"\n[gateway.channels]\npublish = \"everyone\"\n[log]\nformat = \"human\"\n";
+        let log = self.log("gateway");
+        let mut worker = Worker::gateway(&toml, &log);
+        let url = worker.ready().await;
+        self.gateways.push(worker);
+        url
+    }
+
+    /// Puts a new replica of this version in the place of one that has ended. Returns before it is ready.
+    pub(crate) async fn replace(&mut self, place: usize, version: Version) {
+        let member = self.member(version).await;
+        let old = std::mem::replace(&mut self.replicas[place], member);
+        self.look_at(&old.worker.log(), "replica");
+    }
+
+    /// Waits until a replica says that it has joined.
+    pub(crate) async fn is_ready(&mut self, place: usize) {
+        self.replicas[place].worker.ready().await;
+    }
+
+    /// Kills a replica and starts another in its place.
+    pub(crate) async fn kill_replica(&mut self, place: usize) {
+        let member = &mut self.replicas[place];
+        let version = member.version;
+        self.doomed.insert(member.worker.pid());
+        member.worker.kill().await;
+        self.faults += 1;
+        self.replace(place, version).await;
+    }
+
+    /// Asks a replica to leave, and starts another in its place when it has.
+    pub(crate) async fn restart_replica(&mut self, place: usize, version: Version) {
+        let member = &mut self.replicas[place];
+        self.doomed.insert(member.worker.pid());
+        let status = member.worker.leave().await;
+        if !status.success() {
+            self.problems.push(format!("a replica that was asked to leave ended with {status}"));
+        }
+        self.faults += 1;
+        self.replace(place, version).await;
+        self.is_ready(place).await;
+    }
+
+    /// The caller believes in exactly the processes that run.
+    pub(crate) async fn is_whole(&self) {
+        let wanted: HashSet<u32> = self.replicas.iter().map(|member| member.worker.pid()).collect();
+        eventually("all replicas are known", async || {
+            let nodes = self.caller.nodes();
+            let known: HashSet<u32> =
+                nodes.iter().filter(|node| node.app == "jobs" && node.up).map(|node| node.pid).collect();
+            known == wanted
+        })
+        .await;
+    }
+
+    /// Calls of every kind, by the caller.
+    pub(crate) fn load(&self) -> Load {
+        self.load_of(ALL, vec![Way { entrance: Entrance::Node(self.caller.clone()), broken: false }])
+    }
+
+    pub(crate) fn load_of(&self, mix: Mix, ways: Vec<Way>) -> Load {
+        Load::start(Order {
+            rate: self.setting.rate,
+            mix,
+            ways,
+            timeout: self.caller.config().timeout,
+            longest_work: self.plan.ttl * 2,
+            seed: self.setting.seed,
+        })
+    }
+
+    /// Waits until calls are answered, all replicas are known, and the load has gone on for a little.
+    pub(crate) async fn recovers(&mut self, load: &Load) {
+        self.faults += 1;
+        let since = Instant::now();
+        let wanted = usize::try_from(self.setting.rate / 4).unwrap_or(0);
+        eventually("calls are answered again", async || load.answered_since(since) > wanted).await;
+        self.is_whole().await;
+    }
+
+    /// The key of the request stream of the replicas.
+    pub(crate) fn stream(&self) -> String {
+        format!("{}:{{app:default/jobs}}:calls", self.namespace)
+    }
+
+    /// The replica's journal so far.
+    pub(crate) fn journal_now(&self) -> Journal {
+        Journal::read(&self.journal())
+    }
+
+    /// Ends the load and judges.
+    pub(crate) async fn finish(mut self, load: Load, promise: Promise) -> Finding {
+        let trace = load.end().await;
+        let stream = self.stream();
+        let mut left = Ok(0);
+        for _ in 0..100 {
+            left = self.server.number(&["XLEN", &stream]).await;
+            if matches!(left, Ok(0)) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let mut finding = judge(&trace, &self.journal_now(), promise);
+        match left {
+            Ok(0) => {}
+            Ok(left) => {
+                finding.problems.push(format!("{left} requests are left in the queue, and nobody works on them"))
+            }
+            Err(error) => finding.problems.push(format!("the queue can not be asked for: {error}")),
+        }
+        self.close(&mut finding).await;
+        finding
+    }
+
+    /// Looks whether everything still runs, and ends it.
+    pub(crate) async fn close(mut self, finding: &mut Finding) {
+        finding.problems.append(&mut self.problems);
+        let losses = std::mem::take(&mut *self.losses.lock().unwrap_or_else(PoisonError::into_inner));
+        for loss in losses {
+            match loss {
+                Change::NodeDown(node) if !self.doomed.contains(&node.pid) => {
+                    finding.problems.push(format!("{} {}, which lives, was declared dead", node.app, node.pid));
+                }
+                Change::ServiceRemoved(service) => finding.problems.push(format!("{} disappeared", service.path)),
+                _ => {}
+            }
+        }
+        let gateways = self.gateways.drain(..).map(|worker| ("gateway", worker));
+        let replicas = self.replicas.drain(..).map(|member| ("replica", member.worker));
+        let mut workers: Vec<_> = gateways.chain(replicas).collect();
+        for (what, worker) in &mut workers {
+            if let Some(status) = worker.ended().filter(|_| !self.doomed.contains(&worker.pid())) {
+                finding.problems.push(format!("a {what} ended by itself with {status}"));
+            }
+            let _ = worker.kill().await;
+            self.look_at(&worker.log(), what);
+        }
+        finding.problems.append(&mut self.problems);
+        let _ = tokio::time::timeout(PATIENCE, self.caller.shutdown()).await;
+    }
+
+    /// Complains about panics and floods in a log.
+    fn look_at(&mut self, log: &str, what: &str) {
+        if let Some(panic) = log.lines().find(|line| line.contains("panicked")) {
+            self.problems.push(format!("a {what} panicked: {panic}"));
+        }
+        let (lines, allowed) = (log.lines().count(), LOG_LINES + LOG_LINES_A_FAULT * self.faults);
+        if lines > allowed {
+            let last = log.lines().last().unwrap_or_default();
+            self.problems.push(format!("a {what} wrote {lines} lines of log (at most {allowed}), e.g. {last}"));
+        }
+    }
+}
+
+/// Keeps what the caller is told to have gone.
+fn watch(caller: &Node) -> Arc<Mutex<Vec<Change>>> {
+    let losses: Arc<Mutex<Vec<Change>>> = Arc::default();
+    let (kept, mut changes) = (losses.clone(), caller.changes());
+    tokio::spawn(async move {
+        while let Some(change) = changes.next().await {
+            if matches!(change, Change::NodeDown(_) | Change::ServiceRemoved(_)) {
+                kept.lock().unwrap_or_else(PoisonError::into_inner).push(change);
+            }
+        }
+    });
+    losses
+}
+
+async fn cable(plan: &Plan, server: &Server) -> Option<Proxy> {
+    match plan.cables {
+        true => Some(Proxy::start(server.port()).await.expect("a proxy")),
+        false => None,
+    }
+}
+
+fn url(cable: &Option<Proxy>, server: &Server) -> String {
+    cable.as_ref().map_or_else(|| server.url(), Proxy::url)
+}
+
+/// The configuration of a node.
+fn toml(plan: &Plan, namespace: &str, app: &str, url: &str) -> String {
+    let password = plan.password.map(|password| format!("password = \"{password}\"\n")).unwrap_or_default();
+    format!(
+        "namespace = \"{namespace}\"\napp = \"{app}\"\ntimeout = \"10s\"\nlinger = \"60s\"\n\
+         heartbeat_interval = {}\nttl = {}\n\
+         [limits]\n{}\n\
+         [redis]\nurl = \"{url}\"\nresponse_timeout = \"1s\"\nconnect_timeout = \"2s\"\nblock = \"1s\"\n{password}",
+        plan.heartbeat.as_millis(),
+        plan.ttl.as_millis(),
+        plan.limits,
+    )
+}
+
+/// Waits until `condition` holds.
+///
+/// # Panics
+/// When it does not in good time.
+pub(crate) async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,46 @@
+//! Replicas that leave in good order while others come.
+
+use crate::{
+    call::{ALL, Entrance, Mix, VERSIONS, Way},
+    judge::{ALL_ANSWERED, Finding},
+    mesh::{Mesh, Plan},
+    row::{Row, Setting},
+    service::Version,
+};
+
+pub(crate) fn rows() -> Vec<Row> {
+    vec![
+        Row {
+            name: "rolling-restart",
+            fault: "SIGTERM of 2 replicas in turn, each replaced",
+            repeats: (3, 20),
+            rate: None,
+            run: |setting| Box::pin(roll(setting, vec![Version::New; 2], ALL, |_| Version::New)),
+        },
+        Row {
+            name: "rolling-deploy",
+            fault: "the same with two versions: one lacks a path and methods",
+            repeats: (3, 20),
+            rate: None,
+            // The third replica is always a new one, so that there is always one that has everything.
+            run: |setting| {
+                Box::pin(roll(setting, vec![Version::Old, Version::Old, Version::New], VERSIONS, |round| {
+                    if round / 2 % 2 == 0 { Version::New } else { Version::Old }
+                }))
+            },
+        },
+    ]
+}
+
+async fn roll(setting: Setting, replicas: Vec<Version>, mix: Mix, next: fn(u32) -> Version) -> Finding {
+    let mut mesh = Mesh::start(&setting, Plan { replicas, ..Plan::of(0) }).await;
+    let way = Way { entrance: Entrance::Node(mesh.caller.clone()), broken: false };
+    let load = mesh.load_of(mix, vec![way]);
+    mesh.recovers(&load).await;
+    for round in 0..setting.repeats {
+        let place = usize::try_from(round % 2).unwrap_or(0);
+        mesh.restart_replica(place, next(round)).await;
+    }
+    mesh.recovers(&load).await;
+    mesh.finish(load, ALL_ANSWERED).await
+}
