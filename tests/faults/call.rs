@@ -4,6 +4,9 @@ use rachis::{Error, ErrorKind, Node};
 use serde_json::{Value, json};
 use std::time::Duration;
 
+/// How long after its deadline a client still waits for the answer by HTTP that the deadline is over.
+const HTTP_MARGIN: Duration = Duration::from_secs(1);
+
 /// What is called.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Kind {
@@ -133,7 +136,7 @@ impl Asked {
             "create" => client.post(all).json(&whole),
             custom => client.post(all).header("x-service-method", custom).json(&whole),
         };
-        let response = request.send().await?;
+        let response = request.timeout(self.timeout + HTTP_MARGIN).send().await?;
         let good = response.status().is_success();
         let body: Value = response.json().await?;
         Ok(if good { Ok(body) } else { Err(Error::from_json(body)) })

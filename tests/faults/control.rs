@@ -74,8 +74,8 @@ fn judged((records, journal): (Vec<Record>, &str), promise: Promise) -> Finding 
 }
 
 fn control(_: &Setting) -> Finding {
-    let loose = Promise { refused: true, unknown: Doubt::Any, timeouts: true };
-    let strict = Promise { refused: false, unknown: Doubt::None, timeouts: false };
+    let loose = Promise { refused: true, unknown: Doubt::Any, timeouts: Doubt::Any };
+    let strict = Promise { refused: false, unknown: Doubt::None, timeouts: Doubt::None };
     let (lies, truths, strictly) = (judged(lies(), loose), judged(truths(), loose), judged(truths(), strict));
     let mut finding = Finding::default();
     let mut expect = |what: &str, seen: (usize, usize), wanted: (usize, usize)| {

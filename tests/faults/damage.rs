@@ -1,7 +1,7 @@
 //! A Redis that answers, but has lost something or refuses.
 
 use crate::{
-    judge::{Finding, TOLD, UNSAFE_IN_DOUBT},
+    judge::{Finding, TOLD, UNSAFE_MAY_WAIT},
     mesh::{Mesh, Plan},
     row::{Row, Setting, usual},
 };
@@ -18,7 +18,7 @@ pub(crate) fn rows() -> Vec<Row> {
             repeats: (5, 50),
             rate: None,
             run: |setting| {
-                Box::pin(usual(setting, Plan::of(2), UNSAFE_IN_DOUBT, async |mesh| {
+                Box::pin(usual(setting, Plan::of(2), UNSAFE_MAY_WAIT, async |mesh| {
                     mesh.server.drop_connections().await
                 }))
             },
@@ -108,7 +108,7 @@ async fn full(setting: Setting) -> Finding {
 
 async fn password(setting: Setting) -> Finding {
     let plan = Plan { password: Some("the-right-one"), ..Plan::of(2) };
-    usual(setting, plan, UNSAFE_IN_DOUBT, async |mesh| {
+    usual(setting, plan, UNSAFE_MAY_WAIT, async |mesh| {
         mesh.server.set_password("another-one").await;
         tokio::time::sleep(REFUSES).await;
         mesh.server.set_password("the-right-one").await;

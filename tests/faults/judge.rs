@@ -17,11 +17,11 @@ pub(crate) struct Promise {
     pub(crate) refused: bool,
     /// Which calls may end in doubt?
     pub(crate) unknown: Doubt,
-    /// May calls wait for their deadline, instead of being told before?
-    pub(crate) timeouts: bool,
+    /// Which calls may wait for their deadline, instead of being told before?
+    pub(crate) timeouts: Doubt,
 }
 
-/// Which calls may end with the outcome `unknown`.
+/// Which calls something may happen to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Doubt {
     None,
@@ -31,13 +31,18 @@ pub(crate) enum Doubt {
 }
 
 /// Every call is answered.
-pub(crate) const ALL_ANSWERED: Promise = Promise { refused: false, unknown: Doubt::None, timeouts: false };
-/// A call that may not run twice may end in doubt; all others are answered.
-pub(crate) const UNSAFE_IN_DOUBT: Promise = Promise { refused: false, unknown: Doubt::Unsafe, timeouts: false };
+pub(crate) const ALL_ANSWERED: Promise = Promise { refused: false, unknown: Doubt::None, timeouts: Doubt::None };
+/// A call that may not run twice may end in doubt, and says so as soon as that is known; all others are answered.
+pub(crate) const UNSAFE_IN_DOUBT: Promise = Promise { refused: false, unknown: Doubt::Unsafe, timeouts: Doubt::None };
+/// The same where connections break: whether a request that was being written has arrived, only its reply or its
+/// deadline tells, unless it may be written twice.
+pub(crate) const UNSAFE_MAY_WAIT: Promise = Promise { refused: false, unknown: Doubt::Unsafe, timeouts: Doubt::Unsafe };
 /// Every call that fails says so before its deadline.
-pub(crate) const TOLD: Promise = Promise { refused: true, unknown: Doubt::Any, timeouts: false };
+pub(crate) const TOLD: Promise = Promise { refused: true, unknown: Doubt::Any, timeouts: Doubt::None };
+/// The same where connections break.
+pub(crate) const TOLD_OR_UNSAFE: Promise = Promise { refused: true, unknown: Doubt::Any, timeouts: Doubt::Unsafe };
 /// Every call ends by its deadline and tells the truth.
-pub(crate) const HONEST: Promise = Promise { refused: true, unknown: Doubt::Any, timeouts: true };
+pub(crate) const HONEST: Promise = Promise { refused: true, unknown: Doubt::Any, timeouts: Doubt::Any };
 
 /// One line of the table.
 #[derive(Clone, Debug, Default)]
@@ -95,10 +100,10 @@ pub(crate) fn judge(trace: &Trace, journal: &Journal, promise: Promise) -> Findi
         if record.ended.outcome == Outcome::Refused && !promise.refused {
             refused.push(shown(record));
         }
-        if record.ended.outcome == Outcome::Unknown && !may_doubt(promise.unknown, record) {
+        if record.ended.outcome == Outcome::Unknown && !allows(promise.unknown, record) {
             unknown.push(shown(record));
         }
-        if record.ended.timed_out && !promise.timeouts {
+        if record.ended.timed_out && !allows(promise.timeouts, record) {
             late.push(shown(record));
         }
     }
@@ -108,11 +113,15 @@ pub(crate) fn judge(trace: &Trace, journal: &Journal, promise: Promise) -> Findi
     finding.complain("refused and may not be", &refused);
     finding.complain("in doubt and may not be", &unknown);
     finding.complain("told only at the deadline", &late);
+    let waited = trace.records.iter().filter(|record| record.ended.timed_out).count();
+    if waited > 0 {
+        finding.notes.push(format!("{waited} of the calls that failed waited for their deadline"));
+    }
     (finding.silence, finding.slowest) = (silence(trace), slowest(trace));
     finding
 }
 
-fn may_doubt(doubt: Doubt, record: &Record) -> bool {
+fn allows(doubt: Doubt, record: &Record) -> bool {
     match doubt {
         Doubt::None => false,
         Doubt::Unsafe => !record.kind.idempotent,

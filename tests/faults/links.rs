@@ -1,7 +1,7 @@
 //! The way to Redis: slow, cut, silent, or open in one direction only.
 
 use crate::{
-    judge::{ALL_ANSWERED, Finding, UNSAFE_IN_DOUBT},
+    judge::{ALL_ANSWERED, Finding, UNSAFE_MAY_WAIT},
     mesh::{Mesh, Plan},
     proxy::Cable,
     row::{Row, Setting, usual},
@@ -65,7 +65,7 @@ async fn slow(setting: Setting) -> Finding {
 }
 
 async fn replica_cut_off(setting: Setting, cable: Cable, away: Duration) -> Finding {
-    usual(setting, wired(), UNSAFE_IN_DOUBT, async |mesh| {
+    usual(setting, wired(), UNSAFE_MAY_WAIT, async |mesh| {
         let place = usize::try_from(mesh.random.below(2)).unwrap_or(0);
         let member = &mesh.replicas[place];
         if away > mesh.plan.ttl {
@@ -80,7 +80,9 @@ async fn replica_cut_off(setting: Setting, cable: Cable, away: Duration) -> Find
 }
 
 async fn caller_cut_off(setting: Setting) -> Finding {
-    usual(setting, wired(), UNSAFE_IN_DOUBT, async |mesh| {
+    usual(setting, wired(), UNSAFE_MAY_WAIT, async |mesh| {
+        // It may count as dead: three seconds are longer than its TTL.
+        mesh.doomed.insert(std::process::id());
         for cable in [Cable::Cut, Cable::Silent, Cable::Deaf] {
             let link = mesh.cable.as_ref().expect("every node has a cable");
             link.set(cable);

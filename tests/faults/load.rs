@@ -49,7 +49,7 @@ pub(crate) struct Order {
     pub(crate) ways: Vec<Way>,
     /// The deadline of each call.
     pub(crate) timeout: Duration,
-    /// How long one in a hundred calls runs.
+    /// How long one in a hundred of the calls runs that may not run twice.
     pub(crate) longest_work: Duration,
     pub(crate) seed: u64,
 }
@@ -93,11 +93,6 @@ impl Load {
         self.shared.records().iter().rev().filter(|record| record.began >= since && record.is_answered()).count()
     }
 
-    /// How many calls are over.
-    pub(crate) fn over(&self) -> usize {
-        self.shared.records().len()
-    }
-
     /// Makes no more calls and waits for those under way.
     pub(crate) async fn end(self) -> Trace {
         self.stop.cancel();
@@ -125,7 +120,7 @@ async fn drive(shared: Arc<Shared>, order: Order, stop: CancellationToken) {
         while made < due {
             let way = order.ways[usize::try_from(made).unwrap_or(0) % order.ways.len()].clone();
             let kind = choose(order.mix, &mut random);
-            let work = work(&mut random, order.longest_work);
+            let work = work(&mut random, kind, order.longest_work);
             let tag = TAGS.fetch_add(1, Ordering::Relaxed);
             let asked = Asked { kind, tag, work, timeout: order.timeout };
             shared.calls.spawn(make(shared.clone(), asked, way));
@@ -145,10 +140,12 @@ fn choose(mix: Mix, random: &mut Random) -> Kind {
     unreachable!("the weights add up")
 }
 
-/// Most calls are quick, some are not, and one in a hundred takes longer than a dead node counts as alive.
-fn work(random: &mut Random, longest: Duration) -> Duration {
+/// Most calls are quick, some are not, and a few take longer than a dead node counts as alive: these are such that are
+/// never run again, since a call that has to start anew late in its time could not end in it.
+fn work(random: &mut Random, kind: Kind, longest: Duration) -> Duration {
     match random.below(100) {
-        0 => longest,
+        0 if !kind.idempotent => longest,
+        0 => Duration::from_millis(300),
         1..5 => Duration::from_millis(300),
         5..20 => Duration::from_millis(50),
         _ => Duration::from_millis(random.below(5)),

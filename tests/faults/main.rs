@@ -25,6 +25,7 @@ mod redis;
 mod restarts;
 mod row;
 mod service;
+mod socket;
 mod table;
 mod worker;
 
@@ -36,7 +37,7 @@ use std::{
     io,
     panic::AssertUnwindSafe,
     process::ExitCode,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{Mutex, PoisonError},
     time::{Instant, SystemTime},
 };
 
@@ -44,8 +45,8 @@ use std::{
 const SHORT_RATE: u64 = 150;
 const FULL_RATE: u64 = 500;
 
-/// Panics of this process, of which the caller is a part.
-static PANICS: AtomicUsize = AtomicUsize::new(0);
+/// What panicked in this process, of which the caller is a part.
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 fn main() -> ExitCode {
     if let Ok(spec) = std::env::var(worker::SPEC) {
@@ -63,14 +64,12 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> ExitCode {
-    let wanted =
-        |row: &Row| options.rows.is_empty() || options.rows.iter().any(|part| row.name.contains(part.as_str()));
-    let rows: Vec<Row> = row::all().into_iter().filter(wanted).collect();
+    let rows = chosen(&options.rows);
     if options.names {
         rows.iter().for_each(|row| println!("{:20} {}", row.name, row.fault));
         return ExitCode::SUCCESS;
     }
-    count_panics();
+    keep_panics();
     let seed = options.seed.unwrap_or_else(clock_seed);
     eprintln!("seed {seed}");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -95,6 +94,18 @@ fn run(options: &Options) -> ExitCode {
     if bad == 0 && good > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// The rows of these names, or with these as a part of their names; all where none is given.
+fn chosen(names: &[String]) -> Vec<Row> {
+    let mut rows = row::all();
+    let known: Vec<&str> = rows.iter().map(|row| row.name).collect();
+    let is_meant = |row: &Row, name: &String| match known.contains(&name.as_str()) {
+        true => row.name == name,
+        false => row.name.contains(name.as_str()),
+    };
+    rows.retain(|row| names.is_empty() || names.iter().any(|name| is_meant(row, name)));
+    rows
+}
+
 fn setting(row: &Row, options: &Options, seed: u64) -> Setting {
     let (short, full) = row.repeats;
     let (repeats, rate) = match options.full {
@@ -110,31 +121,22 @@ fn setting(row: &Row, options: &Options, seed: u64) -> Setting {
     }
 }
 
-/// Runs a row; one that can not go on is one that failed.
+/// Runs a row; a panic is a mistake like others.
 async fn find(row: &Row, setting: Setting) -> Finding {
     eprint!("{:20} ", row.name);
-    let (started, panics) = (Instant::now(), PANICS.load(Ordering::Relaxed));
+    let started = Instant::now();
     let ended = AssertUnwindSafe((row.run)(setting)).catch_unwind().await;
-    let mut finding = ended.unwrap_or_else(|panic| {
-        let why = panic.downcast_ref::<String>().cloned();
-        let why = why.or_else(|| panic.downcast_ref::<&str>().map(|why| (*why).to_owned())).unwrap_or_default();
-        Finding { problems: vec![why], ..Finding::default() }
-    });
-    let panics = PANICS.load(Ordering::Relaxed) - panics;
-    if panics > 0 && finding.is_good() {
-        finding.problems.push(format!("{panics} panics in the caller's process"));
-    }
+    let mut finding = ended.unwrap_or_default();
+    finding.problems.append(&mut PANICS.lock().unwrap_or_else(PoisonError::into_inner));
     eprintln!("{} ({:.0?})", if finding.is_good() { "kept" } else { "BROKEN" }, started.elapsed());
     finding.problems.iter().for_each(|problem| eprintln!("    {problem}"));
     finding.notes.iter().for_each(|note| eprintln!("    {note}"));
     finding
 }
 
-fn count_panics() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        PANICS.fetch_add(1, Ordering::Relaxed);
-        usual(panic);
+fn keep_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        PANICS.lock().unwrap_or_else(PoisonError::into_inner).push(panic.to_string());
     }));
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) limits: &'static str,
     pub(crate) heartbeat: Duration,
     pub(crate) ttl: Duration,
+    /// The deadline of calls.
+    pub(crate) timeout: Duration,
 }
 
 impl Plan {
@@ -55,6 +57,7 @@ impl Plan {
             limits: "",
             heartbeat: Duration::from_millis(200),
             ttl: Duration::from_millis(1500),
+            timeout: Duration::from_secs(10),
         }
     }
 
@@ -65,7 +68,12 @@ impl Plan {
 
     /// With the times of the default configuration.
     pub(crate) fn default_times(self) -> Plan {
-        Plan { heartbeat: Duration::from_secs(2), ttl: Duration::from_secs(6), ..self }
+        Plan {
+            heartbeat: Duration::from_secs(2),
+            ttl: Duration::from_secs(6),
+            timeout: Duration::from_secs(20),
+            ..self
+        }
     }
 }
 
@@ -85,6 +93,7 @@ pub(crate) struct Mesh {
     pub(crate) cable: Option<Proxy>,
     pub(crate) replicas: Vec<Member>,
     pub(crate) gateways: Vec<Worker>,
+    pub(crate) gateway_cables: Vec<Proxy>,
     pub(crate) random: Random,
     /// Processes that may be believed dead, since they were killed, frozen, cut off or asked to leave.
     pub(crate) doomed: HashSet<u32>,
@@ -119,6 +128,7 @@ impl Mesh {
             cable,
             replicas: Vec::new(),
             gateways: Vec::new(),
+            gateway_cables: Vec::new(),
             doomed: HashSet::new(),
             folder,
             namespace,
@@ -158,13 +168,30 @@ impl Mesh {
 
     /// Starts a gateway and returns its URL.
     pub(crate) async fn gateway(&mut self) -> String {
-        let mut toml = toml(&self.plan, &self.namespace, "gateway", &self.server.url());
-        toml += "[gateway]\nlisten = \"127.0.0.1:0\"\n[gateway.channels]\npublish = \"everyone\"\n[log]\nformat = \"human\"\n";
+        let (worker, url) = self.start_gateway("127.0.0.1:0").await;
+        self.gateways.push(worker);
+        url
+    }
+
+    /// Starts another gateway at the address of one that has ended.
+    pub(crate) async fn replace_gateway(&mut self, place: usize, url: &str) {
+        let (worker, _) = self.start_gateway(url.trim_start_matches("http://")).await;
+        let old = std::mem::replace(&mut self.gateways[place], worker);
+        self.look_at(&old.log(), "gateway");
+        self.faults += 1;
+    }
+
+    async fn start_gateway(&mut self, listen: &str) -> (Worker, String) {
+        let cable = cable(&self.plan, &self.server).await;
+        let mut toml = toml(&self.plan, &self.namespace, "gateway", &url(&cable, &self.server));
+        self.gateway_cables.extend(cable);
+        toml += &format!(
+            "[gateway]\nlisten = \"{listen}\"\n[gateway.channels]\npublish = \"everyone\"\n[log]\nformat = \"human\"\n"
+        );
         let log = self.log("gateway");
         let mut worker = Worker::gateway(&toml, &log);
         let url = worker.ready().await;
-        self.gateways.push(worker);
-        url
+        (worker, url)
     }
 
     /// Puts a new replica of this version in the place of one that has ended. Returns before it is ready.
@@ -250,7 +277,7 @@ impl Mesh {
     }
 
     /// Ends the load and judges.
-    pub(crate) async fn finish(mut self, load: Load, promise: Promise) -> Finding {
+    pub(crate) async fn finish(self, load: Load, promise: Promise) -> Finding {
         let trace = load.end().await;
         let stream = self.stream();
         let mut left = Ok(0);
@@ -342,10 +369,11 @@ fn url(cable: &Option<Proxy>, server: &Server) -> String {
 fn toml(plan: &Plan, namespace: &str, app: &str, url: &str) -> String {
     let password = plan.password.map(|password| format!("password = \"{password}\"\n")).unwrap_or_default();
     format!(
-        "namespace = \"{namespace}\"\napp = \"{app}\"\ntimeout = \"10s\"\nlinger = \"60s\"\n\
+        "namespace = \"{namespace}\"\napp = \"{app}\"\ntimeout = {}\nlinger = \"60s\"\n\
          heartbeat_interval = {}\nttl = {}\n\
          [limits]\n{}\n\
          [redis]\nurl = \"{url}\"\nresponse_timeout = \"1s\"\nconnect_timeout = \"2s\"\nblock = \"1s\"\n{password}",
+        plan.timeout.as_millis(),
         plan.heartbeat.as_millis(),
         plan.ttl.as_millis(),
         plan.limits,

@@ -1,7 +1,7 @@
 //! Redis away for a while: stopped, killed, frozen, paused.
 
 use crate::{
-    judge::{Finding, HONEST, Promise, TOLD, UNSAFE_IN_DOUBT},
+    judge::{Finding, HONEST, Promise, TOLD_OR_UNSAFE, UNSAFE_MAY_WAIT},
     mesh::{Mesh, Plan},
     row::{Row, Setting, usual},
 };
@@ -14,7 +14,7 @@ pub(crate) fn rows() -> Vec<Row> {
             fault: "Redis restarted at once, with its data",
             repeats: (2, 20),
             rate: None,
-            run: |setting| Box::pin(outage(setting, Duration::ZERO, UNSAFE_IN_DOUBT)),
+            run: |setting| Box::pin(outage(setting, Duration::ZERO, UNSAFE_MAY_WAIT)),
         },
         Row {
             name: "redis-crash",
@@ -37,7 +37,7 @@ pub(crate) fn rows() -> Vec<Row> {
             rate: None,
             run: |setting| {
                 let away = Duration::from_secs(if setting.full { 5 } else { 3 });
-                Box::pin(outage(setting, away, UNSAFE_IN_DOUBT))
+                Box::pin(outage(setting, away, UNSAFE_MAY_WAIT))
             },
         },
         Row {
@@ -78,7 +78,7 @@ async fn outage(setting: Setting, away: Duration, promise: Promise) -> Finding {
 }
 
 async fn crash(setting: Setting) -> Finding {
-    usual(setting, Plan::of(2).durable(), UNSAFE_IN_DOUBT, async |mesh| {
+    usual(setting, Plan::of(2).durable(), UNSAFE_MAY_WAIT, async |mesh| {
         mesh.server.kill().await;
         mesh.server.launch();
     })
@@ -86,7 +86,7 @@ async fn crash(setting: Setting) -> Finding {
 }
 
 async fn emptied(setting: Setting) -> Finding {
-    usual(setting, Plan::of(2), TOLD, async |mesh: &mut Mesh| {
+    usual(setting, Plan::of(2), TOLD_OR_UNSAFE, async |mesh: &mut Mesh| {
         mesh.server.stop();
         mesh.server.launch();
     })
@@ -94,7 +94,7 @@ async fn emptied(setting: Setting) -> Finding {
 }
 
 async fn frozen(setting: Setting) -> Finding {
-    usual(setting, Plan::of(2), UNSAFE_IN_DOUBT, async |mesh| {
+    usual(setting, Plan::of(2), UNSAFE_MAY_WAIT, async |mesh| {
         mesh.server.freeze();
         tokio::time::sleep(Duration::from_secs(3)).await;
         mesh.server.thaw();
@@ -103,7 +103,7 @@ async fn frozen(setting: Setting) -> Finding {
 }
 
 async fn paused(setting: Setting) -> Finding {
-    usual(setting, Plan::of(2), UNSAFE_IN_DOUBT, async |mesh| {
+    usual(setting, Plan::of(2), UNSAFE_MAY_WAIT, async |mesh| {
         mesh.server.command(&["CLIENT", "PAUSE", "3000", "ALL"]).await;
         tokio::time::sleep(Duration::from_secs(3)).await;
     })

@@ -1,10 +1,15 @@
 //! The services that are called: they note in the journal what runs, and take as long as the call says.
 
 use crate::journal::Pen;
-use rachis::{App, Error, Event, Id, Method, Params, Registration, Result, Service};
+use rachis::{App, Error, Handle, Id, Method, Params, Registration, Result, Service};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 /// Which version of the app a replica is.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,7 +22,7 @@ pub(crate) enum Version {
 /// The services of a replica.
 pub(crate) fn app(pen: Pen, version: Version) -> App {
     let jobs = Jobs { pen: Arc::new(pen) };
-    let app = App::new().register("ticker", Registration::from(Ticker).events(["tick"]));
+    let app = App::new().register("ticker", Registration::from(Ticker::default()).events(["tick"]));
     match version {
         Version::New => app.register("jobs", jobs.clone()).register("added", jobs),
         Version::Old => {
@@ -90,30 +95,81 @@ impl Service for Jobs {
     }
 }
 
-/// Emits numbered events at a steady rate for as long as it is told: `start { rate, count }`.
-#[derive(Clone)]
-struct Ticker;
+/// An event of the ticker.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Tick {
+    /// 0 is before it counts.
+    pub(crate) round: u64,
+    pub(crate) number: u64,
+    /// When it was sent, in ms since 1970.
+    pub(crate) sent_at: u64,
+    /// When it was read.
+    #[serde(skip_serializing, default = "unix_ms")]
+    pub(crate) heard_at: u64,
+}
 
-impl Service for Ticker {
-    const METHODS: &[Method] = &[Method::custom("start")];
-
-    async fn custom(&self, _: &str, data: Value, params: Params) -> Result<Value> {
-        let (Some(rate), Some(count)) = (number(&data["rate"]), number(&data["count"])) else {
-            return Err(Error::bad_request("no rate or count"));
-        };
-        let ticker = params.service("ticker");
-        tokio::spawn(async move {
-            let started = tokio::time::Instant::now();
-            for number in 0..count {
-                tokio::time::sleep_until(started + Duration::from_micros(number * 1_000_000 / rate)).await;
-                ticker.emit("tick", json!({ "number": number })).expect("the event was declared");
-            }
-        });
-        Ok(Value::Null)
+impl Tick {
+    fn new(round: u64, number: u64) -> Tick {
+        Tick { round, number, sent_at: unix_ms(), heard_at: 0 }
     }
 }
 
-/// The number of an event of the ticker.
-pub(crate) fn ticked(event: &Event) -> Option<u64> {
-    event.data["number"].as_u64()
+fn unix_ms() -> u64 {
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Emits numbered events at a steady rate, from `start { rate, round }` until `stop`, which returns how many there were;
+/// and one event with number 0 of round 0 for each `tick`.
+#[derive(Clone, Default)]
+struct Ticker {
+    running: Arc<Mutex<Option<Running>>>,
+}
+
+struct Running {
+    stop: CancellationToken,
+    task: JoinHandle<u64>,
+}
+
+impl Ticker {
+    fn start(&self, ticker: Handle, rate: u64, round: u64) {
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            let started = Instant::now();
+            for number in 0.. {
+                let due = started + Duration::from_micros(number * 1_000_000 / rate);
+                tokio::select! {
+                    () = tokio::time::sleep_until(due) => {}
+                    () = stopped.cancelled() => return number,
+                }
+                ticker.emit("tick", Tick::new(round, number)).expect("the event was declared");
+            }
+            unreachable!("numbers do not end")
+        });
+        *self.lock() = Some(Running { stop, task });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Service for Ticker {
+    const METHODS: &[Method] = &[Method::custom("start"), Method::custom("stop"), Method::custom("tick")];
+
+    async fn custom(&self, method: &str, data: Value, params: Params) -> Result<Value> {
+        let ticker = params.service("ticker");
+        match (method, number(&data["rate"]), number(&data["round"])) {
+            ("start", Some(rate), Some(round)) => self.start(ticker, rate, round),
+            ("tick", ..) => ticker.emit("tick", Tick::new(0, 0))?,
+            ("stop", ..) => {
+                let running = self.lock().take().ok_or_else(|| Error::bad_request("it does not tick"))?;
+                running.stop.cancel();
+                return running.task.await.map(Value::from).map_err(Error::other);
+            }
+            _ => return Err(Error::bad_request("start needs rate and round")),
+        }
+        Ok(Value::Null)
+    }
 }

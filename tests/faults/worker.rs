@@ -44,19 +44,17 @@ pub(crate) fn be_a_replica(spec: &str) {
         let pen = Pen::open(&spec.journal).expect("a journal");
         let node = Node::builder(config).app(service::app(pen, spec.version)).connect_within(PATIENCE).start().await;
         let node = node.unwrap_or_else(|error| panic!("the replica does not start: {error}"));
-        // Whoever started it may be gone, and then it ends by itself.
+        std::thread::spawn(end_when_orphaned);
+        // Whoever started it may be gone already.
         let _ = writeln!(std::io::stdout(), "ready");
-        tokio::select! {
-            left = node.run_until_signal() => left.expect("it leaves in good order"),
-            () = orphaned() => {}
-        }
+        node.run_until_signal().await.expect("it leaves in good order");
     });
 }
 
-/// Ends when the process that started this one has ended.
-async fn orphaned() {
-    let mut line = String::new();
-    let _ = BufReader::new(tokio::io::stdin()).read_line(&mut line).await;
+/// Ends this process when the one that started it has ended. A thread, since a runtime waits for its own reads.
+fn end_when_orphaned() {
+    let _ = std::io::stdin().read_line(&mut String::new());
+    std::process::exit(0);
 }
 
 /// A process of the mesh.
@@ -88,6 +86,8 @@ impl Worker {
 
     fn spawn(mut command: Command, log: &Path) -> Worker {
         let log_file = File::create(log).expect("the log can be written");
+        // Panics are looked for in the logs, and one line of each is enough.
+        command.env("RUST_BACKTRACE", "0");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log_file).kill_on_drop(true);
         let mut child = command.spawn().expect("the program can be started");
         let output = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
