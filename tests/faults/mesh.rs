@@ -261,7 +261,7 @@ impl Mesh {
     pub(crate) async fn recovers(&mut self, load: &Load) {
         self.faults += 1;
         let since = Instant::now();
-        let wanted = usize::try_from(self.setting.rate / 4).unwrap_or(0);
+        let wanted = usize::try_from(self.setting.rate / 2).unwrap_or(0);
         eventually("calls are answered again", async || load.answered_since(since) > wanted).await;
         self.is_whole().await;
     }

@@ -40,7 +40,7 @@ async fn roll(setting: Setting, replicas: Vec<Version>, mix: Mix, next: fn(u32) 
     for round in 0..setting.repeats {
         let place = usize::try_from(round % 2).unwrap_or(0);
         mesh.restart_replica(place, next(round)).await;
+        mesh.recovers(&load).await;
     }
-    mesh.recovers(&load).await;
     mesh.finish(load, ALL_ANSWERED).await
 }
