@@ -26,21 +26,25 @@ fn kind(method: &str) -> Kind {
 fn record(tag: u64, method: &str, outcome: Outcome) -> Record {
     let ended = Ended { outcome, error: None, timed_out: false };
     let (began, took) = (Duration::from_millis(tag), Duration::from_millis(1));
-    Record { tag, kind: kind(method), broken: false, began, took, ended }
+    Record { tag, kind: kind(method), broken: false, began, took, deadline: DEADLINE, ended }
 }
 
 fn answered(tag: u64) -> Outcome {
     Outcome::Answered { tag: Some(tag), pid: Some(7) }
 }
 
+/// When calls are over.
+const DEADLINE: u64 = 1000;
+
 /// Each of these is a lie or a loss, and some are two.
 fn lies() -> (Vec<Record>, &'static str) {
     let journal = "\
-S 1 create 7\nE 1 create 7\nS 1 create 8\n\
-S 3 get 8\nE 3 get 8\n\
-S 4 get 7\n\
-S 5 create 7\nE 5 create 7\n\
-S 6 get 7\nE 6 get 7\n";
+S 1 create 7 10\nE 1 create 7 11\nS 1 create 8 10\n\
+S 3 get 8 10\nE 3 get 8 11\n\
+S 4 get 7 10\n\
+S 5 create 7 10\nE 5 create 7 11\n\
+S 6 get 7 10\nE 6 get 7 11\n\
+S 9 create 7 5000\nE 9 create 7 5001\n";
     let records = vec![
         record(1, "create", answered(1)),
         record(2, "get", answered(2)),
@@ -50,15 +54,16 @@ S 6 get 7\nE 6 get 7\n";
         record(6, "get", answered(5)),
         record(7, "find", Outcome::Hung),
         record(8, "find", Outcome::Odd),
+        record(9, "create", Outcome::Unknown),
     ];
     (records, journal)
 }
 
 fn truths() -> (Vec<Record>, &'static str) {
     let journal = "\
-S 1 create 7\nE 1 create 7\n\
-S 2 get 6\nS 2 get 7\nE 2 get 7\n\
-S 3 create 7\n";
+S 1 create 7 10\nE 1 create 7 11\n\
+S 2 get 6 10\nS 2 get 7 20\nE 2 get 7 21\n\
+S 3 create 7 10\n";
     let records = vec![
         record(1, "create", answered(1)),
         record(2, "get", answered(2)),
@@ -85,6 +90,8 @@ fn control(_: &Setting) -> Finding {
     };
     expect("lost and run twice of the lies", (lies.lost, lies.twice), (7, 1));
     expect("lost and run twice of the truths", (truths.lost, truths.twice), (0, 0));
-    expect("mistakes among the truths", (truths.problems.len(), strictly.problems.len()), (0, 2));
+    let kinds = (truths.problems.len(), strictly.problems.len());
+    expect("kinds of mistakes among the truths", kinds, (0, 2));
+    expect("kinds of mistakes among the lies", (lies.problems.len(), 0), (3, 0));
     finding
 }

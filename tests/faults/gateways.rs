@@ -62,7 +62,8 @@ pub(crate) fn rows() -> Vec<Row> {
     ]
 }
 
-async fn way(mesh: &mut Mesh, broken: bool) -> (Way, String) {
+/// Starts a gateway, and returns the way through it and its URL.
+pub(crate) async fn way(mesh: &mut Mesh, broken: bool) -> (Way, String) {
     let url = mesh.gateway().await;
     let client = reqwest::Client::builder().no_proxy().retry(reqwest::retry::never()).build().expect("a client");
     eventually("the gateway knows the services", async || {

@@ -1,7 +1,7 @@
 //! What really ran: each handler writes a line when it starts and one when it ends.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::{File, OpenOptions},
     io::{self, Write},
     path::Path,
@@ -27,7 +27,7 @@ impl Pen {
     }
 
     fn write(&self, mark: char, tag: u64, method: &str) {
-        let line = format!("{mark} {tag} {method} {}\n", std::process::id());
+        let line = format!("{mark} {tag} {method} {} {}\n", std::process::id(), unix_ms());
         (&self.file).write_all(line.as_bytes()).expect("the journal can be written");
     }
 }
@@ -38,7 +38,15 @@ pub(crate) struct Run {
     pub(crate) method: String,
     /// The process it ran in.
     pub(crate) pid: u32,
+    /// When it started, in ms since 1970.
+    pub(crate) started: u64,
     pub(crate) ended: bool,
+}
+
+/// The time that all processes of this machine share.
+pub(crate) fn unix_ms() -> u64 {
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The runs of each call, by its tag.
@@ -57,11 +65,14 @@ impl Journal {
         let mut journal = Journal::default();
         for line in text.lines() {
             let words: Vec<&str> = line.split(' ').collect();
-            let [mark, tag, method, pid] = words[..] else { panic!("no line of a journal: {line:?}") };
+            let [mark, tag, method, pid, at] = words[..] else { panic!("no line of a journal: {line:?}") };
             let (tag, pid): (u64, u32) = (tag.parse().expect("a tag"), pid.parse().expect("a process id"));
             let runs = journal.runs.entry(tag).or_default();
             match mark {
-                "S" => runs.push(Run { method: method.to_owned(), pid, ended: false }),
+                "S" => {
+                    let started = at.parse().expect("a time");
+                    runs.push(Run { method: method.to_owned(), pid, started, ended: false });
+                }
                 _ => {
                     let begun = runs.iter_mut().rev().find(|run| run.pid == pid && !run.ended);
                     begun.expect("what ends has begun").ended = true;
@@ -69,6 +80,12 @@ impl Journal {
             }
         }
         journal
+    }
+
+    /// The tags of all runs on these processes that have not ended.
+    pub(crate) fn unended(&self, pids: &HashSet<u32>) -> Vec<u64> {
+        let unended = |runs: &Vec<Run>| runs.iter().any(|run| !run.ended && pids.contains(&run.pid));
+        self.runs.iter().filter(|(_, runs)| unended(runs)).map(|(tag, _)| *tag).collect()
     }
 
     pub(crate) fn runs(&self, tag: u64) -> &[Run] {

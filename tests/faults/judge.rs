@@ -7,6 +7,8 @@ use crate::{
 };
 use std::time::Duration;
 
+/// How much later than its caller's deadline a run may start: clocks are compared by way of Redis, in whole beats.
+const SLACK_MS: u64 = 500;
 /// Examples shown of each kind of mistake.
 const EXAMPLES: usize = 3;
 
@@ -79,6 +81,7 @@ impl Finding {
 pub(crate) fn judge(trace: &Trace, journal: &Journal, promise: Promise) -> Finding {
     let mut finding = Finding { made: trace.records.len(), ..Finding::default() };
     let (mut lost, mut twice) = (Vec::new(), Vec::new());
+    let mut expired = Vec::new();
     let (mut refused, mut unknown, mut late) = (Vec::new(), Vec::new(), Vec::new());
     for record in &trace.records {
         let runs = journal.runs(record.tag);
@@ -93,6 +96,9 @@ pub(crate) fn judge(trace: &Trace, journal: &Journal, promise: Promise) -> Findi
         }
         if !record.kind.idempotent && runs.len() > 1 {
             twice.push(format!("in {:?}: {}", runs.iter().map(|run| run.pid).collect::<Vec<_>>(), shown(record)));
+        }
+        if runs.iter().any(|run| run.started > record.deadline + SLACK_MS) {
+            expired.push(shown(record));
         }
         if record.broken {
             continue;
@@ -110,6 +116,7 @@ pub(crate) fn judge(trace: &Trace, journal: &Journal, promise: Promise) -> Findi
     (finding.lost, finding.twice) = (lost.len(), twice.len());
     finding.complain("lost", &lost);
     finding.complain("run twice", &twice);
+    finding.complain("started after their deadline", &expired);
     finding.complain("refused and may not be", &refused);
     finding.complain("in doubt and may not be", &unknown);
     finding.complain("told only at the deadline", &late);

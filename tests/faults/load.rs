@@ -2,6 +2,7 @@
 
 use crate::{
     call::{Asked, Ended, Kind, Mix, Outcome, Way},
+    journal::unix_ms,
     random::Random,
 };
 use std::{
@@ -30,6 +31,8 @@ pub(crate) struct Record {
     /// When it was made, since the start of the load.
     pub(crate) began: Duration,
     pub(crate) took: Duration,
+    /// When its time was over, in ms since 1970.
+    pub(crate) deadline: u64,
     pub(crate) ended: Ended,
 }
 
@@ -146,14 +149,15 @@ fn work(random: &mut Random, kind: Kind, longest: Duration) -> Duration {
     match random.below(100) {
         0 if !kind.idempotent => longest,
         0 => Duration::from_millis(300),
-        1..5 => Duration::from_millis(300),
-        5..20 => Duration::from_millis(50),
+        1..10 => Duration::from_millis(300),
+        10..25 => Duration::from_millis(50),
         _ => Duration::from_millis(random.below(5)),
     }
 }
 
 async fn make(shared: Arc<Shared>, asked: Asked, way: Way) {
     let started = Instant::now();
+    let deadline = unix_ms() + u64::try_from(asked.timeout.as_millis()).unwrap_or(0);
     let ended = tokio::time::timeout(asked.timeout + MARGIN, asked.ask(&way.entrance)).await;
     let ended = ended.unwrap_or(Ended { outcome: Outcome::Hung, error: None, timed_out: true });
     let record = Record {
@@ -162,6 +166,7 @@ async fn make(shared: Arc<Shared>, asked: Asked, way: Way) {
         broken: way.broken,
         began: started.saturating_duration_since(shared.started),
         took: started.elapsed(),
+        deadline,
         ended,
     };
     shared.records().push(record);

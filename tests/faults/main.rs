@@ -25,6 +25,7 @@ mod redis;
 mod restarts;
 mod row;
 mod service;
+mod soak;
 mod socket;
 mod table;
 mod worker;
@@ -74,11 +75,18 @@ fn run(options: &Options) -> ExitCode {
     eprintln!("seed {seed}");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let mut findings = Vec::new();
-    for row in &rows {
-        let setting = setting(row, options, seed);
-        let repeats = setting.repeats;
-        let finding = runtime.block_on(find(row, setting));
-        findings.push((row.fault.to_owned(), repeats, finding));
+    if let Some(time) = options.soak {
+        let rate = options.rate.unwrap_or(SHORT_RATE);
+        let setting = Setting { row: "soak", repeats: 1, rate, full: true, seed };
+        let finding = runtime.block_on(find("soak", soak::soak(setting, time)));
+        findings.push((format!("mixed load with kills for {}", humantime::format_duration(time)), 1, finding));
+    } else {
+        for row in &rows {
+            let setting = setting(row, options, seed);
+            let repeats = setting.repeats;
+            let finding = runtime.block_on(find(row.name, (row.run)(setting)));
+            findings.push((row.fault.to_owned(), repeats, finding));
+        }
     }
     let table = table::table(&findings);
     println!("\n{table}");
@@ -122,10 +130,10 @@ fn setting(row: &Row, options: &Options, seed: u64) -> Setting {
 }
 
 /// Runs a row; a panic is a mistake like others.
-async fn find(row: &Row, setting: Setting) -> Finding {
-    eprint!("{:20} ", row.name);
+async fn find(name: &str, row: impl Future<Output = Finding>) -> Finding {
+    eprint!("{name:20} ");
     let started = Instant::now();
-    let ended = AssertUnwindSafe((row.run)(setting)).catch_unwind().await;
+    let ended = AssertUnwindSafe(row).catch_unwind().await;
     let mut finding = ended.unwrap_or_default();
     finding.problems.append(&mut PANICS.lock().unwrap_or_else(PoisonError::into_inner));
     eprintln!("{} ({:.0?})", if finding.is_good() { "kept" } else { "BROKEN" }, started.elapsed());
@@ -149,6 +157,9 @@ fn write(path: &std::path::Path, table: &str, findings: &[(String, u32, Finding)
     for (fault, _, finding) in findings {
         for problem in &finding.problems {
             text.push_str(&format!("\nBROKEN, {fault}: {problem}\n"));
+        }
+        for note in &finding.notes {
+            text.push_str(&format!("\n{fault}: {note}\n"));
         }
     }
     std::fs::write(path, text)

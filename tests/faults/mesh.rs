@@ -115,7 +115,7 @@ impl Mesh {
         let folder = tempfile::tempdir().expect("a folder");
         let namespace = format!("faults-{}", setting.row);
         let cable = cable(&plan, &server).await;
-        let toml = toml(&plan, &namespace, "caller", &url(&cable, &server));
+        let toml = toml(&plan, &namespace, "caller", &server.section(cable.as_ref()));
         let config = Config::from_toml(&toml).expect("a configuration");
         let caller = Node::builder(config).app(App::new()).connect_within(PATIENCE).start().await;
         let caller = caller.unwrap_or_else(|error| panic!("the caller does not start: {error}"));
@@ -151,7 +151,7 @@ impl Mesh {
 
     async fn member(&mut self, version: Version) -> Member {
         let cable = cable(&self.plan, &self.server).await;
-        let toml = toml(&self.plan, &self.namespace, "jobs", &url(&cable, &self.server));
+        let toml = toml(&self.plan, &self.namespace, "jobs", &self.server.section(cable.as_ref()));
         let spec = Spec { toml, journal: self.journal(), version };
         let log = self.log("replica");
         Member { worker: Worker::replica(&spec, &log), cable, version }
@@ -183,7 +183,7 @@ impl Mesh {
 
     async fn start_gateway(&mut self, listen: &str) -> (Worker, String) {
         let cable = cable(&self.plan, &self.server).await;
-        let mut toml = toml(&self.plan, &self.namespace, "gateway", &url(&cable, &self.server));
+        let mut toml = toml(&self.plan, &self.namespace, "gateway", &self.server.section(cable.as_ref()));
         self.gateway_cables.extend(cable);
         toml += &format!(
             "[gateway]\nlisten = \"{listen}\"\n[gateway.channels]\npublish = \"everyone\"\n[log]\nformat = \"human\"\n"
@@ -199,6 +199,14 @@ impl Mesh {
         let member = self.member(version).await;
         let old = std::mem::replace(&mut self.replicas[place], member);
         self.look_at(&old.worker.log(), "replica");
+    }
+
+    /// Starts one replica more.
+    pub(crate) async fn add_replica(&mut self) {
+        let mut member = self.member(Version::New).await;
+        member.worker.ready().await;
+        self.replicas.push(member);
+        self.is_whole().await;
     }
 
     /// Waits until a replica says that it has joined.
@@ -252,7 +260,7 @@ impl Mesh {
             mix,
             ways,
             timeout: self.caller.config().timeout,
-            longest_work: self.plan.ttl * 2,
+            longest_work: self.plan.ttl + Duration::from_secs(2),
             seed: self.setting.seed,
         })
     }
@@ -288,7 +296,11 @@ impl Mesh {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+        let unended = self.unended().await;
         let mut finding = judge(&trace, &self.journal_now(), promise);
+        if !unended.is_empty() {
+            finding.problems.push(format!("{} runs do not end, e.g. of call {}", unended.len(), unended[0]));
+        }
         match left {
             Ok(0) => {}
             Ok(left) => {
@@ -298,6 +310,20 @@ impl Mesh {
         }
         self.close(&mut finding).await;
         finding
+    }
+
+    /// Calls that replicas which live have begun and do not end.
+    async fn unended(&self) -> Vec<u64> {
+        let living: HashSet<u32> = self.replicas.iter().map(|member| member.worker.pid()).collect();
+        let mut unended = self.journal_now().unended(&living);
+        for _ in 0..20 {
+            if unended.is_empty() {
+                break;
+            }
+            tokio::time::sleep(self.plan.ttl / 5).await;
+            unended = self.journal_now().unended(&living);
+        }
+        unended
     }
 
     /// Looks whether everything still runs, and ends it.
@@ -361,18 +387,14 @@ async fn cable(plan: &Plan, server: &Server) -> Option<Proxy> {
     }
 }
 
-fn url(cable: &Option<Proxy>, server: &Server) -> String {
-    cable.as_ref().map_or_else(|| server.url(), Proxy::url)
-}
-
-/// The configuration of a node.
-fn toml(plan: &Plan, namespace: &str, app: &str, url: &str) -> String {
+/// The configuration of a node; `redis` is the part that says where Redis is.
+fn toml(plan: &Plan, namespace: &str, app: &str, redis: &str) -> String {
     let password = plan.password.map(|password| format!("password = \"{password}\"\n")).unwrap_or_default();
     format!(
         "namespace = \"{namespace}\"\napp = \"{app}\"\ntimeout = {}\nlinger = \"60s\"\n\
          heartbeat_interval = {}\nttl = {}\n\
          [limits]\n{}\n\
-         [redis]\nurl = \"{url}\"\nresponse_timeout = \"1s\"\nconnect_timeout = \"2s\"\nblock = \"1s\"\n{password}",
+         [redis]\n{redis}response_timeout = \"1s\"\nconnect_timeout = \"2s\"\nblock = \"1s\"\n{password}",
         plan.timeout.as_millis(),
         plan.heartbeat.as_millis(),
         plan.ttl.as_millis(),

@@ -1,5 +1,6 @@
 //! The `redis-server` of a row, and what is done to it.
 
+use crate::proxy::Proxy;
 use rachis::testing::ThrowawayRedis;
 use redis::{RedisResult, Value};
 use std::time::Duration;
@@ -19,16 +20,18 @@ impl Server {
         Server { redis, password: None }
     }
 
-    pub(crate) fn url(&self) -> String {
+    fn url(&self) -> String {
         self.redis.url()
+    }
+
+    /// What nodes are told of it, as a part of `[redis]` of their configuration.
+    pub(crate) fn section(&self, cable: Option<&Proxy>) -> String {
+        let url = cable.map_or_else(|| self.url(), Proxy::url);
+        format!("url = \"{url}\"\n")
     }
 
     pub(crate) fn port(&self) -> u16 {
         self.redis.port()
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.redis.pid()
     }
 
     /// Ends it in good order.

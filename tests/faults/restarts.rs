@@ -2,7 +2,7 @@
 
 use crate::{
     call::{ALL, Entrance, Mix, VERSIONS, Way},
-    judge::{ALL_ANSWERED, Finding},
+    judge::{ALL_ANSWERED, Finding, UNSAFE_IN_DOUBT},
     mesh::{Mesh, Plan},
     row::{Row, Setting},
     service::Version,
@@ -29,6 +29,13 @@ pub(crate) fn rows() -> Vec<Row> {
                 }))
             },
         },
+        Row {
+            name: "deploy-kill",
+            fault: "SIGKILL of one of 2 new replicas beside an old one",
+            repeats: (3, 20),
+            rate: None,
+            run: |setting| Box::pin(kill(setting)),
+        },
     ]
 }
 
@@ -43,4 +50,20 @@ async fn roll(setting: Setting, replicas: Vec<Version>, mix: Mix, next: fn(u32) 
         mesh.recovers(&load).await;
     }
     mesh.finish(load, ALL_ANSWERED).await
+}
+
+/// What the old one hands on dies with a new one now and then, and is no more lost than anything else.
+async fn kill(setting: Setting) -> Finding {
+    let replicas = vec![Version::Old, Version::New, Version::New];
+    let mut mesh = Mesh::start(&setting, Plan { replicas, ..Plan::of(0) }).await;
+    let way = Way { entrance: Entrance::Node(mesh.caller.clone()), broken: false };
+    let load = mesh.load_of(VERSIONS, vec![way]);
+    mesh.recovers(&load).await;
+    for _ in 0..setting.repeats {
+        let place = 1 + usize::try_from(mesh.random.below(2)).unwrap_or(0);
+        mesh.kill_replica(place).await;
+        mesh.is_ready(place).await;
+        mesh.recovers(&load).await;
+    }
+    mesh.finish(load, UNSAFE_IN_DOUBT).await
 }

@@ -1,6 +1,6 @@
 //! The services that are called: they note in the journal what runs, and take as long as the call says.
 
-use crate::journal::Pen;
+use crate::journal::{Pen, unix_ms};
 use rachis::{App, Error, Handle, Id, Method, Params, Registration, Result, Service};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -112,11 +112,6 @@ impl Tick {
     fn new(round: u64, number: u64) -> Tick {
         Tick { round, number, sent_at: unix_ms(), heard_at: 0 }
     }
-}
-
-fn unix_ms() -> u64 {
-    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Emits numbered events at a steady rate, from `start { rate, round }` until `stop`, which returns how many there were;
