@@ -22,8 +22,7 @@ while [ $# -gt 0 ]; do
     --short) full=--short ;;
     --out)
       [ $# -gt 1 ] || die "--out needs a file"
-      # Made absolute, since cargo runs the program elsewhere.
-      case "$2" in /*) arguments+=(--out "$2") ;; *) arguments+=(--out "$PWD/$2") ;; esac
+      arguments+=(--out "$2")
       shift ;;
     *) arguments+=("$1") ;;
   esac
@@ -34,7 +33,9 @@ need_cargo
 need redis-server redis-server:redis:redis:redis
 set +u # Old versions of bash take an empty array for an unset one.
 say "building"
-cargo build --locked "${release[@]}" --bin rachis --test faults >&2 || die "the faults do not build"
+built=$(cargo test --locked "${release[@]}" --test faults --no-run 2>&1) || { say "$built"; die "the faults do not build"; }
+program=$(sed -n 's/.*Executable tests\/faults\/main.rs (\(.*\))$/\1/p' <<<"$built")
 # Nothing of the caller's own configuration shall have a part in this.
 unset ${!DISTRIBUTION_@} ${!REDIS_@} RUST_LOG RUST_BACKTRACE
-exec cargo test --quiet --locked "${release[@]}" --test faults -- "$full" "${arguments[@]}"
+# Not by `cargo test`, whose own last line would hide ours.
+exec "$program" "$full" "${arguments[@]}"

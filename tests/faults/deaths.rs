@@ -19,7 +19,7 @@ pub(crate) fn rows() -> Vec<Row> {
         Row {
             name: "kill-default-times",
             fault: "SIGKILL of one of 3 replicas, heartbeat 2 s, TTL 6 s",
-            repeats: (1, 10),
+            repeats: (0, 10),
             rate: None,
             run: |setting| Box::pin(kill(setting, Plan::of(3).default_times())),
         },

@@ -5,7 +5,7 @@ use crate::{
     journal::Journal,
     load::{Record, Trace},
 };
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// How much later than its caller's deadline a run may start: clocks are compared by way of Redis, in whole beats.
 const SLACK_MS: u64 = 500;
@@ -95,7 +95,8 @@ pub(crate) fn judge(trace: &Trace, journal: &Journal, promise: Promise) -> Findi
             lost.push(format!("{why}: {}", shown(record)));
         }
         if !record.kind.idempotent && runs.len() > 1 {
-            twice.push(format!("in {:?}: {}", runs.iter().map(|run| run.pid).collect::<Vec<_>>(), shown(record)));
+            let pids: BTreeSet<u32> = runs.iter().map(|run| run.pid).collect();
+            twice.push(format!("{} times in {pids:?}: {}", runs.len(), shown(record)));
         }
         if runs.iter().any(|run| run.started > record.deadline + SLACK_MS) {
             expired.push(shown(record));

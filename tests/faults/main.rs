@@ -65,7 +65,8 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> ExitCode {
-    let rows = chosen(&options.rows);
+    let mut rows = chosen(&options.rows);
+    rows.retain(|row| options.full || !options.rows.is_empty() || row.repeats.0 > 0);
     if options.names {
         rows.iter().for_each(|row| println!("{:20} {}", row.name, row.fault));
         return ExitCode::SUCCESS;
@@ -74,6 +75,7 @@ fn run(options: &Options) -> ExitCode {
     let seed = options.seed.unwrap_or_else(clock_seed);
     eprintln!("seed {seed}");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.spawn(worker::end_all_on_signal());
     let mut findings = Vec::new();
     if let Some(time) = options.soak {
         let rate = options.rate.unwrap_or(SHORT_RATE);
@@ -118,7 +120,7 @@ fn setting(row: &Row, options: &Options, seed: u64) -> Setting {
     let (short, full) = row.repeats;
     let (repeats, rate) = match options.full {
         true => (full, row.rate.unwrap_or(FULL_RATE)),
-        false => (short, SHORT_RATE),
+        false => (short.max(1), SHORT_RATE),
     };
     Setting {
         row: row.name,

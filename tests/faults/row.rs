@@ -26,7 +26,7 @@ pub(crate) struct Row {
     pub(crate) name: &'static str,
     /// What happens.
     pub(crate) fault: &'static str,
-    /// How often, in the short and in the full run.
+    /// How often, in the short and in the full run. A row without repeats is left out of the short run.
     pub(crate) repeats: (u32, u32),
     /// Calls a second in the full run, where it is not the usual number.
     pub(crate) rate: Option<u64>,

@@ -8,10 +8,12 @@ use crate::{
 use rachis::{Config, Node};
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::Write,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{
@@ -57,6 +59,22 @@ fn end_when_orphaned() {
     std::process::exit(0);
 }
 
+/// Processes that run and were started here.
+static RUNNING: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+fn running() -> MutexGuard<'static, BTreeSet<u32>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends this process when it is asked to, and all that it started.
+pub(crate) async fn end_all_on_signal() {
+    rachis::signal().await;
+    for pid in running().iter() {
+        let _ = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+    }
+    std::process::exit(130);
+}
+
 /// A process of the mesh.
 pub(crate) struct Worker {
     child: Child,
@@ -93,6 +111,7 @@ impl Worker {
         let output = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
         let pid = child.id().expect("it runs");
         let input = child.stdin.take();
+        running().insert(pid);
         Worker { child, output, _input: input, log: log.to_owned(), pid }
     }
 
@@ -115,6 +134,7 @@ impl Worker {
 
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.expect("it can be killed");
+        running().remove(&self.pid);
     }
 
     pub(crate) async fn signal(&self, name: &str) {
@@ -125,6 +145,7 @@ impl Worker {
     pub(crate) async fn leave(&mut self) -> ExitStatus {
         self.signal("TERM").await;
         let ended = timeout(PATIENCE, self.child.wait()).await;
+        running().remove(&self.pid);
         ended.unwrap_or_else(|_| panic!("a process does not leave:\n{}", self.log())).expect("it can be waited for")
     }
 
@@ -136,6 +157,12 @@ impl Worker {
     /// KiB of memory in use.
     pub(crate) fn memory(&self) -> u64 {
         memory(self.pid)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        running().remove(&self.pid);
     }
 }
 
