@@ -20,10 +20,6 @@ while [ $# -gt 0 ]; do
     --help | -h) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
     --release) release=(--release) ;;
     --short) full=--short ;;
-    --out)
-      [ $# -gt 1 ] || die "--out needs a file"
-      arguments+=(--out "$2")
-      shift ;;
     *) arguments+=("$1") ;;
   esac
   shift
