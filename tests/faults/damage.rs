@@ -2,7 +2,8 @@
 
 use crate::{
     judge::{Finding, TOLD, UNSAFE_MAY_WAIT},
-    mesh::{Mesh, Plan},
+    mesh::Mesh,
+    plan::Plan,
     row::{Row, Setting, usual},
 };
 use std::time::Duration;

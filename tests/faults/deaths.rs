@@ -2,7 +2,8 @@
 
 use crate::{
     judge::{Finding, UNSAFE_IN_DOUBT},
-    mesh::{Mesh, Plan},
+    mesh::Mesh,
+    plan::Plan,
     row::{Row, Setting, usual},
 };
 use std::time::Duration;

@@ -2,7 +2,8 @@
 
 use crate::{
     judge::Finding,
-    mesh::{Mesh, Plan},
+    mesh::Mesh,
+    plan::Plan,
     proxy::Cable,
     row::{Row, Setting},
     service::Tick,

@@ -3,7 +3,8 @@
 use crate::{
     call::{ALL, Entrance, Way},
     judge::{ALL_ANSWERED, Finding, Promise, UNSAFE_IN_DOUBT},
-    mesh::{Mesh, Plan, eventually},
+    mesh::{Mesh, eventually},
+    plan::Plan,
     row::{Row, Setting},
 };
 use std::time::Duration;

@@ -2,7 +2,8 @@
 
 use crate::{
     judge::{ALL_ANSWERED, Finding, UNSAFE_MAY_WAIT},
-    mesh::{Mesh, Plan},
+    mesh::Mesh,
+    plan::Plan,
     proxy::Cable,
     row::{Row, Setting, usual},
 };

@@ -16,9 +16,11 @@ mod journal;
 mod judge;
 mod links;
 mod load;
+mod log;
 mod mesh;
 mod options;
 mod outages;
+mod plan;
 mod proxy;
 mod random;
 mod redis;
@@ -72,6 +74,7 @@ fn run(options: &Options) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     keep_panics();
+    log::start();
     let seed = options.seed.unwrap_or_else(clock_seed);
     eprintln!("seed {seed}");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

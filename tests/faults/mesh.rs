@@ -5,6 +5,8 @@ use crate::{
     journal::Journal,
     judge::{Finding, Promise, judge},
     load::{Load, Order},
+    log,
+    plan::Plan,
     proxy::Proxy,
     random::Random,
     redis::Server,
@@ -27,55 +29,6 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// Lines of log that a process may write in a row, and for each fault.
 const LOG_LINES: usize = 100;
 const LOG_LINES_A_FAULT: usize = 50;
-
-/// What a mesh is made of.
-#[derive(Clone)]
-pub(crate) struct Plan {
-    /// A replica of each of these versions.
-    pub(crate) replicas: Vec<Version>,
-    /// More arguments for `redis-server`.
-    pub(crate) redis: &'static [&'static str],
-    /// Does each node reach Redis by a cable of its own?
-    pub(crate) cables: bool,
-    /// The password that all nodes have and Redis asks for.
-    pub(crate) password: Option<&'static str>,
-    /// `[limits]` of all nodes.
-    pub(crate) limits: &'static str,
-    pub(crate) heartbeat: Duration,
-    pub(crate) ttl: Duration,
-    /// The deadline of calls.
-    pub(crate) timeout: Duration,
-}
-
-impl Plan {
-    pub(crate) fn of(replicas: usize) -> Plan {
-        Plan {
-            replicas: vec![Version::New; replicas],
-            redis: &[],
-            cables: false,
-            password: None,
-            limits: "",
-            heartbeat: Duration::from_millis(200),
-            ttl: Duration::from_millis(1500),
-            timeout: Duration::from_secs(10),
-        }
-    }
-
-    /// With a Redis that keeps its data.
-    pub(crate) fn durable(self) -> Plan {
-        Plan { redis: crate::redis::DURABLE, ..self }
-    }
-
-    /// With the times of the default configuration.
-    pub(crate) fn default_times(self) -> Plan {
-        Plan {
-            heartbeat: Duration::from_secs(2),
-            ttl: Duration::from_secs(6),
-            timeout: Duration::from_secs(20),
-            ..self
-        }
-    }
-}
 
 /// A replica or gateway, and the cable it hangs on.
 pub(crate) struct Member {
@@ -103,6 +56,8 @@ pub(crate) struct Mesh {
     started: usize,
     faults: usize,
     problems: Vec<String>,
+    /// Lines that this process had logged when the mesh was started.
+    logged: usize,
 }
 
 impl Mesh {
@@ -115,7 +70,7 @@ impl Mesh {
         let folder = tempfile::tempdir().expect("a folder");
         let namespace = format!("faults-{}", setting.row);
         let cable = cable(&plan, &server).await;
-        let toml = toml(&plan, &namespace, "caller", &server.section(cable.as_ref()));
+        let toml = plan.toml(&namespace, "caller", &server.section(cable.as_ref()));
         let config = Config::from_toml(&toml).expect("a configuration");
         let caller = Node::builder(config).app(App::new()).connect_within(PATIENCE).start().await;
         let caller = caller.unwrap_or_else(|error| panic!("the caller does not start: {error}"));
@@ -136,6 +91,7 @@ impl Mesh {
             started: 0,
             faults: 0,
             problems: Vec::new(),
+            logged: log::lines(),
             plan,
         };
         for version in mesh.plan.replicas.clone() {
@@ -151,7 +107,7 @@ impl Mesh {
 
     async fn member(&mut self, version: Version) -> Member {
         let cable = cable(&self.plan, &self.server).await;
-        let toml = toml(&self.plan, &self.namespace, "jobs", &self.server.section(cable.as_ref()));
+        let toml = self.plan.toml(&self.namespace, "jobs", &self.server.section(cable.as_ref()));
         let spec = Spec { toml, journal: self.journal(), version };
         let log = self.log("replica");
         Member { worker: Worker::replica(&spec, &log), cable, version }
@@ -183,7 +139,7 @@ impl Mesh {
 
     async fn start_gateway(&mut self, listen: &str) -> (Worker, String) {
         let cable = cable(&self.plan, &self.server).await;
-        let mut toml = toml(&self.plan, &self.namespace, "gateway", &self.server.section(cable.as_ref()));
+        let mut toml = self.plan.toml(&self.namespace, "gateway", &self.server.section(cable.as_ref()));
         self.gateway_cables.extend(cable);
         toml += &format!(
             "[gateway]\nlisten = \"{listen}\"\n[gateway.channels]\npublish = \"everyone\"\n[log]\nformat = \"human\"\n"
@@ -349,8 +305,17 @@ impl Mesh {
             let _ = worker.kill().await;
             self.look_at(&worker.log(), what);
         }
+        let (lines, allowed) = (log::lines() - self.logged, self.lines_allowed());
+        if lines > allowed {
+            self.problems
+                .push(format!("the caller wrote {lines} lines of log (at most {allowed}), e.g. {}", log::last()));
+        }
         finding.problems.append(&mut self.problems);
         let _ = tokio::time::timeout(PATIENCE, self.caller.shutdown()).await;
+    }
+
+    fn lines_allowed(&self) -> usize {
+        LOG_LINES + LOG_LINES_A_FAULT * self.faults
     }
 
     /// Complains about panics and floods in a log.
@@ -358,7 +323,7 @@ impl Mesh {
         if let Some(panic) = log.lines().find(|line| line.contains("panicked")) {
             self.problems.push(format!("a {what} panicked: {panic}"));
         }
-        let (lines, allowed) = (log.lines().count(), LOG_LINES + LOG_LINES_A_FAULT * self.faults);
+        let (lines, allowed) = (log.lines().count(), self.lines_allowed());
         if lines > allowed {
             let last = log.lines().last().unwrap_or_default();
             self.problems.push(format!("a {what} wrote {lines} lines of log (at most {allowed}), e.g. {last}"));
@@ -385,21 +350,6 @@ async fn cable(plan: &Plan, server: &Server) -> Option<Proxy> {
         true => Some(Proxy::start(server.port()).await.expect("a proxy")),
         false => None,
     }
-}
-
-/// The configuration of a node; `redis` is the part that says where Redis is.
-fn toml(plan: &Plan, namespace: &str, app: &str, redis: &str) -> String {
-    let password = plan.password.map(|password| format!("password = \"{password}\"\n")).unwrap_or_default();
-    format!(
-        "namespace = \"{namespace}\"\napp = \"{app}\"\ntimeout = {}\nlinger = \"60s\"\n\
-         heartbeat_interval = {}\nttl = {}\n\
-         [limits]\n{}\n\
-         [redis]\n{redis}response_timeout = \"1s\"\nconnect_timeout = \"2s\"\nblock = \"1s\"\n{password}",
-        plan.timeout.as_millis(),
-        plan.heartbeat.as_millis(),
-        plan.ttl.as_millis(),
-        plan.limits,
-    )
 }
 
 /// Waits until `condition` holds.

@@ -22,17 +22,18 @@ pub(crate) struct Options {
     pub(crate) names: bool,
 }
 
-/// Reads the arguments; `None` when nothing is asked for, as by `cargo test`, or something that only test programs of
-/// the usual kind know, as by nextest.
-pub(crate) fn read(arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
-    let mut options = Options::default();
-    let mut asked = false;
-    let mut arguments = arguments;
+/// Reads the arguments, the first of which is the size of the run. `None` when it is not, as where `cargo test` or nextest
+/// take this for a program with tests of the usual kind.
+pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
+    let full = match arguments.next().as_deref() {
+        Some("--full") => true,
+        Some("--short") => false,
+        _ => return Ok(None),
+    };
+    let mut options = Options { full, ..Options::default() };
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
         match argument.as_str() {
-            "--short" => options.full = false,
-            "--full" => options.full = true,
             "--names" => options.names = true,
             "--row" => options.rows.push(value()?),
             "--rate" => options.rate = Some(number(&value()?)?),
@@ -44,12 +45,10 @@ pub(crate) fn read(arguments: impl Iterator<Item = String>) -> Result<Option<Opt
                 let time = humantime::parse_duration(&time).map_err(|error| format!("--soak {time}: {error}"))?;
                 options.soak = Some(time);
             }
-            "--list" => return Ok(None),
             _ => return Err(format!("{argument} is no option: see scripts/faults.sh --help")),
         }
-        asked = true;
     }
-    Ok(asked.then_some(options))
+    Ok(Some(options))
 }
 
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {

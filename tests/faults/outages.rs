@@ -2,7 +2,8 @@
 
 use crate::{
     judge::{Finding, HONEST, Promise, TOLD_OR_UNSAFE, UNSAFE_MAY_WAIT},
-    mesh::{Mesh, Plan},
+    mesh::Mesh,
+    plan::Plan,
     row::{Row, Setting, usual},
 };
 use std::time::Duration;

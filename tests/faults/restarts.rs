@@ -3,7 +3,8 @@
 use crate::{
     call::{ALL, Entrance, Mix, VERSIONS, Way},
     judge::{ALL_ANSWERED, Finding, UNSAFE_IN_DOUBT},
-    mesh::{Mesh, Plan},
+    mesh::Mesh,
+    plan::Plan,
     row::{Row, Setting},
     service::Version,
 };

@@ -2,7 +2,8 @@
 
 use crate::{
     judge::{Finding, Promise},
-    mesh::{Mesh, Plan},
+    mesh::Mesh,
+    plan::Plan,
 };
 use futures_util::future::LocalBoxFuture;
 

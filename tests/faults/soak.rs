@@ -4,7 +4,8 @@ use crate::{
     call::{ALL, Entrance, Way},
     gateways::way,
     judge::{Finding, UNSAFE_IN_DOUBT},
-    mesh::{Mesh, Plan},
+    mesh::Mesh,
+    plan::Plan,
     row::Setting,
     socket::Client,
 };
