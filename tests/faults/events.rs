@@ -116,6 +116,7 @@ async fn hear(setting: Setting, plan: Plan, resyncs: Resyncs, mut fault: impl As
     tokio::time::sleep(Duration::from_secs(1)).await;
     for _ in 0..setting.repeats {
         fault(&mut mesh).await;
+        mesh.faults += 1;
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     let sent = sender.custom("stop", json!({})).await.expect("the ticker stops");

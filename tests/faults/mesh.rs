@@ -54,7 +54,8 @@ pub(crate) struct Mesh {
     namespace: String,
     losses: Arc<Mutex<Vec<Change>>>,
     started: usize,
-    faults: usize,
+    /// How much has been broken so far.
+    pub(crate) faults: usize,
     problems: Vec<String>,
     /// Lines that this process had logged when the mesh was started.
     logged: usize,
