@@ -1,7 +1,7 @@
 //! Calls at a steady rate, whatever becomes of them: a mesh that stands still is not spared.
 
 use crate::{
-    call::{Asked, Ended, Kind, Mix, Outcome, Way},
+    call::{Asked, Ended, Entrance, Kind, Mix, Outcome, Way},
     journal::unix_ms,
     random::Random,
 };
@@ -31,8 +31,9 @@ pub(crate) struct Record {
     /// When it was made, since the start of the load.
     pub(crate) began: Duration,
     pub(crate) took: Duration,
-    /// When its time was over, in ms since 1970.
-    pub(crate) deadline: u64,
+    /// When its time was over, in ms since 1970. By HTTP only the gateway knows: its time begins when it has read the
+    /// request.
+    pub(crate) deadline: Option<u64>,
     pub(crate) ended: Ended,
 }
 
@@ -157,7 +158,10 @@ fn work(random: &mut Random, kind: Kind, longest: Duration) -> Duration {
 
 async fn make(shared: Arc<Shared>, asked: Asked, way: Way) {
     let started = Instant::now();
-    let deadline = unix_ms() + u64::try_from(asked.timeout.as_millis()).unwrap_or(0);
+    let deadline = match way.entrance {
+        Entrance::Node(_) => Some(unix_ms() + u64::try_from(asked.timeout.as_millis()).unwrap_or(0)),
+        Entrance::Http { .. } => None,
+    };
     let ended = tokio::time::timeout(asked.timeout + MARGIN, asked.ask(&way.entrance)).await;
     let ended = ended.unwrap_or(Ended { outcome: Outcome::Hung, error: None, timed_out: true });
     let record = Record {
