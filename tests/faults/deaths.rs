@@ -15,8 +15,7 @@ pub(crate) fn rows() -> Vec<Row> {
             fault: "SIGKILL of one of 3 replicas, at random",
             repeats: (5, 100),
             rate: Some(1000),
-            // Deaths that come faster than they are noticed may meet one call more than three times.
-            run: |setting| Box::pin(kill(setting, Plan { limits: "max_deliveries = 10", ..Plan::of(3) })),
+            run: |setting| Box::pin(kill(setting, Plan::of(3))),
         },
         Row {
             name: "kill-default-times",

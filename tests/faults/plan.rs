@@ -29,7 +29,8 @@ impl Plan {
             redis: &[],
             cables: false,
             password: None,
-            limits: "",
+            // Deaths that come faster than they are noticed may meet one call more than three times.
+            limits: "max_deliveries = 10",
             heartbeat: Duration::from_millis(200),
             ttl: Duration::from_millis(1500),
             timeout: Duration::from_secs(10),
