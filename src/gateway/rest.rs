@@ -1,6 +1,9 @@
 //! REST: which method a verb means, and the call it becomes.
 
-use super::{Front, body, params, reply, target::Target};
+use super::{
+    Front, body, params, reply,
+    target::{self, Target},
+};
 use crate::{Answer, Call, Descriptor, Error, Id, Method, Result};
 use axum::{
     body::Body,
@@ -23,7 +26,12 @@ pub(super) async fn answer(gateway: &Front, request: Request) -> Response {
 async fn respond(gateway: &Front, parts: &Parts, body: &mut Body) -> Response {
     let target = match Target::find(&gateway.node, &gateway.settings.prefix, parts.uri.path()) {
         Ok(Some(target)) => target,
-        Ok(None) => return reply::page_not_found(&url(parts), &parts.headers),
+        Ok(None) => {
+            return match target::starting(&gateway.node) {
+                Some(error) => reply::error(&error),
+                None => reply::page_not_found(&url(parts), &parts.headers),
+            };
+        }
         Err(error) => return reply::error(&error),
     };
     let allowed = allowed(&target.descriptor, target.id.as_ref());

@@ -1,10 +1,11 @@
 //! What a URL's path means: a service, and perhaps an id.
 
 use crate::{
-    Descriptor, Error, Id, Result,
+    Descriptor, Error, Id, Readiness, Result,
     node::{Node, Resolved},
 };
 use percent_encoding::percent_decode_str;
+use serde_json::json;
 use std::sync::Arc;
 
 /// A service on the mesh and the record that a path named.
@@ -41,6 +42,14 @@ impl Target {
     fn new((path, resolved): (String, Resolved), id: Option<String>) -> Target {
         Target { path, descriptor: resolved.descriptor, id: id.map(Id::from) }
     }
+}
+
+/// What to say of a path that is not known, while none can be: a gateway listens before it has joined the mesh, and must
+/// not say then that there is no such service.
+pub(super) fn starting(node: &Node) -> Option<Error> {
+    let why = "This gateway has not joined the mesh yet and knows no services: try again when /readyz says so";
+    (node.readiness() == Readiness::Starting)
+        .then(|| Error::unavailable(why).with_data(json!({ "outcome": "never ran" })))
 }
 
 /// Does the service that takes the whole path mean it more literally than the one that takes its last segment for an

@@ -4,7 +4,7 @@ use crate::{
     Web,
     services::{Echo, app},
 };
-use rachis::App;
+use rachis::{App, Config, config::StartDelay, gateway::gateway, testing};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -38,6 +38,19 @@ async fn the_process_says_that_it_lives_and_is_ready() {
     }
     let head = web.send("HEAD", "/livez").await;
     assert_eq!((head.status, head.text.as_str()), (200, ""));
+}
+
+#[tokio::test]
+async fn a_gateway_that_has_not_joined_does_not_say_that_there_is_no_such_service() {
+    let config = Config { start_delay: StartDelay::Manual, ..testing::config() };
+    let node = testing::start(config, App::new().register("here", Echo)).await;
+    let web = Web { router: gateway(&node), _nodes: vec![node.clone()] };
+    let reply = web.get("/todos/1").await;
+    assert_eq!((reply.status, &reply.json()["data"]), (503, &json!({ "outcome": "never ran" })));
+    assert_eq!(web.get("/readyz").await.status, 503);
+    assert_eq!(web.get("/here/1").await.status, 200, "its own services are there");
+    node.join().await.unwrap();
+    assert_eq!(web.get("/todos/1").await.status, 404);
 }
 
 #[tokio::test]

@@ -4,7 +4,10 @@ use super::{
     message::Message,
     socket::{Session, session_of},
 };
-use crate::{Call, Error, Id, Method, Params, Query, Result, gateway::reply};
+use crate::{
+    Call, Error, Id, Method, Params, Query, Result,
+    gateway::{reply, target},
+};
 use futures_util::FutureExt;
 use serde_json::Value;
 use std::panic::AssertUnwindSafe;
@@ -33,8 +36,9 @@ async fn run(session: &Session, method: Method, arguments: Vec<Value>) -> Result
         return Err(Error::not_found("Invalid service path"));
     };
     let realtime = session.realtime();
-    let service =
-        realtime.node.resolve(&path).ok_or_else(|| Error::not_found(format!("Service '{path}' not found")))?;
+    let unknown = || Error::not_found(format!("Service '{path}' not found"));
+    let found = realtime.node.resolve(&path);
+    let service = found.ok_or_else(|| target::starting(&realtime.node).unwrap_or_else(unknown))?;
     if !service.descriptor.methods.contains(&method) {
         return Err(Error::method_not_allowed(format!("Method '{method}' not allowed on service '{path}'")));
     }

@@ -15,6 +15,10 @@ const BURST: Duration = Duration::from_millis(10);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// Events that are delivered in one go. After an outage thousands come at once; without turns of their own the sockets
+/// could not write what they have room for, and clients that keep up well would lose the rest.
+const TURN: usize = 16;
+
 /// Who fires the events of a path.
 #[derive(PartialEq)]
 struct Source {
@@ -100,8 +104,14 @@ impl Ears {
                     if std::mem::replace(&mut self.missed, true) {
                         self.with(|realtime| realtime.channels.resync(self.service.path()));
                     }
+                    let mut since_turn = 0;
                     while let Some(event) = events.next().await {
                         self.with(|realtime| realtime.channels.deliver(&event));
+                        since_turn += 1;
+                        if since_turn == TURN {
+                            since_turn = 0;
+                            tokio::task::yield_now().await;
+                        }
                     }
                 }
                 Err(error) => tracing::debug!(path = self.service.path(), %error, "events can not be heard yet"),

@@ -1,0 +1,69 @@
+//! What a mesh is made of, and what its nodes are told.
+
+use crate::service::Version;
+use std::time::Duration;
+
+/// What a mesh is made of.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    /// A replica of each of these versions.
+    pub(crate) replicas: Vec<Version>,
+    /// More arguments for `redis-server`.
+    pub(crate) redis: &'static [&'static str],
+    /// Does each node reach Redis by a cable of its own?
+    pub(crate) cables: bool,
+    /// The password that all nodes have and Redis asks for.
+    pub(crate) password: Option<&'static str>,
+    /// `[limits]` of all nodes.
+    pub(crate) limits: &'static str,
+    pub(crate) heartbeat: Duration,
+    pub(crate) ttl: Duration,
+    /// The deadline of calls.
+    pub(crate) timeout: Duration,
+}
+
+impl Plan {
+    pub(crate) fn of(replicas: usize) -> Plan {
+        Plan {
+            replicas: vec![Version::New; replicas],
+            redis: &[],
+            cables: false,
+            password: None,
+            // Deaths that come faster than they are noticed may meet one call more than three times.
+            limits: "max_deliveries = 10",
+            heartbeat: Duration::from_millis(200),
+            ttl: Duration::from_millis(1500),
+            timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// With a Redis that keeps its data.
+    pub(crate) fn durable(self) -> Plan {
+        Plan { redis: crate::redis::DURABLE, ..self }
+    }
+
+    /// With the times of the default configuration.
+    pub(crate) fn default_times(self) -> Plan {
+        Plan {
+            heartbeat: Duration::from_secs(2),
+            ttl: Duration::from_secs(6),
+            timeout: Duration::from_secs(20),
+            ..self
+        }
+    }
+
+    /// The configuration of a node; `redis` is the part that says where Redis is.
+    pub(crate) fn toml(&self, namespace: &str, app: &str, redis: &str) -> String {
+        let password = self.password.map(|password| format!("password = \"{password}\"\n")).unwrap_or_default();
+        format!(
+            "namespace = \"{namespace}\"\napp = \"{app}\"\ntimeout = {}\nlinger = \"60s\"\n\
+         heartbeat_interval = {}\nttl = {}\n\
+         [limits]\n{}\n\
+         [redis]\n{redis}response_timeout = \"1s\"\nconnect_timeout = \"2s\"\nblock = \"1s\"\n{password}",
+            self.timeout.as_millis(),
+            self.heartbeat.as_millis(),
+            self.ttl.as_millis(),
+            self.limits,
+        )
+    }
+}
