@@ -28,9 +28,9 @@ impl Cluster {
         for n in 0..6 {
             cluster.ask::<String>(n, &["CLUSTER", "SET-CONFIG-EPOCH", &(n + 1).to_string()]);
         }
-        for n in 1..6 {
-            let port = cluster.servers[n].port().to_string();
-            cluster.ask::<String>(0, &["CLUSTER", "MEET", "127.0.0.1", &port, &buses[n]]);
+        for (server, bus) in cluster.servers.iter().zip(&buses).skip(1) {
+            let port = server.port().to_string();
+            cluster.ask::<String>(0, &["CLUSTER", "MEET", "127.0.0.1", &port, bus]);
         }
         cluster.all("all know all", |n| {
             let nodes: String = cluster.ask(n, &["CLUSTER", "NODES"]);
