@@ -201,12 +201,12 @@ fn frame_seeds() -> Vec<(&'static str, Vec<u8>)> {
         from_remote: false,
     };
     let frames = [
-        ("request", request.encode(Duration::from_secs(20))),
-        ("answer", Reply::new(1, Ok(answer)).encode()),
-        ("failure", Reply::new(2, Err(error)).encode()),
-        ("event", EventFrame::new("node", "default/app", 3, &event).encode()),
-        ("announcement", announcement().encode()),
-        ("descriptor", descriptor().encode()),
+        ("request", request.encode(Duration::from_secs(20), open())),
+        ("answer", Reply::new(1, Ok(answer)).encode(open())),
+        ("failure", Reply::new(2, Err(error)).encode(open())),
+        ("event", EventFrame::new("node", "default/app", 3, &event).encode(open())),
+        ("announcement", announcement().encode(open())),
+        ("descriptor", descriptor().encode(open())),
     ];
     frames.into_iter().filter_map(|(name, frame)| Some((name, frame.ok()?))).collect()
 }
@@ -241,11 +241,11 @@ fn registry_seeds() -> Vec<Vec<u8>> {
         bytes("app"),
         bytes("default/app"),
         bytes("head"),
-        frame(announcement().encode()),
+        frame(announcement().encode(open())),
         bytes("state"),
         bytes("up"),
         bytes("s:api/todos"),
-        frame(descriptor().encode()),
+        frame(descriptor().encode(open())),
         bytes("t:api/todos"),
         bytes("1700000000000"),
     ];

@@ -94,7 +94,7 @@ fn run(
         match step {
             Step::Insert => {
                 let waiter = Waiter::new(ended);
-                let (number, repeatable) = (waiter.number, waiter.number % 2 == 0);
+                let (number, repeatable) = (waiter.number, waiter.number.is_multiple_of(2));
                 let taken = pending.insert(waiter, "stream".into(), repeatable);
                 prop_assert_eq!(taken.is_ok(), expected.len() < CAPACITY);
                 if let Ok(id) = taken {
