@@ -169,9 +169,13 @@ impl Responder {
         }
     }
 
-    /// Takes a request in hand; `None` when it is already, or was finished here.
+    /// Takes a request in hand that Redis has given out; `None` when it is already, or was finished here.
     fn take(&self, entry: &str) -> Option<Held> {
-        let held = self.in_hand.take(entry)?;
+        self.unless_done(self.in_hand.take(entry)?)
+    }
+
+    fn unless_done(&self, held: Held) -> Option<Held> {
+        let entry = held.entry();
         let Some(reply) = self.done().reply(entry) else { return Some(held) };
         // Redis gives it out all the same: it has lost what it was told.
         tracing::debug!(entry, "finished already, settled again");
@@ -246,7 +250,7 @@ impl Responder {
             return;
         }
         let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
-        let Some(held) = self.take(entry) else { return };
+        let Some(held) = self.in_hand.take(entry) else { return };
         let given = loop {
             let asked = async { self.calls.own(&mut node.admin.get(&self.stream).await?, entry).await };
             match asked.await {
@@ -255,11 +259,12 @@ impl Responder {
             }
             tokio::time::sleep(ASK_AGAIN).await;
         };
-        match given {
+        let Some(given) = given else { return tracing::debug!(entry, "is settled, or another replica's") };
+        let Some(held) = self.unless_done(held) else { return };
+        match node.draining.is_cancelled() {
             // Who leaves begins nothing: another replica gets it as if it were new.
-            Some(given) if node.draining.is_cancelled() => self.requeue(node, given).await,
-            Some(given) => self.start(node, given, way, held, slot),
-            None => tracing::debug!(entry, "is settled, or another replica's"),
+            true => self.requeue(node, given).await,
+            false => self.start(node, given, way, held, slot),
         }
     }
 

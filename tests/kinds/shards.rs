@@ -13,14 +13,18 @@ const RANGES: [(&str, &str); 3] = [("0", "5460"), ("5461", "10922"), ("10923", "
 impl Cluster {
     /// Starts it; a master counts as dead after a second of silence.
     pub(crate) fn start() -> Cluster {
-        let buses: Vec<String> = (0..6).map(|_| free_port().to_string()).collect();
-        let start = |bus: &String| {
-            let own = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port", bus];
+        let start = || {
+            let bus = free_port().to_string();
+            let own = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port", &bus];
             let pace = ["--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0"];
             let rules = ["--cluster-allow-replica-migration", "no", "--cluster-replica-validity-factor", "0"];
-            ThrowawayRedis::start_with(&[&own[..], &pace[..], &rules[..]].concat()).unwrap()
+            let server = ThrowawayRedis::start_with(&[&own[..], &pace[..], &rules[..]].concat()).unwrap();
+            // It listens to us before it finds out that somebody else has taken the port of its bus.
+            ask::<String>(server.port(), &["CLUSTER", "MYID"]).map(|_| (server, bus))
         };
-        let cluster = Cluster { servers: buses.iter().map(start).collect() };
+        let started = |_| (0..5).find_map(|_| start()).expect("a server of a cluster does not start");
+        let (servers, buses): (Vec<_>, Vec<_>) = (0..6).map(started).unzip();
+        let cluster = Cluster { servers };
         let ids: Vec<String> = (0..6).map(|n| cluster.ask(n, &["CLUSTER", "MYID"])).collect();
         for (n, (from, to)) in RANGES.into_iter().enumerate() {
             cluster.ask::<String>(n, &["CLUSTER", "ADDSLOTSRANGE", from, to]);

@@ -140,7 +140,7 @@ async fn bad_calls_have_their_errors_and_cost_nothing() {
 async fn bombs_harm_nobody_and_cost_nothing() {
     let mut server = Server::start();
     server.is_well().await;
-    server.levels_off("bombs over sockets", 10, 8000, async || bombs(server.address).await).await;
+    server.levels_off("bombs over sockets", 20, 8000, async || bombs(server.address).await).await;
     server.closes_all().await;
     server.is_well().await;
 }

@@ -180,10 +180,11 @@ async fn what_was_not_published_is_not_called_by_a_request_written_straight_into
     for (id, (path, method)) in paths_and_methods.into_iter().enumerate() {
         wire::send(&config, "worker", &request(id as u64, path, method, Duration::from_secs(10))).await;
     }
-    // By the inbox as well.
+    // As if another replica had handed it on, as well. What stands in the inbox itself runs nothing at all.
     let inbox = wire::inbox_of(&config, there.id());
-    wire::add(&config, &inbox, &request(5, "secret", "find", Duration::from_secs(10))).await;
-    wire::add(&config, &inbox, &request(6, "open", "find", Duration::from_secs(10))).await;
+    wire::add(&config, &inbox, &request(7, "open", "find", Duration::from_secs(10))).await;
+    wire::hand_on(&config, "worker", there.id(), &request(5, "secret", "find", Duration::from_secs(10))).await;
+    wire::hand_on(&config, "worker", there.id(), &request(6, "open", "find", Duration::from_secs(10))).await;
     testing::eventually("all are answered", async || wire::replies(&config).await.len() == 7).await;
     let mut replies = wire::replies(&config).await;
     replies.sort_by_key(|reply| reply.0);

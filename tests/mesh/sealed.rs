@@ -220,22 +220,19 @@ async fn a_copy_of_a_request_does_not_run_again_on_the_replica_that_had_it() {
         let frame = sign(SECRET, &stream, redis_now(&config).await + 60_000, &request(id, "jobs", method, LONG));
         for _ in 0..5 {
             wire::send(&config, "worker", &frame).await;
-            wire::add(&config, &inbox_of(&config, there.id()), &frame).await;
+            wire::give(&config, "worker", there.id(), &frame).await;
         }
+        // Those that were given to it behind its back are found when its connection is new.
+        command(&config, &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await.unwrap();
         testing::eventually("all are dealt with", async || {
             queued(&config, "worker").await == 0 && there.in_flight() == 0
         })
         .await;
-        // What came by the inbox is behind these.
-        let marker = sign(SECRET, &stream, u64::MAX, &request(id + 1000, "jobs", "find", LONG));
-        wire::add(&config, &inbox_of(&config, there.id()), &marker).await;
-        let answered = async || wire::replies(&config).await.iter().any(|reply| reply.0 == id + 1000);
-        testing::eventually("the inbox was read", answered).await;
     };
     copies("create", 1).await;
-    assert_eq!(gate.started(), 1 + 1);
+    assert_eq!(gate.started(), 1);
     copies("charge", 2).await;
-    assert_eq!(gate.started(), 2 + 1, "a method that is not there does not even run once");
+    assert_eq!(gate.started(), 1, "a method that is not there does not even run once");
 }
 
 #[tokio::test]
