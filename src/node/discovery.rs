@@ -170,7 +170,9 @@ impl Inner {
             Ok((path.clone(), descriptor.encode(self.seal.at(&place))?))
         });
         let head = head.encode(self.seal.at(&self.keys.node(&self.id)))?;
-        Ok(Announced { head, state: "up".into(), services: services.collect::<Result<_>>()? })
+        // Redis may have forgotten a node while it was leaving.
+        let state = if self.draining.is_cancelled() { "draining" } else { "up" };
+        Ok(Announced { head, state: state.into(), services: services.collect::<Result<_>>()? })
     }
 
     /// What a descriptor is signed for. Its app and not its node, since it stays when the node is gone.

@@ -1,5 +1,8 @@
 //! Calls from other nodes: pulled from the app's stream, run on its services, answered.
 
+mod judge;
+mod settle;
+
 use super::{
     Inner,
     done::Done,
@@ -14,14 +17,12 @@ use crate::{
     redis::{
         Failure,
         keys::{Keys, LOST},
-        pool::Pooled,
         streams::{Calls, Delivered, Entry, Pulled, Reader, Write, Writer, entry_ms},
     },
     service::{Answer, Call, Found, Method, Registered},
-    wire::{self, Frame, HandedOn, Reply, Request, Seal},
+    wire::{self, Request, Seal},
 };
 use futures_util::FutureExt;
-use serde_json::json;
 use std::{
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -317,51 +318,6 @@ impl Responder {
         self.work(node, request, held, expires, *deliveries).await;
     }
 
-    /// A replica had this request and died; may another run it?
-    fn may_run_again(&self, node: &Inner, request: &Request, delivery: u32) -> Result<()> {
-        if delivery > self.max_deliveries {
-            return Err(Error::unavailable(format!(
-                "{} on '{}' was given to {} replicas and none finished it",
-                request.method,
-                request.path,
-                delivery - 1
-            ))
-            .with_data(json!({ "outcome": "unknown" })));
-        }
-        if may_run_twice(node, request) {
-            return Ok(());
-        }
-        Err(Error::unavailable(format!(
-            "The replica that had {} on '{}' died: it may have run, and is not run again",
-            request.method, request.path
-        ))
-        .with_data(json!({ "outcome": "unknown" })))
-    }
-
-    /// Was this request, which must not run twice, started here before under another entry? Without a secret nobody can
-    /// tell a copy from a request that was made up, so nobody looks.
-    fn is_copy(&self, node: &Inner, request: &Request, entry: &Entry) -> bool {
-        if !self.seal.signs() || may_run_twice(node, request) {
-            return false;
-        }
-        let until = wire::until(&entry.frame);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let copy = !seen.first(&request.from, request.id, &entry.id, until, node.clock.now());
-        drop(seen);
-        if copy && let Some(more) = self.refused.say() {
-            tracing::warn!(call = %request.call_id(), entry = %entry.id, stream = %self.stream, more,
-                "a request that has run here stands in Redis again and is not run: somebody without the secret copies requests");
-        }
-        copy
-    }
-
-    /// Says that a request is not believed, and why.
-    fn refuse(&self, entry: &str, error: &Error) {
-        if let Some(more) = self.refused.say() {
-            tracing::warn!(entry, stream = %self.stream, %error, more, "a request was refused");
-        }
-    }
-
     async fn work(self: &Arc<Self>, node: &Arc<Inner>, request: Request, held: Held, expires: u64, deliveries: u32) {
         let span =
             tracing::debug_span!("serve", id = %request.call_id(), path = %request.path, method = %request.method);
@@ -394,107 +350,6 @@ impl Responder {
         .await;
     }
 
-    /// Only what was published may be called, whoever wrote the request.
-    fn admit(&self, node: &Inner, request: &Request) -> Result<Found<Arc<Registered>>> {
-        let found = node.app.find_named(&request.path).ok_or_else(|| crate::service::not_found(&request.path))?;
-        let published = node.published(&request.path).ok_or_else(|| crate::service::not_found(&request.path))?;
-        match published.methods.contains(&request.method) {
-            true => Ok(found),
-            false => Err(crate::service::not_offered(&request.method, &request.path)),
-        }
-    }
-
-    /// In a rolling deploy another replica of the same app may have what this one lacks. Asked once, so that no call
-    /// goes round in circles.
-    fn elsewhere(&self, node: &Inner, request: &Request) -> Option<String> {
-        if request.hops > 0 {
-            return None;
-        }
-        let catalog = node.catalog();
-        catalog.replica_with(&node.app_key, &request.path, &request.method).map(str::to_owned)
-    }
-
-    /// Makes the request another replica's, and lets that one know. It does not leave the stream, so it is not lost with
-    /// that replica, and the note alone lets nothing run.
-    async fn hand_on(&self, node: &Arc<Inner>, held: Held, expires: u64, replica: &str) {
-        while node.clock.now() < expires {
-            let outcome =
-                async { self.calls.hand_on(&mut node.admin.get(&self.stream).await?, held.entry(), replica).await };
-            match outcome.await {
-                Ok(true) => return self.notify(node, held.entry(), replica),
-                // Settled, or taken over by whoever believes this replica dead.
-                Ok(false) => return,
-                Err(error) => tracing::debug!(replica, %error, "a request could not be handed on yet"),
-            }
-            tokio::time::sleep(ASK_AGAIN).await;
-        }
-        self.settle(held, None);
-    }
-
-    fn notify(&self, node: &Inner, entry: &str, replica: &str) {
-        tracing::debug!(entry, replica, "handed on");
-        let inbox = self.keys.inbox(replica);
-        match (HandedOn { entry: entry.to_owned() }).encode(self.seal.at(&inbox)) {
-            Ok(frame) => self.write(Write::Send { inbox, frame, then: None }),
-            Err(error) => tracing::error!(%error, "no note could be made"),
-        }
-        // It may have died meanwhile, and its heirs may have looked before it had this one.
-        if !node.catalog().nodes().any(|member| member.id == replica) {
-            node.dead_replicas.send(replica.to_owned()).ok();
-        }
-    }
-
-    fn answer(&self, held: Held, request: &Request, outcome: Result<Answer>) {
-        self.reply(held, request.id, &request.from, outcome);
-    }
-
-    fn reply(&self, held: Held, id: u64, to: &str, outcome: Result<Answer>) {
-        let max = self.limits.max_payload;
-        let inbox = self.keys.inbox(to);
-        let place = self.seal.at(&inbox);
-        let frame = Reply::new(id, outcome).encode(place).and_then(|frame| match frame.len() > max {
-            true => Err(Error::payload_too_large(format!(
-                "The reply takes {} bytes, more than max_payload ({max}): ask for less, by $limit or $select",
-                frame.len()
-            ))),
-            false => Ok(frame),
-        });
-        let frame = frame.or_else(|error| Reply::new(id, Err(error)).encode(place));
-        match frame {
-            Ok(frame) => self.settle(held, Some((inbox, frame))),
-            Err(error) => {
-                tracing::error!(%error, "no reply could be made; the caller will time out");
-                self.settle(held, None);
-            }
-        }
-    }
-
-    /// Sends a reply to an inbox and lets go of the request, in one write. It stays in hand until Redis has that: after a
-    /// reconnect it may still be listed as given to this replica, and must not look like one that was never begun.
-    fn settle(&self, held: Held, reply: Option<(String, Vec<u8>)>) {
-        self.done().add(held.entry(), reply.as_ref());
-        let (stream, entry) = (self.stream.clone(), held.entry().to_owned());
-        self.write(Write::Finished { stream, entry, reply, held: Arc::new(held) });
-    }
-
-    async fn bury(&self, node: &Inner, delivered: &Delivered, request: Option<&Request>, reason: &str) {
-        let Entry { id, frame } = &delivered.entry;
-        tracing::debug!(entry = id, reason, "a request goes to the dead letters");
-        let place = node.keys.dead(&node.app_key);
-        let kept = request
-            .and_then(|request| request.clone().without_secrets().encode(Duration::ZERO, self.seal.at(&place)).ok());
-        // Nobody knows where the secrets of an unreadable frame are, so of it only version and kind are kept.
-        let kept = kept.unwrap_or_else(|| frame.iter().copied().take(2).collect());
-        let outcome: Result<bool, Failure> = async {
-            let mut connection = node.admin.get(&self.stream).await?;
-            self.calls.bury(&mut connection, delivered, &kept, reason, self.dead_letters).await
-        }
-        .await;
-        if let Err(error) = outcome {
-            tracing::warn!(entry = id, %error, "it could not be buried and stays pending");
-        }
-    }
-
     /// Hands back what was pulled and not started, waits for what was, at most for `grace`. Says how many were left.
     pub(crate) async fn drain(&self, node: &Inner, grace: Duration) -> usize {
         self.sources.close();
@@ -507,37 +362,6 @@ impl Responder {
         self.tasks.close();
         let _ = tokio::time::timeout(grace, self.tasks.wait()).await;
         self.tasks.len()
-    }
-
-    async fn hand_back(&self, node: &Inner) -> Result<(), Failure> {
-        let mut connection = node.admin.get(&self.stream).await?;
-        for entry in self.calls.given(&mut connection).await? {
-            let Some(_held) = self.in_hand.take(&entry) else { continue };
-            let Some(given) = self.calls.own(&mut connection, &entry).await? else { continue };
-            self.requeue_on(&mut connection, node, given).await?;
-        }
-        Ok(())
-    }
-
-    async fn requeue(&self, node: &Inner, given: Delivered) {
-        let outcome = async { self.requeue_on(&mut node.admin.get(&self.stream).await?, node, given).await };
-        if let Err(error) = outcome.await {
-            tracing::debug!(%error, "a request could not be handed back; others will claim it");
-        }
-    }
-
-    async fn requeue_on(&self, on: &mut Pooled, node: &Inner, given: Delivered) -> Result<(), Failure> {
-        // What was taken over from the dead may have run there: it stays pending, for the next heir to judge.
-        if given.deliveries > 1 {
-            return Ok(());
-        }
-        let Entry { id, mut frame } = given.entry;
-        if let Ok((_, left)) = Request::decode(&frame, self.seal.at(&self.stream)) {
-            // The new entry has a new time, so what is left of the old one's must be written anew.
-            let waited = node.clock.now().saturating_sub(entry_ms(&id));
-            wire::stamp(&mut frame, left.saturating_sub(Duration::from_millis(waited)));
-        }
-        self.calls.requeue(on, &id, &frame).await.map(drop)
     }
 }
 
@@ -554,13 +378,6 @@ enum Way {
 fn expiry(entry: &Entry, left: Duration) -> u64 {
     let sent = entry_ms(&entry.id).saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
     sent.min(wire::until(&entry.frame))
-}
-
-/// May a replica run a request that another one has begun?
-fn may_run_twice(node: &Inner, request: &Request) -> bool {
-    let registered = node.app.find_named(&request.path);
-    let declared = registered.map(|found| found.value.descriptor.is_idempotent(&request.method));
-    request.has_key() || declared.unwrap_or(request.method.is_idempotent())
 }
 
 /// Runs a call; a service that panics fails that call and nothing else.

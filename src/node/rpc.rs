@@ -1,9 +1,11 @@
 //! Calls to other nodes: a request into the app's stream, a reply out of this node's inbox.
 
+mod ticket;
+
 use super::{
     clock::Clock,
     lost::Doubts,
-    pending::{Finding, Full, Left, Pending, Rearmed, Stage, Suspect, Verdict, Which},
+    pending::{Finding, Full, Left, Pending, Suspect, Verdict, Which},
     seldom::Seldom,
 };
 use crate::{
@@ -13,7 +15,7 @@ use crate::{
         pool::Admin,
         streams::{Inbox, Inward, Outcome, Senders, Write, Writer, cancel, entry_order},
     },
-    service::{Answer, Call, Descriptor, Method},
+    service::{Answer, Call, Descriptor},
     wire::{self, Frame, HandedOn, Reply, Request, Seal},
 };
 use serde_json::json;
@@ -22,13 +24,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
+use ticket::Ticket;
 use tokio::sync::{oneshot, watch};
 use tracing::Instrument;
 
 /// How long a caller waits before it looks again whether an app's stream is there.
 const NO_STREAM_PAUSE: Duration = Duration::from_millis(50);
-/// How long a timed-out caller may take to find out whether its call was started.
-const CANCEL_TIME: Duration = Duration::from_millis(500);
 /// How long a queue that was found full counts as full without asking Redis.
 const FULL_FOR: Duration = Duration::from_millis(100);
 
@@ -140,7 +141,7 @@ impl Rpc {
         let repeatable = target.descriptor.is_idempotent(&call.method) || call.params.idempotency_key.is_some();
         let id =
             self.lock().insert(waiter, target.stream.clone(), repeatable).map_err(|Full| self.too_many_pending())?;
-        let ticket = Ticket { rpc: self.clone(), id, stream: target.stream.clone(), over: false };
+        let ticket = Ticket { rpc: self.clone(), id, stream: target.stream.clone(), over: false, sent_again: false };
         let span = tracing::debug_span!("call", id = %wire::call_id(&self.node, id), path = %call.path,
             method = %call.method, app = %target.app);
         self.run(ticket, target, call, deadline, timeout, arrived).instrument(span).await
@@ -184,7 +185,7 @@ impl Rpc {
                 }
                 Ok(Arrived::TooMany { entry }) => {
                     if self.cancel(&target.stream, &entry).await.unwrap_or(false) {
-                        return Err(self.too_many_queued(target));
+                        return Err(ticket.told(self.too_many_queued(target)));
                     }
                     // A replica was faster: the call runs.
                     arrived = ticket.rearm()?;
@@ -195,9 +196,10 @@ impl Rpc {
                     arrived = ticket.rearm()?;
                     self.send(target, request.encode(timeout, place)?, ticket.id, deadline)?;
                 }
-                Ok(Arrived::Failed(Outcome::Refused(error))) => return Err(refused(&target.path, &error)),
+                Ok(Arrived::Failed(Outcome::Refused(error))) => return Err(ticket.told(refused(&target.path, &error))),
                 Ok(Arrived::Again) => {
                     tracing::debug!("the request is sent again");
+                    ticket.sent_again = true;
                     arrived = ticket.rearm()?;
                     self.send(target, request.encode(timeout, place)?, ticket.id, deadline)?;
                 }
@@ -333,6 +335,7 @@ fn refused(path: &str, error: &Failure) -> Error {
 
 fn gone() -> Error {
     Error::unavailable("This node has shut down while the call was under way")
+        .with_data(json!({ "outcome": "unknown" }))
 }
 
 /// What the writer asks and tells.
@@ -374,72 +377,6 @@ impl Senders for Rpc {
         if let Some(waiter) = pending.wake(token) {
             let _ = waiter.send(failed);
         }
-    }
-}
-
-/// A call under way. Dropped before it is over, it withdraws its request if nobody has started it.
-struct Ticket {
-    rpc: Arc<Rpc>,
-    id: u64,
-    stream: Arc<str>,
-    over: bool,
-}
-
-impl Ticket {
-    fn rearm(&self) -> Result<oneshot::Receiver<Arrived>> {
-        let (waiter, arrived) = oneshot::channel();
-        match self.rpc.lock().rearm(self.id, waiter) {
-            Rearmed::Waiting => Ok(arrived),
-            Rearmed::Replied(reply) => {
-                let (waiter, arrived) = oneshot::channel();
-                let _ = waiter.send(Arrived::Reply(reply));
-                Ok(arrived)
-            }
-            Rearmed::Over => Err(gone()),
-        }
-    }
-
-    /// Ends the call without another word to Redis.
-    fn give_up(&mut self) {
-        self.over = true;
-        self.rpc.lock().abandon(self.id);
-    }
-
-    /// Ends the call at its deadline and finds out whether it ever ran.
-    async fn time_out(&mut self, target: &Target, method: &Method, timeout: Duration) -> Error {
-        self.over = true;
-        let stage = self.rpc.lock().abandon(self.id);
-        let never_ran = match stage {
-            Some(Stage::Sent(entry)) => {
-                let cancelled = tokio::time::timeout(CANCEL_TIME, self.rpc.cancel(&self.stream, &entry)).await;
-                matches!(cancelled, Ok(Ok(true)))
-            }
-            // The writer asks before it sends and will find nobody waiting.
-            Some(Stage::Queued) => true,
-            Some(Stage::Sending | Stage::Adrift(_)) | None => false,
-        };
-        let (outcome, meaning) = match never_ran {
-            true => ("never ran", "no replica took it"),
-            false => ("unknown", "it may have run"),
-        };
-        let message = format!(
-            "{method} on '{}' had no answer from app '{}' within {}: {meaning}",
-            target.path,
-            target.app,
-            humantime::format_duration(timeout)
-        );
-        Error::timeout(message).with_data(json!({ "outcome": outcome }))
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if self.over {
-            return;
-        }
-        // One that is leaving right now is withdrawn when the writer says where it stands.
-        let Some(Stage::Sent(entry)) = self.rpc.lock().abandon(self.id) else { return };
-        self.rpc.withdraw(self.stream.clone(), entry);
     }
 }
 
