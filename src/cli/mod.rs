@@ -2,6 +2,7 @@
 //!
 //! Data goes to stdout, talk to stderr.
 
+mod bench;
 mod call;
 mod config;
 mod dead;
@@ -13,6 +14,7 @@ mod log;
 mod nodes;
 mod observe;
 mod out;
+mod request;
 mod services;
 mod watch;
 
@@ -53,6 +55,7 @@ enum Command {
     Nodes(nodes::Args),
     Services(services::Args),
     Call(call::Args),
+    Bench(bench::Args),
     Watch(watch::Args),
     Dead(dead::Args),
     Health(health::Args),
@@ -103,6 +106,7 @@ impl Command {
             Command::Nodes(args) => nodes::run(args, global, out).await,
             Command::Services(args) => services::run(args, global, out).await,
             Command::Call(args) => call::run(args, global, out).await,
+            Command::Bench(args) => bench::run(args, global, out).await,
             Command::Watch(args) => watch::run(args, global, out).await,
             Command::Dead(args) => dead::run(args, global, out).await,
             Command::Health(args) => health::run(args, global, out).await,

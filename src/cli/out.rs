@@ -2,12 +2,13 @@
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Table, Width, presets};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::Value;
 use std::{
     env,
     io::{self, IsTerminal, Write},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
@@ -81,6 +82,14 @@ impl Out {
 /// Talk: to stderr, where nobody may be.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// A bar on stderr that fills in `time`, if somebody watches; its position is in ms.
+pub(crate) fn progress(time: Duration) -> ProgressBar {
+    let bar = ProgressBar::new(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    // A template that is a constant and right.
+    let style = ProgressStyle::with_template("{wide_bar} {eta} left").unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.with_style(style)
 }
 
 /// By the convention of no-color.org, and not on a terminal that has none.

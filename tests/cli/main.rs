@@ -4,6 +4,7 @@
 // Clippy spares the tests themselves, not what they share.
 #![allow(clippy::unwrap_used)]
 
+mod bench;
 mod call;
 // The sockets of the tests for them; not all of it is needed here.
 #[allow(dead_code)]
