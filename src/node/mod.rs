@@ -1,5 +1,6 @@
 //! An app on the mesh: found by others, calling others, heard by others.
 
+mod ask;
 mod beat;
 mod builder;
 mod caller;

@@ -17,6 +17,7 @@ use crate::{
     redis::{
         Failure,
         keys::{Keys, LOST},
+        link::Live,
         streams::{Calls, Delivered, Entry, Pulled, Reader, Write, Writer, entry_ms},
     },
     service::{Answer, Call, Found, Method, Registered},
@@ -230,8 +231,8 @@ impl Responder {
     /// Starts what this replica was given and does not work on: lost with a connection, or handed on by a note that was.
     pub(crate) async fn look_again(self: &Arc<Self>, node: &Arc<Inner>) {
         loop {
-            let given = async { self.calls.given(&mut node.admin.get(&self.stream).await?).await };
-            match given.await {
+            let given = |mut live: Live| async move { self.calls.given(&mut live.connection).await };
+            match node.redis(&self.stream, given).await {
                 Ok(given) => {
                     for entry in given {
                         self.begin_given(node, &entry, Way::Queue).await;
@@ -253,8 +254,8 @@ impl Responder {
         let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
         let Some(held) = self.in_hand.take(entry) else { return };
         let given = loop {
-            let asked = async { self.calls.own(&mut node.admin.get(&self.stream).await?, entry).await };
-            match asked.await {
+            let asked = |mut live: Live| async move { self.calls.own(&mut live.connection, entry).await };
+            match node.redis(&self.stream, asked).await {
                 Ok(given) => break given,
                 Err(error) => tracing::debug!(entry, %error, "a request could not be asked for"),
             }

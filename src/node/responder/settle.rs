@@ -6,6 +6,7 @@ use crate::{
     node::{Inner, in_hand::Held},
     redis::{
         Failure,
+        link::Live,
         pool::Pooled,
         streams::{Delivered, Entry, Write, entry_ms},
     },
@@ -19,12 +20,11 @@ impl Responder {
     /// that replica, and the note alone lets nothing run.
     pub(super) async fn hand_on(&self, node: &Arc<Inner>, held: Held, expires: u64, replica: &str) {
         while node.clock.now() < expires {
-            let outcome =
-                async { self.calls.hand_on(&mut node.admin.get(&self.stream).await?, held.entry(), replica).await };
-            match outcome.await {
-                Ok(true) => return self.notify(node, held.entry(), replica),
-                // Settled, or taken over by whoever believes this replica dead.
-                Ok(false) => return,
+            let entry = held.entry();
+            let handed = |mut live: Live| async move { self.calls.hand_on(&mut live.connection, entry, replica).await };
+            match node.redis(&self.stream, handed).await {
+                // If it is not this replica's any more, it may be that one's already, by an attempt whose answer was lost.
+                Ok(_) => return self.notify(node, entry, replica),
                 Err(error) => tracing::debug!(replica, %error, "a request could not be handed on yet"),
             }
             tokio::time::sleep(ASK_AGAIN).await;

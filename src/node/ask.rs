@@ -1,0 +1,44 @@
+//! Questions to Redis that belong to calls: they go over the connections that requests and replies share, and wait in no
+//! pool.
+
+use super::Inner;
+use crate::redis::{
+    Failure,
+    connection::{is_fatal, is_redirect, timed_out},
+    link::Live,
+};
+use std::time::Duration;
+
+/// The pause before a question is asked again whose connection broke.
+const PAUSE: Duration = Duration::from_millis(10);
+
+impl Inner {
+    /// Runs a command on the connection that requests and replies share, anew where that breaks, within the time that a
+    /// command may take. It may run twice.
+    pub(super) async fn redis<T, Fut>(&self, key: &str, command: impl Fn(Live) -> Fut) -> Result<T, Failure>
+    where
+        Fut: Future<Output = Result<T, Failure>>,
+    {
+        let Some(links) = self.links.get() else {
+            return Err(std::io::Error::from(std::io::ErrorKind::NotConnected).into());
+        };
+        let asked = async {
+            loop {
+                let (link, live) = links.reach(key).await.ok_or_else(|| timed_out("a node that has shut down"))?;
+                match command(live.clone()).await {
+                    Err(error) if is_fatal(&error) => {
+                        tracing::debug!(%error, "asking again");
+                        self.connector.servers().learn_from(&error).await;
+                        if !is_redirect(&error) {
+                            link.report(&live);
+                        }
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                    outcome => return outcome,
+                }
+            }
+        };
+        let time = self.config.redis.response_timeout;
+        tokio::time::timeout(time, asked).await.unwrap_or_else(|_| Err(timed_out("Redis")))
+    }
+}
