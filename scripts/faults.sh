@@ -27,6 +27,7 @@ done
 
 need_cargo
 need redis-server redis-server:redis:redis:redis
+need redis-sentinel redis-sentinel:redis:redis:redis
 set +u # Old versions of bash take an empty array for an unset one.
 say "building"
 built=$(cargo test --locked "${release[@]}" --test faults --no-run 2>&1) || { say "$built"; die "the faults do not build"; }

@@ -55,8 +55,6 @@ pub(crate) enum Doubt {
     None,
     /// Those that may not run twice.
     Unsafe,
-    /// Those, and those with an idempotency key.
-    Marked,
     Any,
 }
 
@@ -183,7 +181,6 @@ fn allows(doubt: Doubt, record: &Record) -> bool {
     match doubt {
         Doubt::None => false,
         Doubt::Unsafe => record.kind.safety == Safety::Unsafe,
-        Doubt::Marked => record.kind.safety != Safety::Idempotent,
         Doubt::Any => true,
     }
 }

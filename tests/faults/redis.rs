@@ -93,8 +93,8 @@ impl Server {
     /// Kills the master of `key` as a crash would, and waits until its replica is master.
     pub(crate) fn kill_master(&mut self, key: &str) {
         tokio::task::block_in_place(|| {
-            if let Some(before) = self.failed_over {
-                self.heal(key, before);
+            if self.failed_over.is_some() {
+                self.heal(key);
             }
             let [master, replica] = self.pair(key);
             crash(master);
@@ -104,7 +104,7 @@ impl Server {
     }
 
     /// Starts the server that was killed as replica of the one that took over.
-    fn heal(&mut self, key: &str, failed_over: Instant) {
+    fn heal(&mut self, key: &str) {
         let told = matches!(self.kind, Kind::Watched(_));
         let [master, replica] = self.pair(key);
         replica.stop();
@@ -115,18 +115,24 @@ impl Server {
             ask::<String>(replica.port(), &["REPLICAOF", "127.0.0.1", &port]).expect("it becomes a replica");
         }
         wait_until("the replica follows", || follows(replica));
-        if let Kind::Watched(watched) = &self.kind {
-            std::thread::sleep(BETWEEN_FAILOVERS.saturating_sub(failed_over.elapsed()));
-            watched.settles();
-        }
+        self.settle();
+    }
+
+    /// Waits until the sentinels would replace the master.
+    fn settle(&self) {
+        let (Kind::Watched(watched), Some(before)) = (&self.kind, self.failed_over) else { return };
+        std::thread::sleep(BETWEEN_FAILOVERS.saturating_sub(before.elapsed()));
+        watched.settles();
     }
 
     /// Has the sentinels make the replica master in good order.
     pub(crate) fn switch_master(&mut self) {
-        match &self.kind {
-            Kind::Watched(watched) => tokio::task::block_in_place(|| watched.switch()),
-            _ => panic!("no sentinel watches this Redis"),
-        }
+        let Kind::Watched(watched) = &self.kind else { panic!("no sentinel watches this Redis") };
+        tokio::task::block_in_place(|| {
+            self.settle();
+            watched.switch();
+        });
+        self.failed_over = Some(Instant::now());
     }
 
     /// What nodes are told of it, as a part of `[redis]` of their configuration.

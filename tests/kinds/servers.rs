@@ -157,7 +157,7 @@ impl Watched {
         wait_until("a sentinel starts the failover", || {
             ask_sentinel::<String>(port, &["SENTINEL", "FAILOVER", "mymaster"]).is_some()
         });
-        wait_until("the old master follows the new one", || follows(&self.servers[old]));
+        wait_until("the old master is a replica", || replication(&self.servers[old]).contains("role:slave"));
     }
 }
 
