@@ -158,6 +158,7 @@ pub(crate) fn judge(trace: &Trace, journal: &Journal, promise: Promise, doomed: 
         }
     }
     finding.lost = lost.len();
+    finding.notes.extend(keyed(trace, journal));
     finding.complain("lost", &lost);
     finding.complain("run twice", &twice);
     finding.complain("started after their deadline", &expired);
@@ -183,6 +184,19 @@ fn allows(doubt: Doubt, record: &Record) -> bool {
         Doubt::Unsafe => record.kind.safety == Safety::Unsafe,
         Doubt::Any => true,
     }
+}
+
+/// How often idempotency keys were used.
+fn keyed(trace: &Trace, journal: &Journal) -> Option<String> {
+    let keyed = || trace.records.iter().filter(|record| record.kind.safety == Safety::Keyed);
+    let firsts = || keyed().filter(|record| record.repeats.is_none());
+    let again = firsts().filter(|record| journal.runs(record.tag).len() > 1).count();
+    let (firsts, all) = (firsts().count(), keyed().count());
+    let refused = keyed().filter(|record| record.ended.outcome == Outcome::Refused).count();
+    (all > 0).then(|| {
+        let repeats = all - firsts;
+        format!("{firsts} calls with a key: {repeats} repeated, {again} begun again, {refused} of all these refused")
+    })
 }
 
 /// Until when each call waited that was made by a node, its repeat included.
