@@ -3,7 +3,7 @@
 use crate::{
     call::{ALL, Ended, Kind, Outcome, Safety},
     journal::Journal,
-    judge::{ALL_ANSWERED, Doomed, Finding, HONEST, Promise, judge},
+    judge::{ALL_ANSWERED, Doomed, FAILOVER, Finding, HONEST, Promise, judge},
     load::{Record, Trace},
     row::{Row, Setting},
 };
@@ -101,6 +101,14 @@ S 8 create 9 2100\nE 8 create 9 2150\nS 8 create 7 2200\nE 8 create 7 2201\n";
     (records, journal)
 }
 
+/// One given out by each of two masters, and one that its replica ran twice.
+fn failed_over() -> (Vec<Record>, &'static str) {
+    let journal = "\
+S 1 create 7 10\nE 1 create 7 11\nS 1 create 8 20\nE 1 create 8 21\n\
+S 2 create 7 10\nE 2 create 7 11\nS 2 create 7 20\nE 2 create 7 21\n";
+    (vec![record(1, "create", answered(1)), record(2, "create", answered(2))], journal)
+}
+
 fn judged((records, journal): (Vec<Record>, &str), promise: Promise) -> Finding {
     let trace = Trace { records, lasted: Duration::from_secs(1) };
     judge(&trace, &Journal::parse(journal), promise, &Doomed::from([(9, 2200)]))
@@ -118,6 +126,10 @@ fn control(_: &Setting) -> Finding {
     expect("lost and run twice of the truths", (truths.lost, truths.twice), (0, 0));
     let kinds = (truths.problems.len(), strictly.problems.len());
     expect("kinds of mistakes among the truths", kinds, (0, 2));
+    let failover = judged(failed_over(), FAILOVER);
+    expect("run twice, and mistakes, at a failover", (failover.twice, failover.problems.len()), (2, 1));
+    let by_two = failover.notes.iter().filter(|note| note.starts_with("1 calls were given")).count();
+    expect("told of those given to two replicas", (by_two, 0), (1, 0));
     expect("kinds of mistakes among the lies", (lies.problems.len(), 0), (3, 0));
     finding
 }
