@@ -3,7 +3,7 @@
 # of what really ran, and prints a table. Ends with one line: N passed, N failed; exits 0 when none failed.
 #
 #   scripts/faults.sh               every row with the full numbers (about half an hour; wants two cores for itself)
-#   scripts/faults.sh --short       few repeats and 150 calls/s (about five minutes)
+#   scripts/faults.sh --short       few repeats and 150 calls/s (under six minutes)
 #   scripts/faults.sh --row NAME    only this row, or those with NAME in theirs; may be repeated; --names lists them
 #   scripts/faults.sh --soak 30m    mixed load with kills for that long, instead of rows: is memory flat?
 #   scripts/faults.sh --out FILE    writes the table to FILE as well
@@ -27,6 +27,7 @@ done
 
 need_cargo
 need redis-server redis-server:redis:redis:redis
+need redis-sentinel redis-sentinel:redis:redis:redis
 set +u # Old versions of bash take an empty array for an unset one.
 say "building"
 built=$(cargo test --locked "${release[@]}" --test faults --no-run 2>&1) || { say "$built"; die "the faults do not build"; }

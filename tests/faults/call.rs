@@ -12,37 +12,58 @@ const HTTP_MARGIN: Duration = Duration::from_secs(1);
 pub(crate) struct Kind {
     pub(crate) path: &'static str,
     pub(crate) method: &'static str,
-    /// May it run twice with the effect of once?
-    pub(crate) idempotent: bool,
+    pub(crate) safety: Safety,
 }
 
-const fn kind(path: &'static str, method: &'static str, idempotent: bool) -> Kind {
-    Kind { path, method, idempotent }
+/// What becomes of a call whose replica died.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Safety {
+    /// It may run twice with the effect of once.
+    Idempotent,
+    /// It has an idempotency key, so it is begun again, and a finished run is never repeated.
+    Keyed,
+    /// It may not run twice.
+    Unsafe,
+}
+use Safety::{Idempotent, Keyed, Unsafe};
+
+impl Kind {
+    /// Is it sent and given out again, whatever became of it before?
+    pub(crate) fn is_repeatable(self) -> bool {
+        self.safety != Unsafe
+    }
+}
+
+const fn kind(path: &'static str, method: &'static str, safety: Safety) -> Kind {
+    Kind { path, method, safety }
 }
 
 /// Kinds with their weights.
 pub(crate) type Mix = &'static [(Kind, u64)];
 
-/// Every kind of call there is, half of them such that may not run twice.
+/// Every kind of call there is, nearly half of them such that may not run twice.
 pub(crate) const ALL: Mix = &[
-    (kind("jobs", "find", true), 15),
-    (kind("jobs", "get", true), 20),
-    (kind("jobs", "update", true), 10),
-    (kind("jobs", "remove", true), 5),
-    (kind("jobs", "recount", true), 5),
-    (kind("jobs", "create", false), 25),
-    (kind("jobs", "patch", false), 10),
-    (kind("jobs", "charge", false), 10),
+    (kind("jobs", "find", Idempotent), 15),
+    (kind("jobs", "get", Idempotent), 20),
+    (kind("jobs", "update", Idempotent), 10),
+    (kind("jobs", "remove", Idempotent), 5),
+    (kind("jobs", "recount", Idempotent), 5),
+    (kind("jobs", "create", Unsafe), 20),
+    (kind("jobs", "patch", Unsafe), 10),
+    (kind("jobs", "charge", Unsafe), 10),
+    (kind("jobs", "create", Keyed), 6),
+    (kind("jobs", "charge", Keyed), 4),
 ];
 
 /// What two versions of an app offer together: the old one lacks `patch`, `charge` and all of `added`.
 pub(crate) const VERSIONS: Mix = &[
-    (kind("jobs", "get", true), 20),
-    (kind("jobs", "create", false), 20),
-    (kind("jobs", "patch", false), 20),
-    (kind("jobs", "charge", false), 10),
-    (kind("added", "get", true), 15),
-    (kind("added", "create", false), 15),
+    (kind("jobs", "get", Idempotent), 20),
+    (kind("jobs", "create", Unsafe), 20),
+    (kind("jobs", "patch", Unsafe), 20),
+    (kind("jobs", "charge", Unsafe), 10),
+    (kind("added", "get", Idempotent), 15),
+    (kind("added", "create", Unsafe), 10),
+    (kind("added", "create", Keyed), 5),
 ];
 
 /// Where a call enters the mesh.
@@ -94,7 +115,14 @@ pub(crate) struct Asked {
     pub(crate) timeout: Duration,
 }
 
+/// The header of an idempotency key.
+const KEY: &str = "Idempotency-Key";
+
 impl Asked {
+    fn key(self) -> Option<String> {
+        (self.kind.safety == Keyed).then(|| format!("call-{}", self.tag))
+    }
+
     pub(crate) async fn ask(self, way: &Entrance) -> Ended {
         match way {
             Entrance::Node(node) => ended(self.ask_node(node).await),
@@ -111,7 +139,10 @@ impl Asked {
     }
 
     async fn ask_node(self, node: &Node) -> Result<Value, Error> {
-        let call = node.service(self.kind.path).method(self.kind.method).timeout(self.timeout);
+        let mut call = node.service(self.kind.path).method(self.kind.method).timeout(self.timeout);
+        if let Some(key) = self.key() {
+            call = call.idempotency_key(key);
+        }
         let whole = json!({ "tag": self.tag, "work": self.work_ms() });
         let id = self.tag.to_string();
         match self.kind.method {
@@ -136,6 +167,7 @@ impl Asked {
             "create" => client.post(all).json(&whole),
             custom => client.post(all).header("x-service-method", custom).json(&whole),
         };
+        let request = self.key().into_iter().fold(request, |request, key| request.header(KEY, key));
         let response = request.timeout(self.timeout + HTTP_MARGIN).send().await?;
         let good = response.status().is_success();
         let body: Value = response.json().await?;

@@ -1,9 +1,9 @@
 //! The judge itself: a trace with every lie that there can be must not pass.
 
 use crate::{
-    call::{ALL, Ended, Kind, Outcome},
+    call::{ALL, Ended, Kind, Outcome, Safety},
     journal::Journal,
-    judge::{Doubt, Finding, Promise, judge},
+    judge::{ALL_ANSWERED, Doomed, FAILOVER, Finding, HONEST, Promise, judge},
     load::{Record, Trace},
     row::{Row, Setting},
 };
@@ -26,11 +26,19 @@ fn kind(method: &str) -> Kind {
 fn record(tag: u64, method: &str, outcome: Outcome) -> Record {
     let ended = Ended { outcome, error: None, timed_out: false };
     let (began, took) = (Duration::from_millis(tag), Duration::from_millis(1));
-    Record { tag, kind: kind(method), broken: false, began, took, deadline: Some(DEADLINE), ended }
+    Record { tag, kind: kind(method), repeats: None, broken: false, began, took, deadline: Some(DEADLINE), ended }
 }
 
 fn answered(tag: u64) -> Outcome {
     Outcome::Answered { tag: Some(tag), pid: Some(7) }
+}
+
+/// A call with an idempotency key, and its repeat.
+fn repeated(tag: u64, outcome: Outcome, repeat: Outcome) -> [Record; 2] {
+    let is_meant = |kind: &Kind| kind.method == "create" && kind.safety == Safety::Keyed;
+    let kind = ALL.iter().map(|(kind, _)| *kind).find(is_meant).expect("a create with a key");
+    let first = Record { kind, ..record(tag, "create", outcome.clone()) };
+    [first, Record { kind, repeats: Some(outcome), ..record(tag, "create", repeat) }]
 }
 
 /// When calls are over.
@@ -44,8 +52,12 @@ S 3 get 8 10\nE 3 get 8 11\n\
 S 4 get 7 10\n\
 S 5 create 7 10\nE 5 create 7 11\n\
 S 6 get 7 10\nE 6 get 7 11\n\
-S 9 create 7 5000\nE 9 create 7 5001\n";
-    let records = vec![
+S 9 create 7 5000\nE 9 create 7 5001\n\
+S 10 create 7 10\nE 10 create 7 11\nS 10 create 8 20\nE 10 create 8 21\n\
+S 11 create 7 10\nS 11 create 8 20\nE 11 create 8 21\n\
+S 12 create 9 10\nE 12 create 9 11\nS 12 create 8 20\nE 12 create 8 21\n\
+S 13 create 7 10\nE 13 create 7 11\n";
+    let mut records = vec![
         record(1, "create", answered(1)),
         record(2, "get", answered(2)),
         record(3, "get", answered(3)),
@@ -56,6 +68,13 @@ S 9 create 7 5000\nE 9 create 7 5001\n";
         record(8, "find", Outcome::Odd),
         record(9, "create", Outcome::Unknown),
     ];
+    // A finished run is repeated, with another answer; one that lives is joined by another; one that had ended long
+    // before its process is begun again; the repeat is told what another call is.
+    let by_8 = Outcome::Answered { tag: Some(10), pid: Some(8) };
+    records.extend(repeated(10, answered(10), by_8));
+    records.extend(repeated(11, Outcome::Unknown, Outcome::Refused));
+    records.extend(repeated(12, Outcome::Unknown, Outcome::Refused));
+    records.extend(repeated(13, answered(13), answered(12)));
     (records, journal)
 }
 
@@ -63,35 +82,54 @@ fn truths() -> (Vec<Record>, &'static str) {
     let journal = "\
 S 1 create 7 10\nE 1 create 7 11\n\
 S 2 get 6 10\nS 2 get 7 20\nE 2 get 7 21\n\
-S 3 create 7 10\n";
-    let records = vec![
+S 3 create 7 10\n\
+S 6 create 9 10\nS 6 create 7 20\nE 6 create 7 21\n\
+S 7 create 9 10\nS 7 create 7 20\nE 7 create 7 21\nE 7 create 9 3000\n\
+S 8 create 9 2100\nE 8 create 9 2150\nS 8 create 7 2200\nE 8 create 7 2201\n";
+    let mut records = vec![
         record(1, "create", answered(1)),
         record(2, "get", answered(2)),
         record(3, "create", Outcome::Unknown),
         record(4, "create", Outcome::Unknown),
         record(5, "get", Outcome::Refused),
     ];
+    // With a key, what the process did not end, ended after it had been frozen, or could not tell, is begun again.
+    for tag in [6, 7, 8] {
+        records.extend(repeated(tag, answered(tag), answered(tag)));
+        records.iter_mut().for_each(|record| record.deadline = Some(2 * DEADLINE));
+    }
     (records, journal)
 }
 
+/// One given out by each of two masters, and one that its replica ran twice.
+fn failed_over() -> (Vec<Record>, &'static str) {
+    let journal = "\
+S 1 create 7 10\nE 1 create 7 11\nS 1 create 8 20\nE 1 create 8 21\n\
+S 2 create 7 10\nE 2 create 7 11\nS 2 create 7 20\nE 2 create 7 21\n";
+    (vec![record(1, "create", answered(1)), record(2, "create", answered(2))], journal)
+}
+
 fn judged((records, journal): (Vec<Record>, &str), promise: Promise) -> Finding {
-    judge(&Trace { records, lasted: Duration::from_secs(1) }, &Journal::parse(journal), promise)
+    let trace = Trace { records, lasted: Duration::from_secs(1) };
+    judge(&trace, &Journal::parse(journal), promise, &Doomed::from([(9, 2200)]))
 }
 
 fn control(_: &Setting) -> Finding {
-    let loose = Promise { refused: true, unknown: Doubt::Any, timeouts: Doubt::Any };
-    let strict = Promise { refused: false, unknown: Doubt::None, timeouts: Doubt::None };
-    let (lies, truths, strictly) = (judged(lies(), loose), judged(truths(), loose), judged(truths(), strict));
+    let (lies, truths, strictly) = (judged(lies(), HONEST), judged(truths(), HONEST), judged(truths(), ALL_ANSWERED));
     let mut finding = Finding::default();
     let mut expect = |what: &str, seen: (usize, usize), wanted: (usize, usize)| {
         if seen != wanted {
             finding.problems.push(format!("{what}: {seen:?} instead of {wanted:?}"));
         }
     };
-    expect("lost and run twice of the lies", (lies.lost, lies.twice), (7, 1));
+    expect("lost and run twice of the lies", (lies.lost, lies.twice), (9, 4));
     expect("lost and run twice of the truths", (truths.lost, truths.twice), (0, 0));
     let kinds = (truths.problems.len(), strictly.problems.len());
     expect("kinds of mistakes among the truths", kinds, (0, 2));
+    let failover = judged(failed_over(), FAILOVER);
+    expect("run twice, and mistakes, at a failover", (failover.twice, failover.problems.len()), (2, 1));
+    let by_two = failover.notes.iter().filter(|note| note.starts_with("1 calls were given")).count();
+    expect("told of those given to two replicas", (by_two, 0), (1, 0));
     expect("kinds of mistakes among the lies", (lies.problems.len(), 0), (3, 0));
     finding
 }

@@ -59,7 +59,7 @@ async fn freeze(setting: Setting) -> Finding {
     usual(setting, Plan::of(2), UNSAFE_IN_DOUBT, async |mesh| {
         let place = usize::try_from(mesh.random.below(2)).unwrap_or(0);
         let pid = mesh.replicas[place].worker.pid();
-        mesh.doomed.insert(pid);
+        mesh.doom(pid);
         mesh.replicas[place].worker.signal("STOP").await;
         tokio::time::sleep(mesh.plan.ttl + Duration::from_secs(1)).await;
         mesh.replicas[place].worker.signal("CONT").await;

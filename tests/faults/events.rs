@@ -74,7 +74,8 @@ pub(crate) fn rows() -> Vec<Row> {
             run: |setting| {
                 Box::pin(hear(setting, plan("event_log = 100"), ONE_RESYNC, async |mesh| {
                     // They are cut off for longer than their TTL.
-                    mesh.doomed.extend([std::process::id(), mesh.gateways[0].pid()]);
+                    mesh.doom(std::process::id());
+                    mesh.doom(mesh.gateways[0].pid());
                     let listeners = || mesh.cable.iter().chain(&mesh.gateway_cables);
                     listeners().for_each(|cable| cable.set(Cable::Cut));
                     tokio::time::sleep(Duration::from_secs(2)).await;

@@ -18,7 +18,7 @@ pub(crate) fn rows() -> Vec<Row> {
             rate: Some(200),
             run: |setting| {
                 Box::pin(broken(setting, async |mesh, url| {
-                    mesh.doomed.insert(mesh.gateways[0].pid());
+                    mesh.doom(mesh.gateways[0].pid());
                     mesh.gateways[0].kill().await;
                     tokio::time::sleep(Duration::from_millis(500)).await;
                     mesh.replace_gateway(0, url).await;
@@ -32,7 +32,7 @@ pub(crate) fn rows() -> Vec<Row> {
             rate: Some(200),
             run: |setting| {
                 Box::pin(broken(setting, async |mesh, _| {
-                    mesh.doomed.insert(mesh.gateways[0].pid());
+                    mesh.doom(mesh.gateways[0].pid());
                     mesh.gateways[0].signal("STOP").await;
                     tokio::time::sleep(mesh.plan.ttl + Duration::from_secs(1)).await;
                     mesh.gateways[0].signal("CONT").await;
@@ -46,7 +46,7 @@ pub(crate) fn rows() -> Vec<Row> {
             rate: Some(200),
             run: |setting| {
                 Box::pin(broken(setting, async |mesh, url| {
-                    mesh.doomed.insert(mesh.gateways[0].pid());
+                    mesh.doom(mesh.gateways[0].pid());
                     let status = mesh.gateways[0].leave().await;
                     assert!(status.success(), "a gateway that was asked to leave ended with {status}");
                     mesh.replace_gateway(0, url).await;

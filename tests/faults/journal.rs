@@ -40,7 +40,8 @@ pub(crate) struct Run {
     pub(crate) pid: u32,
     /// When it started, in ms since 1970.
     pub(crate) started: u64,
-    pub(crate) ended: bool,
+    /// When it ended, if it has.
+    pub(crate) ended: Option<u64>,
 }
 
 /// The time that all processes of this machine share.
@@ -67,15 +68,15 @@ impl Journal {
             let words: Vec<&str> = line.split(' ').collect();
             let [mark, tag, method, pid, at] = words[..] else { panic!("no line of a journal: {line:?}") };
             let (tag, pid): (u64, u32) = (tag.parse().expect("a tag"), pid.parse().expect("a process id"));
+            let at = at.parse().expect("a time");
             let runs = journal.runs.entry(tag).or_default();
             match mark {
                 "S" => {
-                    let started = at.parse().expect("a time");
-                    runs.push(Run { method: method.to_owned(), pid, started, ended: false });
+                    runs.push(Run { method: method.to_owned(), pid, started: at, ended: None });
                 }
                 _ => {
-                    let begun = runs.iter_mut().rev().find(|run| run.pid == pid && !run.ended);
-                    begun.expect("what ends has begun").ended = true;
+                    let begun = runs.iter_mut().rev().find(|run| run.pid == pid && run.ended.is_none());
+                    begun.expect("what ends has begun").ended = Some(at);
                 }
             }
         }
@@ -84,7 +85,7 @@ impl Journal {
 
     /// The tags of all runs on these processes that have not ended.
     pub(crate) fn unended(&self, pids: &HashSet<u32>) -> Vec<u64> {
-        let unended = |runs: &Vec<Run>| runs.iter().any(|run| !run.ended && pids.contains(&run.pid));
+        let unended = |runs: &Vec<Run>| runs.iter().any(|run| run.ended.is_none() && pids.contains(&run.pid));
         self.runs.iter().filter(|(_, runs)| unended(runs)).map(|(tag, _)| *tag).collect()
     }
 

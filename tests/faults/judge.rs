@@ -1,14 +1,19 @@
 //! Compares what callers were told with what really ran.
 
 use crate::{
-    call::Outcome,
-    journal::Journal,
+    call::{Outcome, Safety},
+    journal::{Journal, Run},
     load::{Record, Trace},
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 /// How much later than its caller's deadline a run may start: clocks are compared by way of Redis, in whole beats.
 const SLACK_MS: u64 = 500;
+/// How long before the end of its process a run may have ended whose reply went with the process.
+const REPLY_MS: u64 = 250;
 /// Examples shown of each kind of mistake.
 const EXAMPLES: usize = 3;
 
@@ -21,6 +26,27 @@ pub(crate) struct Promise {
     pub(crate) unknown: Doubt,
     /// Which calls may wait for their deadline, instead of being told before?
     pub(crate) timeouts: Doubt,
+    pub(crate) keys: Keys,
+    pub(crate) again: Again,
+}
+
+/// What becomes of calls with an idempotency key.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Keys {
+    /// They are answered.
+    Kept,
+    /// While Redis does not tell whether they have run, they are refused.
+    Refused,
+    /// The same, and Redis loses what it knew of them: a call that is sent again, or a repeat, runs once more.
+    Lost,
+}
+
+/// Which calls that may not run twice may do so.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Again {
+    Never,
+    /// Those of which Redis lost that they had been given out, so that it gave them to another replica; never the same.
+    Elsewhere,
 }
 
 /// Which calls something may happen to.
@@ -33,18 +59,26 @@ pub(crate) enum Doubt {
 }
 
 /// Every call is answered.
-pub(crate) const ALL_ANSWERED: Promise = Promise { refused: false, unknown: Doubt::None, timeouts: Doubt::None };
+pub(crate) const ALL_ANSWERED: Promise =
+    Promise { refused: false, unknown: Doubt::None, timeouts: Doubt::None, keys: Keys::Kept, again: Again::Never };
 /// A call that may not run twice may end in doubt, and says so as soon as that is known; all others are answered.
-pub(crate) const UNSAFE_IN_DOUBT: Promise = Promise { refused: false, unknown: Doubt::Unsafe, timeouts: Doubt::None };
+pub(crate) const UNSAFE_IN_DOUBT: Promise = Promise { unknown: Doubt::Unsafe, ..ALL_ANSWERED };
 /// The same where connections break: whether a request that was being written has arrived, only its reply or its
 /// deadline tells, unless it may be written twice.
-pub(crate) const UNSAFE_MAY_WAIT: Promise = Promise { refused: false, unknown: Doubt::Unsafe, timeouts: Doubt::Unsafe };
+pub(crate) const UNSAFE_MAY_WAIT: Promise = Promise { timeouts: Doubt::Unsafe, keys: Keys::Refused, ..UNSAFE_IN_DOUBT };
+/// The same where a replica of Redis takes over that lacks the last writes.
+pub(crate) const FAILOVER: Promise = Promise { keys: Keys::Lost, again: Again::Elsewhere, ..UNSAFE_MAY_WAIT };
 /// Every call that fails says so before its deadline.
-pub(crate) const TOLD: Promise = Promise { refused: true, unknown: Doubt::Any, timeouts: Doubt::None };
-/// The same where connections break.
-pub(crate) const TOLD_OR_UNSAFE: Promise = Promise { refused: true, unknown: Doubt::Any, timeouts: Doubt::Unsafe };
+pub(crate) const TOLD: Promise = Promise { refused: true, unknown: Doubt::Any, ..ALL_ANSWERED };
+/// The same where Redis loses everything.
+pub(crate) const TOLD_AND_FORGOTTEN: Promise = Promise { keys: Keys::Lost, ..TOLD };
+/// The same where connections break, too.
+pub(crate) const TOLD_OR_UNSAFE: Promise = Promise { timeouts: Doubt::Unsafe, ..TOLD_AND_FORGOTTEN };
 /// Every call ends by its deadline and tells the truth.
-pub(crate) const HONEST: Promise = Promise { refused: true, unknown: Doubt::Any, timeouts: Doubt::Any };
+pub(crate) const HONEST: Promise = Promise { timeouts: Doubt::Any, ..TOLD };
+
+/// Processes that were killed, frozen, cut off or asked to leave, and when, in ms since 1970.
+pub(crate) type Doomed = HashMap<u32, u64>;
 
 /// One line of the table.
 #[derive(Clone, Debug, Default)]
@@ -78,10 +112,11 @@ impl Finding {
 }
 
 /// Compares a load with the journal.
-pub(crate) fn judge(trace: &Trace, journal: &Journal, promise: Promise) -> Finding {
+pub(crate) fn judge(trace: &Trace, journal: &Journal, promise: Promise, doomed: &Doomed) -> Finding {
     let mut finding = Finding { made: trace.records.len(), ..Finding::default() };
     let (mut lost, mut twice) = (Vec::new(), Vec::new());
-    let mut expired = Vec::new();
+    let (mut expired, mut elsewhere) = (Vec::new(), 0);
+    let deadlines = deadlines(trace);
     let (mut refused, mut unknown, mut late) = (Vec::new(), Vec::new(), Vec::new());
     for record in &trace.records {
         let runs = journal.runs(record.tag);
@@ -91,20 +126,28 @@ pub(crate) fn judge(trace: &Trace, journal: &Journal, promise: Promise) -> Findi
             Outcome::Unknown => finding.unknown += 1,
             Outcome::Odd | Outcome::Hung => {}
         }
-        if let Some(why) = is_lost(record, journal) {
+        if let Some(why) = is_lost(record, journal, promise) {
             lost.push(format!("{why}: {}", shown(record)));
         }
-        if !record.kind.idempotent && runs.len() > 1 {
+        if record.repeats.is_none() {
             let pids: BTreeSet<u32> = runs.iter().map(|run| run.pid).collect();
-            twice.push(format!("{} times in {pids:?}: {}", runs.len(), shown(record)));
-        }
-        if record.deadline.is_some_and(|deadline| runs.iter().any(|run| run.started > deadline + SLACK_MS)) {
-            expired.push(shown(record));
+            if is_twice(record, runs, promise, doomed) {
+                finding.twice += 1;
+                match promise.again {
+                    Again::Elsewhere if pids.len() == runs.len() => elsewhere += 1,
+                    _ => twice.push(format!("{} times in {pids:?}: {}", runs.len(), shown(record))),
+                }
+            }
+            let deadline = deadlines.get(&record.tag).copied().flatten();
+            if deadline.is_some_and(|deadline| runs.iter().any(|run| run.started > deadline + SLACK_MS)) {
+                expired.push(shown(record));
+            }
         }
         if record.broken {
             continue;
         }
-        if record.ended.outcome == Outcome::Refused && !promise.refused {
+        let keyed = record.kind.safety == Safety::Keyed && promise.keys != Keys::Kept;
+        if record.ended.outcome == Outcome::Refused && !promise.refused && !keyed {
             refused.push(shown(record));
         }
         if record.ended.outcome == Outcome::Unknown && !allows(promise.unknown, record) {
@@ -114,7 +157,8 @@ pub(crate) fn judge(trace: &Trace, journal: &Journal, promise: Promise) -> Findi
             late.push(shown(record));
         }
     }
-    (finding.lost, finding.twice) = (lost.len(), twice.len());
+    finding.lost = lost.len();
+    finding.notes.extend(keyed(trace, journal));
     finding.complain("lost", &lost);
     finding.complain("run twice", &twice);
     finding.complain("started after their deadline", &expired);
@@ -125,6 +169,11 @@ pub(crate) fn judge(trace: &Trace, journal: &Journal, promise: Promise) -> Findi
     if waited > 0 {
         finding.notes.push(format!("{waited} of the calls that failed waited for their deadline"));
     }
+    if elsewhere > 0 {
+        finding
+            .notes
+            .push(format!("{elsewhere} calls were given to another replica, since Redis had forgotten the first"));
+    }
     (finding.silence, finding.slowest) = (silence(trace), slowest(trace));
     finding
 }
@@ -132,23 +181,69 @@ pub(crate) fn judge(trace: &Trace, journal: &Journal, promise: Promise) -> Findi
 fn allows(doubt: Doubt, record: &Record) -> bool {
     match doubt {
         Doubt::None => false,
-        Doubt::Unsafe => !record.kind.idempotent,
+        Doubt::Unsafe => record.kind.safety == Safety::Unsafe,
         Doubt::Any => true,
     }
 }
 
+/// How often idempotency keys were used.
+fn keyed(trace: &Trace, journal: &Journal) -> Option<String> {
+    let keyed = || trace.records.iter().filter(|record| record.kind.safety == Safety::Keyed);
+    let firsts = || keyed().filter(|record| record.repeats.is_none());
+    let again = firsts().filter(|record| journal.runs(record.tag).len() > 1).count();
+    let (firsts, all) = (firsts().count(), keyed().count());
+    let refused = keyed().filter(|record| record.ended.outcome == Outcome::Refused).count();
+    (all > 0).then(|| {
+        let repeats = all - firsts;
+        format!("{firsts} calls with a key: {repeats} repeated, {again} begun again, {refused} of all these refused")
+    })
+}
+
+/// Until when each call waited that was made by a node, its repeat included.
+fn deadlines(trace: &Trace) -> HashMap<u64, Option<u64>> {
+    let mut deadlines = HashMap::new();
+    for record in &trace.records {
+        let last = deadlines.entry(record.tag).or_insert(record.deadline);
+        *last = (*last).max(record.deadline);
+    }
+    deadlines
+}
+
+/// Did a call run twice, though its kind says that it may not?
+fn is_twice(record: &Record, runs: &[Run], promise: Promise, doomed: &Doomed) -> bool {
+    match record.kind.safety {
+        Safety::Idempotent => false,
+        Safety::Unsafe => runs.len() > 1,
+        // Begun again is only what never ended, or ended when its reply could no longer leave.
+        Safety::Keyed => {
+            let cut_off =
+                |run: &Run| doomed.get(&run.pid).is_some_and(|at| run.ended.is_none_or(|ended| ended + REPLY_MS > *at));
+            let before_last = &runs[..runs.len().saturating_sub(1)];
+            promise.keys != Keys::Lost && !before_last.iter().all(cut_off)
+        }
+    }
+}
+
 /// Why a call counts as lost, if it does.
-fn is_lost(record: &Record, journal: &Journal) -> Option<&'static str> {
+fn is_lost(record: &Record, journal: &Journal, promise: Promise) -> Option<&'static str> {
     let runs = journal.runs(record.tag);
-    match record.ended.outcome {
+    match &record.ended.outcome {
+        // That what it repeats has run says nothing of the repeat.
+        Outcome::Refused if record.repeats.is_some() => None,
+        answer @ Outcome::Answered { .. }
+            if record.repeats.as_ref().is_some_and(|first| first != answer) && promise.keys != Keys::Lost =>
+        {
+            Some("a repeat was answered otherwise than the call")
+        }
         Outcome::Hung => Some("neither answer nor error"),
         Outcome::Odd => Some("an error that no promise names"),
         Outcome::Refused => (!runs.is_empty()).then_some("it ran, and its caller was told that it never did"),
         Outcome::Unknown => None,
-        Outcome::Answered { tag, .. } if tag != Some(record.tag) => Some("the answer to another call"),
+        Outcome::Answered { tag, .. } if *tag != Some(record.tag) => Some("the answer to another call"),
         Outcome::Answered { pid, .. } => {
-            let ran =
-                runs.iter().any(|run| Some(u64::from(run.pid)) == pid && run.method == record.kind.method && run.ended);
+            let ran = runs
+                .iter()
+                .any(|run| Some(u64::from(run.pid)) == *pid && run.method == record.kind.method && run.ended.is_some());
             (!ran).then_some("answered, and never ran to its end there")
         }
     }
@@ -157,8 +252,17 @@ fn is_lost(record: &Record, journal: &Journal) -> Option<&'static str> {
 fn shown(record: &Record) -> String {
     let error = record.ended.error.as_deref().unwrap_or("no error");
     format!(
-        "{} on {} (call {}, at {:.1?}, took {:.1?}): {error}",
-        record.kind.method, record.kind.path, record.tag, record.began, record.took
+        "{}{} on {} (call {}, at {:.1?}, took {:.1?}): {error}",
+        match (record.kind.safety, &record.repeats) {
+            (Safety::Keyed, Some(_)) => "repeat of a keyed ",
+            (Safety::Keyed, None) => "keyed ",
+            _ => "",
+        },
+        record.kind.method,
+        record.kind.path,
+        record.tag,
+        record.began,
+        record.took
     )
 }
 

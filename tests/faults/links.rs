@@ -68,11 +68,10 @@ async fn slow(setting: Setting) -> Finding {
 async fn replica_cut_off(setting: Setting, cable: Cable, away: Duration) -> Finding {
     usual(setting, wired(), UNSAFE_MAY_WAIT, async |mesh| {
         let place = usize::try_from(mesh.random.below(2)).unwrap_or(0);
-        let member = &mesh.replicas[place];
         if away > mesh.plan.ttl {
-            mesh.doomed.insert(member.worker.pid());
+            mesh.doom(mesh.replicas[place].worker.pid());
         }
-        let link = member.cable.as_ref().expect("every node has a cable");
+        let link = mesh.replicas[place].cable.as_ref().expect("every node has a cable");
         link.set(cable);
         tokio::time::sleep(away).await;
         link.set(Cable::Whole);
@@ -83,7 +82,7 @@ async fn replica_cut_off(setting: Setting, cable: Cable, away: Duration) -> Find
 async fn caller_cut_off(setting: Setting) -> Finding {
     usual(setting, wired(), UNSAFE_MAY_WAIT, async |mesh| {
         // It may count as dead: three seconds are longer than its TTL.
-        mesh.doomed.insert(std::process::id());
+        mesh.doom(std::process::id());
         for cable in [Cable::Cut, Cable::Silent, Cable::Deaf] {
             let link = mesh.cable.as_ref().expect("every node has a cable");
             link.set(cable);

@@ -1,7 +1,7 @@
 //! Calls at a steady rate, whatever becomes of them: a mesh that stands still is not spared.
 
 use crate::{
-    call::{Asked, Ended, Entrance, Kind, Mix, Outcome, Way},
+    call::{Asked, Ended, Entrance, Kind, Mix, Outcome, Safety, Way},
     journal::unix_ms,
     random::Random,
 };
@@ -26,6 +26,8 @@ const TICK: Duration = Duration::from_millis(2);
 pub(crate) struct Record {
     pub(crate) tag: u64,
     pub(crate) kind: Kind,
+    /// The outcome of the call that this one repeats, with the same idempotency key.
+    pub(crate) repeats: Option<Outcome>,
     /// Did it go to the part that is being broken?
     pub(crate) broken: bool,
     /// When it was made, since the start of the load.
@@ -127,7 +129,8 @@ async fn drive(shared: Arc<Shared>, order: Order, stop: CancellationToken) {
             let work = work(&mut random, kind, order.longest_work);
             let tag = TAGS.fetch_add(1, Ordering::Relaxed);
             let asked = Asked { kind, tag, work, timeout: order.timeout };
-            shared.calls.spawn(make(shared.clone(), asked, way));
+            let twice = kind.safety == Safety::Keyed && random.below(2) == 0;
+            shared.calls.spawn(make(shared.clone(), asked, way, twice));
             made += 1;
         }
     }
@@ -148,7 +151,7 @@ fn choose(mix: Mix, random: &mut Random) -> Kind {
 /// never run again, since a call that has to start anew late in its time could not end in it.
 fn work(random: &mut Random, kind: Kind, longest: Duration) -> Duration {
     match random.below(100) {
-        0 if !kind.idempotent => longest,
+        0 if !kind.is_repeatable() => longest,
         0 => Duration::from_millis(300),
         1..10 => Duration::from_millis(300),
         10..25 => Duration::from_millis(50),
@@ -156,7 +159,15 @@ fn work(random: &mut Random, kind: Kind, longest: Duration) -> Duration {
     }
 }
 
-async fn make(shared: Arc<Shared>, asked: Asked, way: Way) {
+/// Makes a call, and once more when it was answered and shall be made twice.
+async fn make(shared: Arc<Shared>, asked: Asked, way: Way, twice: bool) {
+    let first = make_one(&shared, asked, &way, None).await;
+    if twice && matches!(first, Outcome::Answered { .. }) {
+        make_one(&shared, asked, &way, Some(first)).await;
+    }
+}
+
+async fn make_one(shared: &Shared, asked: Asked, way: &Way, repeats: Option<Outcome>) -> Outcome {
     let started = Instant::now();
     let deadline = match way.entrance {
         Entrance::Node(_) => Some(unix_ms() + u64::try_from(asked.timeout.as_millis()).unwrap_or(0)),
@@ -164,9 +175,11 @@ async fn make(shared: Arc<Shared>, asked: Asked, way: Way) {
     };
     let ended = tokio::time::timeout(asked.timeout + MARGIN, asked.ask(&way.entrance)).await;
     let ended = ended.unwrap_or(Ended { outcome: Outcome::Hung, error: None, timed_out: true });
+    let outcome = ended.outcome.clone();
     let record = Record {
         tag: asked.tag,
         kind: asked.kind,
+        repeats,
         broken: way.broken,
         began: started.saturating_duration_since(shared.started),
         took: started.elapsed(),
@@ -174,4 +187,5 @@ async fn make(shared: Arc<Shared>, asked: Asked, way: Way) {
         ended,
     };
     shared.records().push(record);
+    outcome
 }

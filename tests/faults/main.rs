@@ -14,6 +14,7 @@ mod events;
 mod gateways;
 mod journal;
 mod judge;
+mod kinds;
 mod links;
 mod load;
 mod log;
@@ -27,6 +28,13 @@ mod redis;
 mod restarts;
 mod row;
 mod service;
+// Not all that the tests of these kinds need.
+#[path = "../kinds/servers.rs"]
+#[allow(dead_code)]
+mod servers;
+#[path = "../kinds/shards.rs"]
+#[allow(dead_code)]
+mod shards;
 mod soak;
 mod socket;
 mod table;

@@ -2,8 +2,8 @@
 
 use crate::{
     call::{ALL, Entrance, Mix, Way},
-    journal::Journal,
-    judge::{Finding, Promise, judge},
+    journal::{Journal, unix_ms},
+    judge::{Doomed, Finding, Promise, judge},
     load::{Load, Order},
     log,
     plan::Plan,
@@ -48,8 +48,8 @@ pub(crate) struct Mesh {
     pub(crate) gateways: Vec<Worker>,
     pub(crate) gateway_cables: Vec<Proxy>,
     pub(crate) random: Random,
-    /// Processes that may be believed dead, since they were killed, frozen, cut off or asked to leave.
-    pub(crate) doomed: HashSet<u32>,
+    /// Processes that may be believed dead.
+    pub(crate) doomed: Doomed,
     folder: TempDir,
     namespace: String,
     losses: Arc<Mutex<Vec<Change>>>,
@@ -64,7 +64,7 @@ pub(crate) struct Mesh {
 impl Mesh {
     /// Starts everything and waits until the caller knows all replicas.
     pub(crate) async fn start(setting: &Setting, plan: Plan) -> Mesh {
-        let mut server = Server::start(plan.redis);
+        let mut server = Server::start(plan.servers, plan.redis);
         if let Some(password) = plan.password {
             server.set_password(password).await;
         }
@@ -85,7 +85,7 @@ impl Mesh {
             replicas: Vec::new(),
             gateways: Vec::new(),
             gateway_cables: Vec::new(),
-            doomed: HashSet::new(),
+            doomed: Doomed::new(),
             folder,
             namespace,
             losses,
@@ -171,11 +171,16 @@ impl Mesh {
         self.replicas[place].worker.ready().await;
     }
 
+    /// Says that a process is about to be killed, frozen, cut off or asked to leave.
+    pub(crate) fn doom(&mut self, pid: u32) {
+        self.doomed.insert(pid, unix_ms());
+    }
+
     /// Kills a replica and starts another in its place.
     pub(crate) async fn kill_replica(&mut self, place: usize) {
         let member = &mut self.replicas[place];
         let version = member.version;
-        self.doomed.insert(member.worker.pid());
+        self.doomed.insert(member.worker.pid(), unix_ms());
         member.worker.kill().await;
         self.faults += 1;
         self.replace(place, version).await;
@@ -184,7 +189,7 @@ impl Mesh {
     /// Asks a replica to leave, and starts another in its place when it has.
     pub(crate) async fn restart_replica(&mut self, place: usize, version: Version) {
         let member = &mut self.replicas[place];
-        self.doomed.insert(member.worker.pid());
+        self.doomed.insert(member.worker.pid(), unix_ms());
         let status = member.worker.leave().await;
         if !status.success() {
             self.problems.push(format!("a replica that was asked to leave ended with {status}"));
@@ -236,6 +241,11 @@ impl Mesh {
         format!("{}:{{app:default/jobs}}:calls", self.namespace)
     }
 
+    /// A key of the registry of all nodes.
+    pub(crate) fn registry(&self) -> String {
+        format!("{}:{{mesh}}:nodes", self.namespace)
+    }
+
     /// The replica's journal so far.
     pub(crate) fn journal_now(&self) -> Journal {
         Journal::read(&self.journal())
@@ -254,7 +264,7 @@ impl Mesh {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         let unended = self.unended().await;
-        let mut finding = judge(&trace, &self.journal_now(), promise);
+        let mut finding = judge(&trace, &self.journal_now(), promise, &self.doomed);
         if !unended.is_empty() {
             finding.problems.push(format!("{} runs do not end, e.g. of call {}", unended.len(), unended[0]));
         }
@@ -289,7 +299,7 @@ impl Mesh {
         let losses = std::mem::take(&mut *self.losses.lock().unwrap_or_else(PoisonError::into_inner));
         for loss in losses {
             match loss {
-                Change::NodeDown(node) if !self.doomed.contains(&node.pid) => {
+                Change::NodeDown(node) if !self.doomed.contains_key(&node.pid) => {
                     finding.problems.push(format!("{} {}, which lives, was declared dead", node.app, node.pid));
                 }
                 Change::ServiceRemoved(service) => finding.problems.push(format!("{} disappeared", service.path)),
@@ -300,7 +310,7 @@ impl Mesh {
         let replicas = self.replicas.drain(..).map(|member| ("replica", member.worker));
         let mut workers: Vec<_> = gateways.chain(replicas).collect();
         for (what, worker) in &mut workers {
-            if let Some(status) = worker.ended().filter(|_| !self.doomed.contains(&worker.pid())) {
+            if let Some(status) = worker.ended().filter(|_| !self.doomed.contains_key(&worker.pid())) {
                 finding.problems.push(format!("a {what} ended by itself with {status}"));
             }
             let _ = worker.kill().await;

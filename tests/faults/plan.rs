@@ -1,6 +1,6 @@
 //! What a mesh is made of, and what its nodes are told.
 
-use crate::service::Version;
+use crate::{redis::Servers, service::Version};
 use std::time::Duration;
 
 /// What a mesh is made of.
@@ -8,7 +8,8 @@ use std::time::Duration;
 pub(crate) struct Plan {
     /// A replica of each of these versions.
     pub(crate) replicas: Vec<Version>,
-    /// More arguments for `redis-server`.
+    pub(crate) servers: Servers,
+    /// More arguments for `redis-server`, where it is one.
     pub(crate) redis: &'static [&'static str],
     /// Does each node reach Redis by a cable of its own?
     pub(crate) cables: bool,
@@ -26,6 +27,7 @@ impl Plan {
     pub(crate) fn of(replicas: usize) -> Plan {
         Plan {
             replicas: vec![Version::New; replicas],
+            servers: Servers::One,
             redis: &[],
             cables: false,
             password: None,

@@ -14,14 +14,14 @@ pub(crate) fn rows() -> Vec<Row> {
         Row {
             name: "rolling-restart",
             fault: "SIGTERM of 2 replicas in turn, each replaced",
-            repeats: (3, 20),
+            repeats: (2, 20),
             rate: None,
             run: |setting| Box::pin(roll(setting, vec![Version::New; 2], ALL, |_| Version::New)),
         },
         Row {
             name: "rolling-deploy",
             fault: "the same with two versions: one lacks a path and methods",
-            repeats: (3, 20),
+            repeats: (2, 20),
             rate: None,
             // The third replica is always a new one, so that there is always one that has everything.
             run: |setting| {

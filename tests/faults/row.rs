@@ -36,13 +36,13 @@ pub(crate) struct Row {
 
 /// All rows, in the order of the table.
 pub(crate) fn all() -> Vec<Row> {
-    // Rows of Redis behind Sentinels and of Redis Cluster go here, too, in files of their own.
     [
         crate::control::rows(),
         crate::deaths::rows(),
         crate::restarts::rows(),
         crate::outages::rows(),
         crate::damage::rows(),
+        crate::kinds::rows(),
         crate::links::rows(),
         crate::events::rows(),
         crate::gateways::rows(),

@@ -19,7 +19,7 @@ async fn a_master_that_dies_is_followed_by_its_replica_and_no_call_runs_twice() 
     let mesh = Mesh::start(config(&redis)).await;
     let books = mesh
         .suffer("sentinel, master killed", async || {
-            crash(&redis.master);
+            crash(&redis.servers[0]);
             Instant::now()
         })
         .await;

@@ -1,7 +1,9 @@
-//! Sentinels and clusters of one's own, on free ports of the loopback interface; they end with the test.
+//! Sentinels and clusters of one's own, on free ports of the loopback interface; they end with the test. `tests/faults`
+//! uses them, too.
 
 use rachis::testing::ThrowawayRedis;
 use std::{
+    collections::HashMap,
     io::{BufRead, BufReader},
     net::TcpListener,
     process::{Child, Command, Stdio},
@@ -38,10 +40,22 @@ pub(crate) fn pair() -> (ThrowawayRedis, ThrowawayRedis) {
     let master = ThrowawayRedis::start_with(&at_once).unwrap();
     let of = master.port().to_string();
     let replica = ThrowawayRedis::start_with(&["--replicaof", "127.0.0.1", &of, at_once[0], at_once[1]]).unwrap();
-    wait_until("the replica follows", || {
-        ask::<String>(replica.port(), &["INFO", "replication"]).is_some_and(|info| info.contains("link_status:up"))
-    });
+    wait_until("the replica follows", || follows(&replica));
     (master, replica)
+}
+
+fn replication(redis: &ThrowawayRedis) -> String {
+    ask(redis.port(), &["INFO", "replication"]).unwrap_or_default()
+}
+
+/// Is it a replica that is in touch with its master?
+pub(crate) fn follows(redis: &ThrowawayRedis) -> bool {
+    replication(redis).contains("link_status:up")
+}
+
+/// Does it take itself for a master?
+pub(crate) fn is_master(redis: &ThrowawayRedis) -> bool {
+    replication(redis).contains("role:master")
 }
 
 /// Waits until `condition` holds, on a thread that has nothing else to do.
@@ -76,8 +90,8 @@ impl Drop for Kept {
 
 /// A master, a replica, and three sentinels that take a master for dead after half a second.
 pub(crate) struct Watched {
-    pub(crate) master: ThrowawayRedis,
-    _replica: ThrowawayRedis,
+    /// The first begins as master.
+    pub(crate) servers: [ThrowawayRedis; 2],
     sentinels: Vec<u16>,
     _processes: Vec<Kept>,
     _folder: tempfile::TempDir,
@@ -105,20 +119,29 @@ impl Watched {
             Kept::start(&["redis-sentinel", file.to_str().unwrap()])
         });
         let processes = processes.collect();
-        Watched { master, _replica: replica, sentinels, _processes: processes, _folder: folder }
+        Watched { servers: [master, replica], sentinels, _processes: processes, _folder: folder }
     }
 
     /// Waits until a failover would succeed.
     pub(crate) fn ready(self) -> Self {
+        self.settles();
+        self
+    }
+
+    /// Waits until every sentinel knows the others, and a replica that it could make master.
+    pub(crate) fn settles(&self) {
+        type Known = Vec<HashMap<String, String>>;
         wait_until("the sentinels know each other and the replica", || {
             self.sentinels.iter().all(|port| {
-                let known = |what: &str| {
-                    ask_sentinel::<Vec<redis::Value>>(*port, &["SENTINEL", what, "mymaster"]).map_or(0, |all| all.len())
+                let known =
+                    |what: &str| -> Known { ask_sentinel(*port, &["SENTINEL", what, "mymaster"]).unwrap_or_default() };
+                let replicas = known("REPLICAS");
+                let good = |replica: &HashMap<String, String>| {
+                    replica["flags"] == "slave" && replica["master-link-status"] == "ok"
                 };
-                known("SENTINELS") == 2 && known("REPLICAS") == 1
+                known("SENTINELS").len() == 2 && replicas.len() == 1 && replicas.iter().all(good)
             })
         });
-        self
     }
 
     /// `redis+sentinel://…/mymaster`; the first of the sentinels is none.
@@ -130,12 +153,11 @@ impl Watched {
     /// Makes the replica master and the master its replica, in good order.
     pub(crate) fn switch(&self) {
         let port = self.sentinels[0];
+        let old = usize::from(!is_master(&self.servers[0]));
         wait_until("a sentinel starts the failover", || {
             ask_sentinel::<String>(port, &["SENTINEL", "FAILOVER", "mymaster"]).is_some()
         });
-        wait_until("the old master follows the new one", || {
-            ask::<String>(self.master.port(), &["INFO", "replication"]).is_some_and(|info| info.contains("role:slave"))
-        });
+        wait_until("the old master is a replica", || replication(&self.servers[old]).contains("role:slave"));
     }
 }
 

@@ -1,6 +1,6 @@
 //! A cluster of six servers: three that share the keys, and a replica of each.
 
-use crate::servers::{ask, free_port, wait_until};
+use crate::servers::{ask, free_port, is_master, wait_until};
 use rachis::testing::ThrowawayRedis;
 
 /// The servers, the first three of which begin as masters, the others as their replicas.
@@ -64,10 +64,11 @@ impl Cluster {
     }
 
     pub(crate) fn slot(&self, key: &str) -> usize {
-        self.ask(0, &["CLUSTER", "KEYSLOT", key])
+        let slot = self.servers.iter().find_map(|server| ask(server.port(), &["CLUSTER", "KEYSLOT", key]));
+        slot.expect("one of the servers answers")
     }
 
-    /// Which of the first masters holds `key`.
+    /// Which of the first masters holds `key`, or held it before its replica, three places on, took over.
     pub(crate) fn owner(&self, key: &str) -> usize {
         let slot = self.slot(key);
         RANGES.iter().position(|(_, to)| slot <= to.parse().unwrap()).unwrap()
@@ -79,9 +80,7 @@ impl Cluster {
     }
 
     pub(crate) fn waits_for_master(&self, server: usize) {
-        wait_until("the replica is master", || {
-            self.ask::<String>(server, &["INFO", "replication"]).contains("role:master")
-        });
+        wait_until("the replica is master", || is_master(&self.servers[server]));
     }
 
     /// Nodes in this index that have beaten within the last half a second; a beat is good for one and a half.
