@@ -4,9 +4,14 @@
 //! request that was settled is pending again.
 
 use crate::redis::streams::entry_order;
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::{Duration, Instant},
+};
 
-/// Requests remembered; some seconds' worth at full speed, which a failover that loses more would have to exceed.
+/// How long a request is remembered: no failover, and no append-only file, is this far behind and still of use.
+const TIME: Duration = Duration::from_secs(10);
+/// Requests remembered at most; a second's worth at full speed.
 const REQUESTS: usize = 65_536;
 /// Bytes of replies kept to be sent again, for all requests together. Beyond, a request is only settled again and its
 /// caller times out.
@@ -21,32 +26,40 @@ type Reply = (String, Vec<u8>);
 #[derive(Default)]
 pub(crate) struct Done {
     replies: HashMap<(u64, u64), Option<Reply>>,
-    order: VecDeque<(u64, u64)>,
+    /// With when each was finished.
+    order: VecDeque<(Instant, (u64, u64))>,
     /// Those with replies, and the bytes of these.
     kept: VecDeque<(u64, u64)>,
     bytes: usize,
 }
 
 impl Done {
-    pub(crate) fn add(&mut self, entry: &str, reply: Option<&Reply>) {
+    /// Remembers a request that was finished `now`.
+    pub(crate) fn add(&mut self, entry: &str, reply: Option<&Reply>, now: Instant) {
         let id = entry_order(entry);
+        if self.replies.contains_key(&id) {
+            return;
+        }
         let reply = reply.filter(|(_, frame)| frame.len() <= LARGEST).cloned();
         if let Some((_, frame)) = &reply {
             self.bytes += frame.len();
             self.kept.push_back(id);
         }
-        if self.replies.insert(id, reply).is_none() {
-            self.order.push_back(id);
-        }
+        self.replies.insert(id, reply);
+        self.order.push_back((now, id));
         while self.bytes > BYTES {
             let Some(oldest) = self.kept.pop_front() else { break };
             self.drop_reply(oldest);
         }
-        if self.order.len() > REQUESTS
-            && let Some(oldest) = self.order.pop_front()
-        {
+        let too_old = |finished: &Instant| now.saturating_duration_since(*finished) > TIME;
+        while self.order.len() > REQUESTS || self.order.front().is_some_and(|(finished, _)| too_old(finished)) {
+            let Some((_, oldest)) = self.order.pop_front() else { break };
             self.drop_reply(oldest);
             self.replies.remove(&oldest);
+            // Both are in one order, and what is missing in `kept` was taken from its front.
+            if self.kept.front() == Some(&oldest) {
+                self.kept.pop_front();
+            }
         }
     }
 
@@ -73,8 +86,8 @@ mod tests {
     #[test]
     fn a_finished_request_is_known_with_its_reply() {
         let mut done = Done::default();
-        done.add("5-1", Some(&reply(3)));
-        done.add("5-2", None);
+        done.add("5-1", Some(&reply(3)), Instant::now());
+        done.add("5-2", None, Instant::now());
         assert_eq!(done.reply("5-1"), Some(Some(reply(3))));
         assert_eq!(done.reply("5-2"), Some(None));
         assert_eq!(done.reply("5-3"), None);
@@ -84,20 +97,33 @@ mod tests {
     fn old_replies_go_before_the_requests_are_forgotten() {
         let mut done = Done::default();
         let all = BYTES / LARGEST + 1;
-        (0..all).for_each(|n| done.add(&format!("{n}-0"), Some(&reply(LARGEST))));
+        let now = Instant::now();
+        (0..all).for_each(|n| done.add(&format!("{n}-0"), Some(&reply(LARGEST)), now));
         assert_eq!(done.reply("0-0"), Some(None));
         assert_eq!(done.reply("1-0"), Some(Some(reply(LARGEST))));
-        done.add("9-9", Some(&reply(LARGEST + 1)));
+        done.add("9-9", Some(&reply(LARGEST + 1)), now);
         assert_eq!(done.reply("9-9"), Some(None));
     }
 
     #[test]
     fn it_holds_so_many_and_no_more() {
         let mut done = Done::default();
-        (0..REQUESTS + 10).for_each(|n| done.add(&format!("{n}-0"), Some(&reply(100))));
+        let now = Instant::now();
+        (0..REQUESTS + 10).for_each(|n| done.add(&format!("{n}-0"), Some(&reply(100)), now));
         assert_eq!((done.replies.len(), done.order.len()), (REQUESTS, REQUESTS));
         assert!(done.bytes <= BYTES);
         assert_eq!(done.reply("9-0"), None);
         assert!(done.reply("10-0").is_some());
+    }
+
+    #[test]
+    fn what_was_finished_long_ago_is_forgotten_with_its_reply() {
+        let (mut done, start) = (Done::default(), Instant::now());
+        (0..100).for_each(|n| done.add(&format!("{n}-0"), Some(&reply(100)), start));
+        done.add("100-0", Some(&reply(100)), start + TIME);
+        assert_eq!(done.replies.len(), 101);
+        done.add("101-0", None, start + TIME + Duration::from_millis(1));
+        assert_eq!((done.replies.len(), done.order.len(), done.kept.len(), done.bytes), (2, 2, 1, 100));
+        assert_eq!((done.reply("0-0"), done.reply("100-0")), (None, Some(Some(reply(100)))));
     }
 }

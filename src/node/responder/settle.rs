@@ -13,7 +13,10 @@ use crate::{
     service::Answer,
     wire::{self, Frame, HandedOn, Reply, Request},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 impl Responder {
     /// Makes the request another replica's, and lets that one know. It does not leave the stream, so it is not lost with
@@ -73,7 +76,7 @@ impl Responder {
     /// Sends a reply to an inbox and lets go of the request, in one write. It stays in hand until Redis has that: after a
     /// reconnect it may still be listed as given to this replica, and must not look like one that was never begun.
     pub(super) fn settle(&self, held: Held, reply: Option<(String, Vec<u8>)>) {
-        self.done().add(held.entry(), reply.as_ref());
+        self.done().add(held.entry(), reply.as_ref(), Instant::now());
         let (stream, entry) = (self.stream.clone(), held.entry().to_owned());
         self.write(Write::Finished { stream, entry, reply, held: Arc::new(held) });
     }
