@@ -141,8 +141,7 @@ impl Look<'_> {
             let place = if suspect.entry().is_some() { places.next() } else { Some(Place::Nowhere) };
             match place {
                 Some(Place::Nowhere) => {
-                    let suspect_ref = &suspect;
-                    let cut_off = self.0.redis(stream, |live| cut_off(suspect_ref, live)).await?;
+                    let cut_off = self.0.redis(stream, |live| cut_off(&suspect, live)).await?;
                     missing.push(Missing { suspect, cut_off });
                 }
                 Some(Place::Given(replica)) => given.push((suspect, replica)),
