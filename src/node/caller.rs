@@ -59,7 +59,7 @@ impl Caller for Mesh {
 
     fn on(&self, path: &str, event: &str) -> BoxFuture<'static, Result<EventStream>> {
         let (node, path, event) = (self.node(), path.to_owned(), event.to_owned());
-        Box::pin(async move { events::subscribe(&node?, &path, &event).await })
+        Box::pin(async move { events::subscribe(&node?, &path, &event, None).await })
     }
 }
 

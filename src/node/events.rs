@@ -1,5 +1,9 @@
 //! Events between nodes: each is published once where it happened and heard once wherever somebody listens.
 
+mod subscription;
+
+pub(crate) use subscription::subscribe;
+
 use super::{Inner, seldom::Seldom};
 use crate::{
     Error, Result,
@@ -11,12 +15,11 @@ use crate::{
         pubsub::Channels,
         streams::entry_order,
     },
-    service::{Event, EventSink, EventStream, RESYNC},
+    service::{Event, EventSink},
     wire::{self, EventFrame, Frame},
 };
-use futures_util::{StreamExt, stream};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
 };
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -121,11 +124,7 @@ impl Events {
     }
 
     /// Subscribes to a service's channel and returns what comes in.
-    async fn listen(
-        self: &Arc<Self>,
-        key: &str,
-        path: &str,
-    ) -> Result<(broadcast::Receiver<Arc<Told>>, impl Send + use<>)> {
+    async fn listen(self: &Arc<Self>, key: &str, path: &str) -> Result<(broadcast::Receiver<Arc<Told>>, Listening)> {
         let channel = self.keys.events(key, path);
         let (receiver, first) = {
             let mut heard = self.lock();
@@ -160,6 +159,16 @@ impl Events {
     async fn newest(&self, key: &str, path: &str) -> Result<String, Failure> {
         let mut connection = self.admin.get(&self.keys.event_log(key, path)).await?;
         event_log::newest(&mut connection, &self.keys, key, path).await
+    }
+
+    /// What the log of a path holds of the time from `since` on, in ms of Redis's clock.
+    async fn past(&self, node: &Inner, key: &str, path: &str, since: u64) -> Result<VecDeque<Arc<Told>>, Failure> {
+        let channel = self.keys.events(key, path);
+        let mut connection = self.admin.get(&self.keys.event_log(key, path)).await?;
+        let logged = event_log::from(&mut connection, &self.keys, key, path, since).await?;
+        let frames = logged.iter().filter_map(|logged| self.read(node, &channel, logged));
+        let elsewhere = frames.filter(|frame| frame.origin != node.id);
+        Ok(elsewhere.map(|frame| Arc::new(Told { routed: routes_to(node, path, &frame.app), frame })).collect())
     }
 
     /// Takes in a message of some channel.
@@ -233,7 +242,7 @@ impl Events {
     fn hear(&self, node: &Inner, channel: &str, logged: Logged) {
         let Some(frame) = self.read(node, channel, &logged) else { return };
         let Some(path) = self.lock().get(channel).map(|heard| heard.path.clone()) else { return };
-        let routed = node.catalog().route(&path).is_none_or(|route| route.app == frame.app);
+        let routed = routes_to(node, &path, &frame.app);
         let mut heard = self.lock();
         let Some(heard) = heard.get_mut(channel) else { return };
         if is_before(&heard.cursor, &logged.id) {
@@ -315,6 +324,11 @@ async fn tell_of_loss(node: Arc<Inner>, path: String) {
     }
 }
 
+/// Do calls of `path` go to `app`?
+fn routes_to(node: &Inner, path: &str, app: &str) -> bool {
+    node.catalog().route(path).is_none_or(|route| route.app == app)
+}
+
 /// Compares entry ids as Redis does; an empty one is before all.
 fn is_before(a: &str, b: &str) -> bool {
     entry_order(a) < entry_order(b)
@@ -348,46 +362,4 @@ impl EventSink for Publisher {
             node.events.publish(&node, event);
         }
     }
-}
-
-/// The events of one path, wherever they happen: those of this process and those of every replica of the app it
-/// belongs to.
-pub(crate) async fn subscribe(node: &Arc<Inner>, path: &str, name: &str) -> Result<EventStream> {
-    let path = crate::service::path::strip(path).to_owned();
-    // Of a local service, its own app; of a remote one, whichever app its calls go to when an event comes.
-    let (key, remote_path, app) = if node.app.find_named(&path).is_some() {
-        (node.config.key.clone(), path.clone(), Some(node.app_key.clone()))
-    } else {
-        let remote = node.routes.load().named(&path).ok_or_else(|| crate::service::not_found(&path))?;
-        let key = remote.route.app.split('/').next().unwrap_or_default().to_owned();
-        (key, remote.route.path.clone(), None)
-    };
-    let (receiver, listening) = node.events.listen(&key, &remote_path).await?;
-    let (wanted, known_as) = (name.to_owned(), path.clone());
-    let remote = stream::unfold((receiver, listening), move |(mut receiver, listening)| {
-        let (wanted, path, app) = (wanted.clone(), known_as.clone(), app.clone());
-        async move {
-            loop {
-                let event = match receiver.recv().await {
-                    // Another app under the same key may offer the path as well; it is not believed.
-                    Ok(told)
-                        if !told.frame.app.is_empty()
-                            && !app.as_ref().map_or(told.routed, |app| told.frame.app == *app) =>
-                    {
-                        continue;
-                    }
-                    Ok(told) => told.frame.clone().into_event(&path),
-                    Err(broadcast::error::RecvError::Lagged(_)) => Event::resync(&path),
-                    Err(broadcast::error::RecvError::Closed) => return None,
-                };
-                if wanted == "*" || event.name == wanted || event.name == RESYNC {
-                    return Some((event, (receiver, listening)));
-                }
-            }
-        }
-    });
-    let local = node.app.subscribe(&path, name);
-    let stop = node.stop.clone();
-    let both = stream::select(local, remote).take_until(async move { stop.cancelled().await });
-    Ok(EventStream::new(both))
 }

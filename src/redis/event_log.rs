@@ -5,7 +5,6 @@ use super::{
     keys::Keys,
     link::Links,
     servers::Shard,
-    streams::Entry,
 };
 use futures_util::future::join_all;
 use redis::{Pipeline, RedisResult, Script, Value, aio::ConnectionLike};
@@ -164,17 +163,37 @@ pub(crate) async fn since(
     path: &str,
     cursor: &str,
 ) -> RedisResult<Since> {
-    let range: Vec<(String, HashMap<String, Vec<u8>>)> =
-        redis::cmd("XRANGE").arg(keys.event_log(key, path)).arg(format!("({cursor}")).arg("+").query_async(on).await?;
-    let mut events = Vec::with_capacity(range.len());
-    for (id, mut fields) in range {
-        let prev = fields.remove("p").and_then(|prev| String::from_utf8(prev).ok()).unwrap_or_default();
-        let entry = Entry { id, frame: fields.remove("m").unwrap_or_default() };
-        events.push(Logged { prev, id: entry.id, frame: entry.frame });
-    }
+    let events = range(on, keys, key, path, format!("({cursor}")).await?;
     let joins_on = events.first().is_none_or(|first| first.prev == cursor);
     Ok(match events.last() {
         Some(last) if !joins_on => Since::Gap { newest: last.id.clone() },
         _ => Since::All(events),
     })
+}
+
+/// The events from `since` on, in ms of Redis's clock, as far back as the log reaches.
+pub(crate) async fn from(
+    on: &mut impl ConnectionLike,
+    keys: &Keys,
+    key: &str,
+    path: &str,
+    since: u64,
+) -> RedisResult<Vec<Logged>> {
+    range(on, keys, key, path, since.to_string()).await
+}
+
+async fn range(
+    on: &mut impl ConnectionLike,
+    keys: &Keys,
+    key: &str,
+    path: &str,
+    start: String,
+) -> RedisResult<Vec<Logged>> {
+    let range: Vec<(String, HashMap<String, Vec<u8>>)> =
+        redis::cmd("XRANGE").arg(keys.event_log(key, path)).arg(start).arg("+").query_async(on).await?;
+    let logged = range.into_iter().map(|(id, mut fields)| {
+        let prev = fields.remove("p").and_then(|prev| String::from_utf8(prev).ok()).unwrap_or_default();
+        Logged { prev, id, frame: fields.remove("m").unwrap_or_default() }
+    });
+    Ok(logged.collect())
 }

@@ -1,7 +1,7 @@
 //! Brings the events of all services to the channels: one subscription for each path, as services come and go.
 
 use super::Realtime;
-use crate::{Handle, ServiceInfo};
+use crate::{Error, EventStream, Handle, Result, ServiceInfo};
 use futures_util::StreamExt;
 use std::{
     collections::BTreeMap,
@@ -44,9 +44,13 @@ pub(super) fn start(realtime: &Arc<Realtime>) {
     let realtime = Arc::downgrade(realtime);
     tokio::spawn(async move {
         let mut heard = BTreeMap::new();
+        let mut looked = None;
         loop {
             match realtime.upgrade() {
-                Some(realtime) => listen(&realtime, &mut heard),
+                Some(realtime) => {
+                    let before = looked.replace(realtime.node.redis_now());
+                    listen(&realtime, &mut heard, before);
+                }
                 None => return,
             }
             tokio::select! {
@@ -60,8 +64,8 @@ pub(super) fn start(realtime: &Arc<Realtime>) {
     });
 }
 
-/// Makes what is listened to what there is.
-fn listen(realtime: &Arc<Realtime>, heard: &mut BTreeMap<String, Heard>) {
+/// Makes what is listened to what there is. `looked` is when that was done last, by Redis's clock.
+fn listen(realtime: &Arc<Realtime>, heard: &mut BTreeMap<String, Heard>, looked: Option<u64>) {
     let services: BTreeMap<String, ServiceInfo> =
         realtime.node.services().into_iter().map(|service| (service.path.clone(), service)).collect();
     heard.retain(|path, _| services.contains_key(path));
@@ -80,6 +84,8 @@ fn listen(realtime: &Arc<Realtime>, heard: &mut BTreeMap<String, Heard>) {
             realtime: Arc::downgrade(realtime),
             // Between the last source and this one, events may have been missed.
             missed: before.is_some(),
+            // A service that has just appeared may be called, and fire, before it is listened to.
+            since: looked.map(|looked| looked.max(service.since)),
         };
         tokio::spawn(stop.clone().run_until_cancelled_owned(ears.hear()));
         heard.insert(path, Heard { source, _stop: stop.drop_guard() });
@@ -91,6 +97,7 @@ struct Ears {
     service: Handle,
     realtime: Weak<Realtime>,
     missed: bool,
+    since: Option<u64>,
 }
 
 impl Ears {
@@ -98,7 +105,7 @@ impl Ears {
     async fn hear(mut self) {
         let mut pause = SHORTEST_PAUSE;
         loop {
-            match self.service.on("*").await {
+            match self.subscribe().await {
                 Ok(mut events) => {
                     pause = SHORTEST_PAUSE;
                     if std::mem::replace(&mut self.missed, true) {
@@ -119,6 +126,14 @@ impl Ears {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    async fn subscribe(&self) -> Result<EventStream> {
+        let realtime = self.realtime.upgrade().ok_or_else(|| Error::unavailable("The gateway has ended"))?;
+        let node = realtime.node.clone();
+        drop(realtime);
+        // After a subscription that ended, a resync tells of the gap.
+        node.events_since(self.service.path(), self.since.filter(|_| !self.missed)).await
     }
 
     fn with(&self, act: impl FnOnce(&Realtime)) {
