@@ -22,6 +22,7 @@ mod error;
 mod filter;
 mod loader;
 mod mesh;
+mod metrics;
 mod secret;
 mod servers;
 mod size;
@@ -41,6 +42,7 @@ pub use error::ConfigError;
 pub use filter::{NameFilter, PathFilter};
 pub use loader::Loader;
 pub use mesh::Mesh;
+pub use metrics::Metrics;
 pub use secret::{RedisUrl, Secret};
 pub(crate) use servers::RedisServers;
 pub use size::ByteSize;
@@ -112,6 +114,8 @@ pub struct Config {
     pub mesh: Mesh,
     /// The HTTP face.
     pub gateway: Gateway,
+    /// Where the counters are told.
+    pub metrics: Metrics,
     /// What is said while running.
     pub log: Log,
     /// What is not wrong but should be known, e.g. variables that no longer do anything. The loader prints nothing:

@@ -6,7 +6,8 @@ use deadpool_redis::{
     redis::{AsyncCommands, Script},
 };
 use rachis::{
-    ALL, App, Config, Context, Error, Id, Method, Node, Page, Params, Result, Service, ServiceExt, query::Filter,
+    ALL, App, Config, Context, Error, Id, Method, Node, Page, Params, Result, Service, ServiceExt, gateway,
+    query::Filter,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
@@ -35,6 +36,7 @@ pub(crate) async fn run(mut config: Config) -> Result<()> {
     let todos = Todos::new(&config)?.before(Method::Find, booleans).after(ALL, sign);
     let app = App::new().register("todos", todos);
     let node = Node::builder(config).app(app).connect_within(PATIENCE).start().await?;
+    gateway::serve_metrics(&node).await?;
     println!("replica {} serves todos", std::process::id());
     node.run_until_signal().await
 }

@@ -10,7 +10,7 @@ use super::{
 use rachis::{
     App, Node,
     config::{Config, StartDelay},
-    gateway::{gateway, guarded, serve},
+    gateway::{gateway, guarded, serve, serve_metrics},
     signal,
     testing::ThrowawayRedis,
 };
@@ -57,6 +57,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<E
     let config = Config { start_delay: StartDelay::Manual, ..config };
     let node = Node::builder(config).app(app).start().await.map_err(|error| Failure::joining(&error))?;
 
+    serve_metrics(&node).await.map_err(|error| Failure::failed(error.message()))?;
     let stop = CancellationToken::new();
     let grace = node.config().shutdown.grace;
     let server = tokio::spawn(serve(listener, gateway(&node), stop.clone().cancelled_owned(), grace));

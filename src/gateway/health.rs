@@ -41,16 +41,11 @@ impl<'a> Probe<'a> {
 }
 
 pub(super) fn answer(node: &Node, probe: Probe<'_>, verb: &Verb) -> Response {
-    match *verb {
-        Verb::GET | Verb::HEAD => {}
-        Verb::OPTIONS => return reply::allow(StatusCode::NO_CONTENT.into_response(), ALLOWED),
-        _ => {
-            let error = Error::method_not_allowed(format!("Method {verb} not allowed"));
-            return reply::allow(reply::error(&error), ALLOWED);
-        }
+    if let Some(refused) = unless_read(verb) {
+        return refused;
     }
     match probe {
-        Probe::Live => Json(json!({ "status": "alive" })).into_response(),
+        Probe::Live => live(),
         Probe::Ready => ready(node.readiness()),
         Probe::Mesh(key) => {
             mesh(node, key).map_or_else(|error| reply::error(&error), |services| Json(services).into_response())
@@ -60,8 +55,24 @@ pub(super) fn answer(node: &Node, probe: Probe<'_>, verb: &Verb) -> Response {
 
 const ALLOWED: &[&str] = &["GET", "HEAD", "OPTIONS"];
 
+/// The answer to a request that does not just ask.
+pub(super) fn unless_read(verb: &Verb) -> Option<Response> {
+    match *verb {
+        Verb::GET | Verb::HEAD => None,
+        Verb::OPTIONS => Some(reply::allow(StatusCode::NO_CONTENT.into_response(), ALLOWED)),
+        _ => {
+            let error = Error::method_not_allowed(format!("Method {verb} not allowed"));
+            Some(reply::allow(reply::error(&error), ALLOWED))
+        }
+    }
+}
+
+pub(super) fn live() -> Response {
+    Json(json!({ "status": "alive" })).into_response()
+}
+
 /// A degraded node still serves what it knows, so it keeps its traffic.
-fn ready(readiness: Readiness) -> Response {
+pub(super) fn ready(readiness: Readiness) -> Response {
     let (code, status) = match readiness {
         Readiness::Ready => (StatusCode::OK, "ready"),
         Readiness::Degraded => (StatusCode::OK, "degraded"),

@@ -32,6 +32,7 @@ mod channels;
 mod guarded;
 mod health;
 mod layers;
+mod metrics;
 mod params;
 pub(crate) mod query_string;
 mod realtime;
@@ -42,6 +43,7 @@ mod target;
 
 pub use channels::{Channel, Channels, Connection, Login, Names, Publication};
 pub use guarded::guarded;
+pub use metrics::serve_metrics;
 pub use serve::serve;
 
 use crate::node::Node;
@@ -98,6 +100,7 @@ impl Gateway {
         let settings = Settings {
             prefix: config.gateway.prefix.trim_matches('/').to_owned(),
             healthcheck: config.healthcheck_path.trim_matches('/').to_owned(),
+            metrics: config.metrics.path.trim_matches('/').to_owned(),
             body_limit: config.gateway.body_limit.as_usize(),
             body_timeout: config.timeout,
         };
@@ -128,6 +131,8 @@ struct Settings {
     prefix: String,
     /// Where health is asked for; without outer slashes.
     healthcheck: String,
+    /// Where counters are; without outer slashes, and empty for nowhere.
+    metrics: String,
     /// The largest body in bytes.
     body_limit: usize,
     /// How long a body may take to arrive.
@@ -136,8 +141,12 @@ struct Settings {
 
 async fn answer(State(gateway): State<Front>, request: Request) -> Response {
     let head = request.method() == http::Method::HEAD;
-    let response = match health::Probe::of(request.uri().path(), &gateway.settings.healthcheck) {
+    let path = request.uri().path().trim_matches('/');
+    let response = match health::Probe::of(path, &gateway.settings.healthcheck) {
         Some(probe) => health::answer(&gateway.node, probe, request.method()),
+        None if !path.is_empty() && path == gateway.settings.metrics => {
+            metrics::answer(&gateway.node, request.method(), gateway.realtime.sockets()).await
+        }
         None => rest::answer(&gateway, request).await,
     };
     if head { reply::without_body(response) } else { response }

@@ -1,6 +1,6 @@
 //! The heartbeat, on a thread of its own: a node whose runtime is busy is alive all the same.
 
-use super::clock::Clock;
+use super::{clock::Clock, metrics::Metrics};
 use crate::redis::{
     connection::{Calm, Connector, Opened, is_fatal},
     registry::{Beat, Registry},
@@ -34,6 +34,7 @@ pub(crate) struct Heart {
     pub(crate) connector: Connector,
     pub(crate) registry: Registry,
     pub(crate) clock: Arc<Clock>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) interval: Duration,
     pub(crate) ttl: Duration,
     pub(crate) stop: CancellationToken,
@@ -82,6 +83,7 @@ impl Heart {
                     }
                     last = Instant::now();
                     self.clock.set(beat.now, last.duration_since(asked));
+                    self.metrics.beat(last.duration_since(asked));
                     if reports.send(beat).is_err() {
                         return;
                     }

@@ -6,6 +6,7 @@ use super::{
     clock::Clock,
     events::{Events, Publisher},
     info::ServiceInfo,
+    metrics::Metrics,
     publish::Filters,
     remote::{CallService, Wrapping, erase},
     responder::Responder,
@@ -237,6 +238,7 @@ impl NodeBuilder {
             seal.clone(),
         );
         let catalog = Catalog::new(&id, u64::try_from((ttl * 2).as_millis()).unwrap_or(u64::MAX));
+        let metrics = Arc::new(Metrics::new(&app_key));
         let inner = Arc::new_cyclic(|me| Inner {
             me: me.clone(),
             id,
@@ -258,6 +260,7 @@ impl NodeBuilder {
             published: ArcSwap::default(),
             changes: broadcast::Sender::new(CHANGE_BUFFER),
             last_beat: watch::Sender::new(None),
+            metrics,
             rpc,
             links,
             events,

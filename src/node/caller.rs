@@ -10,6 +10,7 @@ use serde_json::Value;
 use std::{
     sync::{Arc, Weak},
     task::{Context, Poll},
+    time::Instant,
 };
 
 impl Inner {
@@ -19,18 +20,28 @@ impl Inner {
     }
 
     async fn call(self: Arc<Self>, mut call: Call) -> Result<Answer> {
+        let (started, method) = (Instant::now(), call.method.clone());
         if let Some(found) = self.app.find(&call.path) {
-            return match Asked::of(&found.value.descriptor, &call, &found.route) {
+            let descriptor = found.value.descriptor.clone();
+            let outcome = match Asked::of(&descriptor, &call, &found.route) {
                 None => self.app.run(found, call, self.caller()).await,
-                Some(asked) => self.once_here(asked, found, call).await,
+                Some(asked) => self.clone().once_here(asked, found, call).await,
             };
+            self.metrics.calls.note(&descriptor, &method, started.elapsed(), &outcome);
+            return outcome;
         }
         if self.stop.is_cancelled() {
             return Err(Error::unavailable("This node has shut down and makes no more calls"));
         }
-        let found = self.routes.load().find(&call.path).ok_or_else(|| not_found(&call.path))?;
+        let Some(found) = self.routes.load().find(&call.path) else {
+            let error = not_found(&call.path);
+            self.metrics.calls.note_unknown(&error);
+            return Err(error);
+        };
         fill_route(&mut call.params, found.route);
-        found.value.call(call, self.caller()).await
+        let outcome = found.value.call(call, self.caller()).await;
+        self.metrics.calls.note(&found.value.descriptor, &method, started.elapsed(), &outcome);
+        outcome
     }
 }
 

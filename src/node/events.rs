@@ -101,6 +101,7 @@ impl Events {
         let mut counter = self.counter();
         let Some(outgoing) = outgoing(node, counter.next, event) else { return };
         counter.next += 1;
+        node.metrics.published.inc();
         if self.outgoing.try_send(outgoing).is_ok() || !counter.lost.insert(event.path.clone()) {
             return;
         }
@@ -255,6 +256,7 @@ impl Events {
         heard.numbers.insert(frame.origin.clone(), frame.number);
         // What happened here was heard here already.
         if frame.origin != node.id {
+            node.metrics.heard.inc();
             let _ = heard.listeners.send(Arc::new(Told { frame, routed }));
         }
     }

@@ -119,6 +119,7 @@ impl Inner {
             connector: self.connector.clone(),
             registry: self.registry.clone(),
             clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
             interval: self.config.heartbeat_interval,
             ttl: self.config.ttl(),
             stop: self.beating.clone(),

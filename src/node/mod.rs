@@ -14,6 +14,7 @@ mod in_hand;
 mod info;
 mod join;
 mod lost;
+mod metrics;
 mod observe;
 pub(crate) mod once;
 mod pending;
@@ -29,6 +30,8 @@ mod takeover;
 pub use builder::NodeBuilder;
 pub use dead::{DeadCall, DeadLetter, DeadLetters, Replay};
 pub use info::{Change, NodeInfo, ServiceInfo};
+#[cfg(feature = "gateway")]
+pub(crate) use metrics::METRICS_TYPE;
 pub use remote::CallService;
 pub use shutdown::signal;
 
@@ -45,6 +48,7 @@ use clock::Clock;
 use events::Events;
 use futures_core::Stream;
 use futures_util::{StreamExt, stream};
+use metrics::Metrics;
 use publish::Filters;
 use remote::{Remote, Wrapping};
 use responder::Responder;
@@ -119,6 +123,7 @@ pub(crate) struct Inner {
     published: ArcSwap<BTreeMap<String, Arc<Descriptor>>>,
     changes: broadcast::Sender<Change>,
     last_beat: watch::Sender<Option<Instant>>,
+    metrics: Arc<Metrics>,
     rpc: Arc<Rpc>,
     /// The connections that requests and replies share, once it has joined.
     links: OnceLock<Links>,
@@ -359,6 +364,12 @@ impl Node {
                 () = stop.cancelled() => {}
             }
         }
+    }
+
+    /// Ends when the node has shut down.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.inner.stop.clone().cancelled_owned()
     }
 
     /// Waits for Ctrl-C or SIGTERM and then shuts down.

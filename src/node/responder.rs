@@ -315,6 +315,7 @@ impl Responder {
                 return self.answer(held, &request, Err(error));
             }
             tracing::info!(call = %request.call_id(), deliveries, "redelivered");
+            node.metrics.redeliveries.inc();
         }
         self.work(node, request, held, expires, *deliveries).await;
     }
@@ -328,13 +329,13 @@ impl Responder {
                     let (id, from) = (request.id, request.from.clone());
                     let call = request.into_call(!node.config.authentication);
                     let Some(asked) = Asked::of(&found.value.descriptor, &call, &found.route) else {
-                        let outcome = run(node, found, call).await;
+                        let outcome = serve(node, found, call).await;
                         return self.reply(held, id, &from, outcome);
                     };
                     let left = Duration::from_millis(expires.saturating_sub(node.clock.now()));
                     let this =
                         Run { name: held.entry().to_owned(), first: deliveries == 1, until: Instant::now() + left };
-                    let (outcome, ended) = node.once(asked, this, run(node, found, call)).await;
+                    let (outcome, ended) = node.once(asked, this, serve(node, found, call)).await;
                     let time = node.config.limits.idempotency_ttl;
                     if let Some(keep) = ended.and_then(|ended| ended.keep(&outcome, time, &self.seal)) {
                         self.write(keep);
@@ -379,6 +380,14 @@ enum Way {
 fn expiry(entry: &Entry, left: Duration) -> u64 {
     let sent = entry_ms(&entry.id).saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
     sent.min(wire::until(&entry.frame))
+}
+
+/// Runs a call of another node, and counts it.
+async fn serve(node: &Arc<Inner>, found: Found<Arc<Registered>>, call: Call) -> Result<Answer> {
+    let (descriptor, method, started) = (found.value.descriptor.clone(), call.method.clone(), Instant::now());
+    let outcome = run(node, found, call).await;
+    node.metrics.requests.note(&descriptor, &method, started.elapsed(), &outcome);
+    outcome
 }
 
 /// Runs a call; a service that panics fails that call and nothing else.

@@ -10,6 +10,7 @@ pub(crate) mod link;
 pub(crate) mod once;
 pub(crate) mod pool;
 pub(crate) mod pubsub;
+pub(crate) mod queue;
 pub(crate) mod registry;
 mod sentinel;
 pub(crate) mod server;

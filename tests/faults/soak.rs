@@ -31,6 +31,9 @@ const SOCKETS: usize = 20;
 const SHARE: f64 = 1.10;
 const MORE_KIB: f64 = 2048.0;
 
+/// What is kept in Redis for a time or up to a number is all there well before the first look that counts.
+const LIMITS: &str = "event_log = 2000\nidempotency_ttl = \"1m\"";
+
 /// Something whose memory is looked at, with what was seen, in KiB.
 struct Watched {
     name: &'static str,
@@ -40,7 +43,7 @@ struct Watched {
 /// Runs for `time`, and says how memory went.
 pub(crate) async fn soak(setting: Setting, time: Duration) -> Finding {
     // The first replica is never killed: it is the one that is looked at, and the one that ticks.
-    let mut mesh = Mesh::start(&setting, Plan { limits: "event_log = 2000", ..Plan::of(1) }).await;
+    let mut mesh = Mesh::start(&setting, Plan { limits: LIMITS, ..Plan::of(1) }).await;
     mesh.caller.service("ticker").custom("start", json!({ "round": 1, "rate": EVENTS })).await.expect("it ticks");
     for _ in 0..2 {
         mesh.add_replica().await;

@@ -11,6 +11,7 @@ mod doors;
 mod errors;
 mod health;
 mod idempotency;
+mod metrics;
 mod query;
 mod rest;
 mod serve;

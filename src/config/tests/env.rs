@@ -16,6 +16,7 @@ fn every_variable_of_the_table_sets_its_key() {
         ("DISTRIBUTION_KEY", "blue", json!("blue")),
         ("DISTRIBUTION_APP", "shop", json!("shop")),
         ("DISTRIBUTION_NAMESPACE", "team:mesh", json!("team:mesh")),
+        ("METRICS_LISTEN", "0.0.0.0:9464", json!("0.0.0.0:9464")),
         ("DISTRIBUTION_VERSION", "1.0", json!("1.0")),
         ("DISTRIBUTION_TIMEOUT", "5000", json!("5s")),
         ("PUBLICATION_DELAY", "10s", json!("10s")),

@@ -79,6 +79,11 @@ impl Realtime {
         })
     }
 
+    /// Sockets that are open.
+    pub(super) fn sockets(&self) -> usize {
+        self.node.config().gateway.max_sockets - self.seats.available_permits()
+    }
+
     /// The routes of Socket.IO.
     pub(super) fn router(self: &Arc<Self>) -> Router {
         let parser =

@@ -3,7 +3,7 @@
 use super::{Listening, Told};
 use crate::{
     Error, Result,
-    node::{Inner, Node},
+    node::Inner,
     service::{Event, EventStream, RESYNC, not_found, path::strip},
 };
 use futures_util::{StreamExt, stream};
@@ -13,7 +13,9 @@ use std::{
 };
 use tokio::sync::broadcast;
 
-impl Node {
+// The gateway's relay is who needs it.
+#[cfg(any(test, feature = "gateway"))]
+impl crate::Node {
     /// All events of `path`, with what happened elsewhere since `since`, as [`redis_now`](Self::redis_now) told it.
     pub(crate) async fn events_since(&self, path: &str, since: Option<u64>) -> Result<EventStream> {
         subscribe(&self.inner, path, "*", since).await

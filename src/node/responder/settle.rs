@@ -94,8 +94,12 @@ impl Responder {
             self.calls.bury(&mut connection, delivered, &kept, reason, self.dead_letters).await
         }
         .await;
-        if let Err(error) = outcome {
-            tracing::warn!(entry = id, %error, "it could not be buried and stays pending");
+        match outcome {
+            Ok(true) => {
+                node.metrics.buried.inc();
+            }
+            Ok(false) => {}
+            Err(error) => tracing::warn!(entry = id, %error, "it could not be buried and stays pending"),
         }
     }
 

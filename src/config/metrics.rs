@@ -1,0 +1,20 @@
+//! Where the counters are told.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a node tells its counters, as OpenMetrics text for Prometheus and whoever reads the same.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// The path of a gateway at which they are; it wins over a service of that name. Default `metrics`; empty: none.
+    pub path: String,
+    /// `host:port` of a listener of their own, with `/metrics`, `/livez` and `/readyz`, for nodes that are no gateway
+    /// and for gateways that show no counters to their clients. Default empty: none.
+    pub listen: String,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics { path: "metrics".to_owned(), listen: String::new() }
+    }
+}

@@ -1,0 +1,98 @@
+//! Counters.
+
+use crate::{
+    Web,
+    services::{Echo, app},
+};
+use rachis::{
+    App, Config, Method, Service,
+    config::Metrics,
+    gateway::serve_metrics,
+    testing::{self, eventually},
+};
+use serde_json::json;
+
+/// The value of the first series whose name and labels begin so.
+fn value(text: &str, series: &str) -> Option<f64> {
+    text.lines().find(|line| line.starts_with(series)).and_then(|line| line.rsplit(' ').next()?.parse().ok())
+}
+
+#[tokio::test]
+async fn a_gateway_tells_how_calls_ended_and_how_long_they_took() {
+    let web = Web::remote(App::new().register("todos", Echo)).await;
+    for _ in 0..3 {
+        assert_eq!(web.get("/todos/1").await.status, 200);
+    }
+    let reply = web.get("/metrics").await;
+    assert_eq!(reply.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    let told = |series| value(&reply.text, series);
+    assert_eq!(told("rachis_calls_total{path=\"todos\",method=\"get\",outcome=\"ok\"}"), Some(3.0), "{}", reply.text);
+    assert_eq!(told("rachis_call_seconds_count{path=\"todos\",method=\"get\"}"), Some(3.0));
+    assert_eq!(
+        (told("rachis_ready"), told("rachis_redis_up"), told("rachis_sockets")),
+        (Some(1.0), Some(1.0), Some(0.0))
+    );
+    assert!(told("rachis_queue_depth{app=").is_some() && told("rachis_queue_age_seconds{app=").is_some());
+    assert!(reply.text.ends_with("# EOF\n"));
+    assert_eq!(web.send("POST", "/metrics").await.status, 405);
+}
+
+/// Waits until it is told to go on.
+struct Slow(tokio::sync::Semaphore);
+
+impl Service for Slow {
+    const METHODS: &[Method] = &[Method::Get];
+
+    async fn get(&self, _: rachis::Id, _: rachis::Params) -> rachis::Result<serde_json::Value> {
+        self.0.acquire().await.map(|_| json!(1)).map_err(rachis::Error::other)
+    }
+}
+
+#[tokio::test]
+async fn a_queue_has_a_depth_and_an_age_and_what_nobody_serves_is_counted() {
+    let config = testing::config();
+    let served = App::new().register("slow", Slow(tokio::sync::Semaphore::new(0)));
+    let slow = testing::start(Config { app: "slow".into(), ..config.clone() }, served).await;
+    let node = testing::start(config, App::new()).await;
+    node.wait_for("slow").await.unwrap();
+    let calling = tokio::spawn({
+        let slow = node.service("slow");
+        async move { slow.get(1).await }
+    });
+    let series = "rachis_queue_depth{app=\"default/slow\"}";
+    eventually("it is in the queue", async || value(&node.metrics().await, series) == Some(1.0)).await;
+    let age = "rachis_queue_age_seconds{app=\"default/slow\"}";
+    eventually("it grows older", async || value(&node.metrics().await, age).is_some_and(|age| age > 0.0)).await;
+    assert_eq!(value(&slow.metrics().await, "rachis_in_flight"), Some(1.0));
+    calling.abort();
+
+    node.service("nowhere").get(1).await.unwrap_err();
+    let unknown = "rachis_calls_total{path=\"(unknown)\",method=\"\",outcome=\"NotFound\"}";
+    assert_eq!(value(&node.metrics().await, unknown), Some(1.0));
+}
+
+#[tokio::test]
+async fn a_node_that_is_no_gateway_tells_on_a_listener_of_its_own() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let metrics = Metrics { listen: format!("127.0.0.1:{port}"), ..Metrics::default() };
+    let node = testing::start(Config { metrics, ..testing::config() }, app()).await;
+    serve_metrics(&node).await.unwrap();
+    for (path, part) in [("metrics", "rachis_nodes 1"), ("livez", "alive"), ("readyz", "ready")] {
+        let text = reqwest::get(format!("http://127.0.0.1:{port}/{path}")).await.unwrap().text().await.unwrap();
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(serve_metrics(&node).await.unwrap_err().message().contains("metrics.listen"), "the address is taken");
+    node.shutdown().await.unwrap();
+    eventually("nobody listens", async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err()).await;
+}
+
+#[tokio::test]
+async fn the_path_of_the_counters_can_be_another_or_none() {
+    for (path, there) in [("internal/metrics", true), ("", false)] {
+        let metrics = Metrics { path: path.into(), ..Metrics::default() };
+        let node = testing::start(Config { metrics, ..testing::config() }, App::new()).await;
+        let web = Web { router: rachis::gateway::gateway(&node), _nodes: vec![node.clone()] };
+        assert_eq!(web.get("/metrics").await.status, 404);
+        assert_eq!(web.get("/internal/metrics").await.status == 200, there);
+    }
+}
