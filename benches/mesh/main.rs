@@ -1,4 +1,5 @@
-//! The processes that `scripts/bench.sh` measures: each role is one process of a mesh, and prints one JSON line a figure.
+//! The processes that `scripts/bench.sh` measures: each role is one process of a mesh, and prints its figures, one JSON
+//! object a line.
 //!
 //! ```sh
 //! cargo bench --bench mesh -- serve --redis redis://127.0.0.1:6379
@@ -6,14 +7,19 @@
 //! ```
 
 mod calls;
+mod discovery;
 mod events;
 mod fleet;
+mod instructions;
 mod large;
-mod life;
+#[path = "../load.rs"]
+mod load;
+mod loss;
+mod service;
 
 use clap::{Parser, Subcommand};
-use rachis::{App, Config, Id, Method, Node, Params, Result, Service, config::RedisUrl, signal};
-use serde_json::{Value, json};
+use rachis::{Config, Result, config::RedisUrl};
+use serde_json::Value;
 
 /// One process of a benchmark.
 #[derive(Parser)]
@@ -30,35 +36,25 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Role {
-    /// Serves `echo`, a record of 130 bytes, until it is told to stop.
-    Serve,
+    /// Serves what the others call, until it is told to stop.
+    Serve(service::Args),
     /// Calls `echo` by a number of callers, each again and again.
     Call(calls::Args),
-    /// Serves everything over HTTP.
-    Gateway(life::Gateway),
-    /// Fires events.
-    Publish(events::Publish),
-    /// Hears them.
-    Subscribe(events::Subscribe),
-    /// A number of nodes that do nothing.
-    Fleet(fleet::Args),
-    /// Registers a service over and over while another node waits for it.
-    Discovery(life::Discovery),
     /// Small calls while large pages cross.
     Large(large::Args),
+    /// Fires events to a number of nodes.
+    Events(events::Args),
+    /// Registers a service over and over while another node waits for it.
+    Discovery(discovery::Args),
+    /// Kills one of two replicas under load.
+    Loss,
+    /// A number of nodes that do nothing, all of which restart when a line comes from stdin.
+    Fleet(fleet::Args),
+    /// A fixed number of calls between two nodes of this process, for a profiler.
+    Instructions(instructions::Args),
 }
 
-/// What all peers serve.
-struct Echo;
-
-impl Service for Echo {
-    const METHODS: &[Method] = &[Method::Get];
-
-    async fn get(&self, id: Id, _: Params) -> Result<Value> {
-        Ok(json!({ "id": id, "title": "hello", "text": "x".repeat(100) }))
-    }
-}
-
+/// The defaults of the product, and what the environment says.
 fn config(redis: &str, app: &str) -> Result<Config> {
     let mut config = Config::loader().load()?;
     config.redis.url = RedisUrl::from(redis);
@@ -71,24 +67,25 @@ fn figure(value: &Value) {
     println!("{value}");
 }
 
-#[tokio::main]
-async fn main() -> Result<()> {
+fn main() -> Result<()> {
     let args = Args::parse();
-    let redis = args.redis.as_str();
-    match args.role {
-        Role::Serve => {
-            let app = App::new().register("echo", Echo).register("pages", large::Pages::new());
-            let node = Node::builder(config(redis, "echo")?).app(app).start().await?;
-            figure(&json!({ "ready": node.id() }));
-            signal().await;
-            node.shutdown().await
-        }
+    let mut runtime = match args.role {
+        // On one thread, so that what runs does not depend on who woke first.
+        Role::Instructions(_) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    runtime.enable_all().build().map_err(rachis::Error::other)?.block_on(run(&args.redis, args.role))
+}
+
+async fn run(redis: &str, role: Role) -> Result<()> {
+    match role {
+        Role::Serve(args) => service::run(redis, &args).await,
         Role::Call(args) => calls::run(redis, &args).await,
-        Role::Gateway(args) => life::serve_http(redis, &args).await,
-        Role::Publish(args) => events::publish(redis, &args).await,
-        Role::Subscribe(args) => events::subscribe(redis, &args).await,
-        Role::Fleet(args) => fleet::run(redis, &args).await,
-        Role::Discovery(args) => life::discovery(redis, &args).await,
         Role::Large(args) => large::run(redis, &args).await,
+        Role::Events(args) => events::run(redis, &args).await,
+        Role::Discovery(args) => discovery::run(redis, &args).await,
+        Role::Loss => loss::run(redis).await,
+        Role::Fleet(args) => fleet::run(redis, &args).await,
+        Role::Instructions(args) => instructions::run(redis, &args).await,
     }
 }
