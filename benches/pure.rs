@@ -1,12 +1,15 @@
-//! The parts that need no Redis: hooks, queries, the store in memory, the way from a path to its service.
+//! The parts that need no Redis: frames, hooks, the way from a path to its service, queries, the store in memory.
 //!
 //! ```sh
 //! cargo bench --bench pure -- memory
 //! ```
 
+#![allow(clippy::unwrap_used)] // what fails here is a mistake of the benchmark
+
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rachis::{
-    App, Context, Handle, Id, MemoryService, Method, Next, Params, Registration, Result, Service,
+    App, Call, Context, Handle, Id, MemoryService, Method, Next, Params, Registration, Result, Service,
+    measured::Frames,
     query::{Filter, Query},
 };
 use serde_json::{Value, json};
@@ -33,6 +36,34 @@ fn runtime() -> Runtime {
 
 fn get(runtime: &Runtime, service: &Handle, id: &str) -> Value {
     runtime.block_on(async { service.get(id).await }).unwrap()
+}
+
+/// What each of two nodes does with the frames of one call; a reply of 130 bytes, and one of a hundred such records.
+fn frames(c: &mut Criterion) {
+    let mut group = c.benchmark_group("frames");
+    let call = Call { id: Some(Id::from("1")), ..Call::new("echo", Method::Get) };
+    let record = json!({ "id": "1", "title": "hello", "text": "x".repeat(100) });
+    let list = Value::from(vec![record.clone(); 100]);
+    for (kind, frames) in [("open", Frames::new(None)), ("signed", Frames::new(Some("a secret of sixteen bytes")))] {
+        let request = frames.write_request(call.clone()).unwrap();
+        group.bench_function(BenchmarkId::new("write request", kind), |b| {
+            b.iter_batched(|| call.clone(), |call| frames.write_request(call).unwrap(), BatchSize::SmallInput);
+        });
+        group.bench_function(BenchmarkId::new("read request", kind), |b| {
+            b.iter(|| frames.read_request(black_box(&request)).unwrap());
+        });
+        for (size, value) in [("record", &record), ("list", &list)] {
+            let reply = frames.write_reply(value.clone()).unwrap();
+            group.throughput(Throughput::Bytes(reply.len() as u64));
+            group.bench_function(BenchmarkId::new(format!("write reply, {size}"), kind), |b| {
+                b.iter_batched(|| value.clone(), |value| frames.write_reply(value).unwrap(), BatchSize::SmallInput);
+            });
+            group.bench_function(BenchmarkId::new(format!("read reply, {size}"), kind), |b| {
+                b.iter(|| frames.read_reply(black_box(&reply)).unwrap());
+            });
+        }
+    }
+    group.finish();
 }
 
 /// A call in the process, by how many hooks are around it.
@@ -87,6 +118,7 @@ fn queries(c: &mut Criterion) {
     ] {
         let query: Query = serde_json::from_value(query).unwrap();
         let filter = Filter::parse(&query).unwrap();
+        assert!(filter.matches(record), "{name}: a record that fits shows all of the work");
         group.bench_function(name, |b| b.iter(|| filter.matches(black_box(record))));
     }
     group.bench_function("parse", |b| {
@@ -101,7 +133,7 @@ fn queries(c: &mut Criterion) {
 fn memory(c: &mut Criterion) {
     let runtime = runtime();
     let mut group = c.benchmark_group("memory");
-    for count in [10usize, 1_000, 100_000] {
+    for count in [10usize, 100, 1_000, 10_000, 100_000] {
         let store = MemoryService::new().paginate(10, 50).records((0..count).map(record));
         let people = App::new().register("people", store).service("people");
         group.throughput(Throughput::Elements(count as u64));
@@ -114,20 +146,15 @@ fn memory(c: &mut Criterion) {
             b.iter(|| get(&runtime, &people, black_box("5")));
         });
         group.bench_function(BenchmarkId::new("create and remove", count), |b| {
-            b.iter_batched(
-                || record(7),
-                |data| {
-                    runtime.block_on(async {
-                        let made = people.create(data).await.unwrap();
-                        people.remove(Id::from(made["id"].as_i64().unwrap_or_default())).await.unwrap()
-                    })
-                },
-                BatchSize::SmallInput,
-            );
+            let replace = async |data| {
+                let made = people.create(data).await?;
+                people.remove(made["id"].as_i64().unwrap_or_default()).await
+            };
+            b.iter_batched(|| record(7), |data| runtime.block_on(replace(data)).unwrap(), BatchSize::SmallInput);
         });
     }
     group.finish();
 }
 
-criterion_group!(benches, hooks, paths, queries, memory);
+criterion_group!(benches, frames, hooks, paths, queries, memory);
 criterion_main!(benches);

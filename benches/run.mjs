@@ -1,128 +1,180 @@
-// Measures everything in one run, the contestants in turn and several rounds, and prints tables of medians.
-// Started by scripts/bench.sh, which builds the programs; options are explained there.
-import { readFileSync, writeFileSync } from 'node:fs'
-import { cpus } from 'node:os'
+// Measures everything in one run, the contestants in turn, and prints one table of medians. Started by scripts/bench.sh.
+import { execFileSync } from 'node:child_process'
+import { cpus, loadavg } from 'node:os'
+import { parseArgs } from 'node:util'
+import { contestants } from './contestants.mjs'
 import * as calls from './figures/calls.mjs'
+import * as discovery from './figures/discovery.mjs'
+import * as events from './figures/events.mjs'
 import * as http from './figures/http.mjs'
-import * as mesh from './figures/mesh.mjs'
-import { endAll } from './process.mjs'
+import * as idle from './figures/idle.mjs'
+import * as instructions from './figures/instructions.mjs'
+import * as large from './figures/large.mjs'
+import * as loss from './figures/loss.mjs'
+import * as replicas from './figures/replicas.mjs'
+import * as rest from './figures/rest.mjs'
+import * as socketio from './figures/socketio.mjs'
+import { note, update } from './page.mjs'
+import { program } from './programs.mjs'
+import { staged } from './stage.mjs'
+import { cells, markdown, median, show } from './table.mjs'
 
-const options = JSON.parse(process.argv[2])
-const wanted = name => options.only.length === 0 || options.only.includes(name)
+const groups = { calls, replicas, http, socketio, events, large, discovery, loss, rest, instructions, idle }
+const PAGE = 'docs/performance.md'
+// A machine that does more than this by itself measures itself.
+const BUSY = 0.3
+
+const help = `Measures Rachis, the limit of its design and its peers in turn, and prints one table of medians.
+
+  scripts/bench.sh [GROUP...] [OPTION...]
+
+Each group by default; all of it takes about 25 minutes on two quiet cores, the first build not counted:
+
+${Object.entries(groups).map(([name, { about }]) => `  ${name.padEnd(14)}${about}`).join('\n')}
+
+Options:
+
+  --rounds N      how often each contestant has its turn (5)
+  --seconds N     how long each measurement lasts (2)
+  --against LIST  who is compared, of ${Object.keys(contestants).slice(1).join(', ')}; or none (all)
+  --quick         one short round, to see that it works; writes nothing
+  --no-write      leaves ${PAGE} as it is
+  --help          this
+
+The table goes to stdout and into ${PAGE}, where the rows that were not measured stay as they are. What a contestant
+needs and this machine lacks is said below the table, and its column stays empty.
+`
+
 const say = text => console.error(text)
-const median = list => { const sorted = [...list].sort((a, b) => a - b); return sorted[Math.floor(sorted.length / 2)] }
-const thousands = number => number >= 1000 ? `${(number / 1000).toFixed(number >= 10000 ? 0 : 1)} k` : number.toFixed(0)
-const table = (header, rows) => [header, header.map(() => '---'), ...rows].map(row => `| ${row.join(' | ')} |`).join('\n')
 
-process.on('exit', endAll)
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(130))
+function parse () {
+  const options = {
+    rounds: { type: 'string' },
+    seconds: { type: 'string' },
+    against: { type: 'string' },
+    quick: { type: 'boolean' },
+    'no-write': { type: 'boolean' },
+    help: { type: 'boolean', short: 'h' }
+  }
+  const { values, positionals } = parseArgs({ options, allowPositionals: true })
+  if (values.help) {
+    process.stdout.write(help)
+    process.exit(0)
+  }
+  const unknown = positionals.find(name => !(name in groups))
+  if (unknown !== undefined) throw new Error(`there is no group ${unknown}: take some of ${Object.keys(groups).join(', ')}`)
+  return {
+    chosen: Object.keys(groups).filter(name => positionals.length === 0 || positionals.includes(name)),
+    names: ['rachis', ...rivals(values.against)],
+    rounds: positive('rounds', values.rounds ?? (values.quick ? '1' : '5'), Number.isInteger),
+    seconds: positive('seconds', values.seconds ?? (values.quick ? '0.5' : '2'), Number.isFinite),
+    quick: values.quick,
+    // A row with half its columns, or of half a second, is not what the page promises.
+    write: !values.quick && !values['no-write'] && values.against === undefined
+  }
+}
 
-// Every contestant once a round, the order turned each time, so that a slow minute hits nobody twice.
-async function rounds (contestants, keep) {
-  const names = Object.keys(contestants).filter(name => contestants[name])
-  for (let round = 0; round < options.rounds; round++) {
-    const order = names.map((_, at) => names[(at + round) % names.length])
-    for (const name of order) {
-      say(`   round ${round + 1} of ${options.rounds}: ${name}`)
-      keep(name, await contestants[name]())
+function rivals (list) {
+  const all = Object.keys(contestants).slice(1)
+  if (list === undefined) return all
+  const some = list.split(',').filter(name => name !== 'none')
+  const unknown = some.find(name => !all.includes(name))
+  if (unknown !== undefined) throw new Error(`--against ${unknown}: take some of ${all.join(', ')}, or none`)
+  return some
+}
+
+function positive (name, text, fits) {
+  const number = Number(text)
+  if (!fits(number) || number <= 0) throw new Error(`--${name} ${text}: give a number above 0`)
+  return number
+}
+
+// Builds what the groups need. Returns who can take part in each; tells of those who cannot.
+function prepare ({ chosen, names }, tell) {
+  say('== building what is not built yet')
+  const able = (needs, what) => {
+    try {
+      needs.forEach(program)
+      return true
+    } catch (error) {
+      tell(`${what} is missing: ${error.message}`)
+      return false
     }
   }
-  return names
+  const present = names.filter(name => able(contestants[name].needs, contestants[name].title))
+  if (!present.includes('rachis')) throw new Error('Rachis itself can not be measured')
+  const ready = chosen.filter(name => able(groups[name].needs ?? [], `the group ${name}`))
+  return ready.map(name => ({ name, group: groups[name], names: present.filter(one => groups[name].contestants.includes(one)) }))
 }
 
-async function callTable () {
-  const seen = {}
-  const names = await rounds(calls.contestants(options), (name, figures) => {
-    for (const figure of figures) ((seen[name] ??= {})[figure.callers] ??= []).push(figure)
-  })
-  const middle = (name, callers, what) => median((seen[name]?.[callers] ?? []).map(figure => figure[what]))
-  const cell = (name, callers) => {
-    const rate = middle(name, callers, 'rate')
-    if (rate === undefined) return '-'
-    return `${thousands(rate)} (${middle(name, callers, 'p50').toFixed(0)} / ${middle(name, callers, 'p99').toFixed(0)})`
+// Every contestant once a round, the first one another each time: a bad moment hits nobody twice.
+async function measure ({ name, group, names }, options, tell) {
+  const rounds = group.rounds?.(options.rounds) ?? options.rounds
+  const seen = Object.fromEntries(names.map(one => [one, []]))
+  for (let round = 0; round < rounds; round++) {
+    for (const at of names.keys()) {
+      const one = names[(at + round) % names.length]
+      say(`== ${name}, round ${round + 1} of ${rounds}: ${contestants[one].title}`)
+      try {
+        const figures = await staged(stage => group.measure(stage, contestants[one], options))
+        seen[one].push(figures)
+        say(`   ${Object.entries(figures).map(([key, value]) => `${key} ${show(value)}`).join(', ')}`)
+        if (figures.errors > 0) tell(`${figures.errors} calls of ${contestants[one].title} failed in ${name}`)
+      } catch (error) {
+        say(`   failed: ${error.message}`)
+        tell(`${contestants[one].title} failed in round ${round + 1} of ${name}: ${error.message}`)
+      }
+    }
   }
-  const rates = table(['callers', ...names], calls.CALLERS.map(callers => [callers, ...names.map(name => cell(name, callers))]))
-  const others = names.filter(name => name !== 'Rachis')
-  const ratio = (what, name, callers) => {
-    // Of figures of the same round, then the middle one: what the machine did to both falls out.
-    const pairs = seen.Rachis[callers].map((figure, round) => figure[what] / (seen[name]?.[callers]?.[round]?.[what] ?? NaN))
-    const middle = median(pairs.filter(Number.isFinite))
-    return middle === undefined ? '-' : middle.toFixed(2)
+  return seen
+}
+
+function medians (seen, key) {
+  const middles = Object.entries(seen).map(([name, figures]) => [name, median(figures.map(figure => figure[key]))])
+  return Object.fromEntries(middles.filter(([, value]) => Number.isFinite(value)))
+}
+
+function machine () {
+  const version = (command, words) => {
+    try {
+      return execFileSync(command, words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
+    } catch {
+      return '?'
+    }
   }
-  const ratios = table(['Rachis against', ...calls.CALLERS.map(callers => `calls/s at ${callers}`), 'p50 at 1', 'p99 at 64'],
-    others.map(name => [name, ...calls.CALLERS.map(callers => ratio('rate', name, callers)), ratio('p50', name, 1), ratio('p99', name, 64)]))
-  const errors = names.flatMap(name => Object.values(seen[name] ?? {}).flat()).reduce((sum, figure) => sum + figure.errors, 0)
-  return `### Calls between two processes\n\nCalls a second (p50 / p99 in µs), medians of ${options.rounds} rounds; ${errors} calls failed.\n\n${rates}\n\n${ratios}`
+  const redis = /v=(\S+)/.exec(version('redis-server', ['--version']))?.[1] ?? '?'
+  const commit = version('git', ['describe', '--always', '--dirty'])
+  return `${commit}, ${cpus().length} cores (${cpus()[0].model.trim()}), Redis ${redis}, Node.js ${process.versions.node}`
 }
 
-async function httpTable () {
-  const seen = {}
-  const names = await rounds(http.contestants(options), (name, figure) => (seen[name] ??= []).push(figure))
-  const middle = (name, what) => median(seen[name].map(figure => figure[what]))
-  const ratio = name => median(seen['Rachis gateway'].map((figure, round) => figure.rate / seen[name][round].rate)).toFixed(1)
-  const rows = names.map(name => [name, thousands(middle(name, 'rate')), middle(name, 'p50'), middle(name, 'p99'), middle(name, 'errors'), name === 'Rachis gateway' ? '' : ratio(name)])
-  return `### REST gateway\n\nwrk, 64 connections, the service in another process.\n\n${table(['gateway', 'requests/s', 'p50 µs', 'p99 µs', 'failed', 'Rachis is faster by'], rows)}`
-}
-
-async function eventTable () {
-  const rows = []
-  for (const nodes of [1, 4, 16]) {
-    say(`   events to ${nodes} nodes`)
-    const figure = await mesh.events(options, nodes)
-    rows.push([nodes, thousands(figure.rate), figure.p50, figure.p99, `${figure.heard} of ${figure.expected}`, figure.resyncs])
-  }
-  return `### Events\n\nAs fast as one node fires them, to nodes that share one process.\n\n${table(['nodes', 'deliveries/s', 'p50 µs', 'p99 µs', 'heard', 'resyncs'], rows)}`
-}
-
-async function discoveryTable () {
-  const figure = await mesh.discovery(options)
-  const rows = [['registered → answered on another node', figure.callable], ['taken away → not found there', figure.gone]]
-  return `### Discovery\n\n${table(['', 'p50 ms', 'p99 ms'], rows.map(([name, { p50, p99 }]) => [name, (p50 / 1000).toFixed(1), (p99 / 1000).toFixed(1)]))}`
-}
-
-async function idleTable () {
-  const rows = []
-  for (const nodes of options.fleets) {
-    say(`   ${nodes} idle nodes`)
-    const f = await mesh.fleet(options, nodes)
-    rows.push([nodes, f.commands.toFixed(0), (f.bytes / 1000).toFixed(1), `${(f.redis_cpu * 100).toFixed(2)} %`, `${(f.node_cpu * 100).toFixed(3)} %`, f.node_kib.toFixed(0), f.restart_redis_seconds.toFixed(1)])
-  }
-  return `### An idle mesh\n\nAll nodes in one process, each with one service, defaults.\n\n${table(['nodes', 'commands a node and minute', 'kB a node and minute', 'Redis CPU', 'CPU a node', 'KiB a node', 'Redis CPU s for a restart of all'], rows)}`
-}
-
-async function largeTable () {
-  const f = await mesh.large(options)
-  return `### Large answers\n\n16 callers of a small record, alone and beside 20 pages of 1 MB a second (${f.pages} pages, the slowest ${f.slowest_page_ms} ms).\n\n${table(['', 'p50 µs', 'p99 µs'], [['alone', f.alone.p50, f.alone.p99], ['beside', f.beside.p50, f.beside.p99]])}`
-}
-
-async function gatewayTable () {
-  const f = await mesh.gateway(options)
-  const mib = kib => `${(kib / 1024).toFixed(1)} MiB`
-  const rows = [
-    ['start to first answer through the mesh', `${f.start_ms.toFixed(0)} ms`],
-    ['memory at rest', mib(f.rest_kib)],
-    ['CPU at rest', `${(f.rest_cpu * 100).toFixed(2)} % of a core`],
-    ['memory after a load of 64 connections', mib(f.loaded_kib)],
-    ['size of the `rachis` binary', mib(f.binary_bytes / 1024)]
+async function main () {
+  const options = parse()
+  const run = new Date().toISOString().slice(0, 16).replace('T', ' ')
+  const [load] = loadavg()
+  const notes = [
+    note(run, `${options.rounds} rounds of ${options.seconds} s; ${machine()}; load before it began: ${load.toFixed(2)}`)
   ]
-  return `### One gateway\n\n${table(['', ''], rows)}`
+  const tell = text => { notes.push(note(run, text)); say(`!! ${text}`) }
+  const ready = prepare(options, tell)
+  if (load > BUSY) say(`!! the machine is busy (load ${load.toFixed(2)}): no figure of this run means much`)
+  const rows = []
+  for (const one of ready) {
+    const seen = await measure(one, options, tell)
+    const measured = one.group.rows(options).map(row => ({ row, values: medians(seen, row.key) }))
+    rows.push(...measured.filter(({ values }) => 'rachis' in values).map(({ row, values }) => cells(row, values, run)))
+  }
+  console.log([...markdown(rows), '', ...notes].join('\n'))
+  if (!options.write) return say(`\n${PAGE} is left as it is.`)
+  const order = Object.values(groups).flatMap(group => group.rows({ quick: false }).map(row => row.name))
+  update(PAGE, order, rows, notes)
+  say(`\nwritten into ${PAGE}`)
 }
 
-const sections = { calls: callTable, http: httpTable, events: eventTable, discovery: discoveryTable, idle: idleTable, large: largeTable, gateway: gatewayTable }
-const parts = []
-for (const [name, section] of Object.entries(sections)) {
-  if (!wanted(name)) continue
-  say(`== ${name}`)
-  const text = await section()
-  console.log(`${text}\n`)
-  parts.push(text)
+for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143]]) process.on(signal, () => process.exit(code))
+try {
+  await main()
+  process.exit(0)
+} catch (error) {
+  say(`error: ${error.message}`)
+  process.exit(1)
 }
-if (options.write) {
-  const marks = ['<!-- figures: written by scripts/bench.sh -->', '<!-- end of figures -->']
-  const page = readFileSync(options.write, 'utf8')
-  const [head, rest] = page.split(marks[0])
-  const tail = rest.split(marks[1])[1]
-  const machine = `Measured ${new Date().toISOString().slice(0, 10)} on ${cpus().length} cores (${cpus()[0].model.trim()}), ${options.rounds} rounds of ${options.seconds} s a cell.`
-  writeFileSync(options.write, `${head}${marks[0]}\n\n${machine}\n\n${parts.join('\n\n')}\n\n${marks[1]}${tail}`)
-}
-process.exit(0)

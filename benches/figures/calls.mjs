@@ -1,70 +1,30 @@
-// Calls between two processes: the limit of the design, Rachis and its peers in turn, several rounds.
-import { freePort, redis, start } from '../process.mjs'
+// Node-to-node calls of a small record, between two processes.
+export const about = 'calls between two processes, by 1, 16, 64 and 256 callers'
+export const contestants = ['rachis', 'raw', 'rs', 'nats', 'feathers', 'moleculer']
 
-export const CALLERS = [1, 16, 64, 256]
+const CALLERS = [1, 16, 64, 256]
 
-// Each contestant returns one figure for every number of callers.
-export const contestants = programs => ({
-  'limit, raw': () => limit(programs, 'raw'),
-  'limit, redis-rs': () => limit(programs, 'rs'),
-  Rachis: () => rachis(programs),
-  'NATS (Rust clients)': programs.nats && (() => nats(programs)),
-  'feathers-distributed 3.0 (direct TCP)': programs.peers && (() => feathersDistributed(programs)),
-  'Moleculer 0.14 (Redis)': programs.peers && (() => moleculer(programs))
-})
+const targets = {
+  'rate 64': [{ least: 0.8, of: 'rs' }, { least: 1, of: 'nats' }, { least: 1.3, of: 'feathers' }, { least: 3, of: 'moleculer' }],
+  'rate 256': [{ least: 0.8, of: 'rs' }, { least: 1, of: 'nats' }, { least: 2, of: 'feathers' }, { least: 3.5, of: 'moleculer' }],
+  'p50 1': [{ most: 1.2, of: 'rs' }, { most: 1, of: 'nats' }],
+  'p99 64': [{ most: 1.5, of: 'rs' }]
+}
 
-async function limit ({ limit, seconds }, client) {
-  const port = await freePort()
-  const run = start(limit, ['--port', port, '--seconds', seconds, '--client', client, '--mode', 'stream-ack', '--payload', '200'].map(String))
-  const figures = []
-  for (let line = await run.line(); line !== undefined; line = await run.line()) {
-    const [name, , callers, rate, p50, p99] = line.trim().split(/\s+/)
-    if (name === client) figures.push({ callers: Number(callers), rate: Number(rate), p50: Number(p50), p99: Number(p99), errors: 0 })
+export const rows = () => [
+  ...CALLERS.map(callers => ({ key: `rate ${callers}`, name: `calls/s, callers: ${callers}` })),
+  ...CALLERS.map(callers => ({ key: `p50 ${callers}`, name: `p50 µs, callers: ${callers}` })),
+  ...CALLERS.map(callers => ({ key: `p99 ${callers}`, name: `p99 µs, callers: ${callers}` }))
+].map(row => ({ ...row, targets: targets[row.key] }))
+
+export async function measure (stage, contestant, { seconds }) {
+  const service = await contestant.serve(stage)
+  const values = { errors: 0 }
+  for (const { callers, rate, p50, p99, errors } of await service.call(CALLERS.join(), seconds)) {
+    values[`rate ${callers}`] = rate
+    values[`p50 ${callers}`] = p50
+    values[`p99 ${callers}`] = p99
+    values.errors += errors
   }
-  return figures
-}
-
-async function rachis ({ mesh, seconds }) {
-  const server = await redis()
-  const service = start(mesh, ['serve', '--redis', server.url])
-  await service.figure()
-  const figures = await start(mesh, ['call', '--redis', server.url, '--seconds', String(seconds)], { quiet: false }).figures()
-  await service.stop()
-  await server.stop()
-  return figures
-}
-
-async function nats ({ nats, seconds }) {
-  const port = await freePort()
-  const server = start('nats-server', ['-a', '127.0.0.1', '-p', String(port)])
-  const address = `nats://127.0.0.1:${port}`
-  let service
-  for (;;) {
-    service = start(nats, ['serve', address])
-    if (await service.figure()) break
-  }
-  const figures = await start(nats, ['call', address, String(seconds)]).figures()
-  await service.stop()
-  await server.stop()
-  return figures
-}
-
-async function feathersDistributed ({ peers, seconds }) {
-  const service = start('node', ['fd.mjs', 'service', String(await freePort())], { cwd: peers })
-  await service.figure()
-  const env = { SECONDS: String(seconds) }
-  const figures = await start('node', ['fd.mjs', 'call', String(await freePort())], { cwd: peers, env }).figures()
-  await service.stop()
-  return figures
-}
-
-async function moleculer ({ peers, seconds }) {
-  const server = await redis()
-  const service = start('node', ['moleculer.mjs', 'service', server.url], { cwd: peers })
-  await service.figure()
-  const env = { SECONDS: String(seconds) }
-  const figures = await start('node', ['moleculer.mjs', 'call', server.url], { cwd: peers, env }).figures()
-  await service.stop()
-  await server.stop()
-  return figures
+  return values
 }

@@ -1,24 +1,27 @@
-// Calls again and again by a number of callers at once; one JSON line for each number.
-export async function bench (call, seconds = Number(process.env.SECONDS || 3), numbers = [1, 16, 64, 256]) {
-  for (let i = 0; i < 200; i++) await call(i)
-  for (const callers of numbers) {
-    const times = []
-    let done = 0
-    let errors = 0
-    const start = performance.now()
-    const end = start + seconds * 1000
-    const caller = async () => {
-      while (performance.now() < end) {
-        const asked = performance.now()
-        try { await call(done) } catch { errors++ }
-        times.push(performance.now() - asked)
-        done++
-      }
+// Callers that call again and again, as benches/load.rs has them; one line of JSON for each number of callers.
+const WARM_UP = 300
+
+// `call` gets the number of its caller and fails when it is not answered.
+export async function bench (call, callers, seconds) {
+  for (const number of callers) console.log(JSON.stringify(await measure(call, number, seconds * 1000)))
+}
+
+async function measure (call, callers, time) {
+  const begin = performance.now() + WARM_UP
+  const end = begin + time
+  const latencies = []
+  let errors = 0
+  const caller = async number => {
+    for (let asked = performance.now(); asked < end; asked = performance.now()) {
+      const answered = await call(number).then(() => true, () => false)
+      if (asked < begin) continue
+      if (answered) latencies.push(performance.now() - asked)
+      else errors++
     }
-    await Promise.all(Array.from({ length: callers }, caller))
-    const rate = (done - errors) / ((performance.now() - start) / 1000)
-    times.sort((a, b) => a - b)
-    const at = share => Math.round(times[Math.floor(times.length * share)] * 1000)
-    console.log(JSON.stringify({ callers, rate, p50: at(0.5), p99: at(0.99), errors }))
   }
+  await Promise.all(Array.from({ length: callers }, (_, number) => caller(number)))
+  const rate = latencies.length / (performance.now() - begin) * 1000
+  latencies.sort((a, b) => a - b)
+  const at = share => Math.round((latencies[Math.floor(latencies.length * share)] ?? 0) * 1000)
+  return { callers, rate, p50: at(0.5), p99: at(0.99), errors }
 }

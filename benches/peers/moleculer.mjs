@@ -1,9 +1,13 @@
-// Moleculer 0.14 over Redis pub/sub. Roles: service, call, gateway.
+// Moleculer 0.14 over Redis pub/sub.
+//   node moleculer.mjs service REDIS
+//   node moleculer.mjs call REDIS CALLERS SECONDS
+//   node moleculer.mjs gateway REDIS PORT
 import moleculer from 'moleculer'
-import ApiGateway from 'moleculer-web'
+import SocketIO from 'moleculer-io'
+import Rest from 'moleculer-web'
 import { bench } from './bench.mjs'
 
-const [role, transporter, port] = process.argv.slice(2)
+const [role, transporter, ...rest] = process.argv.slice(2)
 const broker = new moleculer.ServiceBroker({ nodeID: `${role}-${process.pid}`, transporter, logLevel: 'error' })
 if (role === 'service') {
   broker.createService({
@@ -13,12 +17,14 @@ if (role === 'service') {
 }
 if (role === 'gateway') {
   const routes = [{ path: '/', aliases: { 'GET echo/:id': 'echo.get' } }]
-  broker.createService({ mixins: [ApiGateway], settings: { port: Number(port), ip: '127.0.0.1', routes } })
+  const settings = { port: Number(rest[0]), ip: '127.0.0.1', routes }
+  broker.createService({ name: 'gateway', mixins: [Rest, SocketIO], settings })
 }
 await broker.start()
 if (role !== 'service') await broker.waitForServices('echo')
 if (role === 'call') {
-  await bench(i => broker.call('echo.get', { id: String(i) }))
+  const [callers, seconds] = rest
+  await bench(caller => broker.call('echo.get', { id: String(caller) }), callers.split(',').map(Number), Number(seconds))
   process.exit(0)
 }
-console.log(JSON.stringify({ ready: true, address: `127.0.0.1:${port}` }))
+console.log(JSON.stringify({ ready: true }))

@@ -1,0 +1,200 @@
+// Where one measurement takes place: the processes it starts, which all end with it.
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+
+// A process that has not ended by then is killed.
+const GRACE = 15000
+// A process that says nothing for so long will not say anything.
+const PATIENCE = 120000
+
+const everything = new Set()
+process.on('exit', () => everything.forEach(child => child.kill('SIGKILL')))
+
+export const sleep = ms => new Promise(resolve => setTimeout(resolve, ms))
+
+// Runs `act` on a stage of its own, and clears it whatever comes of it.
+export async function staged (act) {
+  const stage = new Stage()
+  try {
+    return await act(stage)
+  } finally {
+    await stage.clear()
+  }
+}
+
+class Stage {
+  #running = []
+
+  // Starts a program.
+  start (command, args = [], options = {}) {
+    const running = new Running(command, args.map(String), options)
+    this.#running.push(running)
+    return running
+  }
+
+  // Starts a program and waits for its first figure, which says that it is ready.
+  async ready (command, args, options) {
+    const running = this.start(command, args, options)
+    return Object.assign(running, { said: await running.figure() })
+  }
+
+  // Runs a program to its end and returns what it printed.
+  async output (command, args, options) {
+    const running = this.start(command, args, options)
+    const lines = []
+    for (let line = await running.line(); line !== undefined; line = await running.line()) lines.push(line)
+    await running.ended(0)
+    return lines.join('\n')
+  }
+
+  // Runs a program to its end and returns its figures, of which there is one at least.
+  async figures (command, args, options) {
+    const lines = (await this.output(command, args, options)).split('\n')
+    const figures = lines.filter(line => line.startsWith('{')).map(line => JSON.parse(line))
+    if (figures.length === 0) throw new Error(`${command} printed no figure`)
+    return figures
+  }
+
+  // Starts a Redis that keeps nothing on disk.
+  async redis () {
+    const port = await freePort()
+    const options = ['--port', port, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', tmpdir()]
+    const server = this.start('redis-server', options)
+    while (!(await server.needed()).includes('Ready to accept')) { /* it says other things first */ }
+    return { address: `127.0.0.1:${port}`, url: `redis://127.0.0.1:${port}`, info: () => info(port) }
+  }
+
+  // Ends everything, the last one first: who serves goes after who asks.
+  async clear () {
+    while (this.#running.length > 0) await this.#running.pop().stop()
+  }
+}
+
+class Running {
+  #child
+  #name
+  #end
+  #lines = []
+  #waiting = []
+  #errors = ''
+  #over = false
+
+  constructor (command, args, { cwd, env } = {}) {
+    this.#name = [command.split('/').pop(), ...args].join(' ')
+    this.#child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] })
+    everything.add(this.#child)
+    // Told to a process that has ended meanwhile; its end says the rest.
+    this.#child.stdin.on('error', () => {})
+    this.#child.stderr.on('data', data => { this.#errors = (this.#errors + data).slice(-2000) })
+    this.#end = new Promise(resolve => {
+      this.#child.on('error', error => { this.#errors += error.message; resolve(undefined) })
+      this.#child.on('close', resolve)
+    }).then(code => {
+      everything.delete(this.#child)
+      this.#over = true
+      this.#waiting.splice(0).forEach(waiting => waiting(undefined))
+      return code
+    })
+    let rest = ''
+    this.#child.stdout.on('data', data => {
+      const lines = (rest + data).split('\n')
+      rest = lines.pop()
+      lines.forEach(line => this.#hear(line))
+    })
+  }
+
+  get pid () { return this.#child.pid }
+
+  get errors () { return this.#errors }
+
+  get #lastError () { return this.#errors.trim().split('\n').pop() }
+
+  #hear (line) {
+    const waiting = this.#waiting.shift()
+    if (waiting) waiting(line)
+    else this.#lines.push(line)
+  }
+
+  // The next line of its output; undefined when it has ended.
+  line () {
+    if (this.#over || this.#lines.length > 0) return Promise.resolve(this.#lines.shift())
+    return new Promise(resolve => this.#waiting.push(resolve))
+  }
+
+  // The next line, from a program that is meant to say one.
+  async needed () {
+    const late = new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`${this.#name} says nothing`)), PATIENCE)
+      this.#end.finally(() => clearTimeout(timer))
+      timer.unref()
+    })
+    const line = await Promise.race([this.line(), late])
+    if (line === undefined) throw new Error(`${this.#name} ended: ${this.#lastError}`)
+    return line
+  }
+
+  // The next line that is a figure.
+  async figure () {
+    for (;;) {
+      const line = await this.needed()
+      if (line.startsWith('{')) return JSON.parse(line)
+    }
+  }
+
+  // Waits until it says that on stderr.
+  async complaint (text) {
+    for (let waited = 0; !this.#errors.includes(text); waited += 20) {
+      if (this.#over || waited > PATIENCE) throw new Error(`${this.#name} did not say: ${text}`)
+      await sleep(20)
+    }
+  }
+
+  // Waits for its end, which is meant to be that one.
+  async ended (code) {
+    const was = await this.#end
+    if (was !== code) throw new Error(`${this.#name} failed: ${this.#lastError}`)
+  }
+
+  tell (text) { this.#child.stdin.write(text) }
+
+  async stop () {
+    this.#child.kill('SIGTERM')
+    const late = setTimeout(() => this.#child.kill('SIGKILL'), GRACE)
+    await this.#end
+    clearTimeout(late)
+  }
+
+  // What it has used: CPU in ms, memory in KiB.
+  usage () {
+    const stat = readFileSync(`/proc/${this.pid}/stat`, 'utf8').split(') ').pop().split(' ')
+    const status = readFileSync(`/proc/${this.pid}/status`, 'utf8')
+    // In ticks, of which Linux tells programs a hundred a second.
+    return { cpu: (Number(stat[11]) + Number(stat[12])) * 10, memory: Number(/VmRSS:\s+(\d+)/.exec(status)[1]) }
+  }
+}
+
+// A port of the loopback interface that nobody uses now.
+export function freePort () {
+  return new Promise((resolve, reject) => {
+    const server = createServer().on('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address()
+      server.close(() => resolve(port))
+    })
+  })
+}
+
+// What Redis says of itself: numbers by name.
+function info (port) {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => socket.end('INFO\r\n'))
+    let text = ''
+    socket.on('error', reject).on('data', data => { text += data })
+    socket.on('end', () => {
+      const fields = text.matchAll(/^(\w+):([\d.]+)\r$/gm)
+      resolve(Object.fromEntries(Array.from(fields, ([, name, value]) => [name, Number(value)])))
+    })
+  })
+}
