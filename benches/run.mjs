@@ -118,7 +118,7 @@ async function measure ({ name, group, names }, options, tell) {
       try {
         const figures = await staged(stage => group.measure(stage, contestants[one], options))
         seen[one].push(figures)
-        say(`   ${Object.entries(figures).map(([key, value]) => `${key} ${show(value)}`).join(', ')}`)
+        say(`   ${Object.entries(figures).map(([key, value]) => `${key}: ${show(value)}`).join(', ')}`)
         if (figures.errors > 0) tell(`${figures.errors} calls of ${contestants[one].title} failed in ${name}`)
       } catch (error) {
         say(`   failed: ${error.message}`)
@@ -152,7 +152,7 @@ async function main () {
   const run = new Date().toISOString().slice(0, 16).replace('T', ' ')
   const [load] = loadavg()
   const notes = [
-    note(run, `${options.rounds} rounds of ${options.seconds} s; ${machine()}; load before it began: ${load.toFixed(2)}`)
+    note(run, `rounds: ${options.rounds}, of ${options.seconds} s; ${machine()}; load before it began: ${load.toFixed(2)}`)
   ]
   const tell = text => { notes.push(note(run, text)); say(`!! ${text}`) }
   const ready = prepare(options, tell)

@@ -1,6 +1,6 @@
 // Where one measurement takes place: the processes it starts, which all end with it.
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readFileSync, readdirSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 
@@ -109,7 +109,10 @@ class Running {
 
   get errors () { return this.#errors }
 
-  get #lastError () { return this.#errors.trim().split('\n').pop() }
+  get #lastError () {
+    const lines = this.#errors.trim().split('\n')
+    return lines.find(line => /error/i.test(line)) ?? lines.pop()
+  }
 
   #hear (line) {
     const waiting = this.#waiting.shift()
@@ -168,10 +171,11 @@ class Running {
 
   // What it has used: CPU in ms, memory in KiB.
   usage () {
-    const stat = readFileSync(`/proc/${this.pid}/stat`, 'utf8').split(') ').pop().split(' ')
-    const status = readFileSync(`/proc/${this.pid}/status`, 'utf8')
-    // In ticks, of which Linux tells programs a hundred a second.
-    return { cpu: (Number(stat[11]) + Number(stat[12])) * 10, memory: Number(/VmRSS:\s+(\d+)/.exec(status)[1]) }
+    const folder = `/proc/${this.pid}`
+    // Of each thread, in ns; what /proc tells of the process as a whole is in steps of 10 ms.
+    const threads = readdirSync(`${folder}/task`).map(thread => readFileSync(`${folder}/task/${thread}/schedstat`, 'utf8'))
+    const cpu = threads.reduce((sum, text) => sum + Number(text.split(' ')[0]) / 1e6, 0)
+    return { cpu, memory: Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`${folder}/status`, 'utf8'))[1]) }
   }
 }
 

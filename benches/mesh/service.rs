@@ -4,7 +4,7 @@ use crate::{config, figure};
 use futures_util::future::try_join_all;
 use rachis::{App, Id, Method, Node, Params, Result, Service, signal};
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::{sync::LazyLock, time::Duration};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -37,29 +37,25 @@ impl Service for Slow {
 }
 
 /// A page close to a mebibyte, which is the largest reply there may be.
-#[derive(Clone)]
-struct Pages {
-    page: Arc<Value>,
-}
+struct Pages;
 
-impl Pages {
-    fn new() -> Self {
-        let record = |id: usize| json!({ "id": id, "text": "lorem ipsum ".repeat(40) });
-        Pages { page: Arc::new((0..2_000).map(record).collect()) }
-    }
-}
+/// Made when somebody asks for it: a node at rest does not have it in memory.
+static PAGE: LazyLock<Value> = LazyLock::new(|| {
+    let record = |id: usize| json!({ "id": id, "text": "lorem ipsum ".repeat(40) });
+    (0..2_000).map(record).collect()
+});
 
 impl Service for Pages {
     const METHODS: &[Method] = &[Method::Get];
 
     async fn get(&self, _: Id, _: Params) -> Result<Value> {
-        Ok(Value::clone(&self.page))
+        Ok(PAGE.clone())
     }
 }
 
 /// Starts a node that serves all of it.
 pub(crate) async fn start(config: rachis::Config) -> Result<Node> {
-    let app = App::new().register("echo", Echo).register("slow", Slow).register("pages", Pages::new());
+    let app = App::new().register("echo", Echo).register("slow", Slow).register("pages", Pages);
     Node::builder(config).app(app).start().await
 }
 

@@ -9,10 +9,10 @@ import distribution from '@kalisio/feathers-distributed'
 import { bench } from './bench.mjs'
 
 const [role, port, callers, seconds] = process.argv.slice(2)
-const app = express.default(feathers())
+const app = express(feathers())
 app.configure(express.rest())
-app.configure(socketio.default())
-app.configure(distribution.default({
+app.configure(socketio())
+app.configure(distribution({
   key: role,
   // Its own defaults wait for 10 s before it says what it serves; that is not what is measured here.
   publicationDelay: 500,
@@ -24,7 +24,7 @@ if (role === 'service') {
   app.use('echo', { async get (id) { return { id, title: 'hello', text: 'x'.repeat(100) } } })
 }
 const found = new Promise(resolve => app.on('service', service => service.path === 'echo' && resolve()))
-await app.listen(Number(port))
+await app.listen(Number(port), '127.0.0.1')
 if (role !== 'service') {
   await found
   // The first calls of a younger connection fail.
