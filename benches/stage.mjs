@@ -173,9 +173,17 @@ class Running {
   usage () {
     const folder = `/proc/${this.pid}`
     // Of each thread, in ns; what /proc tells of the process as a whole is in steps of 10 ms.
-    const threads = readdirSync(`${folder}/task`).map(thread => readFileSync(`${folder}/task/${thread}/schedstat`, 'utf8'))
-    const cpu = threads.reduce((sum, text) => sum + Number(text.split(' ')[0]) / 1e6, 0)
+    const cpu = readdirSync(`${folder}/task`).reduce((sum, thread) => sum + cpuOf(`${folder}/task/${thread}`), 0)
     return { cpu, memory: Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`${folder}/status`, 'utf8'))[1]) }
+  }
+}
+
+// CPU of one thread in ms; none when it has ended since it was listed.
+function cpuOf (folder) {
+  try {
+    return Number(readFileSync(`${folder}/schedstat`, 'utf8').split(' ')[0]) / 1e6
+  } catch {
+    return 0
   }
 }
 

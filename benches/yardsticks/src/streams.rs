@@ -10,7 +10,7 @@ pub const REPLIES: &str = "yardstick:{caller}:replies";
 pub const GROUP: &str = "replicas";
 /// The only field of an entry.
 pub const FIELD: &str = "d";
-/// Entries a read takes at most. Nothing else moves the ceiling as much: one at a time gives an eighth.
+/// Entries a read takes at most. Nothing else moves the ceiling as much.
 pub const COUNT: usize = 256;
 /// Replies that are kept, or some more: nobody deletes those that have been read.
 pub const KEPT: usize = 10_000;
