@@ -11,13 +11,16 @@ const rachis = {
     const mesh = program('mesh')
     await stage.ready(mesh, ['serve', '--redis', url, '--replicas', replicas])
     return {
-      call: (callers, seconds) => stage.figures(mesh, ['call', '--redis', url, '--callers', callers, '--seconds', seconds]),
-      async gateway () {
-        const gateway = await stage.ready(program('rachis'), ['gateway', '--json', '--redis', url, '--listen', '127.0.0.1:0'])
-        return gateway.said.url
-      }
+      call: (callers, seconds) =>
+        stage.figures(mesh, ['call', '--redis', url, '--callers', callers, '--seconds', seconds]),
+      gateway: async () => (await gateway(stage, url)).said.url
     }
   }
+}
+
+// The binary as users have it.
+export function gateway (stage, redis) {
+  return stage.ready(program('rachis'), ['gateway', '--json', '--redis', redis, '--listen', '127.0.0.1:0'])
 }
 
 // The limit of the design, and NATS: transports of one program.

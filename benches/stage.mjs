@@ -169,12 +169,14 @@ class Running {
     clearTimeout(late)
   }
 
-  // What it has used: CPU in ms, memory in KiB.
+  // What it has used: CPU in ms; memory now and at most, in MiB.
   usage () {
     const folder = `/proc/${this.pid}`
     // Of each thread, in ns; what /proc tells of the process as a whole is in steps of 10 ms.
     const cpu = readdirSync(`${folder}/task`).reduce((sum, thread) => sum + cpuOf(`${folder}/task/${thread}`), 0)
-    return { cpu, memory: Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`${folder}/status`, 'utf8'))[1]) }
+    const status = readFileSync(`${folder}/status`, 'utf8')
+    const mib = name => Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)[1]) / 1024
+    return { cpu, memory: mib('VmRSS'), peak: mib('VmHWM') }
   }
 }
 

@@ -5,7 +5,7 @@
 #   scripts/bench.sh calls --quick    one group, one short round
 #   scripts/bench.sh --help           the groups and the options
 #
-# Installs what it needs, or says what to install. It does without wrk, nats-server, npm and valgrind, and tells what was
+# Installs what it needs, or says what to install. It does without wrk, nats-server, npm and valgrind, and says what was
 # not measured then.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,9 +15,11 @@ need node nodejs:nodejs:nodejs:node
 case " $* " in *" --help "* | *" -h "*) exec node benches/run.mjs --help ;; esac
 need_cargo
 need redis-server redis-server:redis:redis:redis
-for package in npm:npm:npm:npm:node wrk:wrk:wrk:wrk:wrk nats-server:nats-server:nats-server:nats-server:nats-server valgrind:valgrind:valgrind:valgrind:valgrind; do
-  (need "${package%%:*}" "${package#*:}") || say "going on without it"
-done
+same() { (need "$1" "$1:$1:$1:$1") || say "going on without $1"; }
+same npm
+same wrk
+same nats-server
+same valgrind
 # A thousand nodes have four connections each.
 ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
 exec node benches/run.mjs "$@"

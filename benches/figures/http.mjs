@@ -29,13 +29,13 @@ export async function wrk (stage, url, seconds) {
     rate: Number(/Requests\/sec:\s+([\d.]+)/.exec(text)[1]),
     p50: micros(/50%\s+(\S+)/.exec(text)[1]),
     p99: micros(/99%\s+(\S+)/.exec(text)[1]),
-    errors: sum(/Non-2xx or 3xx responses: .*/.exec(text)) + sum(/Socket errors: .*/.exec(text))
+    errors: numbers(/responses: (.*)/.exec(text)) + numbers(/Socket errors: (.*)/.exec(text))
   }
 }
 
-// `Socket errors: connect 0, read 2, write 0, timeout 1`, if it says so.
-function sum (line) {
-  return (line?.[0].match(/\d+/g) ?? []).slice(line?.[0].startsWith('Non-2xx') ? -1 : 0).reduce((all, number) => all + Number(number), 0)
+// The sum of `connect 0, read 2, write 0, timeout 1`, where it is said.
+function numbers (line) {
+  return (line?.[1].match(/\d+/g) ?? []).reduce((sum, number) => sum + Number(number), 0)
 }
 
 // `812.00us`, `3.10ms` or `1.02s`.

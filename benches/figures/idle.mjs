@@ -51,7 +51,7 @@ async function fleet (stage, nodes, quick) {
     bytes: each(idle.bytes),
     redis: idle.redis / idle.minutes / 60 * 100,
     cpu: each(idle.cpu) / 60 * 100,
-    memory: memory / nodes,
+    memory: memory * 1024 / nodes,
     restart: restart.redis
   }
 }

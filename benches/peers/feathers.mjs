@@ -31,7 +31,8 @@ if (role !== 'service') {
   await new Promise(resolve => setTimeout(resolve, 1500))
 }
 if (role === 'call') {
-  await bench(caller => app.service('echo').get(String(caller), { query: {} }), callers.split(',').map(Number), Number(seconds))
+  const echo = app.service('echo')
+  await bench(caller => echo.get(String(caller), { query: {} }), callers.split(',').map(Number), Number(seconds))
   process.exit(0)
 }
 console.log(JSON.stringify({ ready: true }))
