@@ -63,7 +63,8 @@ class Stage {
     const options = ['--port', port, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', tmpdir()]
     const server = this.start('redis-server', options)
     while (!(await server.needed()).includes('Ready to accept')) { /* it says other things first */ }
-    return { address: `127.0.0.1:${port}`, url: `redis://127.0.0.1:${port}`, info: () => info(port) }
+    const address = `127.0.0.1:${port}`
+    return { address, url: `redis://${address}`, info: () => info(port), commands: ms => commands(port, ms) }
   }
 
   // Ends everything, the last one first: who serves goes after who asks.
@@ -211,4 +212,20 @@ function info (port) {
       resolve(Object.fromEntries(Array.from(fields, ([, name, value]) => [name, Number(value)])))
     })
   })
+}
+
+// How many commands clients send to Redis within some time; those that scripts run are none of them.
+async function commands (port, ms) {
+  const socket = connect(port, '127.0.0.1', () => socket.write('MONITOR\r\n'))
+  let count = 0
+  let rest = ''
+  socket.on('data', data => {
+    const lines = (rest + data).split('\r\n')
+    rest = lines.pop()
+    count += lines.filter(line => /^\+[\d.]+ \[\d+ (?!lua)/.test(line)).length
+  })
+  const broken = new Promise((resolve, reject) => socket.on('error', reject))
+  await Promise.race([sleep(ms), broken])
+  socket.destroy()
+  return count
 }
