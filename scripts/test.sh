@@ -68,6 +68,7 @@ fi
 tests "documentation examples" cargo test --locked --doc
 tests "clients" tests/clients/run.sh
 tests "browser" tests/browser/run.sh
+check "table of the benchmarks" node --test benches/table.test.mjs
 tests "faults" scripts/faults.sh --short
 check "demo" scripts/demo.sh --check
 check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items

@@ -265,6 +265,9 @@ mod error;
 pub mod fuzzing;
 #[cfg(feature = "gateway")]
 pub mod gateway;
+#[doc(hidden)]
+#[allow(missing_docs)] // for `benches/pure.rs` alone
+pub mod measured;
 mod node;
 mod redis;
 mod service;

@@ -1,0 +1,99 @@
+// Who is compared: each starts the same service on a stage, and tells how it is called. Their order is that of the table.
+import { program } from './programs.mjs'
+import { freePort } from './stage.mjs'
+
+const rachis = {
+  title: 'Rachis',
+  needs: ['redis-server', 'mesh', 'rachis'],
+  socketio: 'feathers',
+  async serve (stage, replicas = 1) {
+    const { url } = await stage.redis()
+    const mesh = program('mesh')
+    await stage.ready(mesh, ['serve', '--redis', url, '--replicas', replicas])
+    return {
+      call: (callers, seconds) =>
+        stage.figures(mesh, ['call', '--redis', url, '--callers', callers, '--seconds', seconds]),
+      gateway: async () => (await gateway(stage, url)).said.url
+    }
+  }
+}
+
+// The binary as users have it.
+export function gateway (stage, redis) {
+  return stage.ready(program('rachis'), ['gateway', '--json', '--redis', redis, '--listen', '127.0.0.1:0'])
+}
+
+// The limit of the design, and NATS: transports of one program.
+function yardstick (title, transport, serverOn) {
+  return {
+    title,
+    needs: ['yardsticks', transport === 'nats' ? 'nats-server' : 'redis-server'],
+    async serve (stage, replicas = 1) {
+      const address = await serverOn(stage)
+      const yardsticks = program('yardsticks')
+      await stage.ready(yardsticks, ['serve', transport, address, '--replicas', replicas])
+      return {
+        call: (callers, seconds) =>
+          stage.figures(yardsticks, ['call', transport, address, '--callers', callers, '--seconds', seconds])
+      }
+    }
+  }
+}
+
+async function redisOn (stage) {
+  return (await stage.redis()).address
+}
+
+async function natsOn (stage) {
+  const port = await freePort()
+  const server = stage.start('nats-server', ['--addr', '127.0.0.1', '--port', port])
+  await server.complaint('Server is ready')
+  return `127.0.0.1:${port}`
+}
+
+const feathers = {
+  title: 'feathers-distributed 3.0',
+  needs: ['peers'],
+  socketio: 'feathers',
+  async serve (stage) {
+    const run = { cwd: program('peers') }
+    await stage.ready('node', ['feathers.mjs', 'service', await freePort()], run)
+    return {
+      call: async (callers, seconds) =>
+        stage.figures('node', ['feathers.mjs', 'call', await freePort(), callers, seconds], run),
+      async gateway () {
+        const port = await freePort()
+        await stage.ready('node', ['feathers.mjs', 'gateway', port], run)
+        return `http://127.0.0.1:${port}`
+      }
+    }
+  }
+}
+
+const moleculer = {
+  title: 'Moleculer 0.14 (Redis)',
+  needs: ['peers', 'redis-server'],
+  socketio: 'moleculer',
+  async serve (stage) {
+    const { url } = await stage.redis()
+    const run = { cwd: program('peers') }
+    await stage.ready('node', ['moleculer.mjs', 'service', url], run)
+    return {
+      call: (callers, seconds) => stage.figures('node', ['moleculer.mjs', 'call', url, callers, seconds], run),
+      async gateway () {
+        const port = await freePort()
+        await stage.ready('node', ['moleculer.mjs', 'gateway', url, port], run)
+        return `http://127.0.0.1:${port}`
+      }
+    }
+  }
+}
+
+export const contestants = {
+  rachis,
+  raw: yardstick('limit, raw', 'raw', redisOn),
+  rs: yardstick('limit, redis-rs', 'redis-rs', redisOn),
+  nats: yardstick('NATS (async-nats)', 'nats', natsOn),
+  feathers,
+  moleculer
+}
