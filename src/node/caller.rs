@@ -22,7 +22,8 @@ impl Inner {
         if let Some(found) = self.app.find(&call.path) {
             return match Asked::of(&found.value.descriptor, &call, &found.route) {
                 None => self.app.run(found, call, self.caller()).await,
-                Some(asked) => self.once_here(asked, found, call).await,
+                // Boxed, so that it takes no room in all the calls that need none of it.
+                Some(asked) => Box::pin(self.once_here(asked, found, call)).await,
             };
         }
         if self.stop.is_cancelled() {

@@ -285,13 +285,15 @@ impl Responder {
         });
     }
 
+    // What is seldom needed is boxed, here and below: a task is as large as its largest branch, and is moved when it is
+    // spawned, which for each request would cost more than all else that is done for it.
     async fn receive(self: &Arc<Self>, node: &Arc<Inner>, delivered: Delivered, way: Way, held: Held) {
         let Delivered { entry, deliveries, .. } = &delivered;
         let (mut request, left) = match Request::decode(&entry.frame, self.seal.at(&self.stream)) {
             Ok(decoded) => decoded,
             Err(error) => {
                 self.refuse(&entry.id, &error);
-                return self.bury(node, &delivered, None, error.message()).await;
+                return Box::pin(self.bury(node, &delivered, None, error.message())).await;
             }
         };
         let expires = expiry(entry, left);
@@ -310,7 +312,7 @@ impl Responder {
             if let Err(error) = self.may_run_again(node, &request, *deliveries) {
                 if *deliveries > self.max_deliveries {
                     tracing::warn!(entry = %entry.id, %error, "a request goes to the dead letters");
-                    self.bury(node, &delivered, Some(&request), error.message()).await;
+                    Box::pin(self.bury(node, &delivered, Some(&request), error.message())).await;
                 }
                 return self.answer(held, &request, Err(error));
             }
@@ -334,7 +336,7 @@ impl Responder {
                     let left = Duration::from_millis(expires.saturating_sub(node.clock.now()));
                     let this =
                         Run { name: held.entry().to_owned(), first: deliveries == 1, until: Instant::now() + left };
-                    let (outcome, ended) = node.once(asked, this, run(node, found, call)).await;
+                    let (outcome, ended) = Box::pin(node.once(asked, this, run(node, found, call))).await;
                     let time = node.config.limits.idempotency_ttl;
                     if let Some(keep) = ended.and_then(|ended| ended.keep(&outcome, time, &self.seal)) {
                         self.write(keep);
@@ -342,7 +344,7 @@ impl Responder {
                     self.reply(held, id, &from, outcome);
                 }
                 Err(error) => match self.elsewhere(node, &request) {
-                    Some(replica) => self.hand_on(node, held, expires, &replica).await,
+                    Some(replica) => Box::pin(self.hand_on(node, held, expires, &replica)).await,
                     None => self.answer(held, &request, Err(error)),
                 },
             }
