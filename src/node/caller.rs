@@ -66,7 +66,7 @@ impl Caller for Mesh {
 
 impl Caller for Node {
     fn call(&self, call: Call) -> BoxFuture<'static, Result<Answer>> {
-        self.inner.caller().call(call)
+        Box::pin(self.inner.clone().call(call))
     }
 
     fn emit(&self, path: &str, event: &str, data: Value) -> Result<()> {

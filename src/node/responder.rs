@@ -180,8 +180,8 @@ impl Responder {
         let entry = held.entry();
         let Some(reply) = self.done().reply(entry) else { return Some(held) };
         // Redis gives it out all the same: it has lost what it was told.
-        tracing::debug!(entry, "finished already, settled again");
-        let (stream, entry) = (self.stream.clone(), entry.to_owned());
+        tracing::debug!(%entry, "finished already, settled again");
+        let (stream, entry) = (self.stream.clone(), entry.clone());
         self.write(Write::Finished { stream, entry, reply, held: Arc::new(held) });
         None
     }
@@ -335,7 +335,7 @@ impl Responder {
                     };
                     let left = Duration::from_millis(expires.saturating_sub(node.clock.now()));
                     let this =
-                        Run { name: held.entry().to_owned(), first: deliveries == 1, until: Instant::now() + left };
+                        Run { name: held.entry().to_string(), first: deliveries == 1, until: Instant::now() + left };
                     let (outcome, ended) = Box::pin(node.once(asked, this, run(node, found, call))).await;
                     let time = node.config.limits.idempotency_ttl;
                     if let Some(keep) = ended.and_then(|ended| ended.keep(&outcome, time, &self.seal)) {
