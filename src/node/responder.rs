@@ -330,7 +330,9 @@ impl Responder {
                     let (id, from) = (request.id, request.from.clone());
                     let call = request.into_call(!node.config.authentication);
                     let Some(asked) = Asked::of(&found.value.descriptor, &call, &found.route) else {
-                        let outcome = run(node, found, call).await;
+                        // In a box: else the task, which is moved three times in its life, holds the call at every level of
+                        // what runs it.
+                        let outcome = Box::pin(run(node, found, call)).await;
                         return self.reply(held, id, &from, outcome);
                     };
                     let left = Duration::from_millis(expires.saturating_sub(node.clock.now()));
