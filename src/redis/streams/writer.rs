@@ -127,15 +127,20 @@ impl Writer {
 pub(super) async fn write_lane(mut lane: Lane, senders: Arc<dyn Senders>) {
     let mut batch = Vec::with_capacity(BATCH);
     let (wait, mut shortfalls) = (lane.wait(), Shortfalls::default());
+    // What the last write carried.
+    let mut written = 0;
     loop {
         if !lane.begin(&mut batch).await {
             return;
         }
         let Some(live) = lane.connected(&mut batch).await else { return };
         // Whoever was woken together with the first is about to push as well: the server takes many in one write for little
-        // more than one, and one write of few holds up the next.
-        tokio::task::yield_now().await;
+        // more than one, and one write of few holds up the next. A caller who is alone shall not wait for others.
+        if written > 1 {
+            tokio::task::yield_now().await;
+        }
         fill(&mut batch, &mut lane.due);
+        written = batch.len();
         lane.sort_out(&mut batch);
         batch.retain(|write| !matches!(write, Write::Request { token, .. } if !senders.wanted(*token)));
         if batch.is_empty() {
