@@ -4,8 +4,10 @@
 //! request that was settled is pending again.
 
 use crate::redis::streams::entry_order;
+use bytes::Bytes;
 use std::{
     collections::{HashMap, VecDeque},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -19,8 +21,8 @@ const BYTES: usize = 4 << 20;
 /// Replies larger than this are not kept at all.
 const LARGEST: usize = 64 << 10;
 
-/// Inbox and frame.
-type Reply = (String, Vec<u8>);
+/// Inbox and frame, which are shared with what is written.
+pub(crate) type Reply = (Arc<str>, Bytes);
 
 /// Finished requests by entry id, the oldest forgotten first.
 #[derive(Default)]
@@ -80,7 +82,7 @@ mod tests {
     use super::*;
 
     fn reply(bytes: usize) -> Reply {
-        ("inbox".to_owned(), vec![0; bytes])
+        ("inbox".into(), vec![0; bytes].into())
     }
 
     #[test]

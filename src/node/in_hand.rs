@@ -7,19 +7,20 @@ use std::{
 
 /// Entry ids of requests from their start until Redis has been told that they are settled. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct InHand(Arc<Mutex<HashSet<String>>>);
+pub(crate) struct InHand(Arc<Mutex<HashSet<Arc<str>>>>);
 
 /// One request in hand, until this is dropped.
 pub(crate) struct Held {
     all: InHand,
-    entry: String,
+    entry: Arc<str>,
 }
 
 impl InHand {
     /// Takes a request in hand; `None` when it is already.
     pub(crate) fn take(&self, entry: &str) -> Option<Held> {
-        let new = self.lock().insert(entry.to_owned());
-        new.then(|| Held { all: self.clone(), entry: entry.to_owned() })
+        let entry: Arc<str> = entry.into();
+        let new = self.lock().insert(entry.clone());
+        new.then(|| Held { all: self.clone(), entry })
     }
 
     pub(crate) fn contains(&self, entry: &str) -> bool {
@@ -28,16 +29,16 @@ impl InHand {
 
     /// All that is in hand now.
     pub(crate) fn all(&self) -> Vec<String> {
-        self.lock().iter().cloned().collect()
+        self.lock().iter().map(|entry| entry.to_string()).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
+    fn lock(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Held {
-    pub(crate) fn entry(&self) -> &str {
+    pub(crate) fn entry(&self) -> &Arc<str> {
         &self.entry
     }
 }
@@ -57,7 +58,7 @@ mod tests {
         let all = InHand::default();
         let held = all.take("1-0").unwrap();
         assert!(all.take("1-0").is_none() && all.contains("1-0"));
-        assert_eq!(held.entry(), "1-0");
+        assert_eq!(&**held.entry(), "1-0");
         drop(held);
         assert!(!all.contains("1-0") && all.take("1-0").is_some());
     }

@@ -180,8 +180,8 @@ impl Responder {
         let entry = held.entry();
         let Some(reply) = self.done().reply(entry) else { return Some(held) };
         // Redis gives it out all the same: it has lost what it was told.
-        tracing::debug!(entry, "finished already, settled again");
-        let (stream, entry) = (self.stream.clone(), entry.to_owned());
+        tracing::debug!(%entry, "finished already, settled again");
+        let (stream, entry) = (self.stream.clone(), entry.clone());
         self.write(Write::Finished { stream, entry, reply, held: Arc::new(held) });
         None
     }
@@ -285,13 +285,15 @@ impl Responder {
         });
     }
 
+    // What is seldom needed is boxed, here and below: a task is as large as its largest branch, and is moved when it is
+    // spawned, which for each request would cost more than all else that is done for it.
     async fn receive(self: &Arc<Self>, node: &Arc<Inner>, delivered: Delivered, way: Way, held: Held) {
         let Delivered { entry, deliveries, .. } = &delivered;
         let (mut request, left) = match Request::decode(&entry.frame, self.seal.at(&self.stream)) {
             Ok(decoded) => decoded,
             Err(error) => {
                 self.refuse(&entry.id, &error);
-                return self.bury(node, &delivered, None, error.message()).await;
+                return Box::pin(self.bury(node, &delivered, None, error.message())).await;
             }
         };
         let expires = expiry(entry, left);
@@ -310,7 +312,7 @@ impl Responder {
             if let Err(error) = self.may_run_again(node, &request, *deliveries) {
                 if *deliveries > self.max_deliveries {
                     tracing::warn!(entry = %entry.id, %error, "a request goes to the dead letters");
-                    self.bury(node, &delivered, Some(&request), error.message()).await;
+                    Box::pin(self.bury(node, &delivered, Some(&request), error.message())).await;
                 }
                 return self.answer(held, &request, Err(error));
             }
@@ -329,13 +331,15 @@ impl Responder {
                     let (id, from) = (request.id, request.from.clone());
                     let call = request.into_call(!node.config.authentication);
                     let Some(asked) = Asked::of(&found.value.descriptor, &call, &found.route) else {
-                        let outcome = serve(node, found, call).await;
+                        // In a box: else the task, which is moved three times in its life, holds the call at every level of
+                        // what runs it.
+                        let outcome = Box::pin(serve(node, found, call)).await;
                         return self.reply(held, id, &from, outcome);
                     };
                     let left = Duration::from_millis(expires.saturating_sub(node.clock.now()));
                     let this =
-                        Run { name: held.entry().to_owned(), first: deliveries == 1, until: Instant::now() + left };
-                    let (outcome, ended) = node.once(asked, this, serve(node, found, call)).await;
+                        Run { name: held.entry().to_string(), first: deliveries == 1, until: Instant::now() + left };
+                    let (outcome, ended) = Box::pin(node.once(asked, this, serve(node, found, call))).await;
                     let time = node.config.limits.idempotency_ttl;
                     if let Some(keep) = ended.and_then(|ended| ended.keep(&outcome, time, &self.seal)) {
                         self.write(keep);
@@ -343,7 +347,7 @@ impl Responder {
                     self.reply(held, id, &from, outcome);
                 }
                 Err(error) => match self.elsewhere(node, &request) {
-                    Some(replica) => self.hand_on(node, held, expires, &replica).await,
+                    Some(replica) => Box::pin(self.hand_on(node, held, expires, &replica)).await,
                     None => self.answer(held, &request, Err(error)),
                 },
             }

@@ -176,7 +176,7 @@ impl Rpc {
         loop {
             let outcome = tokio::select! {
                 outcome = &mut arrived => outcome,
-                () = tokio::time::sleep_until(deadline.into()) => return Err(ticket.time_out(target, &method, timeout).await),
+                () = tokio::time::sleep_until(deadline.into()) => return Err(Box::pin(ticket.time_out(target, &method, timeout)).await),
             };
             match outcome {
                 Ok(Arrived::Reply(outcome)) => {
@@ -184,7 +184,7 @@ impl Rpc {
                     return outcome;
                 }
                 Ok(Arrived::TooMany { entry }) => {
-                    if self.cancel(&target.stream, &entry).await.unwrap_or(false) {
+                    if Box::pin(self.cancel(&target.stream, &entry)).await.unwrap_or(false) {
                         return Err(ticket.told(self.too_many_queued(target)));
                     }
                     // A replica was faster: the call runs.

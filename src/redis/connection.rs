@@ -128,7 +128,8 @@ impl Connector {
         self.suspicions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn signs(&self, shard: Shard, key: Option<&str>) -> Signs {
+    /// What will tell that a connection to this server, made from now on, is of no further use.
+    pub(crate) fn signs(&self, shard: Shard, key: Option<&str>) -> Signs {
         let moves = self.servers.moves();
         let mut suspicions = self.suspicions();
         // Of servers that are gone, which in a cluster of changing addresses would be ever more.
@@ -167,7 +168,7 @@ impl Connector {
     }
 
     /// How long one attempt may take. Where another server may take over, it shall not wait long for a silent one.
-    fn patience(&self) -> Duration {
+    pub(crate) fn patience(&self) -> Duration {
         match &*self.servers {
             Servers::Standalone(_) => self.options.connect_timeout,
             _ => self.options.connect_timeout.min(self.options.response_timeout),
@@ -189,13 +190,28 @@ impl Connector {
     async fn open(&self, purpose: &str, shard: &Shard, key: Option<&str>, block: Duration) -> RedisResult<Opened> {
         // From here on a suspicion is about this connection.
         let signs = self.signs(shard.clone(), key);
-        let config = AsyncConnectionConfig::new()
+        let client = self.servers.reach(shard).await?;
+        let mut connection = client.get_multiplexed_async_connection_with_config(&self.settings(block)).await?;
+        self.greet(&mut connection, purpose).await?;
+        Ok(Opened { connection, signs })
+    }
+
+    /// How to reach the server that holds `key`, and which that is.
+    pub(crate) async fn client(&self, key: &str) -> RedisResult<(Client, Shard)> {
+        let shard = self.servers.locate(key).await?;
+        Ok((self.servers.reach(&shard).await?, shard))
+    }
+
+    pub(crate) fn settings(&self, block: Duration) -> AsyncConnectionConfig {
+        AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.patience()))
             .set_response_timeout(Some(self.options.response_timeout + block))
-            .set_pipeline_buffer_size(1024);
-        let client = self.servers.reach(shard).await?;
-        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-        self.servers.verify(&mut connection).await?;
+            .set_pipeline_buffer_size(1024)
+    }
+
+    /// The first words on a new connection, which show whether it leads to a server that is of use.
+    pub(crate) async fn greet(&self, connection: &mut MultiplexedConnection, purpose: &str) -> RedisResult<()> {
+        self.servers.verify(connection).await?;
         let mut hello = redis::pipe();
         // Only helps whoever reads CLIENT LIST; an ACL may forbid it.
         hello.cmd("CLIENT").arg("SETNAME").arg(format!("{}:{purpose}", self.name)).cmd("PING");
@@ -203,7 +219,7 @@ impl Connector {
         // A server that is still loading, or may not be written to, lets one connect all the same.
         match answers.into_iter().last().map(Value::extract_error) {
             Some(Err(error)) if is_fatal(&error) => Err(error),
-            _ => Ok(Opened { connection, signs }),
+            _ => Ok(()),
         }
     }
 

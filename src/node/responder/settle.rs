@@ -3,7 +3,7 @@
 use super::{ASK_AGAIN, Responder};
 use crate::{
     Error, Result,
-    node::{Inner, in_hand::Held},
+    node::{Inner, done, in_hand::Held},
     redis::{
         Failure,
         link::Live,
@@ -39,7 +39,7 @@ impl Responder {
         tracing::debug!(entry, replica, "handed on");
         let inbox = self.keys.inbox(replica);
         match (HandedOn { entry: entry.to_owned() }).encode(self.seal.at(&inbox)) {
-            Ok(frame) => self.write(Write::Send { inbox, frame, then: None }),
+            Ok(frame) => self.write(Write::Send { inbox: inbox.into(), frame: frame.into(), then: None }),
             Err(error) => tracing::error!(%error, "no note could be made"),
         }
         // It may have died meanwhile, and its heirs may have looked before it had this one.
@@ -65,7 +65,7 @@ impl Responder {
         });
         let frame = frame.or_else(|error| Reply::new(id, Err(error)).encode(place));
         match frame {
-            Ok(frame) => self.settle(held, Some((inbox, frame))),
+            Ok(frame) => self.settle(held, Some((inbox.into(), frame.into()))),
             Err(error) => {
                 tracing::error!(%error, "no reply could be made; the caller will time out");
                 self.settle(held, None);
@@ -75,9 +75,9 @@ impl Responder {
 
     /// Sends a reply to an inbox and lets go of the request, in one write. It stays in hand until Redis has that: after a
     /// reconnect it may still be listed as given to this replica, and must not look like one that was never begun.
-    pub(super) fn settle(&self, held: Held, reply: Option<(String, Vec<u8>)>) {
+    pub(super) fn settle(&self, held: Held, reply: Option<done::Reply>) {
         self.done().add(held.entry(), reply.as_ref(), Instant::now());
-        let (stream, entry) = (self.stream.clone(), held.entry().to_owned());
+        let (stream, entry) = (self.stream.clone(), held.entry().clone());
         self.write(Write::Finished { stream, entry, reply, held: Arc::new(held) });
     }
 

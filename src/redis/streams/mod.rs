@@ -1,10 +1,12 @@
 //! Requests and replies: entries of streams with one field, `m`, that holds a frame.
 
 mod calls;
+mod direct;
 mod find;
 mod inbox;
 mod lanes;
 mod reader;
+mod resp;
 mod wait;
 mod writer;
 
@@ -16,6 +18,7 @@ pub(crate) use wait::WaitFor;
 pub(crate) use writer::{Outcome, Senders, Write, Writer};
 
 use redis::Value;
+use resp::Reply;
 
 /// One entry of a stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +40,14 @@ pub(crate) fn entry_order(id: &str) -> (u64, u64) {
 
 /// Reads the reply to XREAD and XREADGROUP. Taken apart by hand, since redis-rs's own type makes a hash map of every
 /// entry. An entry without the field has an empty frame, which is then refused like any other garbage.
-fn entries(reply: Value) -> Vec<Entry> {
+fn entries(reply: Reply) -> Vec<Entry> {
+    match reply {
+        Reply::Entries(entries) => entries,
+        Reply::Value(value) => taken_apart(value),
+    }
+}
+
+fn taken_apart(reply: Value) -> Vec<Entry> {
     let mut found = Vec::new();
     for stream in array(reply) {
         let Some(list) = array(stream).into_iter().nth(1) else { continue };
@@ -92,7 +102,7 @@ mod tests {
         let deleted = Value::Array(vec![bulk("6-0"), Value::Nil]);
         let odd = Value::Array(vec![bulk("7-0"), Value::Array(vec![bulk("x"), bulk("y")])]);
         let reply = Value::Array(vec![Value::Array(vec![bulk("key"), Value::Array(vec![one, deleted, odd])])]);
-        let read = entries(reply);
+        let read = taken_apart(reply);
         assert_eq!(
             read,
             [Entry { id: "5-1".into(), frame: b"hello".to_vec() }, Entry { id: "7-0".into(), frame: Vec::new() },]
@@ -102,6 +112,6 @@ mod tests {
 
     #[test]
     fn nothing_to_read_is_no_entries() {
-        assert_eq!(entries(Value::Nil), []);
+        assert_eq!(taken_apart(Value::Nil), []);
     }
 }

@@ -1,7 +1,8 @@
 //! A connection of its own for reads that block.
 
+use super::{direct::Direct, resp::Reply};
 use crate::redis::connection::{Calm, Connector, Opened, is_fatal};
-use redis::{Cmd, RedisResult, Value};
+use redis::{Cmd, FromRedisValue, RedisResult, Value};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +15,7 @@ pub(crate) struct Reader {
     purpose: &'static str,
     key: String,
     stop: CancellationToken,
-    opened: Option<Opened>,
+    opened: Option<Opened<Direct>>,
     calm: Calm,
     /// Whether a stop waits until the server has let go of a read.
     releases: bool,
@@ -24,8 +25,8 @@ pub(crate) struct Reader {
 
 /// What a blocking command came back with.
 pub(crate) enum Read {
-    /// Its reply; `Nil` when nothing came in time.
-    Reply(Value),
+    /// Its reply; a `Nil` when nothing came in time.
+    Reply(Reply),
     /// Redis refused the command; the connection is fine.
     Refused(redis::RedisError),
     /// The connection is new: what was on its way through the old one is lost.
@@ -54,8 +55,8 @@ impl Reader {
 
     pub(crate) async fn read(&mut self, command: &Cmd) -> Read {
         let Some(Opened { connection, signs }) = &mut self.opened else { return self.connect().await };
-        let outcome: Option<RedisResult<Value>> = {
-            let mut reading = std::pin::pin!(connection.send_packed_command(command));
+        let outcome: Option<RedisResult<Reply>> = {
+            let mut reading = std::pin::pin!(connection.ask(command));
             tokio::select! {
                 outcome = &mut reading => Some(outcome),
                 () = signs.doubted() => None,
@@ -68,7 +69,7 @@ impl Reader {
             }
         };
         match outcome {
-            Some(Ok(Value::ServerError(error))) => self.failed(error.into()).await,
+            Some(Ok(Reply::Value(Value::ServerError(error)))) => self.failed(error.into()).await,
             Some(Ok(reply)) => Read::Reply(reply),
             Some(Err(error)) => self.failed(error).await,
             None => self.connect().await,
@@ -91,12 +92,11 @@ impl Reader {
             return Read::Stopped;
         }
         let block = self.connector.options().block;
-        let attempt = || self.connector.connect(self.purpose, &self.key, block);
+        let attempt = || Direct::connect(&self.connector, self.purpose, &self.key, block);
         match self.connector.until(self.purpose, &self.stop, attempt).await {
             Some(mut opened) => {
                 self.id = match self.releases {
-                    // An ACL may forbid it; then a stop does not wait.
-                    true => redis::cmd("CLIENT").arg("ID").query_async(&mut opened.connection).await.ok(),
+                    true => client_id(&mut opened.connection).await,
                     false => None,
                 };
                 self.opened = Some(opened);
@@ -109,14 +109,25 @@ impl Reader {
     /// Runs a command that does not block on the same connection, where there is one.
     pub(crate) async fn run(&mut self, command: &Cmd) -> RedisResult<Value> {
         match &mut self.opened {
-            Some(opened) => opened.connection.send_packed_command(command).await?.extract_error(),
+            Some(opened) => match opened.connection.ask(command).await? {
+                Reply::Value(value) => value.extract_error(),
+                Reply::Entries(_) => Ok(Value::Nil),
+            },
             None => Ok(Value::Nil),
         }
     }
 }
 
+/// What the server calls the connection; `None` where an ACL forbids to ask. Then a stop does not wait.
+async fn client_id(connection: &mut Direct) -> Option<i64> {
+    match connection.ask(redis::cmd("CLIENT").arg("ID")).await {
+        Ok(Reply::Value(id)) => i64::from_redis_value(id).ok(),
+        _ => None,
+    }
+}
+
 /// Asks the server to end a read that blocks, and waits for its end. What it still brought stays pending.
-async fn release(connector: &Connector, key: &str, id: i64, reading: impl Future<Output = RedisResult<Value>>) {
+async fn release(connector: &Connector, key: &str, id: i64, reading: impl Future<Output = RedisResult<Reply>>) {
     let released = async {
         let mut other = connector.connect("release", key, Duration::ZERO).await?;
         let _: i64 = redis::cmd("CLIENT").arg("UNBLOCK").arg(id).query_async(&mut other.connection).await?;

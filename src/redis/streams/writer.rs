@@ -14,7 +14,8 @@ use crate::redis::{
     link::{Links, Live, Session},
     servers::Servers,
 };
-use redis::{Pipeline, RedisError, RedisResult, Value};
+use bytes::Bytes;
+use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -32,6 +33,9 @@ const INBOX_LENGTH: usize = 10_000;
 /// How long an inbox outlives its last reply.
 const INBOX_TTL_MS: usize = 120_000;
 
+/// Bytes of a command beside key and frame, at most, so that it is built in one piece of memory.
+const OVERHEAD: usize = 32;
+
 /// The pause before what another server should have, or this one later, is written again.
 const ELSEWHERE_PAUSE: Duration = Duration::from_millis(20);
 
@@ -41,7 +45,7 @@ const REPLY: &str = include_str!("../scripts/reply.lua");
 pub(crate) type Held = Arc<dyn std::any::Any + Send + Sync>;
 
 /// What may be settled once something else is written.
-type Then = Option<(Arc<str>, String, Held)>;
+type Then = Option<(Arc<str>, Arc<str>, Held)>;
 
 /// Something to write.
 pub(crate) enum Write {
@@ -58,15 +62,15 @@ pub(crate) enum Write {
     /// A request was worked on: its reply, and the entry to settle. Written again until Redis has it.
     Finished {
         stream: Arc<str>,
-        entry: String,
-        reply: Option<(String, Vec<u8>)>,
+        entry: Arc<str>,
+        reply: Option<(Arc<str>, Bytes)>,
         /// Let go of when Redis has it.
         held: Held,
     },
     /// An entry for another node's inbox; where it is, and not before, the request it answers is settled.
-    Send { inbox: String, frame: Vec<u8>, then: Then },
+    Send { inbox: Arc<str>, frame: Bytes, then: Then },
     /// The same for an entry that Redis had no memory for.
-    Forced { inbox: String, frame: Vec<u8>, then: Then },
+    Forced { inbox: Arc<str>, frame: Bytes, then: Then },
     /// What a call ended in, for repeats of it; pushed right before the reply, and so never behind it.
     Keep { key: String, value: Vec<u8>, ttl_ms: u64 },
     /// Nothing: is dropped when everything pushed before has been written.
@@ -123,12 +127,20 @@ impl Writer {
 pub(super) async fn write_lane(mut lane: Lane, senders: Arc<dyn Senders>) {
     let mut batch = Vec::with_capacity(BATCH);
     let (wait, mut shortfalls) = (lane.wait(), Shortfalls::default());
+    // What the last write carried.
+    let mut written = 0;
     loop {
         if !lane.begin(&mut batch).await {
             return;
         }
         let Some(live) = lane.connected(&mut batch).await else { return };
+        // Whoever was woken together with the first is about to push as well: the server takes many in one write for little
+        // more than one, and one write of few holds up the next. A caller who is alone shall not wait for others.
+        if written > 1 {
+            tokio::task::yield_now().await;
+        }
         fill(&mut batch, &mut lane.due);
+        written = batch.len();
         lane.sort_out(&mut batch);
         batch.retain(|write| !matches!(write, Write::Request { token, .. } if !senders.wanted(*token)));
         if batch.is_empty() {
@@ -200,7 +212,7 @@ impl Write {
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         let (stream, inbox): (Option<&str>, Option<&str>) = match self {
             Write::Request { stream, .. } => (Some(stream), None),
-            Write::Finished { stream, reply, .. } => (Some(stream), reply.as_ref().map(|(inbox, _)| inbox.as_str())),
+            Write::Finished { stream, reply, .. } => (Some(stream), reply.as_ref().map(|(inbox, _)| &**inbox)),
             Write::Send { inbox, .. } | Write::Forced { inbox, .. } => (None, Some(inbox)),
             Write::Keep { key, .. } => (Some(key), None),
             Write::Mark { .. } => (None, None),
@@ -231,7 +243,8 @@ impl Write {
 
     fn size(&self) -> usize {
         match self {
-            Write::Request { frame, .. } | Write::Send { frame, .. } | Write::Forced { frame, .. } => frame.len(),
+            Write::Request { frame, .. } => frame.len(),
+            Write::Send { frame, .. } | Write::Forced { frame, .. } => frame.len(),
             Write::Finished { reply, .. } => reply.as_ref().map_or(0, |(_, frame)| frame.len()),
             Write::Keep { value, .. } => value.len(),
             Write::Mark { .. } => 0,
@@ -249,18 +262,20 @@ struct Sent {
 }
 
 /// Streams, and the entries that were settled in each.
-type Settled = BTreeMap<Arc<str>, Vec<(String, Held)>>;
+type Settled = BTreeMap<Arc<str>, Vec<(Arc<str>, Held)>>;
 
 async fn send(live: &Live, batch: &mut [Write], wait: Option<WaitFor>) -> RedisResult<Sent> {
     let mut pipe = Pipeline::with_capacity(batch.len() + 8);
     let mut settled = Settled::new();
-    let mut inboxes: BTreeSet<String> = BTreeSet::new();
+    let mut inboxes: BTreeSet<Arc<str>> = BTreeSet::new();
     let mut streams: BTreeSet<Arc<str>> = BTreeSet::new();
     for write in batch.iter_mut() {
         match write {
             Write::Request { stream, frame, deadline, stamp, .. } => {
                 stamp(frame, deadline.saturating_duration_since(Instant::now()));
-                pipe.cmd("XADD").arg(&**stream).arg("NOMKSTREAM").arg("*").arg("m").arg(&*frame);
+                let mut add = Cmd::with_capacity(6, OVERHEAD + stream.len() + frame.len());
+                add.arg("XADD").arg(&**stream).arg("NOMKSTREAM").arg("*").arg("m").arg(&**frame);
+                pipe.add_command(add);
                 streams.insert(stream.clone());
             }
             Write::Finished { stream, entry, reply, held } => {
@@ -278,19 +293,19 @@ async fn send(live: &Live, batch: &mut [Write], wait: Option<WaitFor>) -> RedisR
                 pipe.cmd("SET").arg(&*key).arg(&*value).arg("PX").arg(*ttl_ms);
             }
             Write::Forced { inbox, frame, .. } => {
-                pipe.cmd("EVAL").arg(REPLY).arg(1).arg(&*inbox).arg(INBOX_LENGTH).arg(&*frame).arg(INBOX_TTL_MS);
+                pipe.cmd("EVAL").arg(REPLY).arg(1).arg(&**inbox).arg(INBOX_LENGTH).arg(&**frame).arg(INBOX_TTL_MS);
             }
             Write::Mark { .. } => {}
         }
     }
     // `settle` looks for the replies of what follows in this order; the length of each stream written to comes last.
     for (stream, entries) in &settled {
-        let ids: Vec<&str> = entries.iter().map(|(id, _)| id.as_str()).collect();
+        let ids: Vec<&str> = entries.iter().map(|(id, _)| &**id).collect();
         pipe.cmd("XACK").arg(&**stream).arg(GROUP).arg(&ids);
         pipe.cmd("XDEL").arg(&**stream).arg(&ids);
     }
     for inbox in &inboxes {
-        pipe.cmd("PEXPIRE").arg(inbox).arg(INBOX_TTL_MS);
+        pipe.cmd("PEXPIRE").arg(&**inbox).arg(INBOX_TTL_MS);
     }
     for stream in &streams {
         pipe.cmd("XLEN").arg(&**stream);
@@ -310,7 +325,9 @@ async fn send(live: &Live, batch: &mut [Write], wait: Option<WaitFor>) -> RedisR
 }
 
 fn add_to_inbox(pipe: &mut Pipeline, inbox: &str, frame: &[u8]) {
-    pipe.cmd("XADD").arg(inbox).arg("MAXLEN").arg("~").arg(INBOX_LENGTH).arg("*").arg("m").arg(frame);
+    let mut add = Cmd::with_capacity(8, OVERHEAD + inbox.len() + frame.len());
+    add.arg("XADD").arg(inbox).arg("MAXLEN").arg("~").arg(INBOX_LENGTH).arg("*").arg("m").arg(frame);
+    pipe.add_command(add);
 }
 
 /// What a write showed of the server.

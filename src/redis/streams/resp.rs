@@ -1,0 +1,225 @@
+//! Replies to reads of streams, taken out of the bytes as they came.
+//!
+//! redis-rs makes a value of every part of an entry, and allocates for each; of a read that brings hundreds of entries
+//! that is most of what reading costs.
+
+use super::Entry;
+use redis::{ErrorKind, RedisError, RedisResult, Value};
+
+/// Parts within parts. A read of streams has four levels.
+const DEPTH: usize = 8;
+
+/// One reply.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Reply {
+    /// What a read of streams brought.
+    Entries(Vec<Entry>),
+    /// Anything else.
+    Value(Value),
+}
+
+/// Finds the end of a reply in bytes that come bit by bit, looking at each but once.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    /// How far it has looked.
+    at: usize,
+    /// Parts still to come, level by level.
+    missing: Vec<u64>,
+    begun: bool,
+}
+
+impl Scan {
+    /// The length of the reply that `bytes` begin with; `None` until all of it is there.
+    pub(super) fn end(&mut self, bytes: &[u8]) -> RedisResult<Option<usize>> {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.missing.push(1);
+        }
+        while let Some(level) = self.missing.last_mut() {
+            if *level == 0 {
+                self.missing.pop();
+                continue;
+            }
+            let Some((kind, line, next)) = line(bytes, self.at) else { return Ok(None) };
+            match kind {
+                b'$' => {
+                    let body = usize::try_from(number(line)?).map_or(0, |length| length.saturating_add(2));
+                    let end = next.saturating_add(body);
+                    if bytes.len() < end {
+                        return Ok(None);
+                    }
+                    *level -= 1;
+                    self.at = end;
+                }
+                b'*' => {
+                    *level -= 1;
+                    self.at = next;
+                    let parts = u64::try_from(number(line)?).unwrap_or(0);
+                    if self.missing.len() > DEPTH {
+                        return Err(garbage());
+                    }
+                    self.missing.push(parts);
+                }
+                b'+' | b'-' | b':' => {
+                    *level -= 1;
+                    self.at = next;
+                }
+                _ => return Err(garbage()),
+            }
+        }
+        Ok(Some(self.at))
+    }
+}
+
+/// Reads a whole reply.
+pub(super) fn reply(bytes: &[u8]) -> RedisResult<Reply> {
+    match (Parts { bytes, at: 0 }).streams() {
+        Some(entries) => Ok(Reply::Entries(entries)),
+        None => redis::parse_redis_value(bytes).map(Reply::Value),
+    }
+}
+
+/// A whole reply, read from the front.
+struct Parts<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Parts<'a> {
+    /// `[[stream, [entry, …]], …]`; `None` for any other reply, such as none in time or an error.
+    fn streams(&mut self) -> Option<Vec<Entry>> {
+        let mut found = Vec::new();
+        for _ in 0..self.array()?? {
+            if self.array()?? != 2 {
+                return None;
+            }
+            self.bulk()?;
+            let entries = self.array()??;
+            found.reserve(entries.min(self.bytes.len() / 16));
+            for _ in 0..entries {
+                found.extend(self.entry()?);
+            }
+        }
+        Some(found)
+    }
+
+    /// `[id, [field, value, …]]`; nothing of an entry that was deleted after it was delivered, which has no fields.
+    fn entry(&mut self) -> Option<Option<Entry>> {
+        if self.array()?? != 2 {
+            return None;
+        }
+        let id = str::from_utf8(self.bulk()??).ok()?.to_owned();
+        let Some(parts) = self.array()? else { return Some(None) };
+        let mut frame: &[u8] = &[];
+        for _ in 0..parts / 2 {
+            let (name, value) = (self.bulk()?, self.bulk()?);
+            if name == Some(b"m") {
+                frame = value.unwrap_or_default();
+            }
+        }
+        Some(Some(Entry { id, frame: frame.to_vec() }))
+    }
+
+    fn part(&mut self, wanted: u8) -> Option<i64> {
+        let (kind, line, next) = line(self.bytes, self.at)?;
+        let value = number(line).ok().filter(|_| kind == wanted)?;
+        self.at = next;
+        Some(value)
+    }
+
+    /// How many parts follow; the inner `None` is Redis's.
+    fn array(&mut self) -> Option<Option<usize>> {
+        // A bulk string may stand for a missing array, too.
+        let kind = if self.bytes.get(self.at) == Some(&b'$') { b'$' } else { b'*' };
+        let length = self.part(kind)?;
+        if kind == b'$' && length >= 0 {
+            return None;
+        }
+        Some(usize::try_from(length).ok())
+    }
+
+    /// A string; the inner `None` is Redis's.
+    fn bulk(&mut self) -> Option<Option<&'a [u8]>> {
+        let Ok(length) = usize::try_from(self.part(b'$')?) else { return Some(None) };
+        let end = self.at.checked_add(length)?;
+        let body = self.bytes.get(self.at..end)?;
+        self.at = end.checked_add(2)?;
+        Some(Some(body))
+    }
+}
+
+/// The kind and the rest of the line at `at`, and where the next one begins.
+fn line(bytes: &[u8], at: usize) -> Option<(u8, &[u8], usize)> {
+    let (kind, rest) = bytes.get(at..)?.split_first()?;
+    let end = rest.windows(2).position(|two| two == b"\r\n")?;
+    Some((*kind, &rest[..end], at + 1 + end + 2))
+}
+
+fn number(line: &[u8]) -> RedisResult<i64> {
+    str::from_utf8(line).ok().and_then(|line| line.parse().ok()).ok_or_else(garbage)
+}
+
+fn garbage() -> RedisError {
+    RedisError::from((ErrorKind::Parse, "the server's reply is no RESP"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TWO: &[u8] = b"*1\r\n*2\r\n$5\r\ncalls\r\n*3\r\n*2\r\n$3\r\n5-1\r\n*2\r\n$1\r\nm\r\n$7\r\nhe\r\nllo\r\n\
+        *2\r\n$3\r\n6-0\r\n*-1\r\n*2\r\n$3\r\n7-0\r\n*2\r\n$1\r\nx\r\n$1\r\ny\r\n";
+
+    fn entry(id: &str, frame: &[u8]) -> Entry {
+        Entry { id: id.to_owned(), frame: frame.to_vec() }
+    }
+
+    #[test]
+    fn entries_are_read_in_order_and_deleted_ones_are_passed_over() {
+        assert_eq!(Scan::default().end(TWO).unwrap(), Some(TWO.len()));
+        let read = Reply::Entries(vec![entry("5-1", b"he\r\nllo"), entry("7-0", b"")]);
+        assert_eq!(reply(TWO).unwrap(), read);
+    }
+
+    #[test]
+    fn an_end_is_found_however_the_bytes_come() {
+        let mut scan = Scan::default();
+        for cut in 0..TWO.len() {
+            assert_eq!(scan.end(&TWO[..cut]).unwrap(), None, "{cut}");
+        }
+        assert_eq!(scan.end(TWO).unwrap(), Some(TWO.len()));
+        let more = [TWO, b"+OK\r\n"].concat();
+        assert_eq!(Scan::default().end(&more).unwrap(), Some(TWO.len()));
+    }
+
+    #[test]
+    fn what_is_no_read_of_streams_is_a_value() {
+        for nil in [&b"*-1\r\n"[..], b"$-1\r\n"] {
+            assert_eq!(Scan::default().end(nil).unwrap(), Some(nil.len()));
+            assert_eq!(reply(nil).unwrap(), Reply::Value(Value::Nil));
+        }
+        assert_eq!(reply(b":7\r\n").unwrap(), Reply::Value(Value::Int(7)));
+        let Reply::Value(error) = reply(b"-NOGROUP No such key\r\n").unwrap() else { panic!("an error is no entries") };
+        assert_eq!(error.extract_error().unwrap_err().code(), Some("NOGROUP"));
+    }
+
+    #[test]
+    fn what_is_no_reply_is_refused() {
+        for odd in
+            [&b"HTTP/1.1 400\r\n"[..], b"$x\r\n", b"*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n"]
+        {
+            assert!(Scan::default().end(odd).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_is_an_error_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let _ = Scan::default().end(&bytes);
+            let _ = reply(&bytes);
+            let headed = [b"*1\r\n*2\r\n$1\r\n", &bytes[..]].concat();
+            let _ = Scan::default().end(&headed);
+            let _ = reply(&headed);
+        }
+    }
+}
