@@ -4,7 +4,6 @@ use super::{
     Inner,
     catalog::{self, Lingering, Member, Offer},
     info::{self, ServiceInfo},
-    remote::Remote,
 };
 use crate::{
     Error, Result,
@@ -13,7 +12,7 @@ use crate::{
         pubsub::Heard,
         registry::{self, Announced, Beat, LingeringRecord, NodeRecord},
     },
-    service::{Descriptor, Router},
+    service::Descriptor,
     wire::{self, Announcement, Frame},
 };
 use std::{
@@ -37,7 +36,8 @@ pub(crate) struct Discovery {
 
 /// What the lifecycle channel brings.
 pub(crate) enum Lifecycle {
-    Change(registry::Change),
+    /// Changes in their order: those that were told together.
+    News(Vec<registry::Change>),
     /// Messages may have been missed.
     Gap,
     /// What is believed is out of date, though the registry still has the same version.
@@ -59,7 +59,7 @@ impl Discovery {
                     announced = node.announce(true).await;
                 }
                 Some(message) = self.lifecycle.recv() => match message {
-                    Lifecycle::Change(change) => node.take_in(change).await,
+                    Lifecycle::News(news) => node.take_in(news).await,
                     Lifecycle::Gap => node.catch_up().await,
                     Lifecycle::Stale => {
                         if let Err(error) = node.read_anew().await {
@@ -75,7 +75,9 @@ impl Discovery {
                         }
                         announced = node.announce(may_publish).await;
                     }
-                    if beat.epoch != node.catalog().epoch() {
+                    // What everyone has been told must be known here; what is held back for a moment may be.
+                    let epoch = node.catalog().epoch();
+                    if epoch < beat.told || epoch > beat.epoch {
                         node.catch_up().await;
                     }
                 }
@@ -100,7 +102,7 @@ pub(crate) async fn listen(node: Arc<Inner>, mut heard: mpsc::Receiver<Heard>, l
         match heard {
             Heard::Message { channel, payload } if channel == channel_of_changes => {
                 let message = match registry::Change::decode(&payload) {
-                    Some(change) => Lifecycle::Change(change),
+                    Some(news) => Lifecycle::News(news),
                     // Whatever it was, the registry knows.
                     None => Lifecycle::Gap,
                 };
@@ -147,6 +149,16 @@ impl Inner {
         let asked = std::time::Instant::now();
         let registered = self.registry.register(&mut connection, &announced).await.map_err(unreachable)?;
         self.clock.set(registered.now, asked.elapsed());
+        if let Some(wait) = registered.promise.wait() {
+            let (registry, admin) = (self.registry.clone(), self.admin.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(wait).await;
+                // Where that fails, the next beat of any node tells.
+                if let Ok(connection) = admin.get(&registry.key()).await {
+                    registry.tell_after(Duration::ZERO, connection).await;
+                }
+            });
+        }
         if !registered.known {
             self.rpc.doubts().forgotten();
         }
@@ -180,13 +192,32 @@ impl Inner {
         format!("{}/{path}", self.keys.app(app))
     }
 
-    async fn take_in(&self, change: registry::Change) {
-        let items = change.items.into_iter().filter_map(|item| self.item(item)).collect();
-        let changes = self.catalog().apply(change.prev, change.epoch, items, self.clock.now());
-        match changes {
-            Some(changes) => self.spread(changes).await,
-            None => self.catch_up().await,
+    async fn take_in(&self, news: Vec<registry::Change>) {
+        if !self.apply(news).await {
+            self.catch_up().await;
         }
+    }
+
+    /// Takes these changes into the catalog; `false` where one does not join on, and it and those behind it are left.
+    async fn apply(&self, news: Vec<registry::Change>) -> bool {
+        let mut changes = Vec::new();
+        let mut whole = true;
+        for change in news {
+            if change.epoch <= self.catalog().epoch() {
+                continue;
+            }
+            let items = change.items.into_iter().filter_map(|item| self.item(item)).collect();
+            let applied = self.catalog().apply(change.prev, change.epoch, items, self.clock.now());
+            match applied {
+                Some(applied) => changes.extend(applied),
+                None => {
+                    whole = false;
+                    break;
+                }
+            }
+        }
+        self.spread(changes).await;
+        whole
     }
 
     /// Reads what was missed: the changes where they join on, else everything.
@@ -198,18 +229,15 @@ impl Inner {
 
     async fn try_catch_up(&self) -> Result<(), Failure> {
         let mut connection = self.admin.get(&self.keys.registry()).await?;
-        let epoch = self.catalog().epoch();
-        if epoch > 0
-            && let Some(missed) = self.registry.changes_since(&mut connection, epoch).await?
+        let held = self.catalog().epoch();
+        // Asked first: what is changed from here on is news, not a gap for which everything would have to be read.
+        let epoch = self.registry.epoch(&mut connection).await?;
+        if (1..=epoch).contains(&held)
+            && let Some(missed) = self.registry.changes_since(&mut connection, held).await?
+            && self.apply(missed).await
+            && self.catalog().epoch() >= epoch
         {
-            for change in missed {
-                let items = change.items.into_iter().filter_map(|item| self.item(item)).collect();
-                let changes = self.catalog().apply(change.prev, change.epoch, items, self.clock.now());
-                self.spread(changes.unwrap_or_default()).await;
-            }
-            if self.registry.epoch(&mut connection).await? == self.catalog().epoch() {
-                return Ok(());
-            }
+            return Ok(());
         }
         drop(connection);
         self.read_anew().await
@@ -317,7 +345,7 @@ impl Inner {
         if changes.is_empty() {
             return;
         }
-        self.rebuild_routes();
+        self.renew_routes(&changes);
         for change in changes {
             self.tell(change).await;
         }
@@ -373,38 +401,6 @@ impl Inner {
 
     fn info(&self, route: &catalog::Route) -> ServiceInfo {
         ServiceInfo::remote(route, &self.known_as(route))
-    }
-
-    /// A remote service's face under the path it has here.
-    fn known_as(&self, route: &catalog::Route) -> Descriptor {
-        let mut descriptor = Descriptor::clone(&route.descriptor);
-        let (key, app) = info::split_app(&route.app);
-        descriptor.path = match &self.filters.remote_service_path {
-            Some(rename) => rename(&ServiceInfo::remote(route, &descriptor)),
-            None => self.config.remote_service_path.apply(&route.path, key, app),
-        };
-        descriptor.path = crate::service::path::strip(&descriptor.path).to_owned();
-        descriptor
-    }
-
-    /// Makes the routes that calls look up. Services that did not change keep their chains.
-    fn rebuild_routes(&self) {
-        let routes: Vec<catalog::Route> = self.catalog().routes().cloned().collect();
-        let old = self.routes.load();
-        let hooks = self.app.hooks();
-        let mut router = Router::default();
-        for route in routes {
-            let descriptor = self.known_as(&route);
-            let path = descriptor.path.clone();
-            let kept = old.named(&path).filter(|remote: &Arc<Remote>| remote.route == route);
-            let remote = kept.unwrap_or_else(|| {
-                Arc::new(Remote::new(route, descriptor, hooks.clone(), &self.wrapping, &self.rpc, &self.keys))
-            });
-            if !router.insert(&path, remote) {
-                tracing::warn!(%path, "two remote services would have this path here: only one is kept");
-            }
-        }
-        self.routes.store(Arc::new(router));
     }
 }
 

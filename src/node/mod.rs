@@ -20,6 +20,7 @@ mod pending;
 mod publish;
 mod remote;
 mod responder;
+mod routes;
 mod rpc;
 mod seen;
 mod seldom;
