@@ -53,6 +53,8 @@ impl Discovery {
         tokio::pin!(publication);
         let (mut may_publish, mut announced) = (node.config.publication_delay.is_zero(), true);
         loop {
+            // At rest nothing wakes up for it.
+            let waits = node.catalog().waits();
             tokio::select! {
                 () = &mut publication, if !may_publish => {
                     may_publish = true;
@@ -85,7 +87,7 @@ impl Discovery {
                     if outcome.is_err() { return; }
                     announced = node.announce(true).await;
                 }
-                _ = ticks.tick() => {
+                _ = ticks.tick(), if waits => {
                     let changes = node.catalog().tick(node.clock.now());
                     node.spread(changes).await;
                 }
@@ -396,7 +398,7 @@ impl Inner {
             }
         };
         // An error only says that nobody watches.
-        let _ = self.changes.send(told);
+        let _ = self.changes.send(Arc::new(told));
     }
 
     fn info(&self, route: &catalog::Route) -> ServiceInfo {

@@ -20,11 +20,14 @@ macro_rules! scripts {
 }
 scripts! {
     REGISTER "scripts/register.lua"
-    BEAT "scripts/beat.lua"
     STATE "scripts/state.lua"
     WITHDRAW "scripts/withdraw.lua"
     TELL "scripts/tell.lua"
+    CLEAR_UP "scripts/clear_up.lua"
 }
+
+/// The one script that every node runs all the time, so it is short.
+static BEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/beat.lua")));
 
 /// How many node hashes one snapshot asks for at once.
 const SNAPSHOT_BATCH: usize = 256;
@@ -192,9 +195,22 @@ impl Registry {
     /// Says that this node lives; with `sweep`, removes those whose time is over. `sent` is the server's time now, as
     /// far as it is known: a beat that comes much later than that removes nobody.
     pub(crate) async fn beat(&self, on: &mut impl ConnectionLike, sweep: bool, sent: u64) -> RedisResult<Beat> {
-        let mut call = self.invoke(&BEAT);
-        call.arg(self.ttl_ms()).arg(self.hygiene_ms()).arg(self.linger.ms()).arg(i32::from(sweep)).arg(sent);
-        let (known, epoch, now, told, wait) = call.invoke_async(on).await?;
+        let keys = &self.keys;
+        let mut call = BEAT.key(keys.node(&self.node));
+        call.key(keys.nodes()).key(keys.epoch()).key(keys.told()).key(keys.app(&self.app));
+        let app_expires = self.linger != Linger::Forever;
+        call.arg(&self.node)
+            .arg(self.ttl_ms())
+            .arg(self.hygiene_ms())
+            .arg(i32::from(app_expires))
+            .arg(i32::from(sweep));
+        let (known, epoch, now, told, clear_up): (bool, u64, u64, u64, bool) = call.invoke_async(on).await?;
+        if !clear_up {
+            return Ok(Beat { known, epoch, told, now, promise: Promise(0) });
+        }
+        let mut call = self.invoke(&CLEAR_UP);
+        call.arg(self.ttl_ms()).arg(i32::from(sweep)).arg(sent);
+        let (epoch, told, wait) = call.invoke_async(on).await?;
         Ok(Beat { known, epoch, told, now, promise: Promise(wait) })
     }
 
