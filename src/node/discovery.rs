@@ -18,12 +18,16 @@ use crate::{
 use std::{
     collections::BTreeMap,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, watch};
 
 /// How often lingering paths and missing nodes are looked at; nothing goes to Redis.
 const TICK: Duration = Duration::from_millis(250);
+
+/// How long a message may take to come behind a beat that shows what it tells; only then was it missed. Not to wait would
+/// make a thousand nodes read the changes, each time one of them comes or goes.
+const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
 /// Drives one node's view of the mesh.
 pub(crate) struct Discovery {
@@ -52,6 +56,7 @@ impl Discovery {
         let publication = tokio::time::sleep(node.config.publication_delay);
         tokio::pin!(publication);
         let (mut may_publish, mut announced) = (node.config.publication_delay.is_zero(), true);
+        let mut doubt = None;
         loop {
             // At rest nothing wakes up for it.
             let waits = node.catalog().waits();
@@ -77,9 +82,16 @@ impl Discovery {
                         }
                         announced = node.announce(may_publish).await;
                     }
-                    // What everyone has been told must be known here; what is held back for a moment may be.
+                    // What is held back for a moment may be known here, what everyone was told must be.
+                    let held = node.catalog().epoch();
+                    if (held < beat.told || held > beat.epoch) && doubt.is_none() {
+                        doubt = Some(Doubt { held, told: beat.told, until: Instant::now() + ON_ITS_WAY });
+                    }
+                }
+                doubted = benefit(doubt), if doubt.is_some() => {
+                    doubt = None;
                     let epoch = node.catalog().epoch();
-                    if epoch < beat.told || epoch > beat.epoch {
+                    if doubted.is_some_and(|doubted| epoch == doubted.held || epoch < doubted.told) {
                         node.catch_up().await;
                     }
                 }
@@ -95,6 +107,22 @@ impl Discovery {
             }
         }
     }
+}
+
+/// A beat has shown another version of the registry than the one held; the message that explains it may be on its way.
+#[derive(Clone, Copy)]
+struct Doubt {
+    /// The version that was held then.
+    held: u64,
+    /// The one that everyone had been told.
+    told: u64,
+    until: Instant,
+}
+
+/// Gives the message its time.
+async fn benefit(doubt: Option<Doubt>) -> Option<Doubt> {
+    tokio::time::sleep_until(doubt?.until.into()).await;
+    doubt
 }
 
 /// Sorts what comes in over the subscriptions.
@@ -148,7 +176,7 @@ impl Inner {
         let announced = self.announcement()?;
         self.responder.regroup(self).await.map_err(unreachable)?;
         let mut connection = self.admin.get(&self.keys.registry()).await.map_err(unreachable)?;
-        let asked = std::time::Instant::now();
+        let asked = Instant::now();
         let registered = self.registry.register(&mut connection, &announced).await.map_err(unreachable)?;
         self.clock.set(registered.now, asked.elapsed());
         if let Some(wait) = registered.promise.wait() {

@@ -18,9 +18,10 @@ if ARGV[4] == '1' then redis.call('PEXPIRE', KEYS[5], ARGV[3]) end
 local told, clear_up = epoch, 0
 local held = redis.call('GET', KEYS[4])
 if held then
-  local version, rest = string.match(held, '^(%d+) (%d+)')
+  local version, rest, pause = string.match(held, '^(%d+) (%d+) (%d+)')
   told = version or epoch
-  if told ~= epoch and now >= tonumber(rest) then clear_up = 1 end
+  -- A pause that ends later than it could was begun before the clock was set back.
+  if told ~= epoch and (now >= tonumber(rest) or tonumber(rest) > now + pause) then clear_up = 1 end
 end
 if ARGV[5] == '1' then
   local first = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - 1, 'LIMIT', '0', '1')
