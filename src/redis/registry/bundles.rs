@@ -18,7 +18,9 @@ impl Mesh {
     async fn of(nodes: usize) -> Self {
         let redis = ThrowawayRedis::start().unwrap();
         let client = redis::Client::open(redis.url()).unwrap();
-        let mut on = client.get_multiplexed_async_connection().await.unwrap();
+        // A great many nodes are added at once.
+        let patient = redis::AsyncConnectionConfig::new().set_response_timeout(Some(TTL));
+        let mut on = client.get_multiplexed_async_connection_with_config(&patient).await.unwrap();
         let mut heard = client.get_async_pubsub().await.unwrap();
         heard.subscribe(Keys::new("test").lifecycle()).await.unwrap();
         let mut add = redis::cmd("ZADD");
