@@ -57,8 +57,11 @@ fn round_trip<F: Frame + Clone + Debug + PartialEq>(bytes: &[u8]) -> Option<F> {
 
 /// What Redis brings beside frames: changes of the registry and messages of event channels.
 pub fn registry(bytes: &[u8]) {
-    if let Some(change) = Change::decode(bytes) {
-        for item in change.items {
+    if let Some(news) = Change::decode(bytes) {
+        for (change, next) in news.iter().zip(news.iter().skip(1)) {
+            assert!(change.epoch == next.prev && change.epoch < next.epoch, "{news:?}");
+        }
+        for item in news.into_iter().flat_map(|change| change.items) {
             let services = match item {
                 Item::Up(node) => {
                     round_trip::<Announcement>(&node.head);

@@ -84,6 +84,9 @@ impl Heart {
                     last = Instant::now();
                     self.clock.set(beat.now, last.duration_since(asked));
                     self.metrics.beat(last.duration_since(asked));
+                    if let Some(wait) = beat.promise.wait() {
+                        tokio::spawn(self.registry.clone().tell_after(wait, connection.clone()));
+                    }
                     if reports.send(beat).is_err() {
                         return;
                     }

@@ -214,6 +214,12 @@ impl Catalog {
         }
     }
 
+    /// Is anything to end by itself as time passes?
+    pub(crate) fn waits(&self) -> bool {
+        let ends = |offers: &Offers| offers.lingering.as_ref().is_some_and(|lingering| lingering.until.is_some());
+        !self.missing.is_empty() || self.offers.values().flat_map(BTreeMap::values).any(ends)
+    }
+
     /// Lets time pass: ends what lingered long enough, and the belief in nodes that did not come back.
     pub(crate) fn tick(&mut self, now: u64) -> Vec<Change> {
         let mut changes = Vec::new();

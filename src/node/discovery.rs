@@ -4,7 +4,6 @@ use super::{
     Inner,
     catalog::{self, Lingering, Member, Offer},
     info::{self, ServiceInfo},
-    remote::Remote,
 };
 use crate::{
     Error, Result,
@@ -13,18 +12,22 @@ use crate::{
         pubsub::Heard,
         registry::{self, Announced, Beat, LingeringRecord, NodeRecord},
     },
-    service::{Descriptor, Router},
+    service::Descriptor,
     wire::{self, Announcement, Frame},
 };
 use std::{
     collections::BTreeMap,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, watch};
 
 /// How often lingering paths and missing nodes are looked at; nothing goes to Redis.
 const TICK: Duration = Duration::from_millis(250);
+
+/// How long a message may take to come behind a beat that shows what it tells; only then was it missed. Not to wait would
+/// make a thousand nodes read the changes, each time one of them comes or goes.
+const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
 /// Drives one node's view of the mesh.
 pub(crate) struct Discovery {
@@ -37,7 +40,8 @@ pub(crate) struct Discovery {
 
 /// What the lifecycle channel brings.
 pub(crate) enum Lifecycle {
-    Change(registry::Change),
+    /// Changes in their order: those that were told together.
+    News(Vec<registry::Change>),
     /// Messages may have been missed.
     Gap,
     /// What is believed is out of date, though the registry still has the same version.
@@ -52,14 +56,17 @@ impl Discovery {
         let publication = tokio::time::sleep(node.config.publication_delay);
         tokio::pin!(publication);
         let (mut may_publish, mut announced) = (node.config.publication_delay.is_zero(), true);
+        let mut doubt = None;
         loop {
+            // At rest nothing wakes up for it.
+            let waits = node.catalog().waits();
             tokio::select! {
                 () = &mut publication, if !may_publish => {
                     may_publish = true;
                     announced = node.announce(true).await;
                 }
                 Some(message) = self.lifecycle.recv() => match message {
-                    Lifecycle::Change(change) => node.take_in(change).await,
+                    Lifecycle::News(news) => node.take_in(news).await,
                     Lifecycle::Gap => node.catch_up().await,
                     Lifecycle::Stale => {
                         if let Err(error) = node.read_anew().await {
@@ -75,7 +82,16 @@ impl Discovery {
                         }
                         announced = node.announce(may_publish).await;
                     }
-                    if beat.epoch != node.catalog().epoch() {
+                    // What is held back for a moment may be known here, what everyone was told must be.
+                    let held = node.catalog().epoch();
+                    if (held < beat.told || held > beat.epoch) && doubt.is_none() {
+                        doubt = Some(Doubt { held, told: beat.told, until: Instant::now() + ON_ITS_WAY });
+                    }
+                }
+                doubted = benefit(doubt), if doubt.is_some() => {
+                    doubt = None;
+                    let epoch = node.catalog().epoch();
+                    if doubted.is_some_and(|doubted| epoch == doubted.held || epoch < doubted.told) {
                         node.catch_up().await;
                     }
                 }
@@ -83,7 +99,7 @@ impl Discovery {
                     if outcome.is_err() { return; }
                     announced = node.announce(true).await;
                 }
-                _ = ticks.tick() => {
+                _ = ticks.tick(), if waits => {
                     let changes = node.catalog().tick(node.clock.now());
                     node.spread(changes).await;
                 }
@@ -93,6 +109,22 @@ impl Discovery {
     }
 }
 
+/// A beat has shown another version of the registry than the one held; the message that explains it may be on its way.
+#[derive(Clone, Copy)]
+struct Doubt {
+    /// The version that was held then.
+    held: u64,
+    /// The one that everyone had been told.
+    told: u64,
+    until: Instant,
+}
+
+/// Gives the message its time.
+async fn benefit(doubt: Option<Doubt>) -> Option<Doubt> {
+    tokio::time::sleep_until(doubt?.until.into()).await;
+    doubt
+}
+
 /// Sorts what comes in over the subscriptions.
 pub(crate) async fn listen(node: Arc<Inner>, mut heard: mpsc::Receiver<Heard>, lifecycle: mpsc::Sender<Lifecycle>) {
     let channel_of_changes = node.keys.lifecycle();
@@ -100,7 +132,7 @@ pub(crate) async fn listen(node: Arc<Inner>, mut heard: mpsc::Receiver<Heard>, l
         match heard {
             Heard::Message { channel, payload } if channel == channel_of_changes => {
                 let message = match registry::Change::decode(&payload) {
-                    Some(change) => Lifecycle::Change(change),
+                    Some(news) => Lifecycle::News(news),
                     // Whatever it was, the registry knows.
                     None => Lifecycle::Gap,
                 };
@@ -144,9 +176,19 @@ impl Inner {
         let announced = self.announcement()?;
         self.responder.regroup(self).await.map_err(unreachable)?;
         let mut connection = self.admin.get(&self.keys.registry()).await.map_err(unreachable)?;
-        let asked = std::time::Instant::now();
+        let asked = Instant::now();
         let registered = self.registry.register(&mut connection, &announced).await.map_err(unreachable)?;
         self.clock.set(registered.now, asked.elapsed());
+        if let Some(wait) = registered.promise.wait() {
+            let (registry, admin) = (self.registry.clone(), self.admin.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(wait).await;
+                // Where that fails, the next beat of any node tells.
+                if let Ok(connection) = admin.get(&registry.key()).await {
+                    registry.tell_after(Duration::ZERO, connection).await;
+                }
+            });
+        }
         if !registered.known {
             self.rpc.doubts().forgotten();
         }
@@ -180,13 +222,32 @@ impl Inner {
         format!("{}/{path}", self.keys.app(app))
     }
 
-    async fn take_in(&self, change: registry::Change) {
-        let items = change.items.into_iter().filter_map(|item| self.item(item)).collect();
-        let changes = self.catalog().apply(change.prev, change.epoch, items, self.clock.now());
-        match changes {
-            Some(changes) => self.spread(changes).await,
-            None => self.catch_up().await,
+    async fn take_in(&self, news: Vec<registry::Change>) {
+        if !self.apply(news).await {
+            self.catch_up().await;
         }
+    }
+
+    /// Takes these changes into the catalog; `false` where one does not join on, and it and those behind it are left.
+    async fn apply(&self, news: Vec<registry::Change>) -> bool {
+        let mut changes = Vec::new();
+        let mut whole = true;
+        for change in news {
+            if change.epoch <= self.catalog().epoch() {
+                continue;
+            }
+            let items = change.items.into_iter().filter_map(|item| self.item(item)).collect();
+            let applied = self.catalog().apply(change.prev, change.epoch, items, self.clock.now());
+            match applied {
+                Some(applied) => changes.extend(applied),
+                None => {
+                    whole = false;
+                    break;
+                }
+            }
+        }
+        self.spread(changes).await;
+        whole
     }
 
     /// Reads what was missed: the changes where they join on, else everything.
@@ -198,18 +259,15 @@ impl Inner {
 
     async fn try_catch_up(&self) -> Result<(), Failure> {
         let mut connection = self.admin.get(&self.keys.registry()).await?;
-        let epoch = self.catalog().epoch();
-        if epoch > 0
-            && let Some(missed) = self.registry.changes_since(&mut connection, epoch).await?
+        let held = self.catalog().epoch();
+        // Asked first: what is changed from here on is news, not a gap for which everything would have to be read.
+        let epoch = self.registry.epoch(&mut connection).await?;
+        if (1..=epoch).contains(&held)
+            && let Some(missed) = self.registry.changes_since(&mut connection, held).await?
+            && self.apply(missed).await
+            && self.catalog().epoch() >= epoch
         {
-            for change in missed {
-                let items = change.items.into_iter().filter_map(|item| self.item(item)).collect();
-                let changes = self.catalog().apply(change.prev, change.epoch, items, self.clock.now());
-                self.spread(changes.unwrap_or_default()).await;
-            }
-            if self.registry.epoch(&mut connection).await? == self.catalog().epoch() {
-                return Ok(());
-            }
+            return Ok(());
         }
         drop(connection);
         self.read_anew().await
@@ -317,7 +375,7 @@ impl Inner {
         if changes.is_empty() {
             return;
         }
-        self.rebuild_routes();
+        self.renew_routes(&changes);
         for change in changes {
             self.tell(change).await;
         }
@@ -368,43 +426,11 @@ impl Inner {
             }
         };
         // An error only says that nobody watches.
-        let _ = self.changes.send(told);
+        let _ = self.changes.send(Arc::new(told));
     }
 
     fn info(&self, route: &catalog::Route) -> ServiceInfo {
         ServiceInfo::remote(route, &self.known_as(route))
-    }
-
-    /// A remote service's face under the path it has here.
-    fn known_as(&self, route: &catalog::Route) -> Descriptor {
-        let mut descriptor = Descriptor::clone(&route.descriptor);
-        let (key, app) = info::split_app(&route.app);
-        descriptor.path = match &self.filters.remote_service_path {
-            Some(rename) => rename(&ServiceInfo::remote(route, &descriptor)),
-            None => self.config.remote_service_path.apply(&route.path, key, app),
-        };
-        descriptor.path = crate::service::path::strip(&descriptor.path).to_owned();
-        descriptor
-    }
-
-    /// Makes the routes that calls look up. Services that did not change keep their chains.
-    fn rebuild_routes(&self) {
-        let routes: Vec<catalog::Route> = self.catalog().routes().cloned().collect();
-        let old = self.routes.load();
-        let hooks = self.app.hooks();
-        let mut router = Router::default();
-        for route in routes {
-            let descriptor = self.known_as(&route);
-            let path = descriptor.path.clone();
-            let kept = old.named(&path).filter(|remote: &Arc<Remote>| remote.route == route);
-            let remote = kept.unwrap_or_else(|| {
-                Arc::new(Remote::new(route, descriptor, hooks.clone(), &self.wrapping, &self.rpc, &self.keys))
-            });
-            if !router.insert(&path, remote) {
-                tracing::warn!(%path, "two remote services would have this path here: only one is kept");
-            }
-        }
-        self.routes.store(Arc::new(router));
     }
 }
 

@@ -21,6 +21,7 @@ mod pending;
 mod publish;
 mod remote;
 mod responder;
+mod routes;
 mod rpc;
 mod seen;
 mod seldom;
@@ -121,7 +122,8 @@ pub(crate) struct Inner {
     catalog: Mutex<Catalog>,
     routes: ArcSwap<Router<Arc<Remote>>>,
     published: ArcSwap<BTreeMap<String, Arc<Descriptor>>>,
-    changes: broadcast::Sender<Change>,
+    // Pointers, since it has room for a thousand changes from the beginning on.
+    changes: broadcast::Sender<Arc<Change>>,
     last_beat: watch::Sender<Option<Instant>>,
     metrics: Arc<Metrics>,
     rpc: Arc<Rpc>,
@@ -310,7 +312,7 @@ impl Node {
         let changes = stream::unfold(receiver, |mut receiver| async move {
             loop {
                 match receiver.recv().await {
-                    Ok(change) => return Some((change, receiver)),
+                    Ok(change) => return Some((Change::clone(&change), receiver)),
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => return None,
                 }

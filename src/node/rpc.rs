@@ -1,5 +1,6 @@
 //! Calls to other nodes: a request into the app's stream, a reply out of this node's inbox.
 
+mod large;
 mod ticket;
 
 use super::{
@@ -390,7 +391,7 @@ pub(crate) enum Given {
 
 /// Reads the inbox until it is stopped: replies go to their callers, notes of requests to `given`.
 pub(crate) async fn read_inbox(mut inbox: Inbox, rpc: Arc<Rpc>, given: impl Fn(Given)) {
-    let mut first = true;
+    let (mut first, mut large) = (true, large::Large::new());
     while let Some(inward) = inbox.next().await {
         let entries = match inward {
             Inward::Entries(entries) => entries,
@@ -403,7 +404,7 @@ pub(crate) async fn read_inbox(mut inbox: Inbox, rpc: Arc<Rpc>, given: impl Fn(G
         };
         for entry in entries {
             if !wire::is::<HandedOn>(&entry.frame) {
-                rpc.reply(&entry.frame);
+                large.reply(&rpc, entry.frame);
                 continue;
             }
             match HandedOn::decode(&entry.frame, rpc.seal.at(&rpc.inbox)) {
@@ -415,7 +416,8 @@ pub(crate) async fn read_inbox(mut inbox: Inbox, rpc: Arc<Rpc>, given: impl Fn(G
                 }
             }
         }
-        rpc.inbox_read.send_replace(entry_order(inbox.position()));
+        large.read_to(&rpc, entry_order(inbox.position()));
     }
+    large.end().await;
     rpc.close();
 }

@@ -1,7 +1,10 @@
 //! How a node leaves: withdraw, stop pulling, hand back what was not started, finish, close.
 
 use super::{Inner, Node};
-use crate::{Error, Result, redis::event_log::Outgoing};
+use crate::{
+    Error, Result,
+    redis::{Failure, event_log::Outgoing, registry::Promise},
+};
 use std::{
     sync::PoisonError,
     time::{Duration, Instant},
@@ -88,13 +91,18 @@ impl Inner {
     async fn tell_registry(&self, step: Step) {
         let told = async {
             let mut connection = self.admin.get(&self.keys.registry()).await?;
-            match step {
+            let promise = match step {
                 Step::Draining => self.registry.set_state(&mut connection, "draining").await,
                 Step::Withdrawn => self.registry.withdraw(&mut connection).await,
+            };
+            if let Some(wait) = promise?.and_then(Promise::wait) {
+                tokio::time::sleep(wait).await;
+                self.registry.tell(&mut connection).await?;
             }
+            Ok::<_, Failure>(())
         };
         match tokio::time::timeout(WITHDRAW_TIME, told).await {
-            Ok(Ok(_)) => {}
+            Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(?step, %error, "Redis could not be told; the TTL will"),
             Err(_) => tracing::warn!(?step, "Redis took too long; the TTL will tell"),
         }

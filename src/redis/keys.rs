@@ -6,6 +6,7 @@
 //! | `NS:{mesh}:nodes` | sorted set | node id → expiry, in ms of Redis's clock |
 //! | `NS:{mesh}:epoch` | string | version of the registry |
 //! | `NS:{mesh}:changes` | stream, capped | the last changes of the registry |
+//! | `NS:{mesh}:told` | string | of which version everyone was told, while changes are told in bundles |
 //! | `NS:{mesh}:app:KEY/APP` | hash, TTL | what an app offers, kept while none of its replicas is up |
 //! | `NS:{mesh}:apps` | sorted set | apps with lingering paths → when the last of them ends, in ms |
 //! | `NS:lifecycle` | channel | the changes as they happen |
@@ -72,6 +73,10 @@ impl Keys {
 
     pub(crate) fn changes(&self) -> String {
         format!("{}:{{mesh}}:changes", self.namespace)
+    }
+
+    pub(crate) fn told(&self) -> String {
+        format!("{}:{{mesh}}:told", self.namespace)
     }
 
     pub(crate) fn lifecycle(&self) -> String {

@@ -20,10 +20,14 @@ macro_rules! scripts {
 }
 scripts! {
     REGISTER "scripts/register.lua"
-    BEAT "scripts/beat.lua"
     STATE "scripts/state.lua"
     WITHDRAW "scripts/withdraw.lua"
+    TELL "scripts/tell.lua"
+    CLEAR_UP "scripts/clear_up.lua"
 }
+
+/// The one script that every node runs all the time, so it is short.
+static BEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/beat.lua")));
 
 /// How many node hashes one snapshot asks for at once.
 const SNAPSHOT_BATCH: usize = 256;
@@ -71,6 +75,21 @@ pub(crate) struct Registered {
     pub(crate) now: u64,
     /// Was the node registered before?
     pub(crate) known: bool,
+    pub(crate) promise: Promise,
+}
+
+/// In how many ms this node is to [tell](Registry::tell) everyone what it and others have changed since the last message;
+/// 0 where that was told at once, or another node will. If nobody does, the next beat of anyone does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use]
+pub(crate) struct Promise(u64);
+
+impl Promise {
+    /// After how long; `None` where nothing was promised.
+    pub(crate) fn wait(self) -> Option<Duration> {
+        // Redis's clock and this one's may differ in the last ms, and too early is in vain.
+        (self.0 > 0).then(|| Duration::from_millis(self.0 + 1))
+    }
 }
 
 /// What a beat brought back.
@@ -79,8 +98,11 @@ pub(crate) struct Beat {
     /// `false`: Redis has forgotten this node, which must register anew.
     pub(crate) known: bool,
     pub(crate) epoch: u64,
+    /// The version that everyone was told by now; what came since is held back for a moment.
+    pub(crate) told: u64,
     /// Redis's clock, in ms.
     pub(crate) now: u64,
+    pub(crate) promise: Promise,
 }
 
 /// What a look brought, at no cost to anyone.
@@ -166,27 +188,55 @@ impl Registry {
         for (path, descriptor) in &what.services {
             call.arg(path).arg(descriptor);
         }
-        let (epoch, now, known) = call.invoke_async(on).await?;
-        Ok(Registered { epoch, now, known })
+        let (epoch, now, known, wait) = call.invoke_async(on).await?;
+        Ok(Registered { epoch, now, known, promise: Promise(wait) })
     }
 
     /// Says that this node lives; with `sweep`, removes those whose time is over. `sent` is the server's time now, as
     /// far as it is known: a beat that comes much later than that removes nobody.
     pub(crate) async fn beat(&self, on: &mut impl ConnectionLike, sweep: bool, sent: u64) -> RedisResult<Beat> {
-        let mut call = self.invoke(&BEAT);
-        call.arg(self.ttl_ms()).arg(self.hygiene_ms()).arg(self.linger.ms()).arg(i32::from(sweep)).arg(sent);
-        let (known, epoch, now): (bool, u64, u64) = call.invoke_async(on).await?;
-        Ok(Beat { known, epoch, now })
+        let keys = &self.keys;
+        let mut call = BEAT.key(keys.node(&self.node));
+        call.key(keys.nodes()).key(keys.epoch()).key(keys.told()).key(keys.app(&self.app));
+        let app_expires = self.linger != Linger::Forever;
+        call.arg(&self.node)
+            .arg(self.ttl_ms())
+            .arg(self.hygiene_ms())
+            .arg(i32::from(app_expires))
+            .arg(i32::from(sweep));
+        let (known, epoch, now, told, clear_up): (bool, u64, u64, u64, bool) = call.invoke_async(on).await?;
+        if !clear_up {
+            return Ok(Beat { known, epoch, told, now, promise: Promise(0) });
+        }
+        let mut call = self.invoke(&CLEAR_UP);
+        call.arg(self.ttl_ms()).arg(i32::from(sweep)).arg(sent);
+        let (epoch, told, wait) = call.invoke_async(on).await?;
+        Ok(Beat { known, epoch, told, now, promise: Promise(wait) })
     }
 
-    /// Changes the state alone. `false`: Redis has forgotten this node.
-    pub(crate) async fn set_state(&self, on: &mut impl ConnectionLike, state: &str) -> RedisResult<bool> {
-        self.invoke(&STATE).arg(state).invoke_async(on).await
+    /// Changes the state alone. `None`: Redis has forgotten this node.
+    pub(crate) async fn set_state(&self, on: &mut impl ConnectionLike, state: &str) -> RedisResult<Option<Promise>> {
+        let wait: Option<u64> = self.invoke(&STATE).arg(state).invoke_async(on).await?;
+        Ok(wait.map(Promise))
     }
 
-    /// Takes this node out. `false`: it was out already.
-    pub(crate) async fn withdraw(&self, on: &mut impl ConnectionLike) -> RedisResult<bool> {
-        self.invoke(&WITHDRAW).invoke_async(on).await
+    /// Takes this node out. `None`: it was out already.
+    pub(crate) async fn withdraw(&self, on: &mut impl ConnectionLike) -> RedisResult<Option<Promise>> {
+        let wait: Option<u64> = self.invoke(&WITHDRAW).invoke_async(on).await?;
+        Ok(wait.map(Promise))
+    }
+
+    /// Tells everyone what was held back, as [promised](Promise).
+    pub(crate) async fn tell(&self, on: &mut impl ConnectionLike) -> RedisResult<()> {
+        self.invoke(&TELL).invoke_async(on).await
+    }
+
+    /// The same after `wait`. That it fails is no harm.
+    pub(crate) async fn tell_after(self, wait: Duration, mut on: impl ConnectionLike) {
+        tokio::time::sleep(wait).await;
+        if let Err(error) = self.tell(&mut on).await {
+            tracing::debug!(%error, "what was held back could not be told, the next beat of any node tells it");
+        }
     }
 
     /// The version alone.
@@ -198,7 +248,9 @@ impl Registry {
     /// What who is no node needs to know instead of beating.
     pub(crate) async fn look(&self, on: &mut impl ConnectionLike) -> RedisResult<Look> {
         let now = self.now(on).await?;
-        let beat = Beat { known: true, epoch: self.epoch(on).await?, now };
+        let epoch = self.epoch(on).await?;
+        // Whoever is no node may be ahead of what it is told: it reads more often, and no other reads with it.
+        let beat = Beat { known: true, epoch, told: epoch, now, promise: Promise(0) };
         Ok(Look { beat, silent: self.silent(on, now).await? })
     }
 
@@ -222,12 +274,14 @@ impl Registry {
         let mut changes = Vec::with_capacity(range.len());
         let mut expected = epoch;
         for (_, fields) in range {
-            let Some(change) = fields.get("m").and_then(|message| Change::decode(message)) else { return Ok(None) };
-            if change.prev != expected {
-                return Ok(None);
+            let Some(news) = fields.get("m").and_then(|message| Change::decode(message)) else { return Ok(None) };
+            for change in news {
+                if change.prev != expected {
+                    return Ok(None);
+                }
+                expected = change.epoch;
+                changes.push(change);
             }
-            expected = change.epoch;
-            changes.push(change);
         }
         Ok(Some(changes))
     }
@@ -283,6 +337,7 @@ impl Registry {
             .key(self.keys.changes())
             .key(self.keys.app(&self.app))
             .key(self.keys.apps())
+            .key(self.keys.told())
             .arg(&self.node)
             .arg(&self.app)
             .arg(self.keys.lifecycle())
@@ -357,17 +412,31 @@ impl NodeRecord {
 struct Packed(u64, u64, Vec<(String, String, Vec<ByteBuf>)>);
 
 impl Change {
-    /// Reads a message of the lifecycle channel or an entry of `changes`; `None` for anything else.
-    pub(crate) fn decode(message: &[u8]) -> Option<Self> {
+    /// Reads a message of the lifecycle channel or an entry of `changes`: one change, or some in their order that were
+    /// told together. `None` for anything else.
+    pub(crate) fn decode(message: &[u8]) -> Option<Vec<Self>> {
         let Packed(prev, epoch, items) = rmp_serde::from_slice(message).ok()?;
-        let items = items.into_iter().map(|(kind, id, fields)| {
+        let mut changes = vec![Change { prev, epoch, items: Vec::with_capacity(items.len().min(SNAPSHOT_BATCH)) }];
+        for (kind, id, fields) in items {
             let fields = pairs(fields);
-            match kind.as_str() {
-                "node-down" => Some(Item::Down(id, lingering(&text(&fields, "app"), &fields, 0))),
-                _ => NodeRecord::from_fields(&id, fields).map(Item::Up),
+            let of = text(&fields, "@").parse().unwrap_or(epoch);
+            let item = match kind.as_str() {
+                "node-down" => Item::Down(id, lingering(&text(&fields, "app"), &fields, 0)),
+                _ => Item::Up(NodeRecord::from_fields(&id, fields)?),
+            };
+            match changes.last_mut() {
+                Some(change) if change.items.is_empty() || change.epoch == of => {
+                    change.epoch = of;
+                    change.items.push(item);
+                }
+                Some(Change { epoch: prev, .. }) if *prev < of => {
+                    let prev = *prev;
+                    changes.push(Change { prev, epoch: of, items: vec![item] });
+                }
+                _ => return None,
             }
-        });
-        Some(Change { prev, epoch, items: items.collect::<Option<_>>()? })
+        }
+        changes.last().is_some_and(|last| last.epoch == epoch).then_some(changes)
     }
 }
 
@@ -380,6 +449,8 @@ fn pairs(flat: Vec<ByteBuf>) -> Fields {
     fields
 }
 
+#[cfg(test)]
+mod bundles;
 #[cfg(test)]
 pub(crate) mod model;
 #[cfg(test)]

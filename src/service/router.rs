@@ -1,12 +1,16 @@
 //! Finds the service a path means: exact paths first, then `:placeholders`.
 
 use super::{Params, path::is_pattern};
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
-/// Services by path. Built anew on every change and read on every call, so reading takes no lock.
+/// Services by path. Copied on every change and read on every call, so reading takes no lock.
 #[derive(Clone)]
 pub(crate) struct Router<T> {
-    exact: HashMap<String, T>,
+    // Shared names, since a change makes a copy of all.
+    exact: HashMap<Arc<str>, T>,
     patterns: matchit::Router<Pattern<T>>,
 }
 
@@ -41,8 +45,18 @@ impl<T: Clone> Router<T> {
                 return false;
             }
         }
-        self.exact.insert(path.to_owned(), value);
+        self.exact.insert(path.into(), value);
         true
+    }
+
+    /// Puts a service in the place of the one at `path`, which has no placeholders, or adds it.
+    pub(crate) fn set(&mut self, path: &str, value: T) {
+        self.exact.insert(path.into(), value);
+    }
+
+    /// Takes away the service at `path`, which has no placeholders.
+    pub(crate) fn remove(&mut self, path: &str) -> Option<T> {
+        self.exact.remove(path)
     }
 
     /// The service registered as `path`, placeholders and all; other nodes name it so.

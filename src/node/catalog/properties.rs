@@ -40,6 +40,10 @@ enum Step {
     Repeat,
     /// The one behind it comes first.
     Swap,
+    /// From here on changes are held back.
+    Hold,
+    /// Those that were are told, one behind the other.
+    Tell,
     /// The node's own beat: is the version the one it holds?
     Compare,
     Tick,
@@ -78,6 +82,8 @@ fn steps(unkind: u32) -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Lose),
         2 => Just(Step::Repeat),
         2 => Just(Step::Swap),
+        1 => Just(Step::Hold),
+        2 => Just(Step::Tell),
         2 => Just(Step::Compare),
         2 => Just(Step::Tick),
         unkind => read,
@@ -107,7 +113,9 @@ impl Process {
 struct World {
     registry: Model,
     processes: Vec<Process>,
-    channel: VecDeque<registry::Change>,
+    channel: VecDeque<Vec<registry::Change>>,
+    held: Vec<registry::Change>,
+    holds: bool,
     said: u64,
     catalog: Catalog,
 }
@@ -125,6 +133,8 @@ impl World {
             registry: Model::new(1_000_000 * UNIT, kept),
             processes: (0..NODES).map(process).collect(),
             channel: VecDeque::new(),
+            held: Vec::new(),
+            holds: false,
             said: 0,
             catalog: Catalog::new("node-0", GRACE),
         }
@@ -133,9 +143,8 @@ impl World {
     fn step(&mut self, step: &Step) {
         match step {
             Step::Hear => {
-                if let Some(change) = self.channel.pop_front() {
-                    self.take_in(change);
-                }
+                let bundle = self.channel.pop_front().unwrap_or_default();
+                self.take_in(bundle);
             }
             Step::Lose => drop(self.channel.pop_front()),
             Step::Repeat => {
@@ -144,6 +153,8 @@ impl World {
             }
             Step::Swap if self.channel.len() > 1 => self.channel.swap(0, 1),
             Step::Swap => {}
+            Step::Hold => self.holds = true,
+            Step::Tell => self.tell(),
             Step::Compare => self.compare(),
             Step::Tick => drop(self.catalog.tick(self.registry.now)),
             Step::Read(first, second) => self.read(first, second),
@@ -174,7 +185,7 @@ impl World {
                     if !registry.beat(&process.id, *sweep, TTL) {
                         process.register(registry);
                     }
-                    self.said = say(registry, &mut self.channel, self.said);
+                    self.said = say(registry, &mut self.held, self.said);
                 }
             }
             Step::Flush => {
@@ -185,11 +196,20 @@ impl World {
             Step::Back(units) => registry.now = registry.now - units * UNIT + REMAINDER,
             _ => {}
         }
-        self.said = say(&self.registry, &mut self.channel, self.said);
+        self.said = say(&self.registry, &mut self.held, self.said);
+        if !self.holds {
+            self.tell();
+        }
     }
 
-    fn take_in(&mut self, change: registry::Change) {
-        if !self.apply(change) {
+    fn tell(&mut self) {
+        self.holds = false;
+        let bundle = std::mem::take(&mut self.held);
+        self.channel.extend((!bundle.is_empty()).then_some(bundle));
+    }
+
+    fn take_in(&mut self, bundle: Vec<registry::Change>) {
+        if !bundle.into_iter().all(|change| self.apply(change)) {
             self.catch_up();
         }
     }
@@ -251,11 +271,11 @@ impl World {
     }
 }
 
-/// Puts the newest change into the channel, unless it was said already.
-fn say(registry: &Model, channel: &mut VecDeque<registry::Change>, said: u64) -> u64 {
+/// Puts the newest change to what is to be told, unless it was said already.
+fn say(registry: &Model, held: &mut Vec<registry::Change>, said: u64) -> u64 {
     match registry.newest() {
         Some(change) if change.epoch != said => {
-            channel.push_back(change.clone());
+            held.push(change.clone());
             change.epoch
         }
         _ => said,

@@ -1,6 +1,6 @@
 -- Writes what a node announces, whole: a first registration, a change of its services, or a return after Redis forgot.
 -- ARGV: 6 ttl, 7 hygiene, 8 linger, 9 head, 10 state, 11... pairs of path and descriptor
--- Returns epoch, server time, and whether the node was known.
+-- Returns epoch, server time, whether the node was known, and in how many ms (0: not) it is to tell everyone.
 
 local id, app = ARGV[1], ARGV[2]
 local now = now_ms()
@@ -41,5 +41,5 @@ redis.call('ZADD', KEYS[2], whole(now + ARGV[6]), id)
 
 local kind = 'service'
 if not known then kind = 'node-up' elseif #gone > 0 then kind = 'service-removed' end
-local epoch = commit(now, { { kind, id, redis.call('HGETALL', KEYS[1]) } })
-return { whole(epoch), whole(now), known and 1 or 0 }
+local epoch, wait = commit(now, { { kind, id, redis.call('HGETALL', KEYS[1]) } })
+return { whole(epoch), whole(now), known and 1 or 0, wait }

@@ -1,0 +1,68 @@
+//! Large replies are read beside the inbox: to take one of a mebibyte apart takes milliseconds, in which many small ones
+//! would wait behind it.
+
+use super::Rpc;
+use std::sync::Arc;
+use tokio::{sync::Semaphore, task::JoinHandle};
+
+/// From how many bytes on. Smaller ones are read faster than they are handed to another thread.
+const LARGE: usize = 64 * 1024;
+
+/// How many are read at a time, each on a thread that does nothing else: the system shares the processor out between
+/// those and the threads of the runtime. The others wait as the bytes that they are.
+const AT_ONCE: usize = 2;
+
+/// The large replies under way.
+pub(super) struct Large {
+    slots: Arc<Semaphore>,
+    /// Those of the read that is being taken in.
+    replies: Vec<JoinHandle<()>>,
+    /// Ends when everything before that read has reached its caller.
+    before: Option<JoinHandle<()>>,
+}
+
+impl Large {
+    pub(super) fn new() -> Self {
+        Large { slots: Arc::new(Semaphore::new(AT_ONCE)), replies: Vec::new(), before: None }
+    }
+
+    /// Takes in what came as a reply.
+    pub(super) fn reply(&mut self, rpc: &Arc<Rpc>, frame: Vec<u8>) {
+        if frame.len() < LARGE {
+            return rpc.reply(&frame);
+        }
+        let (rpc, slots) = (rpc.clone(), self.slots.clone());
+        self.replies.push(tokio::spawn(async move {
+            // Nobody closes it.
+            let _slot = slots.acquire().await;
+            let read = tokio::task::spawn_blocking(move || rpc.reply(&frame));
+            if read.await.is_err() {
+                tracing::error!("a large reply could not be read; its caller will time out");
+            }
+        }));
+    }
+
+    /// Notes that the inbox was read up to there, as soon as every reply until then has reached its caller.
+    pub(super) fn read_to(&mut self, rpc: &Arc<Rpc>, position: (u64, u64)) {
+        let before = self.before.take().filter(|before| !before.is_finished());
+        if self.replies.is_empty() && before.is_none() {
+            rpc.inbox_read.send_replace(position);
+            return;
+        }
+        let (rpc, replies) = (rpc.clone(), std::mem::take(&mut self.replies));
+        self.before = Some(tokio::spawn(async move {
+            for earlier in before.into_iter().chain(replies) {
+                // One that panicked has reached nobody, and no other waits for that.
+                let _ = earlier.await;
+            }
+            rpc.inbox_read.send_replace(position);
+        }));
+    }
+
+    /// Waits until every reply has reached its caller.
+    pub(super) async fn end(mut self) {
+        for earlier in self.before.take().into_iter().chain(self.replies) {
+            let _ = earlier.await;
+        }
+    }
+}
