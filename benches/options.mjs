@@ -13,17 +13,17 @@ const known = {
 // `groups` is what each measures by name; `rivals` are the names of who can be compared.
 export function parse (groups, rivals) {
   const { values, positionals } = parseArgs({ options: known, allowPositionals: true })
-  const { quick = false, against, help = false } = values
+  const { quick = false, against = rivals.join(), help = false } = values
   const names = Object.keys(groups)
   return {
     help,
     groups: positionals.length === 0 ? names : some(positionals, names, 'the group'),
-    rivals: against === undefined ? rivals : some(against.split(',').filter(name => name !== 'none'), rivals, '--against'),
+    rivals: some(against.split(',').filter(name => name !== 'none'), rivals, '--against'),
     rounds: positive('rounds', values.rounds ?? (quick ? '1' : '5'), Number.isInteger),
     seconds: positive('seconds', values.seconds ?? (quick ? '0.5' : '2'), Number.isFinite),
     quick,
     // A row with half its columns, or of half a second, is not what the page promises.
-    write: !quick && !values['no-write'] && against === undefined
+    write: !quick && !values['no-write'] && values.against === undefined
   }
 }
 

@@ -33,9 +33,8 @@ async function main () {
   if (options.help) return process.stdout.write(help(groups, rivals, PAGE))
   const run = new Date().toISOString().slice(0, 16).replace('T', ' ')
   const [load] = loadavg()
-  const notes = [
-    note(run, `rounds: ${options.rounds}, of ${options.seconds} s; ${machine()}; load before it began: ${load.toFixed(2)}`)
-  ]
+  const how = `rounds: ${options.rounds}, of ${options.seconds} s; ${machine()}; load before it began: ${load.toFixed(2)}`
+  const notes = [note(run, how)]
   const tell = text => { notes.push(note(run, text)); say(`!! ${text}`) }
   if (load > BUSY) say(`!! the machine is busy (load ${load.toFixed(2)}): no figure of this run means much`)
   const rows = []
