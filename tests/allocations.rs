@@ -23,7 +23,7 @@ fn people(count: usize) -> Handle {
 /// The page that a `find` returns, and how often it allocated.
 async fn find(people: &Handle, query: Value) -> (Value, usize) {
     let region = Region::new(COUNTED);
-    let page = people.find().query(query).await.unwrap();
+    let page = people.find().query(query).await.expect("a page");
     (page, region.change().allocations)
 }
 
