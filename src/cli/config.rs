@@ -10,7 +10,7 @@ use super::{
 use clap::Subcommand;
 use rachis::{
     Config, Node,
-    config::{Origin, Origins, StartDelay},
+    config::{Origin, Origins, SCHEMA, StartDelay},
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -33,15 +33,27 @@ enum What {
     /// Each line says where its value comes from: a file and its line, an environment variable, or an option; the JSON
     /// says it in `origins`.
     Show,
+    /// Print the JSON Schema of distribution.toml, for editors and checkers
+    ///
+    /// Save it beside the file, and let the file begin with the line `#:schema distribution.schema.json`.
+    Schema,
 }
 
 pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<Exit, Failure> {
-    let loaded = global.loader(None, None).explain().map_err(Failure::from);
-    let loaded = loaded.and_then(|loaded| log::filter(&loaded.0.log).map(|_| loaded));
     match args.what {
-        What::Check => check(tried(loaded.map(|(config, _)| config)).await, out),
-        What::Show => show(&loaded?, global, out),
+        What::Check => check(tried(loaded(global).map(|(config, _)| config)).await, out),
+        What::Show => show(&loaded(global)?, global, out),
+        What::Schema => {
+            out.line(SCHEMA.trim_end())?;
+            Ok(Exit::Good)
+        }
     }
+}
+
+fn loaded(global: &Global) -> Result<(Config, Origins), Failure> {
+    let loaded = global.loader(None, None).explain()?;
+    log::filter(&loaded.0.log)?;
+    Ok(loaded)
 }
 
 /// Takes the configuration as far as a gateway goes before it connects.

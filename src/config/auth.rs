@@ -15,6 +15,7 @@ const STRATEGIES: [&str; 2] = ["jwt", "local"];
 /// It is heeded by `rachis gateway`, and by programs that call `gateway::guarded`. The login service is at
 /// [`authentication_path`](Gateway::authentication_path).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GatewayAuth {
     /// What tokens are signed with, at least 32 bytes. Default `None`: no authentication.
@@ -39,6 +40,7 @@ pub struct GatewayAuth {
 
 /// What tokens say, and must say to be taken.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct JwtOptions {
     /// `typ` in the header of new tokens; it is not verified. Default `access`.
@@ -54,11 +56,13 @@ pub struct JwtOptions {
     /// How long new tokens are good for, at least a second. Default one day. Written as text with a unit; a bare number
     /// is milliseconds, as everywhere in our configuration, where Feathers takes it for seconds.
     #[serde(with = "duration")]
+    #[cfg_attr(test, schemars(with = "super::schema::Time"))]
     pub expires_in: Duration,
 }
 
 /// How a login with a password is written. A dot leads into a nested field, both of the request and of the entity.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct LocalOptions {
     /// The field that names the entity. Default `email`.

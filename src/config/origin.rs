@@ -144,7 +144,6 @@ fn note_lines(
 #[cfg(test)]
 mod tests {
     use super::super::{Config, tests::file};
-    use super::*;
     use serde_json::json;
 
     #[test]

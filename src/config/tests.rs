@@ -58,7 +58,7 @@ fn the_file_of_defaults_names_every_key_the_optional_ones_too() {
 }
 
 /// The file of defaults with the values that its comments show.
-fn shown_with_optional_keys() -> String {
+pub(super) fn shown_with_optional_keys() -> String {
     let shown = include_str!("../../config/default.toml").lines().map(|line| match line.strip_prefix("# ") {
         Some(comment) if comment.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => comment,
         _ => line,
