@@ -19,9 +19,10 @@ use crate::{
     redis::{
         connection::{Connector, LONGEST_PAUSE, Options},
         keys::Keys,
+        login::Login,
         pool::Admin,
         registry::{self, Registry},
-        servers::{Login, Place},
+        servers::Place,
         streams::{Calls, WaitFor},
         tls::Certificates,
     },

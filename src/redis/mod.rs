@@ -7,6 +7,7 @@ mod ears;
 pub(crate) mod event_log;
 pub(crate) mod keys;
 pub(crate) mod link;
+pub(crate) mod login;
 pub(crate) mod once;
 pub(crate) mod pool;
 pub(crate) mod pubsub;

@@ -54,6 +54,10 @@ impl Reader {
 
     pub(crate) async fn read(&mut self, command: &Cmd) -> Read {
         let Some(Opened { connection, signs }) = &mut self.opened else { return self.connect().await };
+        // Between two reads, since nothing is answered behind one that blocks.
+        if signs.has_login_changed() {
+            self.connector.log_in(connection).await;
+        }
         let outcome: Option<RedisResult<Value>> = {
             let mut reading = std::pin::pin!(connection.send_packed_command(command));
             tokio::select! {
