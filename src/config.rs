@@ -17,6 +17,7 @@
 
 mod auth;
 mod calls;
+mod difference;
 mod env;
 mod error;
 mod filter;
@@ -34,11 +35,13 @@ mod tests;
 mod time;
 mod validate;
 mod value;
+mod watch;
 
 #[cfg(feature = "auth")]
 pub(crate) use auth::SECRET_BYTES;
 pub use auth::{Algorithm, GatewayAuth, JwtOptions, LocalOptions};
 pub use calls::CallFilter;
+pub(crate) use difference::{Difference, differences};
 pub use env::{ENV, EnvName, EnvUse};
 pub use error::ConfigError;
 pub use filter::{NameFilter, PathFilter};
@@ -50,6 +53,7 @@ pub(crate) use servers::RedisServers;
 pub use size::ByteSize;
 pub use template::PathTemplate;
 pub use time::{Linger, StartDelay};
+pub use watch::Watch;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};

@@ -20,6 +20,8 @@ const STRATEGIES: [&str; 2] = ["jwt", "local"];
 pub struct GatewayAuth {
     /// What tokens are signed with, at least 32 bytes. Default `None`: no authentication.
     pub secret: Option<Secret>,
+    /// Another secret that tokens may be signed with, while the secret is being changed. Default `None`.
+    pub previous_secret: Option<Secret>,
     /// Takes a shorter secret too. Default no.
     pub allow_weak_secret: bool,
     /// Which calls need no token. Default none.
@@ -149,6 +151,12 @@ impl Gateway {
         check(length >= SECRET_BYTES || auth.allow_weak_secret, "secret", || {
             format!("is shorter than {SECRET_BYTES} bytes: take a longer one, or set gateway.auth.allow_weak_secret")
         })?;
+        let previous = auth.previous_secret.as_ref().map(|secret| secret.expose().len());
+        check(
+            previous.is_none_or(|length| length >= SECRET_BYTES || auth.allow_weak_secret),
+            "previous_secret",
+            || format!("is shorter than {SECRET_BYTES} bytes: take it out, or set gateway.auth.allow_weak_secret"),
+        )?;
         check(auth.jwt.expires_in >= Duration::from_secs(1), "jwt.expires_in", || {
             "is less than a second: raise it".into()
         })?;

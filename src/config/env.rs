@@ -64,6 +64,7 @@ pub const ENV: &[EnvName] = &[
     row("MESH_SECRET", "mesh.secret", EnvUse::Secret),
     row("MESH_PREVIOUS_SECRET", "mesh.previous_secret", EnvUse::Secret),
     row("JWT_SECRET", "gateway.auth.secret", EnvUse::Secret),
+    row("JWT_PREVIOUS_SECRET", "gateway.auth.previous_secret", EnvUse::Secret),
     row("PORT", "gateway.listen", EnvUse::Port),
     row("RUST_LOG", "log.level", EnvUse::Value),
 ];

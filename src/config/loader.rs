@@ -22,13 +22,14 @@ const FILE: &str = "distribution.toml";
 /// assert_eq!((config.gateway.listen.as_str(), config.gateway.prefix.as_str()), ("127.0.0.1:8080", "/api"));
 /// # Ok::<_, rachis::config::ConfigError>(())
 /// ```
+#[derive(Clone)]
 #[must_use = "nothing is loaded before .load()"]
 pub struct Loader {
-    file: PathBuf,
+    pub(super) file: PathBuf,
     /// Whether the file was asked for, so that it has to be there.
     required: bool,
     /// `None`: that of this process.
-    env: Option<Vec<(OsString, OsString)>>,
+    pub(super) env: Option<Vec<(OsString, OsString)>>,
     overrides: Vec<Result<Value, Error>>,
 }
 

@@ -210,7 +210,7 @@ impl Connector {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note_trouble(&self, error: &RedisError) {
+    pub(crate) fn note_trouble(&self, error: &impl fmt::Display) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
     }
 

@@ -1,6 +1,6 @@
 //! Who to say one is: may change while connections are open.
 
-use redis::{Cmd, ConnectionInfo, RedisConnectionInfo};
+use redis::{Cmd, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisResult};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -9,6 +9,15 @@ use tokio::sync::watch;
 pub(crate) struct Login {
     pub(crate) username: Option<String>,
     pub(crate) password: Option<String>,
+}
+
+impl Login {
+    /// The one in a URL.
+    pub(crate) fn of(url: &str) -> RedisResult<Self> {
+        let info = url.into_connection_info()?;
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        Ok(Login { username: text(info.redis_settings().username()), password: text(info.redis_settings().password()) })
+    }
 }
 
 /// The login of the moment, for whoever connects.
@@ -99,7 +108,6 @@ fn dressed(mut settings: RedisConnectionInfo, login: &Login) -> RedisConnectionI
 #[cfg(test)]
 mod tests {
     use super::*;
-    use redis::IntoConnectionInfo;
 
     fn password(logins: &Logins) -> Option<String> {
         let info = logins.put_on("redis://ann:first@h".into_connection_info().unwrap());

@@ -2,6 +2,7 @@
 
 mod cluster;
 pub(crate) mod connection;
+pub(crate) mod credentials;
 pub(crate) mod dead;
 mod ears;
 pub(crate) mod event_log;
@@ -19,6 +20,7 @@ pub(crate) mod streams;
 mod throwaway;
 pub(crate) mod tls;
 
+pub use credentials::{CredentialProvider, Credentials};
 pub use throwaway::ThrowawayRedis;
 
 /// What Redis, or the way to it, failed with.

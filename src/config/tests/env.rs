@@ -29,6 +29,7 @@ fn every_variable_of_the_table_sets_its_key() {
         ("MESH_SECRET", "hunter2hunter2hunter2", json!("***")),
         ("MESH_PREVIOUS_SECRET", "hunter2hunter2hunter2", json!("***")),
         ("JWT_SECRET", "hunter2", json!("***")),
+        ("JWT_PREVIOUS_SECRET", "hunter2", json!("***")),
         ("PORT", "8080", json!("127.0.0.1:8080")),
         ("RUST_LOG", "warn,rachis=trace", json!("warn,rachis=trace")),
     ];
@@ -120,7 +121,7 @@ fn what_kubernetes_sets_for_a_service_called_distribution_is_not_ours() {
 /// Every key that is masked where the configuration is shown.
 fn secrets() -> Vec<String> {
     let mut config = Config::from_toml(&shown_with_optional_keys()).unwrap();
-    config.gateway.auth.secret = Some("hunter2".into());
+    (config.gateway.auth.secret, config.gateway.auth.previous_secret) = (Some("hush".into()), Some("hush".into()));
     let shown = serde_json::to_value(&config).unwrap();
     error::known_keys()
         .into_iter()
@@ -164,6 +165,7 @@ fn a_secret_that_looks_like_something_else_stays_text_and_is_in_no_error() {
                             &config.mesh.secret,
                             &config.mesh.previous_secret,
                             &config.gateway.auth.secret,
+                            &config.gateway.auth.previous_secret,
                         ];
                         assert!(exposed.into_iter().flatten().any(|secret| secret.expose() == text), "{name}={text}");
                     }
