@@ -198,6 +198,13 @@ pub struct Redis {
     pub username: Option<String>,
     /// Password, instead of the one in the URL.
     pub password: Option<Secret>,
+    /// ElastiCache by IAM: the cache to sign tokens for, instead of a password; `username` is its user. Needs the feature
+    /// `aws`. Default none.
+    pub iam_cache: Option<String>,
+    /// The region of that cache. Default `AWS_REGION`.
+    pub iam_region: Option<String>,
+    /// Whether that cache is serverless. Default no.
+    pub iam_serverless: Option<bool>,
     /// ACL user of the sentinels, which have logins of their own; without sentinels it means nothing. Default none.
     pub sentinel_username: Option<String>,
     /// Password of the sentinels. Default none.

@@ -257,6 +257,8 @@
 
 #[cfg(feature = "auth")]
 pub mod auth;
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod config;
 mod error;
 #[cfg(all(fuzzing, feature = "gateway"))]

@@ -144,7 +144,7 @@ impl Loader {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::super::tests::file;
     use super::*;

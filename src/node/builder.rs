@@ -235,6 +235,10 @@ impl NodeBuilder {
     /// Builds every part, connected to nothing yet.
     fn assemble(self) -> Result<Node> {
         let NodeBuilder { config, app, filters, wrapping, observer, takers, credentials, .. } = self;
+        let credentials = match credentials {
+            None => provider_of(&config)?,
+            given => given,
+        };
         let id = ulid::Ulid::generate().to_string();
         let app_name = config.app_name();
         let app_key = format!("{}/{app_name}", config.key);
@@ -344,6 +348,22 @@ pub(super) fn limits(config: &Config) -> CallLimits {
 pub(super) fn certificates(config: &Config) -> Certificates {
     let redis = &config.redis;
     Certificates { ca: redis.ca_file.clone(), client: redis.cert_file.clone().zip(redis.key_file.clone()) }
+}
+
+/// What the configuration says of credentials that expire.
+#[cfg(feature = "aws")]
+fn provider_of(config: &Config) -> Result<Option<Provider>> {
+    Ok(crate::aws::ElastiCacheIam::of(&config.redis)?.map(Provider::new))
+}
+
+#[cfg(not(feature = "aws"))]
+fn provider_of(config: &Config) -> Result<Option<Provider>> {
+    match config.redis.iam_cache {
+        None => Ok(None),
+        Some(_) => {
+            Err(Error::bad_request("redis.iam_cache is set, and this program was built without the feature `aws`"))
+        }
+    }
 }
 
 /// Who one is to Redis, whether the URL says so or other keys do.

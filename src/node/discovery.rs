@@ -52,6 +52,10 @@ impl Discovery {
         let publication = tokio::time::sleep(node.config.publication_delay);
         tokio::pin!(publication);
         let mut reloads = node.reloads.subscribe();
+        // One may have come between the join and now.
+        if *reloads.borrow() > 0 {
+            reloads.mark_changed();
+        }
         let (mut may_publish, mut announced) = (node.config.publication_delay.is_zero(), true);
         loop {
             tokio::select! {

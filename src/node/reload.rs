@@ -119,7 +119,7 @@ impl Node {
     /// what [`NodeBuilder::on_reload`](super::NodeBuilder::on_reload) takes. What can not be taken goes on as it was, is
     /// told in the outcome, and logged in one line for each key.
     ///
-    /// A configuration that does not hold together changes nothing at all.
+    /// A configuration that does not hold together changes nothing at all. Call it where Tokio runs, as all of a node.
     ///
     /// # Errors
     /// `BadRequest` for such a one, with what is wrong with it.

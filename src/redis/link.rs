@@ -171,24 +171,21 @@ impl Link {
                 let live = Live { connection, generation, session };
                 publish.send_replace(Some(live.clone()));
                 renewals.send_modify(|times| *times += 1);
-                while {
+                loop {
                     tokio::select! {
                         // An error means that every clone of the link is gone.
                         outcome = async { reports.wait_for(|broken| *broken >= generation).await.is_ok() } => {
                             if !outcome { return }
-                            false
+                            break;
                         }
                         sign = signs.next() => match sign {
-                            Sign::Doubted => false,
-                            Sign::LoginChanged => {
-                                connector.log_in(&mut live.connection.clone()).await;
-                                true
-                            }
+                            Sign::Doubted => break,
+                            Sign::LoginChanged => connector.log_in(&mut live.connection.clone()).await,
                         },
-                        () = live.goes_silent(&mut losses) => false,
+                        () = live.goes_silent(&mut losses) => break,
                         () = stop.cancelled() => return,
                     }
-                } {}
+                }
                 drop(live);
                 publish.send_replace(None);
             }
