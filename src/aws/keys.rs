@@ -144,7 +144,7 @@ mod tests {
         let reply = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
             26\r\n<Credentials><AccessKeyId>AKID</Access\r\n\
             3f\r\nKeyId><SecretAccessKey>hush</SecretAccessKey><SessionToken>sess\r\n\
-            1f\r\nion</SessionToken></Credentials>\r\n0\r\n\r\n";
+            20\r\nion</SessionToken></Credentials>\r\n0\r\n\r\n";
         let (url, asked) = endpoint(reply).await;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
