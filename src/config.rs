@@ -17,12 +17,16 @@
 
 mod auth;
 mod calls;
+mod difference;
 mod env;
 mod error;
 mod filter;
 mod loader;
 mod mesh;
 mod metrics;
+mod origin;
+#[cfg(test)]
+mod schema;
 mod secret;
 mod servers;
 mod size;
@@ -32,29 +36,38 @@ mod tests;
 mod time;
 mod validate;
 mod value;
+mod watch;
 
 #[cfg(feature = "auth")]
 pub(crate) use auth::SECRET_BYTES;
 pub use auth::{Algorithm, GatewayAuth, JwtOptions, LocalOptions};
 pub use calls::CallFilter;
+pub(crate) use difference::{Difference, differences};
 pub use env::{ENV, EnvName, EnvUse};
 pub use error::ConfigError;
 pub use filter::{NameFilter, PathFilter};
 pub use loader::Loader;
 pub use mesh::Mesh;
 pub use metrics::Metrics;
+pub use origin::{Origin, Origins};
 pub use secret::{RedisUrl, Secret};
 pub(crate) use servers::RedisServers;
 pub use size::ByteSize;
 pub use template::PathTemplate;
 pub use time::{Linger, StartDelay};
+pub use watch::Watch;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 pub(crate) use time::duration;
 
+/// What an editor or a checker needs to know of `distribution.toml`: its JSON Schema, with what each key means. Made of
+/// the types here and of the words in `config/default.toml`.
+pub const SCHEMA: &str = include_str!("../config/distribution.schema.json");
+
 /// Everything that can be set. Serialized, it shows no secret.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Partition key: apps of different keys share no requests. Default `default`.
@@ -75,17 +88,21 @@ pub struct Config {
     pub remote_service_options: Vec<String>,
     /// How long a caller waits for a reply. Default 20 s.
     #[serde(with = "duration")]
+    #[cfg_attr(test, schemars(with = "schema::Time"))]
     pub timeout: Duration,
     /// How long after the start local services are announced. Default 0.
     #[serde(with = "duration")]
+    #[cfg_attr(test, schemars(with = "schema::Time"))]
     pub publication_delay: Duration,
     /// When the node joins the mesh. Default at once.
     pub start_delay: StartDelay,
     /// How often a node says that it is alive. Default 2 s, at least 10 ms.
     #[serde(with = "duration")]
+    #[cfg_attr(test, schemars(with = "schema::Time"))]
     pub heartbeat_interval: Duration,
     /// How long a node counts as alive after its last beat. Default `None`: see [`Config::ttl`].
     #[serde(default, with = "duration::option")]
+    #[cfg_attr(test, schemars(with = "Option<schema::Time>"))]
     pub ttl: Option<Duration>,
     /// How long a path stays callable after its last replica went. Default 60 s.
     pub linger: Linger,
@@ -126,6 +143,7 @@ pub struct Config {
 
 /// What one service lets out, where it differs from the rest. A missing list is that of the whole node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ServiceFilters {
     /// Instead of `distributed_events`.
@@ -136,6 +154,7 @@ pub struct ServiceFilters {
 
 /// Limits, each at least 1.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Calls from other nodes that this node runs at once. Default 256.
@@ -156,20 +175,24 @@ pub struct Limits {
     pub dead_letters: usize,
     /// How long the reply to a call with an idempotency key is kept for repeats. Default 24 h.
     #[serde(with = "duration")]
+    #[cfg_attr(test, schemars(with = "schema::Time"))]
     pub idempotency_ttl: Duration,
 }
 
 /// How to leave.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Shutdown {
     /// How long running calls may take to finish. Default 10 s.
     #[serde(with = "duration")]
+    #[cfg_attr(test, schemars(with = "schema::Time"))]
     pub grace: Duration,
 }
 
 /// How to reach Redis.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Redis {
     /// Where it is: one server (`redis://`), one that sentinels name (`redis+sentinel://`), or a cluster
@@ -179,6 +202,13 @@ pub struct Redis {
     pub username: Option<String>,
     /// Password, instead of the one in the URL.
     pub password: Option<Secret>,
+    /// ElastiCache by IAM: the cache to sign tokens for, instead of a password; `username` is its user. Needs the feature
+    /// `aws`. Default none.
+    pub iam_cache: Option<String>,
+    /// The region of that cache. Default `AWS_REGION`.
+    pub iam_region: Option<String>,
+    /// Whether that cache is serverless. Default no.
+    pub iam_serverless: Option<bool>,
     /// ACL user of the sentinels, which have logins of their own; without sentinels it means nothing. Default none.
     pub sentinel_username: Option<String>,
     /// Password of the sentinels. Default none.
@@ -187,14 +217,17 @@ pub struct Redis {
     pub sentinel_tls: Option<bool>,
     /// How long one attempt to connect may take, never more than a third of the TTL. Default 5 s.
     #[serde(with = "duration")]
+    #[cfg_attr(test, schemars(with = "schema::Time"))]
     pub connect_timeout: Duration,
     /// How long a command may take before its connection is made anew. Default 2 s.
     #[serde(with = "duration")]
+    #[cfg_attr(test, schemars(with = "schema::Time"))]
     pub response_timeout: Duration,
     /// Connections for the application's own commands and admin commands. Default 4.
     pub pool_size: usize,
     /// How long one blocking read waits. Default 5 s.
     #[serde(with = "duration")]
+    #[cfg_attr(test, schemars(with = "schema::Time"))]
     pub block: Duration,
     /// How many replicas shall have each request and each reply before the next are written. Default 0: none is waited
     /// for.
@@ -202,6 +235,7 @@ pub struct Redis {
     /// How long to wait for them; a write that too few have by then counts all the same. Default 100 ms, less than
     /// `response_timeout`.
     #[serde(with = "duration")]
+    #[cfg_attr(test, schemars(with = "schema::Time"))]
     pub wait_timeout: Duration,
     /// PEM file of the authority that signed the server's certificate. Default: those the system trusts.
     pub ca_file: Option<PathBuf>,
@@ -213,6 +247,7 @@ pub struct Redis {
 
 /// The HTTP face.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Gateway {
     /// `host:port`. Default `127.0.0.1:3030`.
@@ -237,6 +272,7 @@ pub struct Gateway {
 
 /// Which events go to sockets where no code says so.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Channels {
     /// Who hears all events. Default [`Publish::None`]: nobody.
@@ -245,6 +281,7 @@ pub struct Channels {
 
 /// Who hears all events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Publish {
     /// Nobody.
@@ -271,6 +308,7 @@ value::deserialize_by_reading!(Publish, "\"none\", \"everyone\" or \"authenticat
 
 /// What is said while running.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Log {
     /// A level, or a filter such as `info,rachis=debug`. Default `info`.
@@ -281,6 +319,7 @@ pub struct Log {
 
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people in a terminal, as JSON otherwise.

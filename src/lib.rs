@@ -257,6 +257,8 @@
 
 #[cfg(feature = "auth")]
 pub mod auth;
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod config;
 mod error;
 #[cfg(all(fuzzing, feature = "gateway"))]
@@ -277,9 +279,10 @@ mod wire;
 pub use config::Config;
 pub use error::{Error, ErrorKind, Result};
 pub use node::{
-    CallService, Change, DeadCall, DeadLetter, DeadLetters, Node, NodeBuilder, NodeInfo, Readiness, Replay, Resolved,
-    ServiceInfo, signal,
+    CallService, Change, DeadCall, DeadLetter, DeadLetters, Node, NodeBuilder, NodeInfo, Readiness, Reloaded, Replay,
+    Resolved, ServiceInfo, signal,
 };
+pub use redis::{CredentialProvider, Credentials};
 pub use service::*;
 
 /// The README's programs are compiled with the documentation's.

@@ -103,3 +103,43 @@ async fn a_certificate_file_that_is_missing_is_named() {
     let refused = Node::builder(config).start().await.unwrap_err();
     assert!(refused.message().contains("node.crt"), "{refused}");
 }
+
+#[tokio::test]
+async fn certificates_are_swapped_while_nodes_run() {
+    let (folder, next) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    certificates(folder.path());
+    certificates(next.path());
+    let (redis, url) = server(folder.path(), &[]);
+    let todos = config(&url, folder.path(), "todos");
+    let node = testing::start(todos.clone(), App::new().register("todos", MemoryService::new())).await;
+    let caller = config(&url, folder.path(), "other");
+    let other = testing::start(caller.clone(), App::new()).await;
+    other.wait_for("todos").await.unwrap();
+    assert_eq!(node.reload(todos.clone()).unwrap(), Default::default());
+
+    let good = std::fs::read(folder.path().join("ca.crt")).unwrap();
+    std::fs::write(folder.path().join("ca.crt"), "no certificate").unwrap();
+    let refused = node.reload(todos.clone()).unwrap_err();
+    assert!(refused.message().contains("certificates"), "{refused}");
+    std::fs::write(folder.path().join("ca.crt"), good).unwrap();
+
+    // The server goes over to another authority, and so do the nodes; then every connection has to be made anew.
+    let mut plain = redis::Client::open(redis.url()).unwrap().get_connection().unwrap();
+    let at = |name: &str| next.path().join(name).display().to_string();
+    let mut swap = redis::cmd("CONFIG");
+    swap.arg("SET").arg("tls-ca-cert-file").arg(at("ca.crt"));
+    swap.arg("tls-cert-file").arg(at("node.crt")).arg("tls-key-file").arg(at("node.key"));
+    swap.exec(&mut plain).unwrap();
+    for name in ["ca.crt", "node.crt", "node.key"] {
+        std::fs::copy(next.path().join(name), folder.path().join(name)).unwrap();
+    }
+    for (node, config) in [(&node, todos), (&other, caller)] {
+        let reloaded = node.reload(config).unwrap();
+        assert_eq!(reloaded.taken, ["redis.ca_file", "redis.cert_file", "redis.key_file"]);
+    }
+    redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes").exec(&mut plain).unwrap();
+    for _ in 0..20 {
+        other.service("todos").find().await.unwrap();
+    }
+    other.service("todos").create(json!({ "text": "write" })).await.unwrap();
+}

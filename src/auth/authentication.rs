@@ -7,8 +7,9 @@ use super::{
 };
 use crate::{
     Caller, Context, Error, Handle, Hook, Id, Method, Next, Params, Result, STANDARD_EVENTS, Service,
-    config::CallFilter,
+    config::{CallFilter, Secret},
 };
+use arc_swap::ArcSwap;
 use futures_core::future::BoxFuture;
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, fmt, sync::Arc, time::SystemTime};
@@ -26,7 +27,8 @@ pub struct Authentication {
 #[derive(Clone)]
 struct Inner {
     config: AuthConfig,
-    tokens: Tokens,
+    // Shared by all clones, so that a new secret reaches every hook.
+    tokens: Arc<ArcSwap<Tokens>>,
     strategies: BTreeMap<String, Arc<dyn Erased>>,
 }
 
@@ -37,7 +39,7 @@ impl Authentication {
     /// `GeneralError` for a missing or weak secret, or an empty name.
     pub fn new(config: AuthConfig) -> Result<Self> {
         config.check()?;
-        let tokens = Tokens::new(&config);
+        let tokens = Arc::new(ArcSwap::from_pointee(Tokens::new(&config)));
         let auth = Authentication { inner: Arc::new(Inner { config, tokens, strategies: BTreeMap::new() }) };
         Ok(auth.strategy("jwt", JwtStrategy).strategy("local", LocalStrategy))
     }
@@ -47,6 +49,18 @@ impl Authentication {
     pub fn strategy(mut self, name: &str, strategy: impl Strategy) -> Self {
         Arc::make_mut(&mut self.inner).strategies.insert(name.to_owned(), Arc::new(strategy));
         self
+    }
+
+    /// Signs and verifies by other secrets from now on, in all clones and in the hooks that were made of them. Tokens that
+    /// are signed by `previous` are still taken.
+    ///
+    /// # Errors
+    /// Like [`Authentication::new`]; then nothing has changed.
+    pub fn change_secret(&self, secret: impl Into<Secret>, previous: Option<Secret>) -> Result<()> {
+        let config = AuthConfig { secret: secret.into(), previous_secret: previous, ..self.inner.config.clone() };
+        config.check()?;
+        self.inner.tokens.store(Arc::new(Tokens::new(&config)));
+        Ok(())
     }
 
     /// What it was made from.
@@ -218,7 +232,7 @@ impl Authentication {
     /// # Errors
     /// `GeneralError` for a claim that is set for every token.
     pub fn sign(&self, claims: Claims, subject: Option<&str>) -> Result<(String, Claims)> {
-        self.inner.tokens.sign(claims, subject, SystemTime::now())
+        self.inner.tokens.load().sign(claims, subject, SystemTime::now())
     }
 
     /// What a token says, if it is genuine, for us, from us, and not over. Asks no service whether its user is still
@@ -227,7 +241,7 @@ impl Authentication {
     /// # Errors
     /// `NotAuthenticated` with the messages of Feathers, e.g. `jwt expired`, and the name of the error as `data`.
     pub fn verify_token(&self, token: &str) -> Result<Claims> {
-        self.inner.tokens.verify(token, SystemTime::now())
+        self.inner.tokens.load().verify(token, SystemTime::now())
     }
 
     /// Logs a connection in by the token it came with: verifies it and reads its user through `caller`. `params` are

@@ -25,6 +25,8 @@ use std::time::Duration;
 pub struct AuthConfig {
     /// What tokens are signed with. At least 32 bytes; all nodes that verify tokens share it.
     pub secret: Secret,
+    /// Another secret that tokens may be signed with, while the secret is being changed. Default `None`.
+    pub previous_secret: Option<Secret>,
     /// Takes a shorter secret too. Default no.
     pub allow_weak_secret: bool,
     /// Where the service is registered. Default `authentication`.
@@ -48,6 +50,7 @@ impl Default for AuthConfig {
     fn default() -> Self {
         AuthConfig {
             secret: Secret::from(""),
+            previous_secret: None,
             allow_weak_secret: false,
             path: "authentication".into(),
             entity: "user".into(),
@@ -77,6 +80,7 @@ impl AuthConfig {
         let auth = gateway.auth.clone();
         Ok(auth.secret.map(|secret| AuthConfig {
             secret,
+            previous_secret: auth.previous_secret,
             allow_weak_secret: auth.allow_weak_secret,
             path: gateway.authentication_path.clone(),
             entity: auth.entity,

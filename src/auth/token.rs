@@ -34,6 +34,8 @@ pub(super) struct Tokens {
     options: JwtOptions,
     signing: EncodingKey,
     verifying: DecodingKey,
+    /// Verifies, too, but nothing is signed by it.
+    previous: Option<DecodingKey>,
 }
 
 impl Tokens {
@@ -43,6 +45,10 @@ impl Tokens {
             options: config.jwt.clone(),
             signing: EncodingKey::from_secret(secret),
             verifying: DecodingKey::from_secret(secret),
+            previous: config
+                .previous_secret
+                .as_ref()
+                .map(|secret| DecodingKey::from_secret(secret.expose().as_bytes())),
         }
     }
 
@@ -96,8 +102,8 @@ impl Tokens {
             return Err(refused("invalid algorithm"));
         };
         // An error is a signature that is no base64, so a wrong one.
-        let genuine = crypto::verify(signature.text, message.as_bytes(), &self.verifying, algorithm(used));
-        if !genuine.unwrap_or(false) {
+        let by = |key| crypto::verify(signature.text, message.as_bytes(), key, algorithm(used)).unwrap_or(false);
+        if !by(&self.verifying) && !self.previous.as_ref().is_some_and(by) {
             return Err(refused("invalid signature"));
         }
         // Signed, but no object: it says nothing, as in Feathers.

@@ -8,8 +8,12 @@ use super::{
     out::{self, Out},
 };
 use clap::Subcommand;
-use rachis::{Config, Node, config::StartDelay};
-use serde_json::json;
+use rachis::{
+    Config, Node,
+    config::{Origin, Origins, SCHEMA, StartDelay},
+};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Check or print the configuration
 #[derive(Debug, clap::Args)]
@@ -25,15 +29,31 @@ enum What {
     /// Ends with 0 or 2. With --json: an object with ok, warnings and, where it is not, error.
     Check,
     /// Print the outcome of all layers as TOML, or as JSON with --json; secrets as ***
+    ///
+    /// Each line says where its value comes from: a file and its line, an environment variable, or an option; the JSON
+    /// says it in `origins`.
     Show,
+    /// Print the JSON Schema of distribution.toml, for editors and checkers
+    ///
+    /// Save it beside the file, and let the file begin with the line `#:schema distribution.schema.json`.
+    Schema,
 }
 
 pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<Exit, Failure> {
-    let config = global.config().and_then(|config| log::filter(&config.log).map(|_| config));
     match args.what {
-        What::Check => check(tried(config).await, out),
-        What::Show => show(&config?, out),
+        What::Check => check(tried(loaded(global).map(|(config, _)| config)).await, out),
+        What::Show => show(&loaded(global)?, global, out),
+        What::Schema => {
+            out.line(SCHEMA.trim_end())?;
+            Ok(Exit::Good)
+        }
     }
+}
+
+fn loaded(global: &Global) -> Result<(Config, Origins), Failure> {
+    let loaded = global.loader(None, None).explain()?;
+    log::filter(&loaded.0.log)?;
+    Ok(loaded)
 }
 
 /// Takes the configuration as far as a gateway goes before it connects.
@@ -62,15 +82,52 @@ fn check(config: Result<Config, Failure>, out: &mut Out) -> Result<Exit, Failure
     Ok(Exit::Good)
 }
 
-fn show(config: &Config, out: &mut Out) -> Result<Exit, Failure> {
+fn show((config, origins): &(Config, Origins), global: &Global, out: &mut Out) -> Result<Exit, Failure> {
     warn(config);
+    let failed = |error: &dyn std::fmt::Display| Failure::failed(error.to_string());
+    let mut shown = serde_json::to_value(config).map_err(|error| failed(&error))?;
+    let named = |key: &str| match origins.of(key) {
+        Origin::CommandLine => global.flag_of(key).to_owned(),
+        origin => origin.to_string(),
+    };
     if out.json {
-        out.document(config)?;
+        let set: BTreeMap<&str, String> = origins.iter().map(|(key, _)| (key, named(key))).collect();
+        shown["origins"] = json!(set);
+        out.document(&shown)?;
     } else {
-        let text = toml::to_string(config).map_err(|error| Failure::failed(error.to_string()))?;
-        out.line(text.trim_end())?;
+        let mut lines = Vec::new();
+        section("", &shown, &named, &mut lines).map_err(|error| failed(&error))?;
+        out.line(&lines.join("\n"))?;
     }
     Ok(Exit::Good)
+}
+
+/// The lines of one section and those below it; what is not set has none.
+fn section(
+    key: &str,
+    values: &Value,
+    origin: &impl Fn(&str) -> String,
+    lines: &mut Vec<String>,
+) -> Result<(), toml::ser::Error> {
+    let Some(values) = values.as_object() else { return Ok(()) };
+    let below = |name: &str| if key.is_empty() { toml_key(name) } else { format!("{key}.{}", toml_key(name)) };
+    // TOML wants what is no section first.
+    let (sections, plain): (Vec<_>, Vec<_>) = values.iter().partition(|(_, value)| value.is_object());
+    let set: Vec<_> = plain.into_iter().filter(|(_, value)| !value.is_null()).collect();
+    if !key.is_empty() && !set.is_empty() {
+        lines.extend([String::new(), format!("[{key}]")]);
+    }
+    for (name, value) in set {
+        let value = toml::Value::try_from(value)?;
+        lines.push(format!("{} = {value}  # {}", toml_key(name), origin(&below(name))));
+    }
+    sections.into_iter().try_for_each(|(name, values)| section(&below(name), values, origin, lines))
+}
+
+/// A name as TOML, and [`Origins`], write it.
+fn toml_key(name: &str) -> String {
+    let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+    if bare { name.to_owned() } else { toml::Value::from(name).to_string() }
 }
 
 fn warn(config: &Config) {

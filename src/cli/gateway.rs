@@ -8,9 +8,10 @@ use super::{
     out::{self, Out},
 };
 use rachis::{
-    App, Node,
+    App, Error, Node, NodeBuilder,
+    auth::Authentication,
     config::{Config, StartDelay},
-    gateway::{gateway, guarded, serve, serve_metrics},
+    gateway::{gateway, guarded_by, serve, serve_metrics},
     signal,
     testing::ThrowawayRedis,
 };
@@ -31,6 +32,9 @@ Examples:
 /// and all others of distribution.toml shape it. With a secret in [gateway.auth], or in JWT_SECRET, clients log in here
 /// and need a token for all that is not public; without one, everyone may call everything.
 ///
+/// What can change without a restart does when the files of the configuration change, or at SIGHUP: filters, limits, the
+/// level of the log, passwords, secrets and certificates. The log names the keys that need a restart.
+///
 /// Its URL goes to stdout as soon as it serves; until then /readyz answers 503. SIGTERM or Ctrl-C ends it in good order,
 /// within `shutdown.grace`; a second one at once.
 #[derive(Debug, clap::Args)]
@@ -48,14 +52,19 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<Exit, Failure> {
     let own_redis = own_redis(args, global)?;
     let config = config(args, global, own_redis.as_ref())?;
-    log::start(&config.log)?;
-    let app = guarded(App::new(), &config).map_err(|error| Failure::joining(&error))?;
+    let relevel = log::start(&config.log)?;
+    let (app, auth) = guarded_by(App::new(), &config).map_err(|error| Failure::joining(&error))?;
     let listener = listen(&config.gateway.listen).await?;
     let shown = Shown::new(&config, listener.local_addr()?, own_redis.is_some());
     let delay = config.start_delay;
     // Joins after it listens, so that an orchestrator can ask meanwhile.
     let config = Config { start_delay: StartDelay::Manual, ..config };
-    let node = Node::builder(config).app(app).start().await.map_err(|error| Failure::joining(&error))?;
+    let node = reloading(Node::builder(config).app(app), relevel, auth);
+    let node = node.start().await.map_err(|error| Failure::joining(&error))?;
+    // The Redis of --dev stands in no file.
+    if own_redis.is_none() {
+        tokio::spawn(node.follow(global.loader(args.listen.as_deref(), None).watch()));
+    }
 
     serve_metrics(&node).await.map_err(|error| Failure::failed(error.message()))?;
     let stop = CancellationToken::new();
@@ -88,6 +97,30 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<E
         (Ok(_), Some(Err(error))) => Err(Failure::failed(error.message())),
         (Ok(_), None) => Err(Failure::failed("stopped before it was done")),
     }
+}
+
+/// Takes the level of the log and the secrets of tokens, too, when the configuration changes.
+fn reloading(builder: NodeBuilder, relevel: log::Relevel, auth: Option<Authentication>) -> NodeBuilder {
+    let builder = builder.on_reload(["log.level"], move |config| {
+        let filter = log::read(&config.log).map_err(Error::bad_request)?;
+        let relevel = relevel.clone();
+        Ok(Box::new(move || relevel(filter)))
+    });
+    let Some(auth) = auth else { return builder };
+    builder.on_reload(["gateway.auth.secret", "gateway.auth.previous_secret"], move |config| {
+        let guard = &config.gateway.auth;
+        if !config.gateway.authenticates()? {
+            return Err(Error::bad_request("gateway.auth.secret is gone: restart the gateway to let everyone in"));
+        }
+        let (auth, secret, previous) = (auth.clone(), guard.secret.clone(), guard.previous_secret.clone());
+        Ok(Box::new(move || {
+            // It was looked at just now.
+            let changed = secret.map(|secret| auth.change_secret(secret, previous));
+            if let Some(Err(error)) = changed {
+                tracing::error!(%error, "the secret of tokens stays as it was");
+            }
+        }))
+    })
 }
 
 fn own_redis(args: &Args, global: &Global) -> Result<Option<ThrowawayRedis>, Failure> {

@@ -2,7 +2,7 @@
 
 use super::exit::Failure;
 use clap::{ArgAction, Args};
-use rachis::Config;
+use rachis::{Config, config::Loader};
 use serde::Serialize;
 use std::{path::PathBuf, time::Duration};
 
@@ -94,6 +94,11 @@ impl Global {
 
     /// The same for a gateway: what it listens on, and the Redis that it brings.
     pub(crate) fn config_with(&self, listen: Option<&str>, own_redis: Option<&str>) -> Result<Config, Failure> {
+        Ok(self.loader(listen, own_redis).load()?)
+    }
+
+    /// What loads it, as often as wanted.
+    pub(crate) fn loader(&self, listen: Option<&str>, own_redis: Option<&str>) -> Loader {
         let overrides = Overrides {
             namespace: self.namespace.as_deref(),
             key: self.key.as_deref(),
@@ -106,7 +111,7 @@ impl Global {
             Some(file) => Config::loader().file(file),
             None => Config::loader(),
         };
-        Ok(loader.overrides(overrides).load()?)
+        loader.overrides(overrides)
     }
 
     /// The same for a command that only looks: it says no more than warnings unless asked to.
@@ -117,6 +122,20 @@ impl Global {
             "warn".clone_into(&mut config.log.level);
         }
         Ok(config)
+    }
+
+    /// The option that sets `key`.
+    pub(crate) fn flag_of(&self, key: &str) -> &'static str {
+        match key {
+            "namespace" => "--namespace",
+            "key" => "--key",
+            "timeout" => "--timeout",
+            "redis.url" => "--redis",
+            "gateway.listen" => "--listen",
+            "log.level" if self.quiet => "--quiet",
+            "log.level" => "--verbose",
+            _ => "command line",
+        }
     }
 
     /// Was a Redis named on the command line?

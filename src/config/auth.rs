@@ -15,10 +15,13 @@ const STRATEGIES: [&str; 2] = ["jwt", "local"];
 /// It is heeded by `rachis gateway`, and by programs that call `gateway::guarded`. The login service is at
 /// [`authentication_path`](Gateway::authentication_path).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GatewayAuth {
     /// What tokens are signed with, at least 32 bytes. Default `None`: no authentication.
     pub secret: Option<Secret>,
+    /// Another secret that tokens may be signed with, while the secret is being changed. Default `None`.
+    pub previous_secret: Option<Secret>,
     /// Takes a shorter secret too. Default no.
     pub allow_weak_secret: bool,
     /// Which calls need no token. Default none.
@@ -39,6 +42,7 @@ pub struct GatewayAuth {
 
 /// What tokens say, and must say to be taken.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct JwtOptions {
     /// `typ` in the header of new tokens; it is not verified. Default `access`.
@@ -54,11 +58,13 @@ pub struct JwtOptions {
     /// How long new tokens are good for, at least a second. Default one day. Written as text with a unit; a bare number
     /// is milliseconds, as everywhere in our configuration, where Feathers takes it for seconds.
     #[serde(with = "duration")]
+    #[cfg_attr(test, schemars(with = "super::schema::Time"))]
     pub expires_in: Duration,
 }
 
 /// How a login with a password is written. A dot leads into a nested field, both of the request and of the entity.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct LocalOptions {
     /// The field that names the entity. Default `email`.
@@ -145,6 +151,12 @@ impl Gateway {
         check(length >= SECRET_BYTES || auth.allow_weak_secret, "secret", || {
             format!("is shorter than {SECRET_BYTES} bytes: take a longer one, or set gateway.auth.allow_weak_secret")
         })?;
+        let previous = auth.previous_secret.as_ref().map(|secret| secret.expose().len());
+        check(
+            previous.is_none_or(|length| length >= SECRET_BYTES || auth.allow_weak_secret),
+            "previous_secret",
+            || format!("is shorter than {SECRET_BYTES} bytes: take it out, or set gateway.auth.allow_weak_secret"),
+        )?;
         check(auth.jwt.expires_in >= Duration::from_secs(1), "jwt.expires_in", || {
             "is less than a second: raise it".into()
         })?;

@@ -1,6 +1,6 @@
 //! The environment: every variable of a name of its own in one table, and `DISTRIBUTION__SECTION__KEY` for the rest.
 
-use super::{ConfigError, loader::Layers};
+use super::{ConfigError, loader::Layers, origin::Source};
 use figment::value::{Dict, Value};
 use std::{collections::BTreeMap, ffi::OsString, fs};
 
@@ -64,6 +64,7 @@ pub const ENV: &[EnvName] = &[
     row("MESH_SECRET", "mesh.secret", EnvUse::Secret),
     row("MESH_PREVIOUS_SECRET", "mesh.previous_secret", EnvUse::Secret),
     row("JWT_SECRET", "gateway.auth.secret", EnvUse::Secret),
+    row("JWT_PREVIOUS_SECRET", "gateway.auth.previous_secret", EnvUse::Secret),
     row("METRICS_LISTEN", "metrics.listen", EnvUse::Value),
     row("PORT", "gateway.listen", EnvUse::Port),
     row("RUST_LOG", "log.level", EnvUse::Value),
@@ -201,15 +202,15 @@ fn readings(text: &str) -> impl Iterator<Item = Value> {
     [Some(Value::from(text)), toml, Some(list)].into_iter().flatten()
 }
 
-fn add_value(layers: &mut Layers, origin: &str, key: &str, value: Value) -> Result<(), ConfigError> {
+fn add_value(layers: &mut Layers, origin: &Source, key: &str, value: Value) -> Result<(), ConfigError> {
     let nested = key.rsplit('.').fold(value, |value, part| Value::from(Dict::from([(part.to_owned(), value)])));
     layers.add(origin, nested.into_dict().unwrap_or_default())
 }
 
-fn origin(name: &str) -> String {
-    format!("environment variable {name}")
+fn origin(name: &str) -> Source {
+    Source::Variable(name.to_owned())
 }
 
 fn problem(name: &str, message: impl Into<String>) -> ConfigError {
-    ConfigError::new(message).written_in(origin(name))
+    ConfigError::new(message).written_in(origin(name).name())
 }

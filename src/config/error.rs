@@ -116,13 +116,15 @@ fn shown(key: &str, found: &Actual) -> String {
     }
 }
 
-/// `redis` itself is one, since people write `redis = "redis://:password@host"`, and so are the sections that a secret of
-/// tokens may be written in place of.
+/// Sections that hold a secret are one themselves, since people write `redis = "redis://:password@host"`; so are user
+/// names, in whose place passwords end up, and what is called like a secret wherever it is written.
 fn is_secret(key: &str) -> bool {
-    let section = matches!(key, "redis" | "mesh" | "gateway.auth" | "gateway.auth.jwt");
-    section
-        || matches!(key, "redis.url" | "redis.username" | "redis.password" | "mesh.previous_secret")
-        || key.ends_with(".secret")
+    let holds = |secret: &str| secret.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    let secrets = super::ENV.iter().filter(|row| row.usage == super::EnvUse::Secret);
+    let name = key.rsplit('.').next().unwrap_or(key);
+    key == "gateway.auth.jwt"
+        || ["secret", "password", "username"].iter().any(|word| name.ends_with(word))
+        || secrets.map(|row| row.key).any(holds)
 }
 
 /// Rust's names of types, in the words of the configuration.

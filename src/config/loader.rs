@@ -1,7 +1,7 @@
 //! One layer over the other. Each has to hold on its own over those below it, so that a mistake is known by the layer
 //! that brought it.
 
-use super::{Config, ConfigError, env};
+use super::{Config, ConfigError, Origins, env, origin::Source};
 use figment::{
     Error, Figment, Metadata, Profile, Provider,
     value::{Dict, Map, Value},
@@ -22,13 +22,14 @@ const FILE: &str = "distribution.toml";
 /// assert_eq!((config.gateway.listen.as_str(), config.gateway.prefix.as_str()), ("127.0.0.1:8080", "/api"));
 /// # Ok::<_, rachis::config::ConfigError>(())
 /// ```
+#[derive(Clone)]
 #[must_use = "nothing is loaded before .load()"]
 pub struct Loader {
-    file: PathBuf,
+    pub(super) file: PathBuf,
     /// Whether the file was asked for, so that it has to be there.
     required: bool,
     /// `None`: that of this process.
-    env: Option<Vec<(OsString, OsString)>>,
+    pub(super) env: Option<Vec<(OsString, OsString)>>,
     overrides: Vec<Result<Value, Error>>,
 }
 
@@ -63,6 +64,11 @@ impl Loader {
 
     /// Reads all layers and checks the outcome.
     pub fn load(self) -> Result<Config, ConfigError> {
+        self.explain().map(|(config, _)| config)
+    }
+
+    /// Does what [`load`](Loader::load) does, and says where each value comes from.
+    pub fn explain(self) -> Result<(Config, Origins), ConfigError> {
         let mut layers = Layers::defaults();
         if let Some(text) = self.read_file()? {
             layers.add_toml(&self.file.display().to_string(), &text)?;
@@ -97,7 +103,7 @@ impl std::fmt::Debug for Loader {
 pub(super) fn from_toml(text: &str) -> Result<Config, ConfigError> {
     let mut layers = Layers::defaults();
     layers.add_toml("TOML text", text)?;
-    layers.finish()
+    layers.finish().map(|(config, _)| config)
 }
 
 pub(super) fn defaults() -> Config {
@@ -110,6 +116,7 @@ pub(super) fn defaults() -> Config {
 #[derive(Clone)]
 pub(super) struct Layers {
     figment: Figment,
+    origins: Origins,
     pub(super) warnings: Vec<String>,
 }
 
@@ -131,14 +138,17 @@ impl Provider for Layer {
 impl Layers {
     fn defaults() -> Self {
         let values = parse("default.toml", DEFAULTS).unwrap_or_default();
-        let layer = Layer { origin: "default.toml".into(), values };
-        Layers { figment: Figment::from(layer), warnings: Vec::new() }
+        let layer = Layer { origin: Source::Defaults.name(), values };
+        Layers { figment: Figment::from(layer), origins: Origins::default(), warnings: Vec::new() }
     }
 
     /// Puts `values` on top, unless a key is unknown or has a value of the wrong type.
-    pub(super) fn add(&mut self, origin: &str, values: Dict) -> Result<(), ConfigError> {
-        let figment = self.figment.clone().merge(Layer { origin: origin.to_owned(), values });
-        figment.extract::<Config>().map_err(|error| ConfigError::explain(origin, &error))?;
+    pub(super) fn add(&mut self, source: &Source, values: Dict) -> Result<(), ConfigError> {
+        let mut origins = self.origins.clone();
+        origins.note(source, &values);
+        let figment = self.figment.clone().merge(Layer { origin: source.name(), values });
+        figment.extract::<Config>().map_err(|error| ConfigError::explain(&source.name(), &error))?;
+        self.origins = origins;
         self.figment = figment;
         Ok(())
     }
@@ -150,20 +160,21 @@ impl Layers {
     }
 
     fn add_toml(&mut self, origin: &str, text: &str) -> Result<(), ConfigError> {
-        self.add(origin, parse(origin, text)?)
+        let values = parse(origin, text)?;
+        self.add(&Source::toml(origin, text), values)
     }
 
     fn add_overrides(&mut self, values: Result<Value, Error>) -> Result<(), ConfigError> {
-        const ORIGIN: &str = "command line";
-        let values = values.map_err(|error| ConfigError::explain(ORIGIN, &error))?;
+        let source = Source::CommandLine;
+        let values = values.map_err(|error| ConfigError::explain(&source.name(), &error))?;
         match given(values) {
-            Some(Value::Dict(_, values)) => self.add(ORIGIN, values),
+            Some(Value::Dict(_, values)) => self.add(&source, values),
             None => Ok(()),
-            Some(_) => Err(ConfigError::new("expected a map of keys and values").written_in(ORIGIN)),
+            Some(_) => Err(ConfigError::new("expected a map of keys and values").written_in(source.name())),
         }
     }
 
-    fn finish(self) -> Result<Config, ConfigError> {
+    fn finish(self) -> Result<(Config, Origins), ConfigError> {
         let explain = |error| ConfigError::explain("configuration", &error);
         let mut config: Config = self.figment.extract().map_err(explain)?;
         config.warnings = self.warnings;
@@ -174,7 +185,7 @@ impl Layers {
                 None => error,
             }
         })?;
-        Ok(config)
+        Ok((config, self.origins))
     }
 }
 

@@ -11,6 +11,7 @@ const SECRET_BYTES: usize = 16;
 /// With a secret, every frame is signed, and what is not is refused: who can write to Redis but does not have the secret
 /// can forge neither call, reply, event nor service. `docs/security.md` says what that does not prevent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Mesh {
     /// What frames are signed with, the same on all nodes, at least 16 bytes. Default `None`: nothing is signed.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Where a node tells its counters, as OpenMetrics text for Prometheus and whoever reads the same.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Metrics {
     /// The path of a gateway at which they are; it wins over a service of that name. Default `metrics`; empty: none.

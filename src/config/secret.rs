@@ -7,6 +7,7 @@ const MASK: &str = "***";
 
 /// Text that nobody prints: `Debug`, `Display` and `Serialize` show `***`. [`Secret::expose`] gives it away.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Secret(String);
 
@@ -51,6 +52,7 @@ impl Serialize for Secret {
 /// assert_eq!(url.expose(), "redis://ann:hunter2@redis:6379/1");
 /// ```
 #[derive(Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct RedisUrl(String);
 

@@ -21,7 +21,7 @@ fn error_of<const N: usize>(variables: [(&str, &str); N]) -> String {
 }
 
 /// A file `distribution.toml` of that text, and the folder that keeps it.
-fn file(text: &str) -> (TempDir, PathBuf) {
+pub(super) fn file(text: &str) -> (TempDir, PathBuf) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("distribution.toml");
     fs::write(&path, text).unwrap();
@@ -57,13 +57,18 @@ fn the_file_of_defaults_names_every_key_the_optional_ones_too() {
     }
 }
 
-#[test]
-fn the_optional_keys_shown_in_the_file_of_defaults_are_valid_as_shown() {
+/// The file of defaults with the values that its comments show.
+pub(super) fn shown_with_optional_keys() -> String {
     let shown = include_str!("../../config/default.toml").lines().map(|line| match line.strip_prefix("# ") {
         Some(comment) if comment.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => comment,
         _ => line,
     });
-    let config = Config::from_toml(&shown.collect::<Vec<_>>().join("\n")).unwrap();
+    shown.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_optional_keys_shown_in_the_file_of_defaults_are_valid_as_shown() {
+    let config = Config::from_toml(&shown_with_optional_keys()).unwrap();
     assert_eq!(config.ttl, Some(Config::default().ttl()));
     assert!(config.redis.password.is_some() && config.redis.key_file.is_some());
 }

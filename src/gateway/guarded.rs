@@ -25,11 +25,19 @@ use crate::{
 /// `BadRequest` for settings that do not hold together, with the key to change; `Conflict` if the app has a service at
 /// `gateway.authentication_path` already.
 pub fn guarded(app: App, config: &Config) -> Result<App> {
-    let Some(auth) = AuthConfig::of_gateway(&config.gateway)? else { return Ok(app) };
+    guarded_by(app, config).map(|(app, _)| app)
+}
+
+/// The same, and what guards it, whose secret may be [changed](Authentication::change_secret); `None` if no secret is set.
+///
+/// # Errors
+/// Like [`guarded`].
+pub fn guarded_by(app: App, config: &Config) -> Result<(App, Option<Authentication>)> {
+    let Some(auth) = AuthConfig::of_gateway(&config.gateway)? else { return Ok((app, None)) };
     let auth = Authentication::new(auth)?;
     let guard = auth.authenticate_except("jwt", config.gateway.auth.public.clone());
-    app.try_register(&config.gateway.authentication_path, auth)?;
-    Ok(app.before(ALL, guard))
+    app.try_register(&config.gateway.authentication_path, auth.clone())?;
+    Ok((app.before(ALL, guard), Some(auth)))
 }
 
 #[cfg(test)]

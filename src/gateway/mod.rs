@@ -42,7 +42,7 @@ mod serve;
 mod target;
 
 pub use channels::{Channel, Channels, Connection, Login, Names, Publication};
-pub use guarded::guarded;
+pub use guarded::{guarded, guarded_by};
 pub use metrics::serve_metrics;
 pub use serve::serve;
 

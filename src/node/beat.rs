@@ -71,7 +71,10 @@ impl Heart {
                 judges_from = judges_from.max(Instant::now() + self.ttl);
                 link = Some(opened);
             }
-            let Some(Opened { connection, .. }) = &mut link else { continue };
+            let Some(Opened { connection, signs }) = &mut link else { continue };
+            if signs.has_login_changed() {
+                self.connector.log_in(connection).await;
+            }
             let asked = Instant::now();
             if asked.duration_since(last) > self.ttl / 2 {
                 judges_from = asked + self.ttl;

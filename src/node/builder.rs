@@ -8,6 +8,7 @@ use super::{
     info::ServiceInfo,
     metrics::Metrics,
     publish::Filters,
+    reload::{Commit, Files, Takers},
     remote::{CallService, Wrapping, erase},
     responder::Responder,
     rpc::{CallLimits, Rpc},
@@ -19,10 +20,12 @@ use crate::{
     config::{self, Config, Linger, RedisServers, Secret, StartDelay},
     redis::{
         connection::{Connector, LONGEST_PAUSE, Options},
+        credentials::{CredentialProvider, Provider},
         keys::Keys,
+        login::Login,
         pool::Admin,
         registry::{self, Registry},
-        servers::{Login, Place},
+        servers::Place,
         streams::{Calls, WaitFor},
         tls::Certificates,
     },
@@ -59,6 +62,8 @@ pub struct NodeBuilder {
     wrapping: Wrapping,
     connect_within: Option<Duration>,
     observer: bool,
+    takers: Takers,
+    credentials: Option<Provider>,
 }
 
 impl NodeBuilder {
@@ -70,6 +75,8 @@ impl NodeBuilder {
             wrapping: Wrapping::default(),
             connect_within: None,
             observer: false,
+            takers: Takers::default(),
+            credentials: None,
         }
     }
 
@@ -169,6 +176,34 @@ impl NodeBuilder {
         self
     }
 
+    /// Asks code who to be to Redis, and not the configuration: for passwords that expire, or live in a vault. They are
+    /// renewed before they expire, also on the connections that are open. See [`CredentialProvider`].
+    pub fn credentials(mut self, provider: impl CredentialProvider) -> Self {
+        self.credentials = Some(Provider::new(provider));
+        self
+    }
+
+    /// Lets the program take these keys of a configuration that is [reloaded](Node::reload), say `log.level`. `prepare` looks
+    /// at the new configuration, and an error of it refuses the whole; what it returns is run when nothing can fail any more.
+    ///
+    /// ```
+    /// use rachis::{Config, Node};
+    ///
+    /// let builder = Node::builder(Config::default()).on_reload(["log.level"], |config| {
+    ///     let level = config.log.level.clone();
+    ///     Ok(Box::new(move || println!("from now on: {level}")))
+    /// });
+    /// # drop(builder);
+    /// ```
+    pub fn on_reload(
+        mut self,
+        keys: impl IntoIterator<Item = &'static str>,
+        prepare: impl Fn(&Config) -> Result<Commit> + Send + Sync + 'static,
+    ) -> Self {
+        self.takers.add(keys, prepare);
+        self
+    }
+
     /// Joins the mesh: connects, announces the services, learns of all others. With a `start_delay` it waits that long
     /// first; with the delay `manual` the node calls its own services only, until [`Node::join`].
     ///
@@ -200,7 +235,11 @@ impl NodeBuilder {
 
     /// Builds every part, connected to nothing yet.
     fn assemble(self) -> Result<Node> {
-        let NodeBuilder { config, app, filters, wrapping, observer, .. } = self;
+        let NodeBuilder { config, app, filters, wrapping, observer, takers, credentials, .. } = self;
+        let credentials = match credentials {
+            None => provider_of(&config)?,
+            given => given,
+        };
         let id = ulid::Ulid::generate().to_string();
         let app_name = config.app_name();
         let app_key = format!("{}/{app_name}", config.key);
@@ -212,12 +251,7 @@ impl NodeBuilder {
         let admin = Admin::new(&connector);
         let ttl = config.ttl();
         let registry = Registry::new(keys.clone(), &id, &app_key, ttl, linger(&config));
-        let limits = CallLimits {
-            timeout: config.timeout,
-            max_pending: config.limits.max_pending,
-            max_payload: config.limits.max_payload.as_usize(),
-            max_queue: config.limits.max_queue as u64,
-        };
+        let limits = limits(&config);
         let stop = CancellationToken::new();
         let clock = Arc::new(Clock::new());
         let [secret, previous] =
@@ -233,8 +267,6 @@ impl NodeBuilder {
             Calls::new(&keys, &app_key, &id),
             limits,
             config.limits.max_in_flight,
-            u32::try_from(config.limits.max_deliveries).unwrap_or(u32::MAX),
-            config.limits.dead_letters,
             seal.clone(),
         );
         let catalog = Catalog::new(&id, u64::try_from((ttl * 2).as_millis()).unwrap_or(u64::MAX));
@@ -274,6 +306,12 @@ impl NodeBuilder {
             beating: stop.child_token(),
             draining: CancellationToken::new(),
             running: Mutex::new(Running::Assembled { dead, outgoing }),
+            live: ArcSwap::from_pointee(config.clone()),
+            reloads: watch::Sender::new(0),
+            reloading: Mutex::new(()),
+            takers,
+            files: Files::of(&config),
+            credentials,
             config,
         });
         let publisher: Arc<dyn EventSink> = Arc::new(Publisher { node: Arc::downgrade(&inner) });
@@ -286,7 +324,7 @@ fn options(config: &Config) -> Result<Options> {
     let redis = &config.redis;
     Ok(Options {
         place: place(redis)?,
-        login: login(redis.username.as_ref(), redis.password.as_ref()),
+        login: login_of(config)?,
         // An attempt that hangs must not cost a node its place: the next one may come through.
         connect_timeout: redis.connect_timeout.min(config.ttl() / 3),
         response_timeout: redis.response_timeout,
@@ -295,11 +333,55 @@ fn options(config: &Config) -> Result<Options> {
         wait: (redis.wait_replicas > 0).then_some(WaitFor { replicas: redis.wait_replicas, time: redis.wait_timeout }),
         // After an outage, who is back first gives the others one TTL: they must not sleep through it.
         longest_pause: (config.ttl() / 4).min(LONGEST_PAUSE),
-        certificates: Certificates {
-            ca: redis.ca_file.clone(),
-            client: redis.cert_file.clone().zip(redis.key_file.clone()),
-        },
+        certificates: certificates(config),
     })
+}
+
+pub(super) fn limits(config: &Config) -> CallLimits {
+    CallLimits {
+        timeout: config.timeout,
+        max_pending: config.limits.max_pending,
+        max_payload: config.limits.max_payload.as_usize(),
+        max_queue: config.limits.max_queue as u64,
+        max_deliveries: u32::try_from(config.limits.max_deliveries).unwrap_or(u32::MAX),
+        dead_letters: config.limits.dead_letters,
+    }
+}
+
+pub(super) fn certificates(config: &Config) -> Certificates {
+    let redis = &config.redis;
+    Certificates { ca: redis.ca_file.clone(), client: redis.cert_file.clone().zip(redis.key_file.clone()) }
+}
+
+/// What the configuration says of credentials that expire.
+#[cfg(feature = "aws")]
+fn provider_of(config: &Config) -> Result<Option<Provider>> {
+    Ok(crate::aws::ElastiCacheIam::of(&config.redis)?.map(Provider::new))
+}
+
+#[cfg(not(feature = "aws"))]
+fn provider_of(config: &Config) -> Result<Option<Provider>> {
+    match config.redis.iam_cache {
+        None => Ok(None),
+        Some(_) => {
+            Err(Error::bad_request("redis.iam_cache is set, and this program was built without the feature `aws`"))
+        }
+    }
+}
+
+/// Who one is to Redis, whether the URL says so or other keys do.
+pub(super) fn login_of(config: &Config) -> Result<Login> {
+    let of_url = match place(&config.redis)? {
+        Place::Standalone(url) | Place::Sentinel { master: url, .. } => Login::of(&url),
+        Place::Cluster(seeds) => Login::of(seeds.first().map_or("", String::as_str)),
+    };
+    let of_url = of_url.map_err(|error| Error::bad_request(format!("redis.url can not be used: {error}")))?;
+    let own = login(config.redis.username.as_ref(), config.redis.password.as_ref());
+    Ok(Login { username: own.username.or(of_url.username), password: own.password.or(of_url.password) })
+}
+
+pub(super) fn sentinel_login_of(config: &Config) -> Login {
+    login(config.redis.sentinel_username.as_ref(), config.redis.sentinel_password.as_ref())
 }
 
 fn place(redis: &config::Redis) -> Result<Place> {

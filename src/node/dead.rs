@@ -204,7 +204,7 @@ impl DeadLetters {
     async fn call(&self, request: Request) -> Result<Answer> {
         let path = request.path.clone();
         let mut call = request.into_call(true);
-        call.timeout = Some(self.node.config.timeout);
+        call.timeout = Some(self.node.live.load().timeout);
         let descriptor = Descriptor {
             path: path.clone(),
             methods: vec![call.method.clone()],

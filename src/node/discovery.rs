@@ -55,6 +55,11 @@ impl Discovery {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let publication = tokio::time::sleep(node.config.publication_delay);
         tokio::pin!(publication);
+        let mut reloads = node.reloads.subscribe();
+        // One may have come between the join and now.
+        if *reloads.borrow() > 0 {
+            reloads.mark_changed();
+        }
         let (mut may_publish, mut announced) = (node.config.publication_delay.is_zero(), true);
         let mut doubt = None;
         loop {
@@ -98,6 +103,13 @@ impl Discovery {
                 outcome = self.services.changed(), if may_publish => {
                     if outcome.is_err() { return; }
                     announced = node.announce(true).await;
+                }
+                Ok(()) = reloads.changed() => {
+                    // Whole, since what is announced may be signed otherwise, and others may be believed now.
+                    announced = node.announce(may_publish).await;
+                    if let Err(error) = node.read_anew().await {
+                        tracing::debug!(%error, "the registry could not be read");
+                    }
                 }
                 _ = ticks.tick(), if waits => {
                     let changes = node.catalog().tick(node.clock.now());
@@ -158,7 +170,7 @@ impl Inner {
             return true;
         }
         let published = match with_services {
-            true => super::publish::published(&self.app.registered(), &self.config, &self.filters, &self.app_name),
+            true => super::publish::published(&self.app.registered(), &self.live.load(), &self.filters, &self.app_name),
             false => BTreeMap::new(),
         };
         // Callable before it is known, so that no early call is refused.
@@ -360,7 +372,7 @@ impl Inner {
             }
         };
         let (key, name) = info::split_app(app);
-        if !self.config.remote_services.allows(&descriptor.path) {
+        if !self.live.load().remote_services.allows(&descriptor.path) {
             return None;
         }
         let seen = ServiceInfo { remote: true, ..ServiceInfo::local(&descriptor, key, name) };

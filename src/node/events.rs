@@ -296,7 +296,7 @@ fn outgoing(node: &Inner, number: u64, event: &Event) -> Option<Outgoing> {
     let channel = if node.seal.signs() { node.keys.events(&node.config.key, &event.path) } else { String::new() };
     let place = node.seal.at(&channel).until(node.clock.now() + event_log::LOG_TTL_MS);
     let encode = |event: &Event| EventFrame::new(&node.id, &node.app_key, number, event).encode(place);
-    let max = node.config.limits.max_payload.as_usize();
+    let max = node.live.load().limits.max_payload.as_usize();
     let frame = encode(event).and_then(|frame| match frame.len() > max {
         true => {
             tracing::error!(path = %event.path, event = %event.name, bytes = frame.len(), max,
@@ -360,7 +360,8 @@ impl EventSink for Publisher {
     fn event(&self, event: &Arc<Event>) {
         let Some(node) = self.node.upgrade() else { return };
         let published = node.published(&event.path);
-        if node.config.publish_events && published.is_some_and(|published| published.events.contains(&event.name)) {
+        if node.live.load().publish_events && published.is_some_and(|published| published.events.contains(&event.name))
+        {
             node.events.publish(&node, event);
         }
     }

@@ -41,6 +41,9 @@ impl Node {
         let node = &self.inner;
         let stop = &node.stop;
 
+        if let Some(provider) = &node.credentials {
+            provider.start(node.connector.clone(), stop.clone()).await.ok_or_else(stopped)?;
+        }
         // First the way in and the ears, then the announcement: whoever hears of this node can call it at once.
         let links = Links::new(node.connector.clone(), stop.clone());
         let (_, live) = links.reach(&node.keys.registry()).await.ok_or_else(stopped)?;

@@ -19,6 +19,7 @@ mod observe;
 pub(crate) mod once;
 mod pending;
 mod publish;
+mod reload;
 mod remote;
 mod responder;
 mod routes;
@@ -33,13 +34,14 @@ pub use dead::{DeadCall, DeadLetter, DeadLetters, Replay};
 pub use info::{Change, NodeInfo, ServiceInfo};
 #[cfg(feature = "gateway")]
 pub(crate) use metrics::METRICS_TYPE;
+pub use reload::Reloaded;
 pub use remote::CallService;
 pub use shutdown::signal;
 
 use crate::{
     Error, Result,
     config::Config,
-    redis::{connection::Connector, keys::Keys, link::Links, pool::Admin, registry::Registry},
+    redis::{connection::Connector, credentials::Provider, keys::Keys, link::Links, pool::Admin, registry::Registry},
     service::{App, Descriptor, EventSink, Handle, Registration, Router},
     wire::Seal,
 };
@@ -107,7 +109,17 @@ pub(crate) struct Inner {
     app_key: String,
     host: String,
     started: u64,
+    /// As it was started.
     config: Config,
+    /// As it is now, in what a running node can take.
+    live: ArcSwap<Config>,
+    /// Counts the times that `live` changed.
+    reloads: watch::Sender<u64>,
+    reloading: Mutex<()>,
+    takers: reload::Takers,
+    files: reload::Files,
+    /// Says who to be to Redis, instead of the configuration.
+    credentials: Option<Provider>,
     app: App,
     keys: Keys,
     clock: Arc<Clock>,
@@ -183,7 +195,7 @@ impl Node {
         &self.inner.id
     }
 
-    /// The configuration it was built with.
+    /// The configuration it was built with; what [`Node::reload`] took since is not in it.
     pub fn config(&self) -> &Config {
         &self.inner.config
     }
@@ -234,7 +246,7 @@ impl Node {
     pub async fn wait_for(&self, path: &str) -> Result<Resolved> {
         let mut changes = self.inner.changes.subscribe();
         let mut local = self.inner.app.changed();
-        let timeout = self.inner.config.timeout;
+        let timeout = self.inner.live.load().timeout;
         let found = async {
             loop {
                 if let Some(found) = self.resolve(path) {

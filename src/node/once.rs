@@ -103,7 +103,7 @@ impl Inner {
     ) -> Result<Answer> {
         let running = tokio::spawn(
             async move {
-                let until = Instant::now() + call.timeout.unwrap_or(self.config.timeout);
+                let until = Instant::now() + call.timeout.unwrap_or(self.live.load().timeout);
                 let run = Run { name: format!("here:{}", ulid::Ulid::generate()), first: true, until };
                 let (outcome, ended) = self.once(asked, run, responder::run(&self, found, call)).await;
                 if let Some(Ended(mark)) = ended {
@@ -208,7 +208,7 @@ impl Inner {
     }
 
     async fn keep(&self, mark: &Mark, outcome: &Result<Answer>) {
-        let time = self.config.limits.idempotency_ttl;
+        let time = self.live.load().limits.idempotency_ttl;
         let Some(reply) = &kept(outcome, self.seal.at(&mark.key)) else { return };
         let kept =
             self.redis(&mark.key, |mut live| async move { mark.keep(&mut live.connection, reply, time).await }).await;

@@ -111,6 +111,11 @@ impl<W, R> Pending<W, R> {
         Pending { capacity, next: 0, calls: HashMap::new() }
     }
 
+    /// Takes in so many from now on; those that wait already stay.
+    pub(crate) fn resize(&mut self, capacity: usize) {
+        self.capacity = capacity;
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.calls.len()
     }

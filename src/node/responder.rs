@@ -23,6 +23,7 @@ use crate::{
     service::{Answer, Call, Found, Method, Registered},
     wire::{self, Request, Seal},
 };
+use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use std::{
     panic::AssertUnwindSafe,
@@ -48,9 +49,7 @@ pub(crate) struct Responder {
     calls: Calls,
     stream: Arc<str>,
     writer: OnceLock<Writer>,
-    limits: CallLimits,
-    max_deliveries: u32,
-    dead_letters: usize,
+    limits: ArcSwap<CallLimits>,
     seal: Seal,
     // Calls that must not run twice, where frames are signed and so a copy is somebody's doing.
     seen: Mutex<Seen>,
@@ -64,23 +63,13 @@ pub(crate) struct Responder {
 }
 
 impl Responder {
-    pub(crate) fn new(
-        keys: Keys,
-        calls: Calls,
-        limits: CallLimits,
-        max_in_flight: usize,
-        max_deliveries: u32,
-        dead_letters: usize,
-        seal: Seal,
-    ) -> Self {
+    pub(crate) fn new(keys: Keys, calls: Calls, limits: CallLimits, max_in_flight: usize, seal: Seal) -> Self {
         Responder {
             keys,
             stream: calls.stream().into(),
             calls,
             writer: OnceLock::new(),
-            limits,
-            max_deliveries,
-            dead_letters,
+            limits: ArcSwap::from_pointee(limits),
             seal,
             seen: Mutex::default(),
             refused: Seldom::new(),
@@ -89,6 +78,18 @@ impl Responder {
             done: Mutex::default(),
             tasks: TaskTracker::new(),
             sources: TaskTracker::new(),
+        }
+    }
+
+    /// Limits it otherwise from now on. Where fewer calls may run than do, those that run finish first.
+    pub(crate) fn limit(&self, limits: CallLimits, old_slots: usize, slots: usize) {
+        self.limits.store(Arc::new(limits));
+        self.slots.add_permits(slots.saturating_sub(old_slots));
+        let surplus = old_slots.saturating_sub(slots);
+        let left = u32::try_from(surplus - self.slots.forget_permits(surplus)).unwrap_or(u32::MAX);
+        if left > 0 {
+            let slots = self.slots.clone();
+            tokio::spawn(async move { slots.acquire_many_owned(left).await.map(OwnedSemaphorePermit::forget) });
         }
     }
 
@@ -310,7 +311,7 @@ impl Responder {
         }
         if *deliveries > 1 {
             if let Err(error) = self.may_run_again(node, &request, *deliveries) {
-                if *deliveries > self.max_deliveries {
+                if *deliveries > self.limits.load().max_deliveries {
                     tracing::warn!(entry = %entry.id, %error, "a request goes to the dead letters");
                     Box::pin(self.bury(node, &delivered, Some(&request), error.message())).await;
                 }
@@ -340,7 +341,7 @@ impl Responder {
                     let this =
                         Run { name: held.entry().to_string(), first: deliveries == 1, until: Instant::now() + left };
                     let (outcome, ended) = Box::pin(node.once(asked, this, serve(node, found, call))).await;
-                    let time = node.config.limits.idempotency_ttl;
+                    let time = node.live.load().limits.idempotency_ttl;
                     if let Some(keep) = ended.and_then(|ended| ended.keep(&outcome, time, &self.seal)) {
                         self.write(keep);
                     }

@@ -19,6 +19,7 @@ use crate::{
     service::{Answer, Call, Descriptor},
     wire::{self, Frame, HandedOn, Reply, Request, Seal},
 };
+use arc_swap::ArcSwap;
 use serde_json::json;
 use std::{
     collections::HashMap,
@@ -53,12 +54,14 @@ pub(crate) struct CallLimits {
     pub(crate) max_pending: usize,
     pub(crate) max_payload: usize,
     pub(crate) max_queue: u64,
+    pub(crate) max_deliveries: u32,
+    pub(crate) dead_letters: usize,
 }
 
 /// The calling half of a node.
 pub(crate) struct Rpc {
     node: String,
-    limits: CallLimits,
+    limits: ArcSwap<CallLimits>,
     pending: Mutex<Waiting>,
     doubts: Doubts,
     // Up to which entry the inbox was read.
@@ -102,7 +105,7 @@ impl Rpc {
     ) -> Self {
         Rpc {
             node: node.to_owned(),
-            limits,
+            limits: ArcSwap::from_pointee(limits),
             pending: Mutex::new(Pending::new(limits.max_pending)),
             doubts: Doubts::default(),
             inbox_read: watch::Sender::new((0, 0)),
@@ -114,6 +117,12 @@ impl Rpc {
             refused: Seldom::new(),
             writer: OnceLock::new(),
         }
+    }
+
+    /// Limits it otherwise from now on.
+    pub(crate) fn limit(&self, limits: CallLimits) {
+        self.limits.store(Arc::new(limits));
+        self.lock().resize(limits.max_pending);
     }
 
     /// Gives it the node's writer, which in turn needs the `Rpc` to report to.
@@ -135,7 +144,7 @@ impl Rpc {
 
     /// Makes a call of a remote service.
     pub(crate) async fn call(self: &Arc<Self>, target: &Target, call: Call) -> Result<Answer> {
-        let timeout = call.timeout.unwrap_or(self.limits.timeout);
+        let timeout = call.timeout.unwrap_or(self.limits.load().timeout);
         let deadline = Instant::now() + timeout;
         self.refuse_if_full(target)?;
         let (waiter, arrived) = oneshot::channel();
@@ -163,12 +172,12 @@ impl Rpc {
         let until = self.clock.now().saturating_add(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
         let place = self.seal.at(&target.stream).until(until);
         let frame = request.encode(timeout, place)?;
-        if frame.len() > self.limits.max_payload {
+        if frame.len() > self.limits.load().max_payload {
             return Err(Error::payload_too_large(format!(
                 "The call of {method} on '{}' takes {} bytes, more than max_payload ({})",
                 target.path,
                 frame.len(),
-                self.limits.max_payload
+                self.limits.load().max_payload
             )));
         }
         // Nothing is sent twice unless Redis said that it does not have it, so one copy of the frame is enough for
@@ -306,7 +315,8 @@ impl Rpc {
     fn too_many_queued(&self, target: &Target) -> Error {
         Error::too_many_requests(format!(
             "More than {} calls of app '{}' are waiting (max_queue): add replicas or call less",
-            self.limits.max_queue, target.app
+            self.limits.load().max_queue,
+            target.app
         ))
         .with_data(json!({ "outcome": "never ran" }))
     }
@@ -314,7 +324,7 @@ impl Rpc {
     fn too_many_pending(&self) -> Error {
         Error::too_many_requests(format!(
             "{} calls of this node wait for replies already (max_pending)",
-            self.limits.max_pending
+            self.limits.load().max_pending
         ))
         .with_data(json!({ "outcome": "never ran" }))
     }
@@ -356,7 +366,7 @@ impl Senders for Rpc {
                 drop(pending);
                 return self.withdraw(stream.clone(), entry);
             }
-            Outcome::Added { entry, length } if length > self.limits.max_queue => {
+            Outcome::Added { entry, length } if length > self.limits.load().max_queue => {
                 self.full
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)

@@ -57,7 +57,7 @@ impl Node {
                 return Ok(());
             }
         }
-        let deadline = Instant::now() + node.config.shutdown.grace;
+        let deadline = Instant::now() + node.live.load().shutdown.grace;
         node.pulling.cancel();
         // While calls run it stays in the registry as `draining`: known to be alive, so nobody claims them.
         if node.responder.in_flight() > 0 {
@@ -74,7 +74,7 @@ impl Node {
             0 => Ok(()),
             left => Err(Error::timeout(format!(
                 "{left} calls still ran after shutdown.grace ({}); other replicas take them over",
-                humantime::format_duration(node.config.shutdown.grace)
+                humantime::format_duration(node.live.load().shutdown.grace)
             ))),
         }
     }

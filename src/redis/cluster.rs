@@ -5,10 +5,11 @@
 
 use super::{
     connection::timed_out,
-    servers::{At, Login, Shard, client},
+    login::Logins,
+    servers::{At, Shard},
     tls::Certificates,
 };
-use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use std::{
     collections::VecDeque,
     sync::Arc,
@@ -22,7 +23,7 @@ const YOUNG: Duration = Duration::from_millis(20);
 
 /// A cluster and what is known of it.
 pub(crate) struct Cluster {
-    seeds: Vec<Client>,
+    seeds: Vec<At>,
     /// Everything about a server but its address.
     like: At,
     map: watch::Sender<Arc<Map>>,
@@ -138,16 +139,25 @@ fn unreadable() -> RedisError {
 impl Cluster {
     pub(crate) fn new(
         seeds: &[String],
-        login: &Login,
+        logins: &Arc<Logins>,
         certificates: &Certificates,
         timeout: Duration,
     ) -> RedisResult<Self> {
-        let seeds = seeds.iter().map(|url| client(url, login, certificates)).collect::<RedisResult<Vec<_>>>()?;
+        let first = seeds.first().cloned();
+        let seeds = seeds.iter().map(|url| At::new(url, logins, certificates)).collect::<RedisResult<Vec<_>>>()?;
         let no_seed = || RedisError::from(std::io::Error::other("a cluster needs the address of one of its servers"));
-        let like = At::new(seeds.first().ok_or_else(no_seed)?);
+        let like = At::new(&first.ok_or_else(no_seed)?, logins, certificates)?;
         let map = watch::Sender::new(Arc::new(Map::empty()));
         let (asking, learned) = (Mutex::default(), Default::default());
         Ok(Cluster { seeds, like, map, asking, learned, timeout })
+    }
+
+    pub(super) fn auth(&self) -> Option<Cmd> {
+        self.like.auth()
+    }
+
+    pub(super) fn all(&self) -> Vec<&At> {
+        self.seeds.iter().chain([&self.like]).collect()
     }
 
     /// The server that holds `key`, as far as is known.
@@ -190,8 +200,9 @@ impl Cluster {
         }
         let known: Vec<Client> =
             asking.servers.iter().filter_map(|(host, port)| self.like.client(host, *port).ok()).collect();
+        let seeds: Vec<Client> = self.seeds.iter().filter_map(|seed| seed.here().ok()).collect();
         let mut trouble = None;
-        for (number, server) in known.iter().chain(&self.seeds).enumerate() {
+        for (number, server) in known.iter().chain(&seeds).enumerate() {
             if number < asking.servers.len() {
                 // The sorting that follows an answer is stable, so it goes to the end of its kind.
                 asking.servers.rotate_left(1);
@@ -265,7 +276,7 @@ impl Cluster {
 
     /// For messages.
     pub(crate) fn address(&self) -> String {
-        let seeds = self.seeds.iter().map(|seed| seed.get_connection_info().addr().to_string());
+        let seeds = self.seeds.iter().map(At::address);
         format!("the cluster of {}", seeds.collect::<Vec<_>>().join(","))
     }
 }

@@ -1,12 +1,13 @@
 //! How this crate reaches Redis: one way to connect, and what errors say of a connection.
 
 use super::{
-    servers::{Login, Moves, Place, Servers, Shard},
+    login::{Login, Logins},
+    servers::{Moves, Place, Servers, Shard},
     streams::WaitFor,
     tls::Certificates,
 };
 use redis::{
-    AsyncConnectionConfig, Client, ProtocolVersion, RedisError, RedisResult, Value,
+    AsyncConnectionConfig, Client, Cmd, ProtocolVersion, RedisError, RedisResult, Value,
     aio::{AsyncPushSender, ConnectionLike, MultiplexedConnection, PubSub},
 };
 use std::{
@@ -52,6 +53,7 @@ pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub(crate) struct Connector {
     servers: Arc<Servers>,
     options: Arc<Options>,
+    logins: Arc<Logins>,
     name: Arc<str>,
     // Each value counts the times that someone found a server silent.
     suspicions: Arc<Mutex<HashMap<Shard, watch::Sender<u64>>>>,
@@ -74,6 +76,15 @@ pub(crate) struct Signs {
     key: Option<String>,
     moves: Moves,
     suspicion: watch::Receiver<u64>,
+    logins: watch::Receiver<u64>,
+}
+
+/// What is to be done about a connection.
+pub(crate) enum Sign {
+    /// It had better be made anew.
+    Doubted,
+    /// The server should be told who one is now, by [`Connector::log_in`].
+    LoginChanged,
 }
 
 impl Signs {
@@ -91,6 +102,27 @@ impl Signs {
         }
     }
 
+    /// Ends when something is to be done about the connection.
+    pub(crate) async fn next(&mut self) -> Sign {
+        let mut logins = self.logins.clone();
+        tokio::select! {
+            () = self.doubted() => Sign::Doubted,
+            Ok(()) = logins.changed() => {
+                self.logins.mark_unchanged();
+                Sign::LoginChanged
+            }
+        }
+    }
+
+    /// Has the login changed since the last time, so that the server should be told by [`Connector::log_in`]?
+    pub(crate) fn has_login_changed(&mut self) -> bool {
+        let changed = self.logins.has_changed().unwrap_or(false);
+        if changed {
+            self.logins.mark_unchanged();
+        }
+        changed
+    }
+
     fn is_in_place(&self) -> bool {
         match &self.key {
             Some(key) => self.servers.shard(key).as_ref() == Some(&self.shard),
@@ -102,10 +134,10 @@ impl Signs {
 impl Connector {
     /// `name` is what `CLIENT LIST` shows of the connections, followed by what each is for.
     pub(crate) fn new(options: Options, name: &str) -> RedisResult<Self> {
-        let servers =
-            Arc::new(Servers::new(&options.place, &options.login, &options.certificates, options.connect_timeout)?);
+        let logins = Arc::new(Logins::new(options.login.clone()));
+        let servers = Arc::new(Servers::new(&options.place, &logins, &options.certificates, options.connect_timeout)?);
         let (suspicions, losses, trouble) = (Arc::default(), Arc::default(), Arc::default());
-        Ok(Connector { servers, options: Arc::new(options), name: name.into(), suspicions, losses, trouble })
+        Ok(Connector { servers, options: Arc::new(options), logins, name: name.into(), suspicions, losses, trouble })
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -114,6 +146,36 @@ impl Connector {
 
     pub(crate) fn servers(&self) -> &Arc<Servers> {
         &self.servers
+    }
+
+    pub(crate) fn logins(&self) -> &Arc<Logins> {
+        &self.logins
+    }
+
+    /// Says on an open connection who one is now. A server that refuses it goes on to take the connection for who it was.
+    pub(crate) async fn log_in(&self, connection: &mut impl ConnectionLike) {
+        if let Some(login) = self.login() {
+            self.note_login(login.query_async::<()>(connection).await);
+        }
+    }
+
+    /// The command that says who one is now.
+    pub(crate) fn login(&self) -> Option<Cmd> {
+        self.servers.auth()
+    }
+
+    pub(crate) fn note_login(&self, outcome: RedisResult<()>) {
+        match outcome {
+            Ok(()) => tracing::debug!("logged in to Redis anew"),
+            Err(error) => tracing::warn!(%error, "Redis did not take the new login on an open connection"),
+        }
+    }
+
+    /// Notes a login that was refused, so that the next attempt tries another, if there is one.
+    pub(crate) fn note_refusal(&self, error: &RedisError) {
+        if error.kind() == redis::ErrorKind::AuthenticationFailed || error.code() == Some("WRONGPASS") {
+            self.logins.refused();
+        }
     }
 
     /// Tells every connection to the server of `key` that it, or the way to it, has gone silent: nothing else would
@@ -135,7 +197,8 @@ impl Connector {
         // Of servers that are gone, which in a cluster of changing addresses would be ever more.
         suspicions.retain(|known, suspicion| suspicion.receiver_count() > 0 || *known == shard);
         let suspicion = suspicions.entry(shard.clone()).or_default().subscribe();
-        Signs { servers: self.servers.clone(), shard, key: key.map(str::to_owned), moves, suspicion }
+        let logins = self.logins.changes();
+        Signs { servers: self.servers.clone(), shard, key: key.map(str::to_owned), moves, suspicion, logins }
     }
 
     /// Changes with every [`Connector::lost`].
@@ -158,7 +221,7 @@ impl Connector {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note_trouble(&self, error: &RedisError) {
+    pub(crate) fn note_trouble(&self, error: &impl fmt::Display) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
     }
 
@@ -191,7 +254,8 @@ impl Connector {
         // From here on a suspicion is about this connection.
         let signs = self.signs(shard.clone(), key);
         let client = self.servers.reach(shard).await?;
-        let mut connection = client.get_multiplexed_async_connection_with_config(&self.settings(block)).await?;
+        let connected = client.get_multiplexed_async_connection_with_config(&self.settings(block)).await;
+        let mut connection = connected.inspect_err(|error| self.note_refusal(error))?;
         self.greet(&mut connection, purpose).await?;
         Ok(Opened { connection, signs })
     }
@@ -233,7 +297,7 @@ impl Connector {
                 // A connection for subscriptions takes no questions.
                 self.servers.verify(&mut client.get_multiplexed_async_connection().await?).await?;
             }
-            let connection = client.get_async_pubsub().await?;
+            let connection = client.get_async_pubsub().await.inspect_err(|error| self.note_refusal(error))?;
             Ok(Opened { connection, signs })
         };
         tokio::time::timeout(self.patience(), attempt).await.map_err(|_| timed_out("connecting"))?
@@ -249,7 +313,8 @@ impl Connector {
         let info = self.servers.reach(shard).await?.get_connection_info().clone();
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let client = Client::open(info.set_redis_settings(settings))?;
-        let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        let connected = client.get_multiplexed_async_connection_with_config(&config).await;
+        let connection = connected.inspect_err(|error| self.note_refusal(error))?;
         Ok(Opened { connection, signs })
     }
 

@@ -5,7 +5,7 @@
 //! sides talk to the same server, so they agree.
 
 use super::{
-    connection::{Calm, Connector, Opened, is_elsewhere, is_fatal},
+    connection::{Calm, Connector, Opened, Sign, is_elsewhere, is_fatal},
     pubsub::{BUFFER, Command, Heard},
     servers::Shard,
 };
@@ -206,7 +206,10 @@ impl Ear {
                         return Ended::Broken;
                     }
                 }
-                () = signs.doubted() => return Ended::Broken,
+                sign = signs.next() => match sign {
+                    Sign::Doubted => return Ended::Broken,
+                    Sign::LoginChanged => self.connector.log_in(&mut connection).await,
+                },
                 () = self.stop.cancelled() => return Ended::Stopped,
             }
         }

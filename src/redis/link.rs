@@ -1,7 +1,7 @@
 //! Links: connections that many share, and that come back by themselves.
 
 use super::{
-    connection::{Calm, Connector, Opened, is_fatal},
+    connection::{Calm, Connector, Opened, Sign, is_fatal},
     servers::Shard,
 };
 use redis::{
@@ -171,14 +171,20 @@ impl Link {
                 let live = Live { connection, generation, session };
                 publish.send_replace(Some(live.clone()));
                 renewals.send_modify(|times| *times += 1);
-                tokio::select! {
-                    // An error means that every clone of the link is gone.
-                    outcome = async { reports.wait_for(|broken| *broken >= generation).await.is_ok() } => {
-                        if !outcome { return }
+                loop {
+                    tokio::select! {
+                        // An error means that every clone of the link is gone.
+                        outcome = async { reports.wait_for(|broken| *broken >= generation).await.is_ok() } => {
+                            if !outcome { return }
+                            break;
+                        }
+                        sign = signs.next() => match sign {
+                            Sign::Doubted => break,
+                            Sign::LoginChanged => connector.log_in(&mut live.connection.clone()).await,
+                        },
+                        () = live.goes_silent(&mut losses) => break,
+                        () = stop.cancelled() => return,
                     }
-                    () = signs.doubted() => {}
-                    () = live.goes_silent(&mut losses) => {}
-                    () = stop.cancelled() => return,
                 }
                 drop(live);
                 publish.send_replace(None);

@@ -2,11 +2,13 @@
 
 mod cluster;
 pub(crate) mod connection;
+pub(crate) mod credentials;
 pub(crate) mod dead;
 mod ears;
 pub(crate) mod event_log;
 pub(crate) mod keys;
 pub(crate) mod link;
+pub(crate) mod login;
 pub(crate) mod once;
 pub(crate) mod pool;
 pub(crate) mod pubsub;
@@ -19,6 +21,7 @@ pub(crate) mod streams;
 mod throwaway;
 pub(crate) mod tls;
 
+pub use credentials::{CredentialProvider, Credentials};
 pub use throwaway::ThrowawayRedis;
 
 /// What Redis, or the way to it, failed with.

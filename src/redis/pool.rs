@@ -1,7 +1,7 @@
 //! A few pooled connections for rare commands; never on the path of a call, since a pool tests each connection first.
 
 use super::{
-    connection::{Connector, Opened, is_elsewhere, is_fatal},
+    connection::{Connector, Opened, Signs, is_elsewhere, is_fatal},
     servers::{Servers, Shard},
 };
 use deadpool::{
@@ -74,6 +74,7 @@ struct Maker {
 /// A connection and whether it has shown itself to be of no further use.
 struct Slot {
     connection: MultiplexedConnection,
+    signs: Signs,
     broken: bool,
 }
 
@@ -82,13 +83,16 @@ impl deadpool::managed::Manager for Maker {
     type Error = RedisError;
 
     async fn create(&self) -> Result<Slot, RedisError> {
-        let Opened { connection, .. } = self.connector.connect_to("admin", &self.shard).await?;
-        Ok(Slot { connection, broken: false })
+        let Opened { connection, signs } = self.connector.connect_to("admin", &self.shard).await?;
+        Ok(Slot { connection, signs, broken: false })
     }
 
     async fn recycle(&self, slot: &mut Slot, _: &Metrics) -> RecycleResult<RedisError> {
         if slot.broken {
             return Err(RecycleError::message("it failed before"));
+        }
+        if slot.signs.has_login_changed() {
+            self.connector.log_in(&mut slot.connection).await;
         }
         Ok(redis::cmd("PING").query_async(&mut slot.connection).await?)
     }

@@ -1,11 +1,14 @@
 //! Subscriptions that outlive their connection.
 
 use super::{
-    connection::{Calm, Connector, Opened},
+    connection::{Calm, Connector, Opened, Sign, Signs},
     ears,
 };
 use futures_util::StreamExt;
-use redis::{Msg, RedisResult, aio::PubSub};
+use redis::{
+    Msg, RedisResult,
+    aio::{PubSub, PubSubSink, PubSubStream},
+};
 use std::collections::HashSet;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -115,10 +118,8 @@ impl Subscriber {
     async fn serve(&mut self, opened: Opened<PubSub>, first: bool) -> Ended {
         let Opened { connection, mut signs } = opened;
         let (mut sink, mut stream) = connection.split();
-        for channel in &self.channels {
-            if sink.subscribe(channel).await.is_err() {
-                return Ended::Broken;
-            }
+        if self.subscribe_all(&mut sink).await.is_err() {
+            return Ended::Broken;
         }
         for (_, confirm) in self.waiting.drain(..) {
             let _ = confirm.send(());
@@ -136,10 +137,40 @@ impl Subscriber {
                     Some(command) => if self.obey(command, &mut sink).await.is_err() { return Ended::Broken },
                     None => return Ended::Stopped,
                 },
-                () = signs.doubted() => return Ended::Broken,
+                sign = signs.next() => match sign {
+                    Sign::Doubted => return Ended::Broken,
+                    // A connection for subscriptions takes no AUTH, so another takes its place before it ends.
+                    Sign::LoginChanged => match self.successor().await {
+                        Some((new_sink, new_stream, new_signs)) => {
+                            (sink, stream, signs) = (new_sink, new_stream, new_signs);
+                            if self.heard.send(Heard::Reconnected).await.is_err() {
+                                return Ended::Stopped;
+                            }
+                        }
+                        None => tracing::warn!("no connection for events with the new login, the old one stays"),
+                    },
+                },
                 () = self.stop.cancelled() => return Ended::Stopped,
             }
         }
+    }
+
+    async fn subscribe_all(&self, sink: &mut PubSubSink) -> RedisResult<()> {
+        for channel in &self.channels {
+            sink.subscribe(channel).await?;
+        }
+        Ok(())
+    }
+
+    /// A connection with every subscription of the one that is open.
+    async fn successor(&self) -> Option<(PubSubSink, PubSubStream, Signs)> {
+        let attempt = async {
+            let Opened { connection, signs } = self.connector.connect_pubsub(&self.key).await?;
+            let (mut sink, stream) = connection.split();
+            self.subscribe_all(&mut sink).await?;
+            RedisResult::Ok((sink, stream, signs))
+        };
+        attempt.await.inspect_err(|error| tracing::debug!(%error, "no connection with the new login")).ok()
     }
 
     async fn hand_on(&self, message: &Msg) -> Result<(), mpsc::error::SendError<Heard>> {
@@ -147,7 +178,7 @@ impl Subscriber {
         self.heard.send(Heard::Message { channel, payload: message.get_payload_bytes().to_vec() }).await
     }
 
-    async fn obey(&mut self, command: Command, sink: &mut redis::aio::PubSubSink) -> RedisResult<()> {
+    async fn obey(&mut self, command: Command, sink: &mut PubSubSink) -> RedisResult<()> {
         match command {
             Command::Subscribe(channel, confirm) => {
                 let outcome = sink.subscribe(&channel).await;

@@ -2,16 +2,17 @@
 
 use super::{
     connection::timed_out,
-    servers::{At, Login, client, settled},
-    tls::{self, Certificates},
+    login::{Login, Logins},
+    servers::At,
+    tls::Certificates,
 };
 use redis::{
-    AsyncConnectionConfig, Client, IntoConnectionInfo, RedisConnectionInfo, RedisError, RedisResult, Value,
+    AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, RedisConnectionInfo, RedisError, RedisResult, Value,
     aio::MultiplexedConnection,
 };
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -19,7 +20,9 @@ use std::{
 
 /// The sentinels that watch one master.
 pub(crate) struct Sentinels {
-    sentinels: Vec<Client>,
+    sentinels: Vec<At>,
+    /// Who to say one is to them.
+    logins: Arc<Logins>,
     /// Everything about the master but its address.
     master: At,
     name: String,
@@ -36,24 +39,38 @@ impl Sentinels {
         urls: &[String],
         master: &str,
         name: &str,
+        master_logins: &Arc<Logins>,
         login: &Login,
-        sentinel_login: &Login,
         certificates: &Certificates,
         timeout: Duration,
     ) -> RedisResult<Self> {
         // What a URL says of login and database is about the master.
+        let logins = Arc::new(Logins::new(login.clone()));
         let plain = |url: &String| {
             let info = url.as_str().into_connection_info()?.set_redis_settings(RedisConnectionInfo::default());
-            tls::client(settled(info, sentinel_login), certificates)
+            At::from_info(info, &logins, certificates)
         };
         Ok(Sentinels {
             sentinels: urls.iter().map(plain).collect::<RedisResult<_>>()?,
-            master: At::new(&client(master, login, certificates)?),
+            master: At::new(master, master_logins, certificates)?,
             name: name.to_owned(),
             timeout,
+            logins,
             first: AtomicUsize::new(0),
             last: Mutex::default(),
         })
+    }
+
+    pub(super) fn relogin(&self, login: Login) -> bool {
+        self.logins.change(login)
+    }
+
+    pub(super) fn auth(&self) -> Option<Cmd> {
+        self.master.auth()
+    }
+
+    pub(super) fn all(&self) -> Vec<&At> {
+        self.sentinels.iter().chain([&self.master]).collect()
     }
 
     /// A client for the master, from the first sentinel that knows it.
@@ -74,11 +91,16 @@ impl Sentinels {
         Err(trouble)
     }
 
-    async fn ask(&self, sentinel: &Client) -> RedisResult<(String, u16)> {
+    async fn ask(&self, sentinel: &At) -> RedisResult<(String, u16)> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(Some(self.timeout));
-        let mut connection = sentinel.get_multiplexed_async_connection_with_config(&config).await?;
+        let connected = sentinel.here()?.get_multiplexed_async_connection_with_config(&config).await;
+        let mut connection = connected.inspect_err(|error| {
+            if error.kind() == redis::ErrorKind::AuthenticationFailed {
+                self.logins.refused();
+            }
+        })?;
         let mut question = redis::cmd("SENTINEL");
         question.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.name);
         let answer: Option<(String, u16)> = question.query_async(&mut connection).await?;
@@ -102,7 +124,7 @@ impl Sentinels {
 
     /// For messages.
     pub(crate) fn address(&self) -> String {
-        let sentinels = self.sentinels.iter().map(|sentinel| sentinel.get_connection_info().addr().to_string());
+        let sentinels = self.sentinels.iter().map(At::address);
         let sentinels = sentinels.collect::<Vec<_>>().join(",");
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let last = if last.is_empty() { String::new() } else { format!(", last at {last}") };

@@ -5,12 +5,14 @@
 use super::{
     cluster::{Cluster, Map},
     connection::is_elsewhere,
+    login::{Login, Logins},
     sentinel::Sentinels,
     tls::{self, Certificates},
 };
+use arc_swap::ArcSwap;
 use redis::{
-    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError, RedisResult, aio::MultiplexedConnection,
-    io::tcp::TcpSettings,
+    Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError, RedisResult,
+    aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::sync::watch;
@@ -24,13 +26,6 @@ pub(crate) enum Place {
     Sentinel { sentinels: Vec<String>, login: Login, name: String, master: String },
     /// Servers that share the keys: the URLs of some of them.
     Cluster(Vec<String>),
-}
-
-/// Who to say one is, instead of what a URL says.
-#[derive(Clone, Default)]
-pub(crate) struct Login {
-    pub(crate) username: Option<String>,
-    pub(crate) password: Option<String>,
 }
 
 /// One of the servers that share the keys. Where there is only one, or one at a time, it has no address.
@@ -58,7 +53,7 @@ const ASKING: Duration = Duration::from_secs(1);
 
 /// Finds servers.
 pub(crate) enum Servers {
-    Standalone(Client),
+    Standalone(At),
     Sentinel(Sentinels),
     Cluster(Cluster),
 }
@@ -67,18 +62,51 @@ impl Servers {
     /// `timeout` bounds an attempt to connect.
     pub(crate) fn new(
         place: &Place,
-        login: &Login,
+        logins: &Arc<Logins>,
         certificates: &Certificates,
         timeout: Duration,
     ) -> RedisResult<Self> {
         let asking = timeout.min(ASKING);
         Ok(match place {
-            Place::Standalone(url) => Servers::Standalone(client(url, login, certificates)?),
+            Place::Standalone(url) => Servers::Standalone(At::new(url, logins, certificates)?),
             Place::Sentinel { sentinels, login: own, name, master } => {
-                Servers::Sentinel(Sentinels::new(sentinels, master, name, login, own, certificates, asking)?)
+                Servers::Sentinel(Sentinels::new(sentinels, master, name, logins, own, certificates, asking)?)
             }
-            Place::Cluster(seeds) => Servers::Cluster(Cluster::new(seeds, login, certificates, asking)?),
+            Place::Cluster(seeds) => Servers::Cluster(Cluster::new(seeds, logins, certificates, asking)?),
         })
+    }
+
+    /// Reads the certificates anew: who connects from now on uses them. On an error nothing has changed.
+    pub(crate) fn renew(&self, certificates: &Certificates) -> RedisResult<()> {
+        let all = self.all();
+        let made = all.iter().map(|at| at.made(certificates)).collect::<RedisResult<Vec<_>>>()?;
+        all.into_iter().zip(made).for_each(|(at, made)| at.like.store(Arc::new(made)));
+        Ok(())
+    }
+
+    /// Says to sentinels who one is from now on.
+    pub(crate) fn relogin_at_sentinels(&self, login: Login) -> bool {
+        match self {
+            Servers::Sentinel(sentinels) => sentinels.relogin(login),
+            Servers::Standalone(_) | Servers::Cluster(_) => false,
+        }
+    }
+
+    /// What says on an open connection who one is now; `None` where there is no password to say.
+    pub(crate) fn auth(&self) -> Option<Cmd> {
+        match self {
+            Servers::Standalone(at) => at.auth(),
+            Servers::Sentinel(sentinels) => sentinels.auth(),
+            Servers::Cluster(cluster) => cluster.auth(),
+        }
+    }
+
+    fn all(&self) -> Vec<&At> {
+        match self {
+            Servers::Standalone(at) => vec![at],
+            Servers::Sentinel(sentinels) => sentinels.all(),
+            Servers::Cluster(cluster) => cluster.all(),
+        }
     }
 
     /// The server that holds `key`, as far as is known; `None` when nobody is known to.
@@ -101,7 +129,7 @@ impl Servers {
     /// How to connect to a server.
     pub(crate) async fn reach(&self, shard: &Shard) -> RedisResult<Client> {
         match self {
-            Servers::Standalone(client) => Ok(client.clone()),
+            Servers::Standalone(at) => at.here(),
             Servers::Sentinel(sentinels) => sentinels.master().await,
             Servers::Cluster(cluster) => cluster.reach(shard).await,
         }
@@ -161,7 +189,7 @@ impl Servers {
     /// Where one looks, without user and password.
     pub(crate) fn address(&self) -> String {
         match self {
-            Servers::Standalone(client) => client.get_connection_info().addr().to_string(),
+            Servers::Standalone(at) => at.address(),
             Servers::Sentinel(sentinels) => sentinels.address(),
             Servers::Cluster(cluster) => cluster.address(),
         }
@@ -184,44 +212,59 @@ impl Moves {
     }
 }
 
-/// A client for `url`, as `login`.
-pub(super) fn client(url: &str, login: &Login, certificates: &Certificates) -> RedisResult<Client> {
-    tls::client(settled(url.into_connection_info()?, login), certificates)
+/// Everything about a connection but where it may lead: what a URL says, the certificates, and the login of the moment.
+pub(crate) struct At {
+    url: ConnectionInfo,
+    like: ArcSwap<ConnectionInfo>,
+    logins: Arc<Logins>,
 }
-
-/// How we connect wherever it is, as `login`.
-pub(super) fn settled(info: ConnectionInfo, login: &Login) -> ConnectionInfo {
-    let tcp = TcpSettings::default()
-        .set_nodelay(true)
-        .set_keepalive(redis::io::tcp::socket2::TcpKeepalive::new().with_time(Duration::from_secs(30)));
-    let mut settings = info.redis_settings().clone();
-    if let Some(username) = &login.username {
-        settings = settings.set_username(username);
-    }
-    if let Some(password) = &login.password {
-        settings = settings.set_password(password);
-    }
-    info.set_tcp_settings(tcp).set_redis_settings(settings)
-}
-
-/// Everything about a connection but where it leads.
-pub(super) struct At(ConnectionInfo);
 
 impl At {
-    pub(super) fn new(like: &Client) -> Self {
-        At(like.get_connection_info().clone())
+    pub(super) fn new(url: &str, logins: &Arc<Logins>, certificates: &Certificates) -> RedisResult<Self> {
+        At::from_info(url.into_connection_info()?, logins, certificates)
+    }
+
+    pub(super) fn from_info(
+        info: ConnectionInfo,
+        logins: &Arc<Logins>,
+        certificates: &Certificates,
+    ) -> RedisResult<Self> {
+        let tcp = TcpSettings::default()
+            .set_nodelay(true)
+            .set_keepalive(redis::io::tcp::socket2::TcpKeepalive::new().with_time(Duration::from_secs(30)));
+        let url = info.set_tcp_settings(tcp);
+        let like = tls::client(url.clone(), certificates)?.get_connection_info().clone();
+        Ok(At { url, like: ArcSwap::from_pointee(like), logins: logins.clone() })
+    }
+
+    fn made(&self, certificates: &Certificates) -> RedisResult<ConnectionInfo> {
+        Ok(tls::client(self.url.clone(), certificates)?.get_connection_info().clone())
+    }
+
+    /// A client for the address in the URL.
+    pub(super) fn here(&self) -> RedisResult<Client> {
+        Client::open(self.logins.put_on(ConnectionInfo::clone(&self.like.load())))
     }
 
     /// A client for another address.
     pub(super) fn client(&self, host: &str, port: u16) -> RedisResult<Client> {
         let host = host.to_owned();
-        let address = match self.0.addr() {
+        let like = self.like.load();
+        let address = match like.addr() {
             ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
                 ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: tls_params.clone() }
             }
             _ => ConnectionAddr::Tcp(host, port),
         };
-        Client::open(self.0.clone().set_addr(address))
+        Client::open(self.logins.put_on(ConnectionInfo::clone(&like).set_addr(address)))
+    }
+
+    pub(super) fn auth(&self) -> Option<Cmd> {
+        self.logins.command(&self.url)
+    }
+
+    pub(super) fn address(&self) -> String {
+        self.url.addr().to_string()
     }
 }
 

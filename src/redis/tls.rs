@@ -5,6 +5,12 @@ use redis::{Client, ConnectionInfo, RedisError, RedisResult};
 use std::path::Path;
 use std::path::PathBuf;
 
+/// How parts of PEM files end their first line.
+#[cfg(feature = "tls")]
+const CERTIFICATE: &str = "CERTIFICATE-----";
+#[cfg(feature = "tls")]
+const KEY: &str = "PRIVATE KEY-----";
+
 /// Files in PEM form; none of them means that the system's authorities are trusted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Certificates {
@@ -30,10 +36,12 @@ pub(crate) fn client(info: ConnectionInfo, certificates: &Certificates) -> Redis
         return Client::open(info);
     }
     let client_tls = match &certificates.client {
-        Some((certificate, key)) => Some(ClientTlsConfig { client_cert: read(certificate)?, client_key: read(key)? }),
+        Some((certificate, key)) => {
+            Some(ClientTlsConfig { client_cert: read(certificate, CERTIFICATE)?, client_key: read(key, KEY)? })
+        }
         None => None,
     };
-    let root_cert = certificates.ca.as_deref().map(read).transpose()?;
+    let root_cert = certificates.ca.as_deref().map(|ca| read(ca, CERTIFICATE)).transpose()?;
     Client::build_with_tls(info, TlsCertificates { client_tls, root_cert })
 }
 
@@ -47,9 +55,14 @@ pub(crate) fn client(info: ConnectionInfo, certificates: &Certificates) -> Redis
 }
 
 #[cfg(feature = "tls")]
-fn read(path: impl AsRef<Path>) -> RedisResult<Vec<u8>> {
+fn read(path: impl AsRef<Path>, kind: &str) -> RedisResult<Vec<u8>> {
     let path = path.as_ref();
-    std::fs::read(path).map_err(|error| failed(format!("{} can not be read: {error}", path.display())))
+    let text = std::fs::read(path).map_err(|error| failed(format!("{} can not be read: {error}", path.display())))?;
+    // An authority without certificates would be taken, and trust nobody.
+    match text.windows(kind.len()).any(|part| part == kind.as_bytes()) {
+        true => Ok(text),
+        false => Err(failed(format!("{} is no PEM file with a {}", path.display(), kind.trim_end_matches('-')))),
+    }
 }
 
 fn failed(why: String) -> RedisError {

@@ -10,6 +10,7 @@
 
 use super::{REQUEST, TIME_LEFT, VERSION, too_short};
 use crate::{Error, Result};
+use arc_swap::ArcSwap;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::{fmt, sync::Arc};
@@ -23,7 +24,7 @@ const MAC: usize = 32;
 
 /// Signs and verifies, where the mesh has a secret. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Seal(Option<Arc<Secrets>>);
+pub(crate) struct Seal(Option<Arc<ArcSwap<Secrets>>>);
 
 /// HMACs that have taken in their secret and nothing else.
 struct Secrets {
@@ -36,7 +37,15 @@ impl Seal {
     /// Signs with `secret` and believes either of the two; without `secret` nothing is signed and nothing that is
     /// signed is believed.
     pub(crate) fn new(secret: Option<&str>, previous: Option<&str>) -> Self {
-        Seal(secret.and_then(keyed).map(|current| Arc::new(Secrets { current, previous: previous.and_then(keyed) })))
+        let secrets = secret.and_then(|secret| Secrets::new(secret, previous));
+        Seal(secrets.map(|secrets| Arc::new(ArcSwap::from_pointee(secrets))))
+    }
+
+    /// The same from now on with other secrets, in all clones; nothing where nothing is signed.
+    pub(crate) fn change(&self, secret: &str, previous: Option<&str>) {
+        if let (Some(secrets), Some(new)) = (&self.0, Secrets::new(secret, previous)) {
+            secrets.store(Arc::new(new));
+        }
     }
 
     /// Are frames signed here?
@@ -47,6 +56,12 @@ impl Seal {
     /// The frames of one place: what is signed for it is good nowhere else.
     pub(crate) fn at<'a>(&'a self, name: &'a str) -> Place<'a> {
         Place { seal: self, name, until: u64::MAX }
+    }
+}
+
+impl Secrets {
+    fn new(secret: &str, previous: Option<&str>) -> Option<Self> {
+        Some(Secrets { current: keyed(secret)?, previous: previous.and_then(keyed) })
     }
 }
 
@@ -86,7 +101,7 @@ impl<'a> Place<'a> {
         let Some(secrets) = &self.seal.0 else { return };
         frame.reserve_exact(TAIL);
         frame.extend_from_slice(&self.until.to_be_bytes());
-        let signature = self.taken_in(&secrets.current, frame).finalize();
+        let signature = self.taken_in(&secrets.load().current, frame).finalize();
         frame.extend_from_slice(&signature.into_bytes());
     }
 
@@ -111,7 +126,7 @@ impl<'a> Place<'a> {
                 "The frame in {} is not signed: whoever wrote it needs this mesh's mesh.secret (MESH_SECRET)",
                 self.name
             ))),
-            (Some(secrets), true) => self.verify(secrets, frame),
+            (Some(secrets), true) => self.verify(&secrets.load(), frame),
         }
     }
 

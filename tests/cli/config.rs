@@ -52,7 +52,9 @@ async fn options_win_over_variables_and_those_over_the_file() {
 async fn what_is_shown_can_be_used_as_a_file() {
     let shown = Rachis::new().file("[service.\"api/todos\"]\nevents = ['created']").run(&["config", "show"]).await;
     let again = Rachis::new().file(&shown.out).run(&["config", "show"]).await;
-    assert_eq!((again.code, again.out), (0, shown.out));
+    let values = |text: &str| text.parse::<toml::Table>().unwrap();
+    assert_eq!((again.code, values(&again.out)), (0, values(&shown.out)));
+    assert!(again.out.contains("key = \"default\"  # distribution.toml:1\n"), "{}", again.out);
 }
 
 #[tokio::test]
@@ -69,8 +71,32 @@ async fn no_secret_is_ever_shown() {
     let ended = Rachis::new().run(&["nodes", "redis://ann:hunter2@127.0.0.1:1"]).await;
     assert_eq!((ended.code, ended.err.contains("unexpected argument 'redis://ann:***@127.0.0.1:1'")), (2, true));
     let shown = rachis.run(&["config", "show"]).await.out;
-    assert!(shown.contains("secret = \"***\"\nprevious_secret = \"***\""), "{shown}");
+    assert!(shown.contains("\nsecret = \"***\"  # MESH_SECRET\n"), "{shown}");
+    assert!(shown.contains("\nprevious_secret = \"***\"  # distribution.toml:4\n"), "{shown}");
     assert!(shown.contains("redis://ann:***@127.0.0.1:1") && shown.contains("password = \"***\""), "{shown}");
     let shown = rachis.run(&["config", "show", "--redis", "redis://:hunter3@other"]).await.out;
     assert!(shown.contains("redis://:***@other"), "{shown}");
+}
+
+#[tokio::test]
+async fn each_value_is_shown_with_where_it_comes_from() {
+    let rachis = Rachis::new().file("app = 'a'\n[service.\"api/todos\"]\nevents = ['created']").env("PORT", "8080");
+    let rachis = rachis.env("DISTRIBUTION__LIMITS__MAX_QUEUE", "7").env("DISTRIBUTION_KEY", "");
+    let args = ["--namespace", "mine", "-v", "config", "show"];
+    let shown = rachis.run(&args).await.out;
+    for line in [
+        "app = \"a\"  # distribution.toml:1",
+        "key = \"default\"  # default",
+        "namespace = \"mine\"  # --namespace",
+        "events = [\"created\"]  # distribution.toml:3",
+        "max_queue = 7  # DISTRIBUTION__LIMITS__MAX_QUEUE",
+        "listen = \"127.0.0.1:8080\"  # PORT",
+        "level = \"info,rachis=debug\"  # --verbose",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} in {shown}");
+    }
+    let shown = rachis.run(&[&args[..], &["--json"]].concat()).await.json();
+    assert_eq!(shown["origins"]["service.\"api/todos\".events"], "distribution.toml:3");
+    assert_eq!(shown["origins"]["limits.max_queue"], "DISTRIBUTION__LIMITS__MAX_QUEUE");
+    assert_eq!(shown["origins"].get("key"), None);
 }

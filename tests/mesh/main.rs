@@ -20,6 +20,7 @@ mod outage;
 mod process;
 mod proxy;
 mod redis_faults;
+mod reload;
 mod rolling;
 mod sealed;
 mod services;

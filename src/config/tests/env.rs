@@ -30,6 +30,7 @@ fn every_variable_of_the_table_sets_its_key() {
         ("MESH_SECRET", "hunter2hunter2hunter2", json!("***")),
         ("MESH_PREVIOUS_SECRET", "hunter2hunter2hunter2", json!("***")),
         ("JWT_SECRET", "hunter2", json!("***")),
+        ("JWT_PREVIOUS_SECRET", "hunter2", json!("***")),
         ("PORT", "8080", json!("127.0.0.1:8080")),
         ("RUST_LOG", "warn,rachis=trace", json!("warn,rachis=trace")),
     ];
@@ -103,10 +104,80 @@ fn a_variable_without_a_value_does_not_override() {
 fn what_kubernetes_sets_for_a_service_called_distribution_is_not_ours() {
     let set = [
         ("DISTRIBUTION_PORT", "tcp://10.0.0.1:80"),
+        ("DISTRIBUTION_PORT_6379_TCP", "tcp://10.0.0.1:6379"),
+        ("DISTRIBUTION_PORT_6379_TCP_ADDR", "10.0.0.1"),
+        ("DISTRIBUTION_PORT_6379_TCP_PORT", "6379"),
+        ("DISTRIBUTION_PORT_6379_TCP_PROTO", "tcp"),
         ("DISTRIBUTION_SERVICE_HOST", "10.0.0.1"),
+        ("DISTRIBUTION_SERVICE_PORT", "80"),
+        ("DISTRIBUTION_SERVICE_PORT_KEY", "80"),
+        ("REDIS_PORT", "tcp://10.0.0.2:6379"),
+        ("REDIS_SERVICE_HOST", "10.0.0.2"),
         ("distribution__app", "x"),
     ];
-    assert_eq!(from_env(set).unwrap(), Config::default());
+    let (config, origins) = Config::loader().file_if_there("/nowhere").env(set).explain().unwrap();
+    assert_eq!((config, origins), (Config::default(), Origins::default()));
+}
+
+/// Every key that is masked where the configuration is shown.
+fn secrets() -> Vec<String> {
+    let mut config = Config::from_toml(&shown_with_optional_keys()).unwrap();
+    (config.gateway.auth.secret, config.gateway.auth.previous_secret) = (Some("hush".into()), Some("hush".into()));
+    let shown = serde_json::to_value(&config).unwrap();
+    error::known_keys()
+        .into_iter()
+        .filter(|key| shown.pointer(&format!("/{}", key.replace('.', "/"))) == Some(&json!("***")))
+        .collect()
+}
+
+#[test]
+fn every_secret_can_come_from_a_file_that_a_variable_names() {
+    let secrets = secrets();
+    assert!(secrets.len() >= 5, "{secrets:?}");
+    let folder = TempDir::new().unwrap();
+    for key in secrets.iter().map(String::as_str).chain(["redis.url"]) {
+        let row = ENV.iter().find(|row| row.key == key && row.usage == EnvUse::Secret).expect(key);
+        let path = folder.path().join(row.name);
+        fs::write(&path, "redis://true:123456789012345678901234567890@h\n").unwrap();
+        let named = [("MESH_SECRET", "sixteen bytes or more"), ("JWT_SECRET", "x")]
+            .into_iter()
+            .filter(|(name, _)| *name != row.name);
+        let name = format!("{}_FILE", row.name);
+        let variables = named.chain([(name.as_str(), path.to_str().unwrap())]);
+        let (config, origins) = Config::loader().file_if_there("/nowhere").env(variables).explain().unwrap();
+        assert_eq!(origins.of(key), &Origin::Variable(name), "{key}");
+        assert_ne!(at(&config, key), at(&Config::default(), key), "{key}");
+    }
+}
+
+#[test]
+fn a_secret_that_looks_like_something_else_stays_text_and_is_in_no_error() {
+    for key in secrets() {
+        let name = ENV.iter().find(|row| row.key == key).unwrap().name;
+        let nested = format!("DISTRIBUTION__{}", key.replace('.', "__").to_uppercase());
+        for text in ["1234567890123456", "0x10ffffffffffff", "true", "[1,2,3,4,5,6,7,8]", "1e3000000000000000", "null"]
+        {
+            for name in [name, &nested] {
+                match from_env([("MESH_SECRET", "sixteen bytes or more"), ("JWT_SECRET", "x"), (name, text)]) {
+                    Ok(config) => {
+                        let exposed = [
+                            &config.redis.password,
+                            &config.redis.sentinel_password,
+                            &config.mesh.secret,
+                            &config.mesh.previous_secret,
+                            &config.gateway.auth.secret,
+                            &config.gateway.auth.previous_secret,
+                        ];
+                        assert!(exposed.into_iter().flatten().any(|secret| secret.expose() == text), "{name}={text}");
+                    }
+                    // Too short.
+                    Err(error) => assert!(key.starts_with("mesh.") && !error.to_string().contains(text), "{error}"),
+                }
+            }
+            let Err(error) = Config::from_toml(&format!("{key} = 123456789")) else { panic!("{key} took a number") };
+            assert!(!format!("{error} {error:?}").contains("123456789"), "{error}");
+        }
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::sync::{Arc, PoisonError};
 impl Responder {
     /// A replica had this request and died; may another run it?
     pub(super) fn may_run_again(&self, node: &Inner, request: &Request, delivery: u32) -> Result<()> {
-        if delivery > self.max_deliveries {
+        if delivery > self.limits.load().max_deliveries {
             return Err(Error::unavailable(format!(
                 "{} on '{}' was given to {} replicas and none finished it",
                 request.method,

@@ -53,7 +53,7 @@ impl Responder {
     }
 
     pub(super) fn reply(&self, held: Held, id: u64, to: &str, outcome: Result<Answer>) {
-        let max = self.limits.max_payload;
+        let max = self.limits.load().max_payload;
         let inbox = self.keys.inbox(to);
         let place = self.seal.at(&inbox);
         let frame = Reply::new(id, outcome).encode(place).and_then(|frame| match frame.len() > max {
@@ -91,7 +91,7 @@ impl Responder {
         let kept = kept.unwrap_or_else(|| frame.iter().copied().take(2).collect());
         let outcome: Result<bool, Failure> = async {
             let mut connection = node.admin.get(&self.stream).await?;
-            self.calls.bury(&mut connection, delivered, &kept, reason, self.dead_letters).await
+            self.calls.bury(&mut connection, delivered, &kept, reason, self.limits.load().dead_letters).await
         }
         .await;
         match outcome {

@@ -69,7 +69,8 @@ impl Direct {
         let info = client.get_connection_info().redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
         let greeted = async {
             let config = connector.settings(Duration::ZERO);
-            let (mut connection, driver) = MultiplexedConnection::new_with_config(&info, lent, config).await?;
+            let connected = MultiplexedConnection::new_with_config(&info, lent, config).await;
+            let (mut connection, driver) = connected.inspect_err(|error| connector.note_refusal(error))?;
             tokio::select! {
                 outcome = connector.greet(&mut connection, purpose) => outcome,
                 () = driver => Err(closed()),

@@ -99,7 +99,8 @@ mod tests {
     use super::*;
     use crate::redis::{
         connection::{Connector, Options},
-        servers::{Login, Place},
+        login::Login,
+        servers::Place,
         tls::Certificates,
     };
     use std::time::Duration;

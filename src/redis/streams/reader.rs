@@ -55,6 +55,12 @@ impl Reader {
 
     pub(crate) async fn read(&mut self, command: &Cmd) -> Read {
         let Some(Opened { connection, signs }) = &mut self.opened else { return self.connect().await };
+        // Between two reads, since nothing is answered behind one that blocks.
+        if signs.has_login_changed()
+            && let Some(login) = self.connector.login()
+        {
+            self.connector.note_login(connection.ask(&login).await.map(drop));
+        }
         let outcome: Option<RedisResult<Reply>> = {
             let mut reading = std::pin::pin!(connection.ask(command));
             tokio::select! {
