@@ -59,6 +59,8 @@ pub struct Config {
     pub key: String,
     /// The set of interchangeable nodes this one belongs to. Default empty: see [`Config::app_name`].
     pub app: String,
+    /// Over how many streams the requests of this node's app are spread, 1 to 64. Default 1.
+    pub partitions: usize,
     /// Prefix of everything kept in Redis; it separates meshes. Default `rachis`.
     pub namespace: String,
     /// The application's own version, announced to the others. Default empty: not said.

@@ -6,9 +6,9 @@ use super::{
     clock::Clock,
     events::{Events, Publisher},
     info::ServiceInfo,
+    partitions::{Partitions, Work},
     publish::Filters,
     remote::{CallService, Wrapping, erase},
-    responder::Responder,
     rpc::{CallLimits, Rpc},
     seldom::Seldom,
     shutdown::Running,
@@ -22,7 +22,7 @@ use crate::{
         pool::Admin,
         registry::{self, Registry},
         servers::{Login, Place},
-        streams::{Calls, WaitFor},
+        streams::WaitFor,
         tls::Certificates,
     },
     service::{Answer, App, Call, Context, EventSink, Hook, Scope},
@@ -227,15 +227,8 @@ impl NodeBuilder {
         let links = OnceLock::new();
         let (events, outgoing) = Events::new(keys.clone(), config.limits.event_buffer, admin.clone());
         let (dead_replicas, dead) = mpsc::unbounded_channel();
-        let responder = Responder::new(
-            keys.clone(),
-            Calls::new(&keys, &app_key, &id),
-            limits,
-            config.limits.max_in_flight,
-            u32::try_from(config.limits.max_deliveries).unwrap_or(u32::MAX),
-            config.limits.dead_letters,
-            seal.clone(),
-        );
+        let work = Work::new(keys.clone(), &config.limits, limits, seal.clone());
+        let partitions = Partitions::new(work, &app_key, &id, config.partitions);
         let catalog = Catalog::new(&id, u64::try_from((ttl * 2).as_millis()).unwrap_or(u64::MAX));
         let inner = Arc::new_cyclic(|me| Inner {
             me: me.clone(),
@@ -261,7 +254,7 @@ impl NodeBuilder {
             rpc,
             links,
             events,
-            responder: Arc::new(responder),
+            partitions,
             dead_replicas,
             filters,
             wrapping,

@@ -31,6 +31,8 @@ pub(crate) struct Member {
     pub(crate) up: bool,
     /// How long its paths stay callable without replicas, in ms; `None` for ever.
     pub(crate) linger: Option<u64>,
+    /// Over how many streams it lets the requests of its app be spread.
+    pub(crate) partitions: usize,
     pub(crate) services: BTreeMap<String, Offer>,
 }
 
@@ -137,6 +139,24 @@ impl Catalog {
 
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &Member> {
         self.nodes.values()
+    }
+
+    /// Over how many streams the calls of each app are spread: as few as any replica that is up says, so that each reads
+    /// all of them. Of an app that is missing here none is up, and its calls wait in the one stream that whoever comes
+    /// will read.
+    pub(crate) fn partitions(&self) -> BTreeMap<&str, usize> {
+        let mut fewest = BTreeMap::new();
+        for member in self.nodes.values().filter(|member| member.up) {
+            let least = fewest.entry(member.app.as_str()).or_insert(member.partitions);
+            *least = member.partitions.min(*least);
+        }
+        fewest
+    }
+
+    /// The most that any replica of `app` says, or said before it began to leave: in so many there may be requests.
+    pub(crate) fn most_partitions(&self, app: &str) -> usize {
+        let replicas = self.nodes.values().filter(|member| member.app == app);
+        replicas.map(|member| member.partitions).max().unwrap_or(1)
     }
 
     pub(crate) fn routes(&self) -> impl Iterator<Item = &Route> {

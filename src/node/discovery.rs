@@ -5,11 +5,13 @@ use super::{
     catalog::{self, Lingering, Member, Offer},
     info::{self, ServiceInfo},
     remote::Remote,
+    spread::Spread,
 };
 use crate::{
     Error, Result,
     redis::{
         Failure,
+        keys::MAX_PARTITIONS,
         pubsub::Heard,
         registry::{self, Announced, Beat, LingeringRecord, NodeRecord},
     },
@@ -142,7 +144,7 @@ impl Inner {
 
     async fn register(&self) -> Result<()> {
         let announced = self.announcement()?;
-        self.responder.regroup(self).await.map_err(unreachable)?;
+        self.partitions.regroup(self).await.map_err(unreachable)?;
         let mut connection = self.admin.get(&self.keys.registry()).await.map_err(unreachable)?;
         let asked = std::time::Instant::now();
         let registered = self.registry.register(&mut connection, &announced).await.map_err(unreachable)?;
@@ -163,6 +165,7 @@ impl Inner {
             pid: std::process::id(),
             started: self.started,
             linger: self.linger_ms(),
+            partitions: self.config.partitions,
         };
         let published = self.published.load();
         let services = published.iter().map(|(path, descriptor)| {
@@ -264,6 +267,8 @@ impl Inner {
             key: head.key,
             up: record.state == "up",
             linger: head.linger,
+            // Whoever wrote it.
+            partitions: head.partitions.clamp(1, MAX_PARTITIONS),
             info: catalog::Info {
                 name: head.app,
                 version: head.version,
@@ -351,6 +356,9 @@ impl Inner {
                 return tracing::warn!(%path, %winner, %loser, "two apps offer this path: the older one is called");
             }
             Change::NodeUp(member) => {
+                if member.app == self.app_key {
+                    self.partitions.look();
+                }
                 tracing::info!(node = %member.id, app = %member.app, host = %member.info.host, "node-up");
                 info::Change::NodeUp((&member).into())
             }
@@ -360,6 +368,7 @@ impl Inner {
                 // A node that stood still may hear of its own death: it has nothing to inherit from itself.
                 if member.app == self.app_key && member.id != self.id {
                     self.dead_replicas.send(member.id.clone()).ok();
+                    self.partitions.look();
                 }
                 if !self.catalog().nodes().any(|other| other.app == member.app) {
                     self.rpc.doubts().orphaned(self.keys.calls(&member.app).into());
@@ -389,16 +398,24 @@ impl Inner {
 
     /// Makes the routes that calls look up. Services that did not change keep their chains.
     fn rebuild_routes(&self) {
-        let routes: Vec<catalog::Route> = self.catalog().routes().cloned().collect();
+        let routes: Vec<(catalog::Route, usize)> = {
+            let catalog = self.catalog();
+            let partitions = catalog.partitions();
+            let with = |route: &catalog::Route| (route.clone(), partitions.get(route.app.as_str()).copied().unwrap_or(1));
+            catalog.routes().map(with).collect()
+        };
         let old = self.routes.load();
         let hooks = self.app.hooks();
+        let turn = usize::try_from(self.started).unwrap_or(0);
         let mut router = Router::default();
-        for route in routes {
+        for (route, partitions) in routes {
             let descriptor = self.known_as(&route);
             let path = descriptor.path.clone();
-            let kept = old.named(&path).filter(|remote: &Arc<Remote>| remote.route == route);
+            let same = |remote: &Arc<Remote>| remote.route == route && remote.partitions == partitions;
+            let kept = old.named(&path).filter(same);
             let remote = kept.unwrap_or_else(|| {
-                Arc::new(Remote::new(route, descriptor, hooks.clone(), &self.wrapping, &self.rpc, &self.keys))
+                let spread = Spread::new(&self.keys, &route.app, partitions, turn);
+                Arc::new(Remote::new(route, descriptor, hooks.clone(), &self.wrapping, &self.rpc, spread))
             });
             if !router.insert(&path, remote) {
                 tracing::warn!(%path, "two remote services would have this path here: only one is kept");

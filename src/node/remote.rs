@@ -3,10 +3,10 @@
 use super::{
     catalog::Route,
     rpc::{Rpc, Target},
+    spread::Spread,
 };
 use crate::{
     Error, Result,
-    redis::keys::Keys,
     service::{Answer, Call, Caller, Chain, Descriptor, Dispatch, Hooks, Method, chain},
 };
 use futures_core::future::BoxFuture;
@@ -42,6 +42,8 @@ pub(crate) struct Wrapping {
 /// A remote service, ready to be called.
 pub(crate) struct Remote {
     pub(crate) route: Route,
+    /// Over how many streams its calls are spread.
+    pub(crate) partitions: usize,
     /// As it is known here: under its local path.
     pub(crate) descriptor: Arc<Descriptor>,
     service: Arc<dyn Dispatch>,
@@ -57,11 +59,12 @@ impl Remote {
         app: Hooks,
         wrapping: &Wrapping,
         rpc: &Arc<Rpc>,
-        keys: &Keys,
+        spread: Spread,
     ) -> Self {
+        let partitions = spread.count();
         let target = Target {
             app: route.app.clone(),
-            stream: keys.calls(&route.app).into(),
+            spread: Arc::new(spread),
             path: route.path.clone(),
             descriptor: route.descriptor.clone(),
         };
@@ -76,7 +79,7 @@ impl Remote {
             descriptor.methods.iter().map(|method| (method.clone(), chain_of(method))).collect();
         let outer = (!wrapping.before.is_empty())
             .then(|| wrap(Arc::new(Chained { chains: chains.clone(), service: service.clone() }), &wrapping.before));
-        Remote { route, descriptor: Arc::new(descriptor), service, levels, chains, outer }
+        Remote { route, partitions, descriptor: Arc::new(descriptor), service, levels, chains, outer }
     }
 
     /// Runs a call of it: layers, hooks, layers, wire.
