@@ -21,7 +21,8 @@ impl Replica {
     /// Starts a replica of `app` that serves `jobs`; its calls end only if `works`.
     pub(crate) fn spawn(config: &Config, app: &str, works: bool) -> Self {
         let works = if works { "works" } else { "hangs" };
-        let spec = format!("{} {} {app} {works}", config.redis.url.expose(), config.namespace);
+        let spec =
+            format!("{} {} {app} {works} {}", config.redis.url.expose(), config.namespace, config.partitions);
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", ENTRY, "--nocapture"]).env(SPEC, spec).stdout(Stdio::null());
         Replica { child: command.spawn().unwrap() }
@@ -126,7 +127,8 @@ pub(crate) async fn jobs(config: &Config, app: &str, works: bool) -> Node {
 /// What the child does.
 async fn be_a_replica(spec: &str) {
     let parts: Vec<&str> = spec.split(' ').collect();
-    let config = Config { namespace: parts[1].into(), ..testing::config_for(parts[0]) };
+    let partitions = parts[4].parse().unwrap();
+    let config = Config { namespace: parts[1].into(), partitions, ..testing::config_for(parts[0]) };
     assert!(RedisUrl::from(parts[0]) == config.redis.url);
     jobs(&config, parts[2], parts[3] == "works").await.run_until_signal().await.unwrap();
 }
