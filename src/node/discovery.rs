@@ -401,7 +401,8 @@ impl Inner {
         let routes: Vec<(catalog::Route, usize)> = {
             let catalog = self.catalog();
             let partitions = catalog.partitions();
-            let with = |route: &catalog::Route| (route.clone(), partitions.get(route.app.as_str()).copied().unwrap_or(1));
+            let with =
+                |route: &catalog::Route| (route.clone(), partitions.get(route.app.as_str()).copied().unwrap_or(1));
             catalog.routes().map(with).collect()
         };
         let old = self.routes.load();

@@ -215,7 +215,8 @@ impl Partitions {
         let stream = open.responder.calls().stream().to_owned();
         let reader = Reader::new(node.connector.clone(), "calls", stream, stop.clone()).releasing();
         self.work.readers.fetch_add(1, Ordering::Relaxed);
-        let (readers, pull) = (self.work.readers.clone(), open.responder.clone().pull(node.clone(), reader, stop.clone()));
+        let (readers, pull) =
+            (self.work.readers.clone(), open.responder.clone().pull(node.clone(), reader, stop.clone()));
         self.spawn_source(async move {
             pull.await;
             readers.fetch_sub(1, Ordering::Relaxed);

@@ -414,7 +414,9 @@ async fn dead_letters_of_all_partitions_are_found_replayed_and_dropped() {
     }
     let left = letters.ids().await.unwrap();
     assert_eq!(left.len(), PARTITIONS);
-    assert!(letters.remove(left.last().unwrap()).await.unwrap() && !letters.remove(left.last().unwrap()).await.unwrap());
+    assert!(
+        letters.remove(left.last().unwrap()).await.unwrap() && !letters.remove(left.last().unwrap()).await.unwrap()
+    );
     for unknown in ["1-0.0", "1-0.64", "1-0.x", "x.1", "1-0.1"] {
         assert_eq!(letters.get(unknown).await.unwrap_err().code(), 404, "{unknown}");
         assert!(!letters.remove(unknown).await.unwrap(), "{unknown}");
@@ -459,6 +461,71 @@ async fn a_request_that_its_caller_gave_up_is_withdrawn_from_whichever_partition
     gate.open_up();
     busy.await.unwrap().unwrap();
     assert_eq!(gate.started(), 1);
+}
+
+#[tokio::test]
+async fn a_call_that_finds_its_partition_gone_takes_the_first() {
+    let config = config();
+    let caller = start(&config, "caller", App::new()).await;
+    let replica = Replica::spawn(&config, "worker", true);
+    knows(&caller, "jobs").await;
+    assert_ne!(caller.service("jobs").get(1).await.unwrap(), std::process::id());
+    // Nobody makes them anew meanwhile, and the caller has not heard that they are gone.
+    replica.signal("STOP");
+    testing::eventually("it stands still", async || replica.is_stopped()).await;
+    for number in 1..PARTITIONS {
+        command(&config, &["DEL", &stream(&config, "worker", number)]).await.unwrap();
+    }
+    let calls: Vec<_> = (0..8).map(|n| tokio::spawn(caller.service("jobs").create(n).answer())).collect();
+    testing::eventually("all wait in the first", async || queued(&config, "worker").await == [8, 0, 0, 0]).await;
+    replica.signal("CONT");
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    assert_eq!(ran(&config, "create").await, 8);
+    testing::eventually("all are there again", async || exist(&config, "worker").await == [true; PARTITIONS]).await;
+}
+
+#[tokio::test]
+async fn what_redis_lost_of_any_partition_is_not_waited_for() {
+    let redis = testing::ThrowawayRedis::start().unwrap();
+    let timeout = Duration::from_secs(15);
+    let config = Config { partitions: PARTITIONS, timeout, ..testing::config_for(&redis.url()) };
+    let gate = Gate::closed("worker");
+    let _worker = start(&config, "worker", App::new().register("todos", gate.clone())).await;
+    let caller = start(&config, "caller", App::new()).await;
+    knows(&caller, "todos").await;
+    let todos = caller.service("todos");
+    let creates: Vec<_> = (0..8).map(|n| tokio::spawn(todos.create(n).answer())).collect();
+    let gets: Vec<_> = (0..8).map(|n| tokio::spawn(todos.get(n).answer())).collect();
+    testing::eventually("all have begun", async || gate.started() == 16).await;
+    assert_eq!(queued(&config, "worker").await, [4; PARTITIONS]);
+    command(&config, &["FLUSHALL"]).await.unwrap();
+    for create in creates {
+        assert_eq!(outcome(&create.await.unwrap().unwrap_err()), "unknown");
+    }
+    testing::eventually("what may run twice has", async || gate.started() == 24).await;
+    gate.open_up();
+    for get in gets {
+        assert_eq!(get.await.unwrap().unwrap().result, "worker");
+    }
+}
+
+#[tokio::test]
+async fn what_the_last_replica_had_of_any_partition_is_not_waited_for() {
+    let config = Config { linger: Linger::Forever, ..config() };
+    let caller = start(&config, "caller", App::new()).await;
+    let mut doomed = Replica::spawn(&config, "worker", false);
+    knows(&caller, "jobs").await;
+    let creates: Vec<_> = (0..8).map(|n| tokio::spawn(caller.service("jobs").create(n).answer())).collect();
+    testing::eventually("all have begun", async || ran(&config, "create").await == 8).await;
+    doomed.kill();
+    for create in creates {
+        let error = create.await.unwrap().unwrap_err();
+        assert_eq!((error.code(), outcome(&error)), (503, "unknown"));
+        assert!(error.message().contains("none is left"), "{error}");
+    }
+    assert_eq!(queued(&config, "worker").await, [2; PARTITIONS], "for the next replica to judge");
 }
 
 #[tokio::test]

@@ -21,8 +21,7 @@ impl Replica {
     /// Starts a replica of `app` that serves `jobs`; its calls end only if `works`.
     pub(crate) fn spawn(config: &Config, app: &str, works: bool) -> Self {
         let works = if works { "works" } else { "hangs" };
-        let spec =
-            format!("{} {} {app} {works} {}", config.redis.url.expose(), config.namespace, config.partitions);
+        let spec = format!("{} {} {app} {works} {}", config.redis.url.expose(), config.namespace, config.partitions);
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", ENTRY, "--nocapture"]).env(SPEC, spec).stdout(Stdio::null());
         Replica { child: command.spawn().unwrap() }
@@ -36,6 +35,12 @@ impl Replica {
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
+    }
+
+    /// Has SIGSTOP reached it?
+    pub(crate) fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        stat.rsplit(')').next().unwrap().trim_start().starts_with('T')
     }
 
     pub(crate) async fn ended(&mut self) -> ExitStatus {

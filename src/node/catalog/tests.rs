@@ -277,7 +277,8 @@ fn a_node_that_was_thought_dead_and_is_back_has_no_paths_that_linger() {
 fn calls_are_spread_as_far_as_every_replica_that_is_up_reads() {
     let mut mesh = Mesh::new();
     let with = |id: &str, partitions| Member { partitions, ..member(id, "default/x", &[("todos", 1)]) };
-    let far = |mesh: &Mesh| (mesh.catalog.partitions().get("default/x").copied(), mesh.catalog.most_partitions("default/x"));
+    let far =
+        |mesh: &Mesh| (mesh.catalog.partitions().get("default/x").copied(), mesh.catalog.most_partitions("default/x"));
     assert_eq!(far(&mesh), (None, 1), "who calls nobody uses the first");
     mesh.up(with("a", 4), 0);
     mesh.up(member("other", "default/y", &[]), 0);
