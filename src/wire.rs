@@ -8,7 +8,7 @@
 //! Where nodes share a secret, the kind is in lower case and a signature follows; see [`seal`].
 //!
 //! Structs are arrays: field names would double the size of a small call. Fields are therefore only ever added at the
-//! end and under a new version.
+//! end and under a new version, or left out wherever they say what a node without them takes for granted.
 
 mod seal;
 #[cfg(test)]

@@ -142,10 +142,14 @@ impl Catalog {
     }
 
     /// Over how many streams the calls of each app are spread: as few as any replica that is up says, so that each reads
-    /// all of them. Of an app that is missing here none is up, and its calls wait in the one stream that whoever comes
-    /// will read.
+    /// all of them. One for an app that is missing here: if none of its replicas is up, its calls wait in the stream that
+    /// whoever comes will read.
     pub(crate) fn partitions(&self) -> BTreeMap<&str, usize> {
         let mut fewest = BTreeMap::new();
+        // In most meshes nobody says more, and this is asked with every change.
+        if self.nodes.values().all(|member| member.partitions == 1) {
+            return fewest;
+        }
         for member in self.nodes.values().filter(|member| member.up) {
             let least = fewest.entry(member.app.as_str()).or_insert(member.partitions);
             *least = member.partitions.min(*least);

@@ -529,6 +529,34 @@ async fn what_the_last_replica_had_of_any_partition_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn frames_that_are_signed_are_good_in_their_partition_only() {
+    let mut config = config();
+    config.mesh.secret = Some("a secret of the nodes of this mesh".into());
+    let gate = Gate::closed("worker");
+    let worker = start(&config, "worker", App::new().register("todos", gate.clone())).await;
+    let caller = start(&config, "caller", App::new()).await;
+    knows(&caller, "todos").await;
+    let calls: Vec<_> = (0..8).map(|n| tokio::spawn(caller.service("todos").create(n).answer())).collect();
+    testing::eventually("all have begun", async || gate.started() == 8).await;
+    // What stands in one partition is put into all of them once more.
+    let found = command(&config, &["XRANGE", &stream(&config, "worker", 1), "-", "+"]).await.unwrap();
+    let found: Vec<(String, std::collections::HashMap<String, Vec<u8>>)> = redis::from_redis_value(found).unwrap();
+    for number in 0..PARTITIONS {
+        wire::add(&config, &stream(&config, "worker", number), &found[0].1["m"]).await;
+    }
+    testing::eventually("strange ones are set aside", async || {
+        worker.dead_letters("worker").ids().await.unwrap().len() == PARTITIONS - 1
+    })
+    .await;
+    gate.open_up();
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap().result, "worker");
+    }
+    nothing_is_left(&config, "worker").await;
+    assert_eq!(gate.started(), 8);
+}
+
+#[tokio::test]
 async fn a_full_partition_is_passed_over_until_all_are() {
     let mut config = Config { linger: Linger::Forever, ..config() };
     config.limits.max_queue = 3;
