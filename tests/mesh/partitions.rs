@@ -166,6 +166,25 @@ async fn calls_with_one_idempotency_key_meet_in_one_partition_whoever_makes_them
     assert_eq!(gate.started(), 24 + 12, "each key ran once");
 }
 
+#[tokio::test]
+async fn a_repeat_finds_its_reply_however_many_partitions_there_are_by_then() {
+    let config = config();
+    let gate = Gate::open("worker");
+    let caller = start(&config, "caller", App::new()).await;
+    let keys = ["order-1", "order-2", "order-3", "order-4"];
+    for (round, partitions) in [1, 4, 3].into_iter().enumerate() {
+        let app = App::new().register("todos", gate.clone());
+        let worker = start(&with(&config, partitions), "worker", app).await;
+        sees_replicas(&caller, "todos", 1).await;
+        for key in keys {
+            assert_eq!(caller.service("todos").create(1).idempotency_key(key).await.unwrap(), "worker");
+        }
+        assert_eq!(gate.started(), keys.len(), "round {round}");
+        worker.shutdown().await.unwrap();
+        sees_replicas(&caller, "todos", 0).await;
+    }
+}
+
 /// Writes down each creation as it runs.
 #[derive(Clone, Default)]
 struct Journal(Arc<Mutex<BTreeMap<u64, usize>>>);
