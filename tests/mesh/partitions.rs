@@ -577,7 +577,9 @@ async fn frames_that_are_signed_are_good_in_their_partition_only() {
 
 #[tokio::test]
 async fn a_full_partition_is_passed_over_until_all_are() {
-    let mut config = Config { linger: Linger::Forever, ..config() };
+    // A third of it bounds the attempts to connect: a request that can not be taken back in time is left in the queue.
+    let ttl = Some(Duration::from_secs(30));
+    let mut config = Config { linger: Linger::Forever, ttl, ..config() };
     config.limits.max_queue = 3;
     config.limits.max_in_flight = 1;
     let gate = Gate::closed("worker");
