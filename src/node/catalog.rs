@@ -141,20 +141,12 @@ impl Catalog {
         self.nodes.values()
     }
 
-    /// Over how many streams the calls of each app are spread: as few as any replica that is up says, so that each reads
-    /// all of them. One for an app that is missing here: if none of its replicas is up, its calls wait in the stream that
-    /// whoever comes will read.
-    pub(crate) fn partitions(&self) -> BTreeMap<&str, usize> {
-        let mut fewest = BTreeMap::new();
-        // In most meshes nobody says more, and this is asked with every change.
-        if self.nodes.values().all(|member| member.partitions == 1) {
-            return fewest;
-        }
-        for member in self.nodes.values().filter(|member| member.up) {
-            let least = fewest.entry(member.app.as_str()).or_insert(member.partitions);
-            *least = member.partitions.min(*least);
-        }
-        fewest
+    /// Over how many streams the calls of a route are spread: as few as any of its replicas says, so that each reads all of
+    /// them. While it has none, its calls wait in the one stream that whoever comes will read. A node says the same for
+    /// all its life, so this changes only with the route.
+    pub(crate) fn partitions(&self, route: &Route) -> usize {
+        let replicas = route.replicas.iter().filter_map(|id| self.nodes.get(id));
+        replicas.map(|member| member.partitions).min().unwrap_or(1)
     }
 
     /// The most that any replica of `app` says, or said before it began to leave: in so many there may be requests.

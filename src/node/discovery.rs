@@ -396,26 +396,24 @@ impl Inner {
         descriptor
     }
 
+    /// The streams that calls of a route go to.
+    fn spread_of(&self, route: &catalog::Route) -> Spread {
+        let partitions = self.catalog().partitions(route);
+        Spread::new(&self.keys, &route.app, partitions, usize::try_from(self.started).unwrap_or(0))
+    }
+
     /// Makes the routes that calls look up. Services that did not change keep their chains.
     fn rebuild_routes(&self) {
-        let routes: Vec<(catalog::Route, usize)> = {
-            let catalog = self.catalog();
-            let partitions = catalog.partitions();
-            let with =
-                |route: &catalog::Route| (route.clone(), partitions.get(route.app.as_str()).copied().unwrap_or(1));
-            catalog.routes().map(with).collect()
-        };
+        let routes: Vec<catalog::Route> = self.catalog().routes().cloned().collect();
         let old = self.routes.load();
         let hooks = self.app.hooks();
-        let turn = usize::try_from(self.started).unwrap_or(0);
         let mut router = Router::default();
-        for (route, partitions) in routes {
+        for route in routes {
             let descriptor = self.known_as(&route);
             let path = descriptor.path.clone();
-            let same = |remote: &Arc<Remote>| remote.route == route && remote.partitions == partitions;
-            let kept = old.named(&path).filter(same);
+            let kept = old.named(&path).filter(|remote: &Arc<Remote>| remote.route == route);
             let remote = kept.unwrap_or_else(|| {
-                let spread = Spread::new(&self.keys, &route.app, partitions, turn);
+                let spread = self.spread_of(&route);
                 Arc::new(Remote::new(route, descriptor, hooks.clone(), &self.wrapping, &self.rpc, spread))
             });
             if !router.insert(&path, remote) {

@@ -42,8 +42,6 @@ pub(crate) struct Wrapping {
 /// A remote service, ready to be called.
 pub(crate) struct Remote {
     pub(crate) route: Route,
-    /// Over how many streams its calls are spread.
-    pub(crate) partitions: usize,
     /// As it is known here: under its local path.
     pub(crate) descriptor: Arc<Descriptor>,
     service: Arc<dyn Dispatch>,
@@ -61,7 +59,6 @@ impl Remote {
         rpc: &Arc<Rpc>,
         spread: Spread,
     ) -> Self {
-        let partitions = spread.count();
         let target = Target {
             app: route.app.clone(),
             spread: Arc::new(spread),
@@ -79,7 +76,7 @@ impl Remote {
             descriptor.methods.iter().map(|method| (method.clone(), chain_of(method))).collect();
         let outer = (!wrapping.before.is_empty())
             .then(|| wrap(Arc::new(Chained { chains: chains.clone(), service: service.clone() }), &wrapping.before));
-        Remote { route, partitions, descriptor: Arc::new(descriptor), service, levels, chains, outer }
+        Remote { route, descriptor: Arc::new(descriptor), service, levels, chains, outer }
     }
 
     /// Runs a call of it: layers, hooks, layers, wire.
