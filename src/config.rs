@@ -74,6 +74,8 @@ pub struct Config {
     pub key: String,
     /// The set of interchangeable nodes this one belongs to. Default empty: see [`Config::app_name`].
     pub app: String,
+    /// Over how many streams the requests of this node's app are spread, 1 to 64. Default 1.
+    pub partitions: usize,
     /// Prefix of everything kept in Redis; it separates meshes. Default `rachis`.
     pub namespace: String,
     /// The application's own version, announced to the others. Default empty: not said.
@@ -159,7 +161,7 @@ pub struct ServiceFilters {
 pub struct Limits {
     /// Calls from other nodes that this node runs at once. Default 256.
     pub max_in_flight: usize,
-    /// Requests waiting in Redis for one app. Default 10,000.
+    /// Requests waiting in Redis for one app, in each of its partitions. Default 10,000.
     pub max_queue: usize,
     /// Largest request, reply or event. Default 1 MiB, at most 512 MiB.
     pub max_payload: ByteSize,
@@ -171,7 +173,7 @@ pub struct Limits {
     pub event_buffer: usize,
     /// Events kept in Redis for each service. Default 1000.
     pub event_log: usize,
-    /// Dead letters kept for each app. Default 1000.
+    /// Dead letters kept for each app, in each of its partitions. Default 1000.
     pub dead_letters: usize,
     /// How long the reply to a call with an idempotency key is kept for repeats. Default 24 h.
     #[serde(with = "duration")]

@@ -223,6 +223,7 @@ fn announcement() -> Announcement {
         pid: 7,
         started: 1_700_000_000_000,
         linger: Some(60_000),
+        partitions: 4,
     }
 }
 

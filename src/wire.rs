@@ -8,7 +8,7 @@
 //! Where nodes share a secret, the kind is in lower case and a signature follows; see [`seal`].
 //!
 //! Structs are arrays: field names would double the size of a small call. Fields are therefore only ever added at the
-//! end and under a new version.
+//! end and under a new version, or left out wherever they say what a node without them takes for granted.
 
 mod seal;
 #[cfg(test)]
@@ -248,6 +248,14 @@ pub(crate) struct HandedOn {
     /// Where the request stands in the stream of the app. The note does not carry it: what is run is what the stream
     /// holds for this replica, whoever wrote the note.
     pub(crate) entry: String,
+    /// In which partition's.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub(crate) partition: usize,
+}
+
+/// Left out at its usual value, a field at the end makes no difference to nodes that do not know it.
+fn is_first(partition: &usize) -> bool {
+    *partition == 0
 }
 
 /// An event on its way to other nodes.
@@ -322,6 +330,17 @@ pub(crate) struct Announcement {
     pub(crate) started: u64,
     /// How long its paths stay callable when the last replica is gone, in ms; `None` for ever.
     pub(crate) linger: Option<u64>,
+    /// Over how many streams it lets the requests of its app be spread.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub(crate) partitions: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(partitions: &usize) -> bool {
+    *partitions == 1
 }
 
 /// Frames that are nothing but a version and a value.

@@ -64,6 +64,7 @@ impl Guarded {
             Config { app: app.into(), namespace: "rachis".into(), ..testing::config_for(&self.redis.url()) };
         config.redis.url = RedisUrl::from(self.url(user));
         config.linger = Linger::Forever;
+        config.partitions = 2;
         config
     }
 

@@ -51,7 +51,8 @@ enum What {
 
     /// Show one, with what it asked for
     ///
-    /// What is secret by its name is shown as ***. With --json: an object with id, key, app, reason, deliveries, queued
+    /// What is secret by its name is shown as ***. The id of a letter of any partition but the first ends with a point and
+    /// the partition's number. With --json: an object with id, key, app, reason, deliveries, queued
     /// and buried (ms since 1970), replica (the one that had it last), buried_by, size (bytes) and call, which is null for
     /// a request that could not be read: path, method, id, data, query, route, provider, user, headers, extra,
     /// idempotency_key and caller.

@@ -12,7 +12,7 @@ use rachis::NodeInfo;
 /// List the nodes of the mesh
 ///
 /// Nodes of one app are replicas of each other. The age is by the node's own clock. With --json: an array of objects
-/// with id, key, app, version, host, pid, started (ms since 1970), up and services.
+/// with id, key, app, version, host, pid, started (ms since 1970), up, partitions and services.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 

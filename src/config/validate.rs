@@ -1,6 +1,7 @@
 //! What types cannot say: ranges, and keys that depend on each other.
 
 use super::{ByteSize, Config, ConfigError};
+use crate::redis::keys::MAX_PARTITIONS;
 use std::time::Duration;
 
 /// Below it, beats would cost more than the calls.
@@ -54,6 +55,9 @@ impl Config {
     }
 
     fn validate_limits(&self) -> Checked {
+        check((1..=MAX_PARTITIONS).contains(&self.partitions), "partitions", || {
+            format!("is {}: set it to 1 or more, at most {MAX_PARTITIONS}", self.partitions)
+        })?;
         let limits = &self.limits;
         let counts = [
             ("limits.max_in_flight", limits.max_in_flight),

@@ -6,6 +6,7 @@ use crate::redis::{
     Failure,
     connection::{is_fatal, is_redirect, timed_out},
     link::Live,
+    streams::exists,
 };
 use std::time::Duration;
 
@@ -13,6 +14,11 @@ use std::time::Duration;
 const PAUSE: Duration = Duration::from_millis(10);
 
 impl Inner {
+    /// Is there such a key?
+    pub(super) async fn has_key(&self, key: &str) -> Result<bool, Failure> {
+        self.redis(key, |mut live| async move { exists(&mut live.connection, key).await }).await
+    }
+
     /// Runs a command on the connection that requests and replies share, anew where that breaks, within the time that a
     /// command may take. It may run twice.
     pub(super) async fn redis<T, Fut>(&self, key: &str, command: impl Fn(Live) -> Fut) -> Result<T, Failure>

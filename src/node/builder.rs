@@ -7,10 +7,10 @@ use super::{
     events::{Events, Publisher},
     info::ServiceInfo,
     metrics::Metrics,
+    partitions::{Partitions, Work},
     publish::Filters,
     reload::{Commit, Files, Takers},
     remote::{CallService, Wrapping, erase},
-    responder::Responder,
     rpc::{CallLimits, Rpc},
     seldom::Seldom,
     shutdown::Running,
@@ -26,7 +26,7 @@ use crate::{
         pool::Admin,
         registry::{self, Registry},
         servers::Place,
-        streams::{Calls, WaitFor},
+        streams::WaitFor,
         tls::Certificates,
     },
     service::{Answer, App, Call, Context, EventSink, Hook, Scope},
@@ -262,13 +262,8 @@ impl NodeBuilder {
         let links = OnceLock::new();
         let (events, outgoing) = Events::new(keys.clone(), config.limits.event_buffer, admin.clone());
         let (dead_replicas, dead) = mpsc::unbounded_channel();
-        let responder = Responder::new(
-            keys.clone(),
-            Calls::new(&keys, &app_key, &id),
-            limits,
-            config.limits.max_in_flight,
-            seal.clone(),
-        );
+        let work = Work::new(keys.clone(), config.limits.max_in_flight, limits, seal.clone());
+        let partitions = Partitions::new(work, &app_key, &id, config.partitions);
         let catalog = Catalog::new(&id, u64::try_from((ttl * 2).as_millis()).unwrap_or(u64::MAX));
         let metrics = Arc::new(Metrics::new(&app_key));
         let inner = Arc::new_cyclic(|me| Inner {
@@ -296,7 +291,7 @@ impl NodeBuilder {
             rpc,
             links,
             events,
-            responder: Arc::new(responder),
+            partitions,
             dead_replicas,
             filters,
             wrapping,

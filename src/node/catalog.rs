@@ -31,6 +31,8 @@ pub(crate) struct Member {
     pub(crate) up: bool,
     /// How long its paths stay callable without replicas, in ms; `None` for ever.
     pub(crate) linger: Option<u64>,
+    /// Over how many streams it lets the requests of its app be spread.
+    pub(crate) partitions: usize,
     pub(crate) services: BTreeMap<String, Offer>,
 }
 
@@ -137,6 +139,20 @@ impl Catalog {
 
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &Member> {
         self.nodes.values()
+    }
+
+    /// Over how many streams the calls of a route are spread: as few as any of its replicas says, so that each reads all of
+    /// them. While it has none, its calls wait in the one stream that whoever comes will read. A node says the same for
+    /// all its life, so this changes only with the route.
+    pub(crate) fn partitions(&self, route: &Route) -> usize {
+        let replicas = route.replicas.iter().filter_map(|id| self.nodes.get(id));
+        replicas.map(|member| member.partitions).min().unwrap_or(1)
+    }
+
+    /// The most that any replica of `app` says, or said before it began to leave: in so many there may be requests.
+    pub(crate) fn most_partitions(&self, app: &str) -> usize {
+        let replicas = self.nodes.values().filter(|member| member.app == app);
+        replicas.map(|member| member.partitions).max().unwrap_or(1)
     }
 
     pub(crate) fn routes(&self) -> impl Iterator<Item = &Route> {

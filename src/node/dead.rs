@@ -1,30 +1,34 @@
 //! Requests that no replica could finish: looked at, made again, thrown away.
 
-use super::{Inner, Node, info::split_app, once::is_verdict, rpc::Target};
+use super::{Inner, Node, info::split_app, once::is_verdict, rpc::Target, spread::Spread};
 use crate::{
     Error, ErrorKind, Result,
     redis::{
         Failure,
+        connection::is_fatal,
         dead::{self, Letter},
+        keys::{MAX_PARTITIONS, partition},
         pool::Pooled,
-        streams::entry_ms,
+        streams::{entry_ms, entry_order},
     },
     service::{Answer, Descriptor, Id, Method, secret},
     wire::Request,
 };
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Letters in one read: they come with what they keep.
 const BATCH: usize = 20;
+/// Partitions asked at a time. All are, since one that is no longer used may have left letters.
+const PLACES: usize = 8;
 
 /// The dead letters of one app: see [`Node::dead_letters`].
 #[derive(Clone)]
 pub struct DeadLetters {
     node: Arc<Inner>,
     app: String,
-    stream: String,
 }
 
 /// A request that was given to replicas as often as `limits.max_deliveries` says and never finished, or that no replica
@@ -34,7 +38,8 @@ pub struct DeadLetters {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct DeadLetter {
-    /// By which it is found.
+    /// By which it is found: where the app has several partitions, and for any but the first, with the number of the
+    /// partition behind a point.
     pub id: String,
     /// The partition key of its app.
     pub key: String,
@@ -112,7 +117,7 @@ impl Node {
     /// ```
     pub fn dead_letters(&self, app: &str) -> DeadLetters {
         let app = if app.contains('/') { app.to_owned() } else { format!("{}/{app}", self.inner.config.key) };
-        DeadLetters { stream: self.inner.keys.dead(&app), app, node: self.inner.clone() }
+        DeadLetters { app, node: self.inner.clone() }
     }
 }
 
@@ -122,9 +127,15 @@ impl DeadLetters {
     /// # Errors
     /// `Unavailable` when Redis does not answer.
     pub async fn list(&self, limit: usize) -> Result<Vec<DeadLetter>> {
-        let read = async { dead::newest(&mut self.redis().await?, &self.stream, limit).await };
-        let letters = read.await.map_err(unreachable)?;
-        Ok(letters.into_iter().map(|letter| self.read(letter)).collect())
+        let mut letters = self
+            .everywhere(|place| async move {
+                let found = dead::newest(&mut self.redis(&place).await?, &place.stream, limit).await?;
+                Ok(found.into_iter().map(|letter| self.read(&place, letter)).collect())
+            })
+            .await?;
+        letters.sort_by_key(|letter| std::cmp::Reverse(order(&letter.id)));
+        letters.truncate(limit);
+        Ok(letters)
     }
 
     /// The ids of all letters, the oldest first.
@@ -132,16 +143,53 @@ impl DeadLetters {
     /// # Errors
     /// `Unavailable` when Redis does not answer.
     pub async fn ids(&self) -> Result<Vec<String>> {
-        let mut all: Vec<String> = Vec::new();
+        let mut ids = self.everywhere(|place| self.ids_in(place)).await?;
+        ids.sort_by_key(|id| order(id));
+        Ok(ids)
+    }
+
+    async fn ids_in(&self, place: Place) -> Result<Vec<String>, Failure> {
+        let mut all = Vec::new();
+        let mut last = "0-0".to_owned();
         loop {
-            let last = all.last().map_or("0-0", String::as_str);
-            let read = async { dead::ids_after(&mut self.redis().await?, &self.stream, last, BATCH).await };
-            let ids = read.await.map_err(unreachable)?;
-            if ids.is_empty() {
-                return Ok(all);
-            }
-            all.extend(ids);
+            let ids = dead::ids_after(&mut self.redis(&place).await?, &place.stream, &last, BATCH).await?;
+            let Some(newest) = ids.last() else { return Ok(all) };
+            last.clone_from(newest);
+            all.extend(ids.into_iter().map(|id| place.name(&id)));
         }
+    }
+
+    /// What `ask` finds in each partition.
+    async fn everywhere<T, Fut>(&self, ask: impl Fn(Place) -> Fut) -> Result<Vec<T>>
+    where
+        Fut: Future<Output = Result<Vec<T>, Failure>>,
+    {
+        let found: Vec<Vec<T>> = stream::iter((0..MAX_PARTITIONS).map(|number| {
+            let asked = ask(self.place(number));
+            async move {
+                match asked.await {
+                    // An ACL that lets this node see its app's first partition only.
+                    Err(error) if number > 0 && !is_fatal(&error) => Ok(Vec::new()),
+                    asked => asked,
+                }
+            }
+        }))
+        .buffered(PLACES)
+        .try_collect()
+        .await
+        .map_err(unreachable)?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    fn place(&self, number: usize) -> Place {
+        Place { number, stream: self.node.keys.dead(&partition(&self.app, number)) }
+    }
+
+    /// Where a letter of that id is, and the id that it has there.
+    fn find<'a>(&self, id: &'a str) -> Option<(Place, &'a str)> {
+        let Some((id, number)) = id.split_once('.') else { return Some((self.place(0), id)) };
+        let number = number.parse().ok().filter(|number| (1..MAX_PARTITIONS).contains(number))?;
+        Some((self.place(number), id))
     }
 
     /// One letter.
@@ -149,7 +197,8 @@ impl DeadLetters {
     /// # Errors
     /// `NotFound` when there is none of that id, `Unavailable` when Redis does not answer.
     pub async fn get(&self, id: &str) -> Result<DeadLetter> {
-        Ok(self.read(self.letter(id).await?))
+        let (place, letter) = self.letter(id).await?;
+        Ok(self.read(&place, letter))
     }
 
     /// Makes the call again: as a new one, with this node's `timeout`, by the same user, without the credentials that
@@ -160,8 +209,8 @@ impl DeadLetters {
     /// `NotFound` when there is no letter of that id, `Unprocessable` for a letter that keeps no call, `Unavailable`
     /// when Redis does not answer. What the call itself ends in is in the [`Replay`].
     pub async fn replay(&self, id: &str) -> Result<Replay> {
-        let letter = self.letter(id).await?;
-        let request = self.decode(&letter).ok_or_else(|| {
+        let (place, letter) = self.letter(id).await?;
+        let request = self.decode(&place, &letter).ok_or_else(|| {
             Error::unprocessable(format!("The dead letter '{id}' keeps no call that could be made again"))
         })?;
         let outcome = self.call(request).await;
@@ -176,7 +225,8 @@ impl DeadLetters {
     /// # Errors
     /// `Unavailable` when Redis does not answer.
     pub async fn remove(&self, id: &str) -> Result<bool> {
-        let removed = async { dead::remove(&mut self.redis().await?, &self.stream, &[id.to_owned()]).await };
+        let Some((place, id)) = self.find(id) else { return Ok(false) };
+        let removed = async { dead::remove(&mut self.redis(&place).await?, &place.stream, &[id.to_owned()]).await };
         removed.await.map(|count| count > 0).map_err(unreachable)
     }
 
@@ -185,18 +235,23 @@ impl DeadLetters {
     /// # Errors
     /// `Unavailable` when Redis does not answer.
     pub async fn clear(&self) -> Result<u64> {
-        let mut count = 0;
-        for ids in self.ids().await?.chunks(BATCH) {
-            let removed = async { dead::remove(&mut self.redis().await?, &self.stream, ids).await };
-            count += removed.await.map_err(unreachable)?;
-        }
-        Ok(count)
+        let removed = self.everywhere(|place| async move {
+            let mut counts = Vec::new();
+            for ids in self.ids_in(place.clone()).await?.chunks(BATCH) {
+                let ids: Vec<String> = ids.iter().map(|id| entry_of(id).to_owned()).collect();
+                counts.push(dead::remove(&mut self.redis(&place).await?, &place.stream, &ids).await?);
+            }
+            Ok(counts)
+        });
+        Ok(removed.await?.into_iter().sum())
     }
 
-    async fn letter(&self, id: &str) -> Result<Letter> {
-        let read = async { dead::get(&mut self.redis().await?, &self.stream, id).await };
-        let letter = read.await.map_err(unreachable)?;
-        letter.ok_or_else(|| Error::not_found(format!("No dead letter '{id}' of app '{}'", self.app)))
+    async fn letter(&self, id: &str) -> Result<(Place, Letter)> {
+        let none = || Error::not_found(format!("No dead letter '{id}' of app '{}'", self.app));
+        let (place, id) = self.find(id).ok_or_else(none)?;
+        let read = async { dead::get(&mut self.redis(&place).await?, &place.stream, id).await };
+        let letter = read.await.map_err(unreachable)?.ok_or_else(none)?;
+        Ok((place, letter))
     }
 
     /// To the app whose letter it is, past the hooks and layers that this node puts around remote services: the call has
@@ -213,26 +268,27 @@ impl DeadLetters {
             idempotent: Vec::new(),
             options: Map::new(),
         };
-        let stream = self.node.keys.calls(&self.app).into();
-        let target = Target { app: self.app.clone(), stream, path, descriptor: Arc::new(descriptor) };
+        // Into the first partition, which every replica reads.
+        let spread = Arc::new(Spread::new(&self.node.keys, &self.app, 1, 0));
+        let target = Target { app: self.app.clone(), spread, path, descriptor: Arc::new(descriptor) };
         self.node.rpc.call(&target, call).await
     }
 
     /// The call that a letter keeps. Whoever wrote it there may have left secrets in it.
-    fn decode(&self, letter: &Letter) -> Option<Request> {
-        let (request, _) = Request::decode(&letter.frame, self.node.seal.at(&self.stream)).ok()?;
+    fn decode(&self, place: &Place, letter: &Letter) -> Option<Request> {
+        let (request, _) = Request::decode(&letter.frame, self.node.seal.at(&place.stream)).ok()?;
         Some(request.without_secrets())
     }
 
-    fn read(&self, letter: Letter) -> DeadLetter {
+    fn read(&self, place: &Place, letter: Letter) -> DeadLetter {
         let (key, app) = split_app(&self.app);
         DeadLetter {
             key: key.to_owned(),
             app: app.to_owned(),
-            call: self.decode(&letter).map(DeadCall::from),
+            call: self.decode(place, &letter).map(DeadCall::from),
             queued: entry_ms(&letter.entry),
             buried: entry_ms(&letter.id),
-            id: letter.id,
+            id: place.name(&letter.id),
             reason: letter.reason,
             deliveries: letter.deliveries,
             replica: letter.consumer,
@@ -241,9 +297,33 @@ impl DeadLetters {
         }
     }
 
-    async fn redis(&self) -> Result<Pooled, Failure> {
-        self.node.admin.get(&self.stream).await
+    async fn redis(&self, place: &Place) -> Result<Pooled, Failure> {
+        self.node.admin.get(&place.stream).await
     }
+}
+
+/// The dead letters of one partition.
+#[derive(Clone)]
+struct Place {
+    number: usize,
+    stream: String,
+}
+
+impl Place {
+    /// By what a letter is found among those of all partitions, which has this id here.
+    fn name(&self, id: &str) -> String {
+        if self.number == 0 { id.to_owned() } else { format!("{id}.{}", self.number) }
+    }
+}
+
+/// The id that a letter has in its partition.
+fn entry_of(id: &str) -> &str {
+    id.split_once('.').map_or(id, |(entry, _)| entry)
+}
+
+/// The older, the smaller.
+fn order(id: &str) -> (u64, u64) {
+    entry_order(entry_of(id))
 }
 
 impl From<Request> for DeadCall {

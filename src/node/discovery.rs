@@ -9,6 +9,7 @@ use crate::{
     Error, Result,
     redis::{
         Failure,
+        keys::MAX_PARTITIONS,
         pubsub::Heard,
         registry::{self, Announced, Beat, LingeringRecord, NodeRecord},
     },
@@ -186,7 +187,7 @@ impl Inner {
 
     async fn register(&self) -> Result<()> {
         let announced = self.announcement()?;
-        self.responder.regroup(self).await.map_err(unreachable)?;
+        self.partitions.regroup(self).await.map_err(unreachable)?;
         let mut connection = self.admin.get(&self.keys.registry()).await.map_err(unreachable)?;
         let asked = Instant::now();
         let registered = self.registry.register(&mut connection, &announced).await.map_err(unreachable)?;
@@ -217,6 +218,7 @@ impl Inner {
             pid: std::process::id(),
             started: self.started,
             linger: self.linger_ms(),
+            partitions: self.config.partitions,
         };
         let published = self.published.load();
         let services = published.iter().map(|(path, descriptor)| {
@@ -334,6 +336,8 @@ impl Inner {
             key: head.key,
             up: record.state == "up",
             linger: head.linger,
+            // Whoever wrote it.
+            partitions: head.partitions.clamp(1, MAX_PARTITIONS),
             info: catalog::Info {
                 name: head.app,
                 version: head.version,
@@ -421,6 +425,9 @@ impl Inner {
                 return tracing::warn!(%path, %winner, %loser, "two apps offer this path: the older one is called");
             }
             Change::NodeUp(member) => {
+                if member.app == self.app_key {
+                    self.partitions.look();
+                }
                 tracing::info!(node = %member.id, app = %member.app, host = %member.info.host, "node-up");
                 info::Change::NodeUp((&member).into())
             }
@@ -430,6 +437,7 @@ impl Inner {
                 // A node that stood still may hear of its own death: it has nothing to inherit from itself.
                 if member.app == self.app_key && member.id != self.id {
                     self.dead_replicas.send(member.id.clone()).ok();
+                    self.partitions.look();
                 }
                 if !self.catalog().nodes().any(|other| other.app == member.app) {
                     self.rpc.doubts().orphaned(self.keys.calls(&member.app).into());

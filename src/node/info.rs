@@ -96,6 +96,8 @@ pub struct NodeInfo {
     pub started: u64,
     /// Does it take calls? One that is shutting down does not.
     pub up: bool,
+    /// Over how many streams it lets the requests of its app be spread.
+    pub partitions: usize,
     /// The paths it serves.
     pub services: Vec<String>,
 }
@@ -112,6 +114,7 @@ impl From<&Member> for NodeInfo {
             pid: member.info.pid,
             started: member.info.started,
             up: member.up,
+            partitions: member.partitions,
             services: member.services.keys().cloned().collect(),
         }
     }

@@ -50,7 +50,7 @@ impl Node {
         server::warn_of(&mut live.connection.clone(), node.config.redis.url.expose()).await;
         let writer = Writer::start(links.clone(), node.rpc.clone(), stop.clone());
         node.rpc.attach(writer.clone());
-        node.responder.attach(writer);
+        node.partitions.attach(writer);
         let _ = node.links.set(links.clone());
         tokio::spawn(lost::watch(node.clone(), links.clone()));
         tokio::spawn(event_log::publish(links, node.keys.clone(), node.config.limits.event_log, outgoing));
@@ -69,7 +69,7 @@ impl Node {
         let me = Arc::downgrade(node);
         tokio::spawn(read_inbox(inbox, node.rpc.clone(), move |given| {
             if let Some(node) = me.upgrade().filter(|node| !node.observer) {
-                node.responder.given(node.clone(), given);
+                node.partitions.given(&node, given);
             }
         }));
 
@@ -135,10 +135,8 @@ impl Inner {
         }
         self.note_beat();
         tokio::spawn(discovery.run());
-        self.responder.spawn_source(Takeover { node: self.clone(), dead }.run());
-        let stream = self.responder.calls().stream().to_owned();
-        let reader = Reader::new(self.connector.clone(), "calls", stream, self.pulling.clone()).releasing();
-        self.responder.spawn_source(self.responder.clone().pull(self.clone(), reader, self.pulling.clone()));
+        self.partitions.spawn_source(Takeover { node: self.clone(), dead }.run());
+        self.partitions.start(self);
         self.joined(Running::Joined);
         tracing::info!(node = %self.id, app = %self.app_key, services = self.app.paths().len(), "joined the mesh");
         Ok(())

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     redis::{
         Failure,
+        keys::same_app,
         link::{Links, Live},
         streams::{Place, entry_ms, exists, find, newest, places},
     },
@@ -59,7 +60,7 @@ impl Doubts {
         self.losses.load(Ordering::SeqCst)
     }
 
-    /// An app has lost its last replica.
+    /// An app has lost its last replica. It is named by its first stream.
     pub(crate) fn orphaned(&self, stream: Arc<str>) {
         self.orphans.lock().unwrap_or_else(PoisonError::into_inner).insert(stream);
         self.wake.notify_one();
@@ -156,7 +157,7 @@ impl Look<'_> {
 
     fn nobody_serves(&self, stream: &str) -> bool {
         let keys = &self.0.keys;
-        !self.0.catalog().nodes().any(|member| keys.calls(&member.app) == stream)
+        !self.0.catalog().nodes().any(|member| same_app(&keys.calls(&member.app), stream))
     }
 
     /// Of an app without replicas, what was given to the dead waits for an heir, who may come late or never. The registry

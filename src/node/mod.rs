@@ -17,6 +17,7 @@ mod lost;
 mod metrics;
 mod observe;
 pub(crate) mod once;
+mod partitions;
 mod pending;
 mod publish;
 mod reload;
@@ -27,6 +28,7 @@ mod rpc;
 mod seen;
 mod seldom;
 mod shutdown;
+mod spread;
 mod takeover;
 
 pub use builder::NodeBuilder;
@@ -52,9 +54,9 @@ use events::Events;
 use futures_core::Stream;
 use futures_util::{StreamExt, stream};
 use metrics::Metrics;
+use partitions::Partitions;
 use publish::Filters;
 use remote::{Remote, Wrapping};
-use responder::Responder;
 use rpc::Rpc;
 use seldom::Seldom;
 use shutdown::Running;
@@ -142,7 +144,7 @@ pub(crate) struct Inner {
     /// The connections that requests and replies share, once it has joined.
     links: OnceLock<Links>,
     events: Arc<Events>,
-    responder: Arc<Responder>,
+    partitions: Partitions,
     dead_replicas: mpsc::UnboundedSender<String>,
     filters: Filters,
     wrapping: Wrapping,
@@ -353,7 +355,7 @@ impl Node {
 
     /// Calls from other nodes that are being worked on.
     pub fn in_flight(&self) -> usize {
-        self.inner.responder.in_flight()
+        self.inner.partitions.in_flight()
     }
 
     /// How many requests to this node's app wait in Redis or are being worked on.
@@ -361,11 +363,8 @@ impl Node {
     /// # Errors
     /// `Unavailable` when Redis does not answer.
     pub async fn queue_length(&self) -> Result<u64> {
-        let asked = async {
-            let mut connection = self.inner.admin.get(self.inner.responder.calls().stream()).await?;
-            self.inner.responder.calls().len(&mut connection).await
-        };
-        asked.await.map_err(|error| Error::unavailable(format!("Redis: {error}")))
+        let asked = self.inner.partitions.queue_length(&self.inner).await;
+        asked.map_err(|error| Error::unavailable(format!("Redis: {error}")))
     }
 
     /// Ends when the node has shut down or begun to.

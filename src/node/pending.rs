@@ -1,7 +1,7 @@
 //! The calls that wait for a reply: plain bookkeeping, without transport and without a clock. What is to become of a call
 //! whose request may be lost is decided here, too.
 
-use crate::redis::link::Session;
+use crate::redis::{keys::same_app, link::Session};
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -69,7 +69,7 @@ pub(crate) enum Which {
     All,
     /// Those that wait longer than this for a reply.
     Older(Duration),
-    /// Those of one stream, whose app has no replica any more.
+    /// Those of an app that has no replica any more, which is named by its first stream.
     Orphans(Arc<str>),
 }
 
@@ -144,6 +144,13 @@ impl<W, R> Pending<W, R> {
         Rearmed::Replied(reply)
     }
 
+    /// Says that the request goes to another stream from now on: it is in none.
+    pub(crate) fn turns_to(&mut self, id: u64, stream: Arc<str>) {
+        if let Some(slot) = self.calls.get_mut(&id) {
+            slot.stream = stream;
+        }
+    }
+
     /// Says that the request leaves now. `false` when the call is over, so that it need not.
     pub(crate) fn leaves(&mut self, id: u64, left: Left) -> bool {
         let Some(slot) = self.calls.get_mut(&id) else { return false };
@@ -208,7 +215,7 @@ impl<W, R> Pending<W, R> {
                 let asked = match (&slot.stage, which) {
                     (Stage::Queued | Stage::Sending, _) => false,
                     (Stage::Sent(_), Which::Older(age)) => now.saturating_duration_since(left.at) >= *age,
-                    (Stage::Sent(_), Which::Orphans(stream)) => slot.stream == *stream,
+                    (Stage::Sent(_), Which::Orphans(first)) => same_app(first, &slot.stream),
                     (Stage::Sent(_), Which::All) | (Stage::Adrift(_), _) => true,
                 };
                 let (stream, stage) = (slot.stream.clone(), slot.stage.clone());

@@ -229,7 +229,7 @@ impl Inner {
         }
         let limits = builder::limits(&new);
         self.rpc.limit(limits);
-        self.responder.limit(limits, old.limits.max_in_flight, new.limits.max_in_flight);
+        self.partitions.limit(limits, old.limits.max_in_flight, new.limits.max_in_flight);
         self.live.store(Arc::new(new));
         self.reloads.send_modify(|times| *times += 1);
     }

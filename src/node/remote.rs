@@ -3,10 +3,10 @@
 use super::{
     catalog::Route,
     rpc::{Rpc, Target},
+    spread::Spread,
 };
 use crate::{
     Error, Result,
-    redis::keys::Keys,
     service::{Answer, Call, Caller, Chain, Descriptor, Dispatch, Hooks, Method, chain},
 };
 use futures_core::future::BoxFuture;
@@ -57,11 +57,11 @@ impl Remote {
         app: Hooks,
         wrapping: &Wrapping,
         rpc: &Arc<Rpc>,
-        keys: &Keys,
+        spread: Spread,
     ) -> Self {
         let target = Target {
             app: route.app.clone(),
-            stream: keys.calls(&route.app).into(),
+            spread: Arc::new(spread),
             path: route.path.clone(),
             descriptor: route.descriptor.clone(),
         };

@@ -1,4 +1,4 @@
-//! Calls from other nodes: pulled from the app's stream, run on its services, answered.
+//! Calls from other nodes: pulled from a stream of the app, run on its services, answered.
 
 mod judge;
 mod settle;
@@ -8,6 +8,7 @@ use super::{
     done::Done,
     in_hand::{Held, InHand},
     once::{Asked, Run},
+    partitions::{Work, share},
     rpc::{CallLimits, Given},
     seen::Seen,
     seldom::Seldom,
@@ -27,34 +28,37 @@ use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use std::{
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
-/// How long whatever brings requests in may take to end.
-const SOURCES_TIME: Duration = Duration::from_secs(1);
 /// Requests in one read. More do not make a read cheaper.
-const PULL: usize = 256;
+pub(super) const PULL: usize = 256;
 /// The pause before Redis, which could not be asked about a request, is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// How long the replicas of an app may take to notice that their group is gone.
 const REGROUP_PAUSE: Duration = Duration::from_secs(1);
 
-/// The answering half of a node.
+/// The answering half of a node, for one partition of its app.
 pub(crate) struct Responder {
+    number: usize,
     keys: Keys,
     calls: Calls,
     stream: Arc<str>,
-    writer: OnceLock<Writer>,
-    limits: ArcSwap<CallLimits>,
+    writer: Arc<OnceLock<Writer>>,
+    limits: Arc<ArcSwap<CallLimits>>,
     seal: Seal,
     // Calls that must not run twice, where frames are signed and so a copy is somebody's doing.
     seen: Mutex<Seen>,
     refused: Seldom,
     slots: Arc<Semaphore>,
+    readers: Arc<AtomicUsize>,
     in_hand: InHand,
     done: Mutex<Done>,
     tasks: TaskTracker,
@@ -63,39 +67,24 @@ pub(crate) struct Responder {
 }
 
 impl Responder {
-    pub(crate) fn new(keys: Keys, calls: Calls, limits: CallLimits, max_in_flight: usize, seal: Seal) -> Self {
+    pub(crate) fn new(number: usize, calls: Calls, work: &Work) -> Self {
         Responder {
-            keys,
+            number,
+            keys: work.keys.clone(),
             stream: calls.stream().into(),
             calls,
-            writer: OnceLock::new(),
-            limits: ArcSwap::from_pointee(limits),
-            seal,
+            writer: work.writer.clone(),
+            limits: work.limits.clone(),
+            seal: work.seal.clone(),
             seen: Mutex::default(),
             refused: Seldom::new(),
-            slots: Arc::new(Semaphore::new(max_in_flight)),
+            slots: work.slots.clone(),
+            readers: work.readers.clone(),
             in_hand: InHand::default(),
             done: Mutex::default(),
-            tasks: TaskTracker::new(),
-            sources: TaskTracker::new(),
+            tasks: work.tasks.clone(),
+            sources: work.sources.clone(),
         }
-    }
-
-    /// Limits it otherwise from now on. Where fewer calls may run than do, those that run finish first.
-    pub(crate) fn limit(&self, limits: CallLimits, old_slots: usize, slots: usize) {
-        self.limits.store(Arc::new(limits));
-        self.slots.add_permits(slots.saturating_sub(old_slots));
-        let surplus = old_slots.saturating_sub(slots);
-        let left = u32::try_from(surplus - self.slots.forget_permits(surplus)).unwrap_or(u32::MAX);
-        if left > 0 {
-            let slots = self.slots.clone();
-            tokio::spawn(async move { slots.acquire_many_owned(left).await.map(OwnedSemaphorePermit::forget) });
-        }
-    }
-
-    /// Gives it the node's writer.
-    pub(crate) fn attach(&self, writer: Writer) {
-        let _ = self.writer.set(writer);
     }
 
     fn write(&self, write: Write) {
@@ -109,16 +98,6 @@ impl Responder {
         &self.calls
     }
 
-    /// Calls that are being worked on.
-    pub(crate) fn in_flight(&self) -> usize {
-        self.tasks.len()
-    }
-
-    /// Runs something that brings in requests and ends when `pulling` is cancelled.
-    pub(crate) fn spawn_source(&self, source: impl Future<Output = ()> + Send + 'static) {
-        self.sources.spawn(source);
-    }
-
     /// Pulls requests until the reader is stopped, never more than there are slots for.
     pub(crate) async fn pull(self: Arc<Self>, node: Arc<Inner>, mut reader: Reader, stop: CancellationToken) {
         let mut troubled = false;
@@ -129,8 +108,8 @@ impl Responder {
                 () = stop.cancelled() => return,
             };
             let Ok(first) = first else { return };
-            let free = 1 + self.slots.available_permits().min(PULL - 1);
-            match self.calls.pull(&mut reader, free).await {
+            let (free, wait) = share(self.slots.available_permits(), self.readers.load(Ordering::Relaxed));
+            match self.calls.pull(&mut reader, free, wait).await {
                 None => return,
                 Some(Pulled::New(requests)) => {
                     let mut first = Some(first);
@@ -164,7 +143,7 @@ impl Responder {
                     drop(first);
                     let (me, node, stop) = (self.clone(), node.clone(), stop.clone());
                     // Beside the pulling, since what is found may have to wait for slots.
-                    self.spawn_source(async move {
+                    self.sources.spawn(async move {
                         stop.run_until_cancelled(me.look_again(&node)).await;
                     });
                 }
@@ -194,6 +173,11 @@ impl Responder {
     /// Makes stream and group where they are missing. What stood in the stream then is inherited as from a dead replica,
     /// after a while, in which every replica takes back what it works on.
     pub(crate) async fn regroup(&self, node: &Inner) -> Result<(), Failure> {
+        if self.number >= node.partitions.wanted() && !node.has_key(&self.stream).await? {
+            // It was retired, and is closed here, too, before long.
+            tokio::time::sleep(ASK_AGAIN).await;
+            return Ok(());
+        }
         let left = self.calls.regroup(&mut node.admin.get(&self.stream).await?, &self.in_hand.all()).await?;
         if left {
             tracing::warn!(stream = %self.stream, "the group of the replicas was gone: who had which request is not known");
@@ -339,7 +323,7 @@ impl Responder {
                     };
                     let left = Duration::from_millis(expires.saturating_sub(node.clock.now()));
                     let this =
-                        Run { name: held.entry().to_string(), first: deliveries == 1, until: Instant::now() + left };
+                        Run { name: self.name_of(held.entry()), first: deliveries == 1, until: Instant::now() + left };
                     let (outcome, ended) = Box::pin(node.once(asked, this, serve(node, found, call))).await;
                     let time = node.live.load().limits.idempotency_ttl;
                     if let Some(keep) = ended.and_then(|ended| ended.keep(&outcome, time, &self.seal)) {
@@ -357,18 +341,9 @@ impl Responder {
         .await;
     }
 
-    /// Hands back what was pulled and not started, waits for what was, at most for `grace`. Says how many were left.
-    pub(crate) async fn drain(&self, node: &Inner, grace: Duration) -> usize {
-        self.sources.close();
-        if tokio::time::timeout(SOURCES_TIME, self.sources.wait()).await.is_err() {
-            tracing::warn!("Redis took too long to stop giving out requests; others will claim the last");
-        }
-        if let Err(error) = self.hand_back(node).await {
-            tracing::warn!(%error, "requests that were not started could not be handed back; others will claim them");
-        }
-        self.tasks.close();
-        let _ = tokio::time::timeout(grace, self.tasks.wait()).await;
-        self.tasks.len()
+    /// The name of a request: two partitions may have entries of one id.
+    fn name_of(&self, entry: &str) -> String {
+        if self.number == 0 { entry.to_owned() } else { format!("{entry}/{}", self.number) }
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
     catalog::{Change, Route},
     info::{self, ServiceInfo},
     remote::Remote,
+    spread::Spread,
 };
 use crate::service::{Descriptor, Router, path};
 use std::{collections::BTreeSet, sync::Arc};
@@ -74,8 +75,14 @@ impl Inner {
     }
 
     fn remote(&self, route: Route, descriptor: Descriptor) -> Arc<Remote> {
-        let hooks = self.app.hooks();
-        Arc::new(Remote::new(route, descriptor, hooks, &self.wrapping, &self.rpc, &self.keys))
+        let (hooks, spread) = (self.app.hooks(), self.spread_of(&route));
+        Arc::new(Remote::new(route, descriptor, hooks, &self.wrapping, &self.rpc, spread))
+    }
+
+    /// The streams that calls of a route go to.
+    fn spread_of(&self, route: &Route) -> Spread {
+        let partitions = self.catalog().partitions(route);
+        Spread::new(&self.keys, &route.app, partitions, usize::try_from(self.started).unwrap_or(0))
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     lost::Doubts,
     pending::{Finding, Full, Left, Pending, Suspect, Verdict, Which},
     seldom::Seldom,
+    spread::Spread,
 };
 use crate::{
     Error, Result,
@@ -36,11 +37,11 @@ const NO_STREAM_PAUSE: Duration = Duration::from_millis(50);
 const FULL_FOR: Duration = Duration::from_millis(100);
 
 /// Where a remote service's calls go.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Target {
     /// `KEY/APP`, for messages.
     pub(crate) app: String,
-    pub(crate) stream: Arc<str>,
+    pub(crate) spread: Arc<Spread>,
     /// The path as its app registered it.
     pub(crate) path: String,
     /// What is offered there, and what of it may run twice.
@@ -146,12 +147,11 @@ impl Rpc {
     pub(crate) async fn call(self: &Arc<Self>, target: &Target, call: Call) -> Result<Answer> {
         let timeout = call.timeout.unwrap_or(self.limits.load().timeout);
         let deadline = Instant::now() + timeout;
-        self.refuse_if_full(target)?;
+        let stream = self.choose(target, call.params.idempotency_key.as_deref())?;
         let (waiter, arrived) = oneshot::channel();
         let repeatable = target.descriptor.is_idempotent(&call.method) || call.params.idempotency_key.is_some();
-        let id =
-            self.lock().insert(waiter, target.stream.clone(), repeatable).map_err(|Full| self.too_many_pending())?;
-        let ticket = Ticket { rpc: self.clone(), id, stream: target.stream.clone(), over: false, sent_again: false };
+        let id = self.lock().insert(waiter, stream.clone(), repeatable).map_err(|Full| self.too_many_pending())?;
+        let ticket = Ticket { rpc: self.clone(), id, stream, over: false, sent_again: false };
         let span = tracing::debug_span!("call", id = %wire::call_id(&self.node, id), path = %call.path,
             method = %call.method, app = %target.app);
         self.run(ticket, target, call, deadline, timeout, arrived).instrument(span).await
@@ -170,8 +170,8 @@ impl Rpc {
         let request = Request::new(ticket.id, &self.node, &target.path, call);
         // However often it is sent, and whoever sends it again: nobody starts it when this caller has gone.
         let until = self.clock.now().saturating_add(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
-        let place = self.seal.at(&target.stream).until(until);
-        let frame = request.encode(timeout, place)?;
+        let encode = |ticket: &Ticket| request.encode(timeout, self.seal.at(&ticket.stream).until(until));
+        let frame = encode(&ticket)?;
         if frame.len() > self.limits.load().max_payload {
             return Err(Error::payload_too_large(format!(
                 "The call of {method} on '{}' takes {} bytes, more than max_payload ({})",
@@ -182,7 +182,7 @@ impl Rpc {
         }
         // Nothing is sent twice unless Redis said that it does not have it, so one copy of the frame is enough for
         // almost every call.
-        self.send(target, frame, ticket.id, deadline)?;
+        self.send(&ticket, frame, deadline)?;
         loop {
             let outcome = tokio::select! {
                 outcome = &mut arrived => outcome,
@@ -194,24 +194,25 @@ impl Rpc {
                     return outcome;
                 }
                 Ok(Arrived::TooMany { entry }) => {
-                    if Box::pin(self.cancel(&target.stream, &entry)).await.unwrap_or(false) {
+                    if Box::pin(self.cancel(&ticket.stream, &entry)).await.unwrap_or(false) {
                         return Err(ticket.told(self.too_many_queued(target)));
                     }
                     // A replica was faster: the call runs.
                     arrived = ticket.rearm()?;
                 }
                 Ok(Arrived::Failed(Outcome::NoStream)) => {
-                    // Its app will make it when the first replica comes (again).
+                    // Its app will make the first one when a replica comes (again); another may be gone for good.
                     tokio::time::sleep(NO_STREAM_PAUSE.min(deadline.saturating_duration_since(Instant::now()))).await;
+                    ticket.turn_to(target.spread.first());
                     arrived = ticket.rearm()?;
-                    self.send(target, request.encode(timeout, place)?, ticket.id, deadline)?;
+                    self.send(&ticket, encode(&ticket)?, deadline)?;
                 }
                 Ok(Arrived::Failed(Outcome::Refused(error))) => return Err(ticket.told(refused(&target.path, &error))),
                 Ok(Arrived::Again) => {
                     tracing::debug!("the request is sent again");
                     ticket.sent_again = true;
                     arrived = ticket.rearm()?;
-                    self.send(target, request.encode(timeout, place)?, ticket.id, deadline)?;
+                    self.send(&ticket, encode(&ticket)?, deadline)?;
                 }
                 Ok(Arrived::Lost(verdict)) => {
                     ticket.give_up();
@@ -223,8 +224,9 @@ impl Rpc {
         }
     }
 
-    fn send(&self, target: &Target, frame: Vec<u8>, token: u64, deadline: Instant) -> Result<()> {
-        let write = Write::Request { stream: target.stream.clone(), frame, deadline, stamp: wire::stamp, token };
+    fn send(&self, ticket: &Ticket, frame: Vec<u8>, deadline: Instant) -> Result<()> {
+        let (stream, token) = (ticket.stream.clone(), ticket.id);
+        let write = Write::Request { stream, frame, deadline, stamp: wire::stamp, token };
         let sent = self.writer.get().is_some_and(|writer| writer.push(write));
         if sent { Ok(()) } else { Err(Error::unavailable("This node has shut down and makes no more calls")) }
     }
@@ -300,16 +302,18 @@ impl Rpc {
         self.lock().close();
     }
 
-    fn refuse_if_full(&self, target: &Target) -> Result<()> {
+    /// The stream for a call.
+    fn choose(&self, target: &Target, key: Option<&str>) -> Result<Arc<str>> {
         let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
-        match full.get(&target.stream) {
-            Some(until) if *until > Instant::now() => Err(self.too_many_queued(target)),
+        let is_full = |stream: &Arc<str>| match full.get(stream) {
+            Some(until) if *until > Instant::now() => true,
             Some(_) => {
-                full.remove(&target.stream);
-                Ok(())
+                full.remove(stream);
+                false
             }
-            None => Ok(()),
-        }
+            None => false,
+        };
+        target.spread.choose(key, is_full).cloned().ok_or_else(|| self.too_many_queued(target))
     }
 
     fn too_many_queued(&self, target: &Target) -> Error {

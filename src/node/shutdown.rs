@@ -60,10 +60,10 @@ impl Node {
         let deadline = Instant::now() + node.live.load().shutdown.grace;
         node.pulling.cancel();
         // While calls run it stays in the registry as `draining`: known to be alive, so nobody claims them.
-        if node.responder.in_flight() > 0 {
+        if node.partitions.in_flight() > 0 {
             node.tell_registry(Step::Draining).await;
         }
-        let left = node.responder.drain(node, deadline.saturating_duration_since(Instant::now())).await;
+        let left = node.partitions.drain(node, deadline.saturating_duration_since(Instant::now())).await;
         node.flush().await;
         node.beating.cancel();
         node.tell_registry(Step::Withdrawn).await;

@@ -1,7 +1,7 @@
 //! Requests of dead replicas: the living take them over. Liveness decides, never how long a request has been worked on.
 
-use super::Inner;
-use crate::redis::Failure;
+use super::{Inner, responder::Responder};
+use crate::redis::{Failure, streams::Calls};
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
@@ -20,13 +20,19 @@ impl Takeover {
     }
 
     async fn watch(mut self) {
+        let mut opened = self.node.partitions.opened();
         // Replicas may have died while nobody of this app was there. The registry may also have lost some that live,
         // which then register anew with their next beat, so what is missing is looked at twice, two beats apart.
         let mut second_look = Some(self.strangers().await);
-        let pause = tokio::time::sleep(self.node.config.heartbeat_interval * 2 + Duration::from_millis(200));
+        let pause = tokio::time::sleep(self.between_looks());
         tokio::pin!(pause);
         loop {
             tokio::select! {
+                // In one that was not looked at before, others may have died.
+                Ok(()) = opened.changed() => {
+                    second_look = Some(self.strangers().await);
+                    pause.as_mut().reset(tokio::time::Instant::now() + self.between_looks());
+                }
                 Some(dead) = self.dead.recv() => self.inherit(&dead).await,
                 () = &mut pause, if second_look.is_some() => {
                     let now = self.strangers().await;
@@ -38,7 +44,11 @@ impl Takeover {
         }
     }
 
-    /// Consumers of the app's stream that the registry does not know.
+    fn between_looks(&self) -> Duration {
+        self.node.config.heartbeat_interval * 2 + Duration::from_millis(200)
+    }
+
+    /// Consumers of the app's streams that the registry does not know.
     async fn strangers(&self) -> HashSet<String> {
         self.try_strangers().await.unwrap_or_else(|error| {
             tracing::debug!(%error, "the replicas of this app could not be looked through");
@@ -47,14 +57,22 @@ impl Takeover {
     }
 
     async fn try_strangers(&self) -> Result<HashSet<String>, Failure> {
-        let calls = self.node.responder.calls();
-        let mut connection = self.node.admin.get(calls.stream()).await?;
-        let consumers = calls.consumers(&mut connection).await?;
-        drop(connection);
+        let mut consumers = HashSet::new();
+        for responder in self.node.partitions.all() {
+            match self.consumers(responder.calls()).await {
+                Ok(found) => consumers.extend(found),
+                Err(error) => tracing::debug!(%error, "the replicas of a partition could not be looked through"),
+            }
+        }
+        let consumers: Vec<String> = consumers.into_iter().collect();
         let mut connection = self.node.admin.get(&self.node.keys.registry()).await?;
         let known = self.node.registry.known(&mut connection, &consumers).await?;
         let strangers = consumers.into_iter().zip(known).filter(|(_, known)| !known).map(|(id, _)| id);
         Ok(strangers.filter(|id| *id != self.node.id).collect())
+    }
+
+    async fn consumers(&self, calls: &Calls) -> Result<Vec<String>, Failure> {
+        calls.consumers(&mut self.node.admin.get(calls.stream()).await?).await
     }
 
     async fn inherit(&self, dead: &str) {
@@ -70,7 +88,13 @@ impl Takeover {
     }
 
     async fn try_inherit(&self, dead: &str) -> Result<(), Failure> {
-        let responder = &self.node.responder;
+        for responder in self.node.partitions.all() {
+            self.inherit_from(&responder, dead).await?;
+        }
+        Ok(())
+    }
+
+    async fn inherit_from(&self, responder: &Arc<Responder>, dead: &str) -> Result<(), Failure> {
         loop {
             let mut connection = self.node.admin.get(responder.calls().stream()).await?;
             let claimed = responder.calls().claim(&mut connection, dead).await?;

@@ -13,6 +13,7 @@
 //! | `NS:{app:KEY/APP}:calls` | stream, group `replicas` | requests to one app |
 //! | `NS:{app:KEY/APP}:dead` | stream, capped | requests that failed delivery too often |
 //! | `NS:{app:KEY/APP}:once:DIGEST` | string, TTL | one call with an idempotency key: who runs it, or its reply |
+//! | `NS:{app:KEY/APP/N}:calls`, `…:dead` | streams | the same of an app's further [partitions](partition), from 1 on |
 //! | `NS:{node:ID}:inbox` | stream, TTL | replies to one node, and requests meant for it alone |
 //! | `NS:{events:KEY/PATH}` | channel | events of one service |
 //! | `NS:{events:KEY/PATH}:log` | stream, capped | their recent past |
@@ -24,6 +25,29 @@ pub(crate) const GROUP: &str = "replicas";
 
 /// The consumer that is given what stood in a stream whose group was destroyed. No node has this id.
 pub(crate) const LOST: &str = "lost";
+
+/// Partitions that an app may have.
+pub(crate) const MAX_PARTITIONS: usize = 64;
+
+/// The name by which a partition of `app` (`KEY/APP`) has keys of its own, in a slot of its own: that of the app for the
+/// first one, 0.
+pub(crate) fn partition(app: &str, number: usize) -> String {
+    // Neither key nor app can contain a slash, so this is the name of no other app.
+    if number == 0 { app.to_owned() } else { format!("{app}/{number}") }
+}
+
+/// Is `stream` one of the request streams of the app whose first one is `first`?
+pub(crate) fn same_app(first: &str, stream: &str) -> bool {
+    let Some(front) = first.strip_suffix(CALLS) else { return first == stream };
+    let number = stream.strip_prefix(front).and_then(|rest| rest.strip_suffix(CALLS));
+    number.is_some_and(|number| {
+        let further = number.strip_prefix('/').and_then(|number| number.parse::<usize>().ok());
+        number.is_empty() || further.is_some_and(|number| (1..MAX_PARTITIONS).contains(&number))
+    })
+}
+
+/// How the name of a request stream ends, behind what names the app.
+const CALLS: &str = "}:calls";
 
 /// Builds the names of one namespace.
 #[derive(Clone, Debug)]
@@ -83,14 +107,16 @@ impl Keys {
         format!("{}:lifecycle", self.namespace)
     }
 
+    /// `app` may be the name of a [`partition`], here and in `dead`.
     pub(crate) fn calls(&self, app: &str) -> String {
-        format!("{}:{{app:{app}}}:calls", self.namespace)
+        format!("{}:{{app:{app}{CALLS}", self.namespace)
     }
 
     pub(crate) fn dead(&self, app: &str) -> String {
         format!("{}:{{app:{app}}}:dead", self.namespace)
     }
 
+    /// Not of a partition: an idempotency key is known by the same mark however many there are.
     pub(crate) fn once(&self, app: &str, digest: &str) -> String {
         format!("{}:{{app:{app}}}:once:{digest}", self.namespace)
     }
@@ -105,5 +131,31 @@ impl Keys {
 
     pub(crate) fn event_log(&self, key: &str, path: &str) -> String {
         format!("{}:log", self.events(key, path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_partition_has_the_keys_of_an_app_and_the_others_have_slots_of_their_own() {
+        let keys = Keys::new("ns");
+        assert_eq!(keys.calls(&partition("default/shop", 0)), "ns:{app:default/shop}:calls");
+        assert_eq!(keys.calls(&partition("default/shop", 3)), "ns:{app:default/shop/3}:calls");
+        assert_eq!(keys.dead(&partition("default/shop", 63)), "ns:{app:default/shop/63}:dead");
+    }
+
+    #[test]
+    fn streams_of_one_app_know_each_other_and_no_others() {
+        let keys = Keys::new("ns");
+        let first = keys.calls("default/shop");
+        for number in 0..MAX_PARTITIONS {
+            assert!(same_app(&first, &keys.calls(&partition("default/shop", number))), "{number}");
+        }
+        for other in ["default/shop2", "default/shop/0", "default/shop/64", "default/shop/x", "other/shop", "default"] {
+            assert!(!same_app(&first, &keys.calls(other)), "{other}");
+        }
+        assert!(!same_app(&first, &keys.dead("default/shop")));
     }
 }

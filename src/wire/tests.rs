@@ -28,6 +28,28 @@ fn a_request_survives_the_trip() {
     assert_eq!(Request::decode(&frame, open()).unwrap(), (request(), Duration::from_secs(20)));
 }
 
+fn announcement(partitions: usize) -> Announcement {
+    let (key, app) = ("default".to_owned(), "shop".to_owned());
+    let (version, host) = ("1.0".to_owned(), "host".to_owned());
+    Announcement { key, app, version, host, pid: 7, started: 8, linger: None, partitions }
+}
+
+#[test]
+fn one_partition_is_said_as_by_nodes_that_know_no_others() {
+    let before = ("default", "shop", "1.0", "host", 7, 8, Value::Null);
+    let before = [vec![VERSION, b'A'], rmp_serde::to_vec(&before).unwrap()].concat();
+    assert_eq!(announcement(1).encode(open()).unwrap(), before);
+    assert_eq!(Announcement::decode(&before, open()).unwrap(), announcement(1));
+    let frame = announcement(4).encode(open()).unwrap();
+    assert_eq!(Announcement::decode(&frame, open()).unwrap(), announcement(4));
+
+    let before = [vec![VERSION, b'H'], rmp_serde::to_vec(&("5-1",)).unwrap()].concat();
+    let note = |partition| HandedOn { entry: "5-1".into(), partition };
+    assert_eq!(note(0).encode(open()).unwrap(), before);
+    assert_eq!(HandedOn::decode(&before, open()).unwrap(), note(0));
+    assert_eq!(HandedOn::decode(&note(3).encode(open()).unwrap(), open()).unwrap(), note(3));
+}
+
 #[test]
 fn a_request_says_that_it_is_remote_and_loses_a_mark_that_is_not_trusted() {
     let call = request().into_call(false);

@@ -28,7 +28,7 @@ async fn nodes_are_listed_for_programs() {
         nodes,
         json!([{
             "id": node.id(), "key": "default", "app": "home", "version": "1.2.3", "host": seen.host,
-            "pid": std::process::id(), "started": seen.started, "up": true, "services": ["echo", "todos"],
+            "pid": std::process::id(), "started": seen.started, "up": true, "partitions": 1, "services": ["echo", "todos"],
         }])
     );
 }

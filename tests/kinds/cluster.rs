@@ -2,7 +2,7 @@
 
 use crate::{load::Mesh, servers::crash, shards::Cluster};
 use rachis::{Config, testing};
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 
 fn config(redis: &Cluster) -> Config {
     testing::config_for(&redis.url())
@@ -73,6 +73,40 @@ async fn requests_move_to_another_master_and_no_call_is_lost() {
     let (events, to) = (&keys[2], (redis.owner(&keys[2]) + 1) % 3);
     let listened_to: Vec<String> = redis.ask(to, &["PUBSUB", "SHARDCHANNELS"]);
     assert!(listened_to.contains(events), "subscribed where the slot is now: {listened_to:?}");
+    mesh.agrees_with(&books).await;
+    mesh.stays_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_lie_on_several_masters_and_the_death_of_one_loses_no_call() {
+    let redis = Cluster::start();
+    let config = Config { partitions: 6, ..config(&redis) };
+    let partition = |number| match number {
+        0 => calls(&config),
+        number => format!("{}:{{app:default/keeper/{number}}}:calls", config.namespace),
+    };
+    let keys: Vec<String> = (0..6).map(partition).collect();
+    let slots: BTreeSet<usize> = keys.iter().map(|key| redis.slot(key)).collect();
+    let owners: Vec<usize> = keys.iter().map(|key| redis.owner(key)).collect();
+    println!("partitions lie on masters {owners:?}");
+    assert_eq!((slots.len(), owners.iter().collect::<BTreeSet<_>>().len()), (6, 3));
+    let mesh = Mesh::start(config.clone()).await;
+    let registry = redis.owner(&registry(&config));
+    let victim = owners.iter().copied().find(|owner| *owner != registry).unwrap();
+    let books = mesh
+        .suffer("cluster, master of some partitions killed", async || {
+            for (key, owner) in keys.iter().zip(&owners) {
+                let info: std::collections::HashMap<String, redis::Value> =
+                    redis.ask(*owner, &["XINFO", "STREAM", key]);
+                let added: i64 = redis::from_redis_value(info["entries-added"].clone()).unwrap();
+                assert!(added > 10, "{key}: {added}");
+            }
+            crash(&redis.servers[victim]);
+            let crashed = Instant::now();
+            tokio::task::block_in_place(|| redis.waits_for_master(victim + 3));
+            crashed
+        })
+        .await;
     mesh.agrees_with(&books).await;
     mesh.stays_whole().await;
 }

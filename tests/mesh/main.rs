@@ -17,6 +17,7 @@ mod idle;
 mod linger;
 mod lost;
 mod outage;
+mod partitions;
 mod process;
 mod proxy;
 mod redis_faults;

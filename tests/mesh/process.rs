@@ -21,7 +21,7 @@ impl Replica {
     /// Starts a replica of `app` that serves `jobs`; its calls end only if `works`.
     pub(crate) fn spawn(config: &Config, app: &str, works: bool) -> Self {
         let works = if works { "works" } else { "hangs" };
-        let spec = format!("{} {} {app} {works}", config.redis.url.expose(), config.namespace);
+        let spec = format!("{} {} {app} {works} {}", config.redis.url.expose(), config.namespace, config.partitions);
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", ENTRY, "--nocapture"]).env(SPEC, spec).stdout(Stdio::null());
         Replica { child: command.spawn().unwrap() }
@@ -35,6 +35,12 @@ impl Replica {
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
+    }
+
+    /// Has SIGSTOP reached it?
+    pub(crate) fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        stat.rsplit(')').next().unwrap().trim_start().starts_with('T')
     }
 
     pub(crate) async fn ended(&mut self) -> ExitStatus {
@@ -126,7 +132,8 @@ pub(crate) async fn jobs(config: &Config, app: &str, works: bool) -> Node {
 /// What the child does.
 async fn be_a_replica(spec: &str) {
     let parts: Vec<&str> = spec.split(' ').collect();
-    let config = Config { namespace: parts[1].into(), ..testing::config_for(parts[0]) };
+    let partitions = parts[4].parse().unwrap();
+    let config = Config { namespace: parts[1].into(), partitions, ..testing::config_for(parts[0]) };
     assert!(RedisUrl::from(parts[0]) == config.redis.url);
     jobs(&config, parts[2], parts[3] == "works").await.run_until_signal().await.unwrap();
 }

@@ -53,6 +53,7 @@ fn every_key_can_be_set_by_a_variable_with_double_underscores() {
         ("DISTRIBUTION__SERVICES", "1", "services", json!(["1"])),
         ("DISTRIBUTION__DISTRIBUTED_EVENTS", "created,removed", "distributed_events", json!(["created", "removed"])),
         ("DISTRIBUTION__DISTRIBUTED_METHODS", "true", "distributed_methods", json!(true)),
+        ("DISTRIBUTION__PARTITIONS", "4", "partitions", json!(4)),
         ("DISTRIBUTION__LIMITS__MAX_IN_FLIGHT", "7", "limits.max_in_flight", json!(7)),
         ("DISTRIBUTION__LIMITS__MAX_PAYLOAD", "2048", "limits.max_payload", json!("2KiB")),
         (

@@ -66,7 +66,7 @@ fn an_unknown_key_is_told_with_its_source_and_the_nearest_known_one() {
         ("redis_url = 'x'", "TOML text: unknown key `redis_url`; did you mean `redis.url`?"),
         ("[shutdown]\nbanana = 5", "TOML text: unknown key `shutdown.banana`; known here: grace"),
         ("[service.x]\nevts = true", "TOML text: unknown key `service.x.evts`; known here: events, methods"),
-        ("warnings = []", "TOML text: unknown key `warnings`; known here: key, app, namespace"),
+        ("warnings = []", "TOML text: unknown key `warnings`; known here: key, app, partitions"),
     ];
     for (text, expected) in cases {
         let error = toml_error(text);
@@ -108,6 +108,8 @@ fn what_is_out_of_range_is_told_with_what_to_change() {
         ("ttl = '2s'", "`ttl` is 2s, no longer than heartbeat_interval (2s): raise ttl, or lower heartbeat_interval"),
         ("timeout = 0", "`timeout` is 0s: set it to 1ms or more"),
         ("redis.block = 0", "`redis.block` is 0s: set it to 1ms or more"),
+        ("partitions = 0", "`partitions` is 0: set it to 1 or more, at most 64"),
+        ("partitions = 65", "`partitions` is 65: set it to 1 or more, at most 64"),
         ("limits.max_queue = 0", "`limits.max_queue` is 0: set it to 1 or more, at most 1000000000"),
         (
             "redis.pool_size = 9223372036854775807",

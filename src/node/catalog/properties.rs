@@ -303,6 +303,7 @@ fn member(node: NodeRecord) -> Member {
         info: Info::default(),
         up: node.state == "up",
         linger: String::from_utf8(node.head).unwrap().parse().ok(),
+        partitions: 1,
         services: node.services.iter().map(|service| (service.path.clone(), offer(service))).collect(),
         id: node.id,
         app: node.app,

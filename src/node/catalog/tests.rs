@@ -22,6 +22,7 @@ fn member(id: &str, app: &str, services: &[(&str, u64)]) -> Member {
         info: Info::default(),
         up: true,
         linger: Some(60),
+        partitions: 1,
         services: services.iter().map(offer).collect(),
     }
 }
@@ -270,4 +271,28 @@ fn a_node_that_was_thought_dead_and_is_back_has_no_paths_that_linger() {
     mesh.down("me", 10);
     assert!(!mesh.healthy("todos"));
     assert_eq!(removed(&mesh.up(me, 20)), ["todos"]);
+}
+
+#[test]
+fn calls_are_spread_as_far_as_every_replica_that_is_up_reads() {
+    let mut mesh = Mesh::new();
+    let with = |id: &str, partitions| Member { partitions, ..member(id, "default/x", &[("todos", 1)]) };
+    let far = |mesh: &Mesh| {
+        let catalog = &mesh.catalog;
+        (catalog.route("todos").map(|route| catalog.partitions(route)), catalog.most_partitions("default/x"))
+    };
+    assert_eq!(far(&mesh), (None, 1));
+    mesh.up(with("a", 4), 0);
+    mesh.up(member("other", "default/y", &[("todos", 2)]), 0);
+    assert_eq!(far(&mesh), (Some(4), 4));
+    mesh.up(with("b", 2), 0);
+    assert_eq!(far(&mesh), (Some(2), 4));
+    mesh.down("other", 0);
+    mesh.up(Member { up: false, ..with("a", 8) }, 0);
+    assert_eq!(far(&mesh), (Some(2), 8), "who leaves may have requests in all of its own");
+    mesh.up(Member { up: false, ..with("b", 2) }, 0);
+    assert_eq!(far(&mesh), (Some(1), 8), "while none is up, they wait in the first");
+    mesh.down("a", 0);
+    mesh.down("b", 0);
+    assert_eq!(far(&mesh), (Some(1), 1));
 }

@@ -138,6 +138,20 @@ fn only_calls_that_are_somewhere_in_redis_are_asked_about() {
     assert_eq!(asked(Which::Orphans(stream()), 0), [2, 3]);
 }
 
+#[test]
+fn a_request_that_turns_to_another_partition_is_asked_about_there_and_is_of_the_same_app() {
+    let keys = crate::redis::keys::Keys::new("ns");
+    let of = |app: &str| -> Arc<str> { keys.calls(app).into() };
+    let mut pending = Calls::new(10);
+    let id = pending.insert("ada", of("default/shop/3"), false).unwrap();
+    pending.turns_to(id, of("default/shop/1"));
+    pending.leaves(id, left());
+    pending.sent(id, "1-0".into());
+    let asked = |which| pending.suspects(&which, Instant::now());
+    assert_eq!(asked(Which::Orphans(of("default/shop")))[0].stream, of("default/shop/1"));
+    assert_eq!(asked(Which::Orphans(of("default/shop2"))), []);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Insert(bool),

@@ -38,7 +38,7 @@ impl Responder {
     pub(super) fn notify(&self, node: &Inner, entry: &str, replica: &str) {
         tracing::debug!(entry, replica, "handed on");
         let inbox = self.keys.inbox(replica);
-        match (HandedOn { entry: entry.to_owned() }).encode(self.seal.at(&inbox)) {
+        match (HandedOn { entry: entry.to_owned(), partition: self.number }).encode(self.seal.at(&inbox)) {
             Ok(frame) => self.write(Write::Send { inbox: inbox.into(), frame: frame.into(), then: None }),
             Err(error) => tracing::error!(%error, "no note could be made"),
         }
@@ -84,9 +84,8 @@ impl Responder {
     pub(super) async fn bury(&self, node: &Inner, delivered: &Delivered, request: Option<&Request>, reason: &str) {
         let Entry { id, frame } = &delivered.entry;
         tracing::debug!(entry = id, reason, "a request goes to the dead letters");
-        let place = node.keys.dead(&node.app_key);
-        let kept = request
-            .and_then(|request| request.clone().without_secrets().encode(Duration::ZERO, self.seal.at(&place)).ok());
+        let place = self.seal.at(self.calls.dead());
+        let kept = request.and_then(|request| request.clone().without_secrets().encode(Duration::ZERO, place).ok());
         // Nobody knows where the secrets of an unreadable frame are, so of it only version and kind are kept.
         let kept = kept.unwrap_or_else(|| frame.iter().copied().take(2).collect());
         let outcome: Result<bool, Failure> = async {
@@ -103,7 +102,8 @@ impl Responder {
         }
     }
 
-    pub(super) async fn hand_back(&self, node: &Inner) -> Result<(), Failure> {
+    /// Gives back what was pulled and not started.
+    pub(crate) async fn hand_back(&self, node: &Inner) -> Result<(), Failure> {
         let mut connection = node.admin.get(&self.stream).await?;
         for entry in self.calls.given(&mut connection).await? {
             let Some(_held) = self.in_hand.take(&entry) else { continue };

@@ -37,6 +37,14 @@ impl Ticket {
         }
     }
 
+    /// Lets the request, which is in no stream, go to this one from now on.
+    pub(super) fn turn_to(&mut self, stream: &Arc<str>) {
+        if self.stream != *stream {
+            self.stream = stream.clone();
+            self.rpc.lock().turns_to(self.id, stream.clone());
+        }
+    }
+
     /// Ends the call without another word to Redis.
     pub(super) fn give_up(&mut self) {
         self.over = true;

@@ -11,6 +11,7 @@ static OWN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scr
 static HAND_ON: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/hand_on.lua")));
 static BURY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/bury.lua")));
 static REGROUP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/regroup.lua")));
+static RETIRE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/retire.lua")));
 static REQUEUE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/requeue.lua")));
 
 /// Requests named in one step when a replica asks what it was given: more than it can ever have in flight.
@@ -18,7 +19,7 @@ const GIVEN_BATCH: usize = 10_000;
 /// Requests taken over in one step; the next step takes the rest.
 const CLAIM_BATCH: usize = 128;
 
-/// The request stream of one app.
+/// The request stream of one partition of an app.
 #[derive(Clone, Debug)]
 pub(crate) struct Calls {
     stream: String,
@@ -63,15 +64,26 @@ impl Calls {
         &self.stream
     }
 
+    /// Where its dead letters lie.
+    pub(crate) fn dead(&self) -> &str {
+        &self.dead
+    }
+
+    /// Removes the stream if nothing is left in it, so that nobody can put a request there any more. `true`: it is gone.
+    pub(crate) async fn retire(&self, on: &mut impl ConnectionLike) -> RedisResult<bool> {
+        RETIRE.key(&self.stream).invoke_async(on).await
+    }
+
     /// Makes stream and group where they are missing, and keeps what is `in_hand` here. `true`: some requests were found
     /// there of which nobody knows who had them; they are to be inherited from [`LOST`].
     pub(crate) async fn regroup(&self, on: &mut impl ConnectionLike, in_hand: &[String]) -> RedisResult<bool> {
         REGROUP.key(&self.stream).arg(GROUP).arg(LOST).arg(&self.consumer).arg(in_hand).invoke_async(on).await
     }
 
-    /// Waits for requests, at most `count`; `None` when the reader was stopped.
-    pub(crate) async fn pull(&self, reader: &mut Reader, count: usize) -> Option<Pulled> {
-        let command = self.read_new(reader.block_ms(), count);
+    /// Waits for requests, at most `count` and, where it says so, no longer than `wait_ms`; `None` when the reader was
+    /// stopped.
+    pub(crate) async fn pull(&self, reader: &mut Reader, count: usize, wait_ms: Option<u64>) -> Option<Pulled> {
+        let command = self.read_new(wait_ms.unwrap_or(u64::MAX).min(reader.block_ms()), count);
         match reader.read(&command).await {
             Read::Reply(reply) => Some(Pulled::New(entries(reply))),
             Read::Reconnected => Some(Pulled::Reconnected),
