@@ -41,6 +41,11 @@ impl PathTemplate {
         filled.trim_matches('/').to_owned()
     }
 
+    /// Does every path stay what it is?
+    pub(crate) fn changes_nothing(&self) -> bool {
+        self.parts == [Part::Path]
+    }
+
     fn parse(mut rest: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         while let Some((text, after)) = rest.split_once('{') {

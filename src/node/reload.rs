@@ -202,7 +202,7 @@ impl Inner {
             "mesh.secret" => old.mesh.secret.is_some() == new.mesh.secret.is_some(),
             "redis.ca_file" | "redis.cert_file" | "redis.key_file" => tls_stays(old, new),
             _ if url || key.starts_with("redis.") && self.credentials.is_some() => {
-                url && without_login(old) == without_login(new) && !self.credentials.is_some()
+                url && without_login(old) == without_login(new) && self.credentials.is_none()
             }
             _ => LIVE.contains(&key) || self.takers.take(key),
         }
@@ -220,7 +220,7 @@ impl Inner {
         login: crate::redis::login::Login,
         sentinel_login: crate::redis::login::Login,
     ) {
-        if !self.credentials.is_some() && without_login(&self.config) == without_login(&new) {
+        if self.credentials.is_none() && without_login(&self.config) == without_login(&new) {
             self.connector.logins().change(login);
         }
         self.connector.servers().relogin_at_sentinels(sentinel_login);

@@ -34,13 +34,13 @@ impl Inner {
     /// changes few. `None` where one change may touch other routes, too: those of placeholders share a tree, and two
     /// paths may be given one name here.
     fn renew_some(&self, changes: &[Change]) -> Option<()> {
-        if self.filters.remote_service_path.is_some() {
+        if self.filters.remote_service_path.is_some() || !self.config.remote_service_path.changes_nothing() {
             return None;
         }
         let old = self.routes.load();
         let mut router = Router::clone(&old);
         for path in touched(changes) {
-            if path::is_pattern(path) || self.config.remote_service_path.apply(path, "", "") != path {
+            if path::is_pattern(path) {
                 return None;
             }
             let route = self.catalog().route(path).cloned();

@@ -3,7 +3,8 @@
 use super::{Failure, keys::Keys, streams::entry_ms};
 use redis::{Value, aio::ConnectionLike};
 
-/// The requests of one app.
+/// The requests of one app, or of one of its partitions.
+#[derive(Default)]
 pub(crate) struct Queue {
     /// How many wait or are being worked on: finished ones are deleted.
     pub(crate) length: u64,
@@ -13,9 +14,9 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Asks Redis, in one round trip.
-    pub(crate) async fn look(on: &mut impl ConnectionLike, keys: &Keys, app: &str) -> Result<Queue, Failure> {
-        let (calls, dead) = (keys.calls(app), keys.dead(app));
+    /// Asks Redis of one stream, in one round trip; `name` is that of the partition.
+    pub(crate) async fn look(on: &mut impl ConnectionLike, keys: &Keys, name: &str) -> Result<Queue, Failure> {
+        let (calls, dead) = (keys.calls(name), keys.dead(name));
         let (length, first, dead): (u64, Vec<(String, Value)>, u64) = redis::pipe()
             .xlen(&calls)
             .cmd("XRANGE")
@@ -28,5 +29,11 @@ impl Queue {
             .query_async(on)
             .await?;
         Ok(Queue { length, oldest: first.first().map(|(id, _)| entry_ms(id)), dead })
+    }
+
+    /// Both as one.
+    pub(crate) fn and(self, other: Queue) -> Queue {
+        let oldest = [self.oldest, other.oldest].into_iter().flatten().min();
+        Queue { length: self.length + other.length, oldest, dead: self.dead + other.dead }
     }
 }

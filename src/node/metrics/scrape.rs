@@ -1,8 +1,11 @@
 //! Telling what was counted, with what is measured only when somebody asks.
 
 use super::{super::Node, Of};
-use crate::{Error, Result, node::Readiness, redis::queue::Queue};
-use futures_util::future::join_all;
+use crate::{
+    node::Readiness,
+    redis::{Failure, keys::partition, queue::Queue},
+};
+use futures_util::future::{join_all, try_join_all};
 use prometheus_client::{
     encoding::text,
     metrics::{family::Family, gauge::Gauge, info::Info},
@@ -99,10 +102,16 @@ impl Node {
         now.register("dead_letters_kept", "Dead letters of an app that nobody has replayed or dropped", dead);
     }
 
-    async fn queue(&self, app: &str) -> Result<Queue> {
+    async fn queue(&self, app: &str) -> Result<Queue, Failure> {
         let node = &self.inner;
-        let asked = async { Queue::look(&mut node.admin.get(&node.keys.calls(app)).await?, &node.keys, app).await };
-        asked.await.map_err(|error| Error::unavailable(format!("Redis: {error}")))
+        let announced = self.nodes().into_iter().filter(|known| format!("{}/{}", known.key, known.app) == app);
+        let partitions = announced.map(|known| known.partitions).max().unwrap_or(1);
+        let asked = (0..partitions).map(async |number| {
+            let name = partition(app, number);
+            Queue::look(&mut node.admin.get(&node.keys.calls(&name)).await?, &node.keys, &name).await
+        });
+        let all = try_join_all(asked).await?;
+        Ok(all.into_iter().fold(Queue::default(), Queue::and))
     }
 }
 
