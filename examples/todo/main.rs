@@ -9,13 +9,14 @@
 
 mod live;
 mod login;
+mod probes;
 mod todos;
 mod web;
 
 use rachis::{Config, Result, config::RedisUrl};
 use std::{process::ExitCode, time::Duration};
 
-const USAGE: &str = "Usage: todo service [--redis URL]
+const USAGE: &str = "Usage: todo service [--redis URL] [--probes HOST:PORT]
        todo gateway [--redis URL] [--port PORT]";
 
 /// How long to look for Redis before giving up with a message.
@@ -45,7 +46,7 @@ async fn run(arguments: Arguments) -> Result<()> {
         config.gateway.listen = format!("127.0.0.1:{port}");
     }
     match arguments.role {
-        Role::Service => todos::run(config).await,
+        Role::Service => todos::run(config, arguments.probes).await,
         Role::Gateway => web::run(config).await,
     }
 }
@@ -59,6 +60,8 @@ struct Arguments {
     role: Role,
     redis: Option<String>,
     port: Option<u16>,
+    /// Where a replica says whether it is ready; by default nowhere.
+    probes: Option<String>,
 }
 
 impl Arguments {
@@ -68,12 +71,13 @@ impl Arguments {
             "gateway" => Role::Gateway,
             _ => return None,
         };
-        let mut arguments = Arguments { role, redis: None, port: None };
+        let mut arguments = Arguments { role, redis: None, port: None, probes: None };
         while let Some(name) = given.next() {
             let value = given.next()?;
             match name.as_str() {
                 "--redis" => arguments.redis = Some(value),
                 "--port" => arguments.port = Some(value.parse().ok()?),
+                "--probes" => arguments.probes = Some(value),
                 _ => return None,
             }
         }

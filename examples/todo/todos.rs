@@ -1,6 +1,6 @@
 //! The service. Its replicas share a hash in Redis, so all show the same list and none is missed.
 
-use crate::PATIENCE;
+use crate::{PATIENCE, probes};
 use deadpool_redis::{
     Connection, Pool, Runtime,
     redis::{AsyncCommands, Script},
@@ -25,7 +25,7 @@ const REPLACE: &str = "
     return 1";
 
 /// Runs one replica until it is told to stop.
-pub(crate) async fn run(mut config: Config) -> Result<()> {
+pub(crate) async fn run(mut config: Config, listen: Option<String>) -> Result<()> {
     if config.app.is_empty() {
         // Nodes of one app share its requests, and the gateway is the same program: it must not get any.
         config.app = "todo-service".into();
@@ -35,6 +35,9 @@ pub(crate) async fn run(mut config: Config) -> Result<()> {
     let todos = Todos::new(&config)?.before(Method::Find, booleans).after(ALL, sign);
     let app = App::new().register("todos", todos);
     let node = Node::builder(config).app(app).connect_within(PATIENCE).start().await?;
+    if let Some(listen) = listen {
+        probes::serve(&listen, node.clone()).await?;
+    }
     println!("replica {} serves todos", std::process::id());
     node.run_until_signal().await
 }
