@@ -1,0 +1,1 @@
+build_images() { :; }; play() { :; }; engine() { return 1; }
