@@ -18,7 +18,7 @@ case "${1-}" in
   "" | --fast) mode=${1-} ;;
   *) sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 . scripts/lib.sh
 
 passed=0

@@ -47,7 +47,7 @@ with() {
 # ---- Checks ------------------------------------------------------------------------------------------------------------
 
 validate() {
-  with "$python/shellcheck" "scripts: shellcheck" "$python/shellcheck" -x -S warning -e SC2034 scripts/*.sh docker/*.sh
+  with "$python/shellcheck" "scripts: shellcheck" "$python/shellcheck" -x -S warning -e SC2034,SC2148,SC2154,SC2164 scripts/*.sh docker/*.sh
   with "$python/hadolint" "docker/Dockerfile: hadolint" "$python/hadolint" docker/Dockerfile
   validate_compose
   validate_kubernetes
