@@ -70,6 +70,7 @@ tests "clients" tests/clients/run.sh
 tests "browser" tests/browser/run.sh
 tests "faults" scripts/faults.sh --short
 check "demo" scripts/demo.sh --check
+tests "deployment" scripts/deploy-check.sh --fast
 check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
 echo "$passed passed, $failed failed"

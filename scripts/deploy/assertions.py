@@ -4,7 +4,7 @@
     assertions.py k8s OVERLAY RENDERED.yaml     what `kubectl kustomize` made
     assertions.py compose FILE.yaml
     assertions.py aws TEMPLATE.yaml
-    assertions.py licences METADATA.json        of `cargo metadata`, against deny.toml
+    assertions.py licences METADATA.json        of `cargo metadata`: licences by deny.toml, no newer Rust than ours
 """
 import json
 import re
@@ -280,13 +280,20 @@ def allowed(expression, licences):
     return either()
 
 
+def version(text):
+    return tuple(int(part) for part in f"{text}.0.0".split(".")[:3])
+
+
 def check_licences(path, text):
     licences = set(tomllib.loads((ROOT / "deny.toml").read_text())["licenses"]["allow"])
     packages = json.loads(text)["packages"]
+    ours = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["rust-version"]
     must(len(packages) > 100, "that is not the whole graph")
     for one in packages:
         must(allowed(one["license"] or "none", licences), f"{one['name']} {one['version']}: {one['license']}")
         must(one["source"] is None or one["source"].startswith("registry+"), f"{one['name']}: not from a registry")
+        needs = one["rust_version"] or "1.0"
+        must(version(needs) <= version(ours), f"{one['name']} {one['version']} needs Rust {needs}, not {ours}")
 
 
 def main():

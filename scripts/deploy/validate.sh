@@ -21,9 +21,13 @@ in_folder() {
 }
 
 python_tools() { python3 -m venv "$tools/$1" && "$tools/$1/bin/pip" install -q -r "$2"; }
-node_tools() { cp scripts/deploy/package.json "$tools/node/" && cd "$tools/node" && npm install --no-audit --no-fund --ignore-scripts; }
+node_tools() { cp scripts/deploy/package.json "$tools/node/" && npm install --prefix "$tools/node" --no-audit --no-fund --ignore-scripts; }
 # Unpacked only: the server that comes along shall not be installed.
-prometheus() { cd "$tools/prometheus" && { apt-get download prometheus || { as_root apt-get update && apt-get download prometheus; }; } && dpkg -x prometheus_*.deb .; }
+prometheus() (
+  cd "$tools/prometheus" || exit
+  apt-get download prometheus || { as_root apt-get update && apt-get download prometheus; } || exit
+  dpkg -x prometheus_*.deb .
+)
 
 install_tools() {
   mkdir -p "$tools"
@@ -33,7 +37,8 @@ install_tools() {
     in_folder checkov scripts/deploy/requirements-checkov.txt python_tools checkov scripts/deploy/requirements-checkov.txt & jobs+=($!)
   fi
   if have npm; then in_folder node scripts/deploy/package.json node_tools & jobs+=($!); fi
-  if have apt-get; then in_folder prometheus /etc/debian_version prometheus & jobs+=($!); fi
+  # dpkg, since what apt-get offers is taken apart by it.
+  if have apt-get && have dpkg; then in_folder prometheus /etc/os-release prometheus & jobs+=($!); fi
   for pid in "${jobs[@]}"; do wait "$pid" || say "a validator could not be installed; see the folder $tools"; done
 }
 
@@ -165,7 +170,7 @@ validate_package() {
   fi
   check "cargo package: has what it needs and nothing else" package_is_clean
   cargo metadata --locked --format-version 1 >"$work/metadata.json" 2>/dev/null
-  with "$python/python" "licences: those of deny.toml" "$python/python" scripts/deploy/assertions.py licences "$work/metadata.json"
+  with "$python/python" "dependencies: licences of deny.toml, and no newer Rust than rust-version" "$python/python" scripts/deploy/assertions.py licences "$work/metadata.json"
   if cargo deny --version >/dev/null 2>&1; then
     check "cargo deny: bans, licences, sources" cargo deny --locked --offline check bans licenses sources
     if cargo deny --locked fetch >/dev/null 2>&1; then check "cargo deny: advisories" cargo deny --locked check advisories
