@@ -137,7 +137,8 @@ validate_toml() {
   fi
   program=$(built_program)
   if [ -n "$program" ]; then
-    for file in $(configurations); do check "$file: rachis config check" checked_alone "$program" "$file"; done
+    # The example names certificates that are not here; a test reads it.
+    for file in $(configurations | grep -v example); do check "$file: rachis config check" checked_alone "$program" "$file"; done
   else
     skip "distribution.toml: rachis config check" "nothing is built; cargo build makes target/debug/rachis"
   fi
