@@ -79,7 +79,9 @@ def check_node(name, container, pod, grace):
     must("/etc/rachis" in mounted, f"{name}: reads no distribution.toml")
     must(container["livenessProbe"]["httpGet"]["path"] == "/livez", f"{name}: liveness must know nothing of Redis")
     must(container["readinessProbe"]["httpGet"]["path"] == "/readyz", f"{name}: readiness is /readyz")
-    must(container["startupProbe"]["httpGet"]["path"] == "/readyz", f"{name}: a rollout must wait until it has joined")
+    if name == "gateway":
+        must(container["startupProbe"]["httpGet"]["path"] == "/livez", f"{name}: killed while Redis is away")
+        must("--connect-timeout" in container["args"], f"{name}: ends while Redis is away")
     pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
     whole = pod["terminationGracePeriodSeconds"]
     must(pause + grace < whole, f"{name}: preStop {pause} s and grace {grace} s do not fit into {whole} s")
