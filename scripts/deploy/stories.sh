@@ -110,7 +110,7 @@ step() {
   shift
   if "$@" >"$log" 2>&1; then ok "$name"; else
     tail -n 30 "$log" >&2
-    compose logs --tail 15 gateway todos greetings >&2 2>/dev/null || compose logs --tail 15 gateway >&2
+    compose logs --no-color --tail 5 2>&1 | cut -c1-300 >&2
     bad "$name"
   fi
 }
@@ -160,7 +160,7 @@ under_load() {
   sleep 3
   if end_load; then ok "$compose_file: $what: $(cat "$load_log")"; else
     head -n 5 "$load_log.failed" >&2
-    compose logs --tail 15 gateway >&2
+    compose logs --no-color --tail 5 gateway 2>&1 | cut -c1-300 >&2
     bad "$compose_file: $what: $(cat "$load_log")"
   fi
   return 0
@@ -233,8 +233,10 @@ play_todos() {
   step "and ready, but says that it is degraded" ask 200 degraded /readyz
   docker unpause "$(container redis)" >/dev/null
   step "with Redis, it is ready again" eventually 15 ask 200 '"ready"' /readyz
-  under_load "Redis is restarted and has lost everything" docker restart -t 1 "$(container redis)"
-  step "all three nodes have announced themselves anew" eventually 15 nodes 3
+  # Without load: the todos themselves are in this Redis, so a call that runs just then fails by its own store. The story
+  # of compose.tls.yaml does it under load.
+  docker restart -t 1 "$(container redis)" >/dev/null
+  step "Redis is restarted and has lost everything: all three nodes have announced themselves anew" eventually 15 nodes 3
 
   docker stop "$first" "$second" >/dev/null
   step "both replicas are stopped, and ended well" eval 'exited "$first" 0 && exited "$second" 0'
