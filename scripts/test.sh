@@ -71,6 +71,7 @@ tests "browser" tests/browser/run.sh
 check "table of the benchmarks" node --test benches/table.test.mjs
 tests "faults" scripts/faults.sh --short
 check "demo" scripts/demo.sh --check
+tests "deployment" scripts/deploy-check.sh --fast
 check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
 echo "$passed passed, $failed failed"

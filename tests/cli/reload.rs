@@ -24,7 +24,7 @@ async fn a_level_of_the_log_counts_from_the_moment_its_file_changes_and_a_bad_fi
     let (mut gateway, url, file) = gateway(Rachis::on(&config).file("log.level = 'info'")).await;
     fs::write(&file, "log.level = 'info,rachis=debug'\n[gateway]\nprefix = '/api'").unwrap();
     let line = gateway.said("needs a restart").await;
-    assert!(line.contains("gateway.prefix") && line.contains("\"/\""), "{line}");
+    assert!(line.contains("gateway.prefix") && line.contains(r#"\"/\""#), "{line}");
     assert!(gateway.said("was read again").await.contains("log.level"));
     fs::write(&file, "log.level = 'a=b=c'").unwrap();
     let line = gateway.said("is not taken").await;
