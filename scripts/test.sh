@@ -61,9 +61,9 @@ check "format" cargo fmt --check
 check "clippy" cargo clippy --all-targets --locked -- -D warnings
 check "clippy, library alone" cargo clippy --lib --no-default-features --locked -- -D warnings
 if cargo nextest --version >/dev/null 2>&1; then
-  tests "tests" cargo nextest run --locked --no-fail-fast --status-level fail
+  tests "tests" cargo nextest run --features aws --locked --no-fail-fast --status-level fail
 else
-  tests "tests" cargo test --locked --no-fail-fast --lib --bins --tests
+  tests "tests" cargo test --features aws --locked --no-fail-fast --lib --bins --tests
 fi
 tests "documentation examples" cargo test --locked --doc
 tests "clients" tests/clients/run.sh

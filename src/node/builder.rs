@@ -370,8 +370,8 @@ pub(super) fn login_of(config: &Config) -> Result<Login> {
         Place::Standalone(url) | Place::Sentinel { master: url, .. } => Login::of(&url),
         Place::Cluster(seeds) => Login::of(seeds.first().map_or("", String::as_str)),
     };
-    let of_url =
-        of_url.map_err(|error| Error::bad_request(format!("redis.url ({}) can not be used: {error}", redis.url)))?;
+    let of_url = of_url
+        .map_err(|error| Error::bad_request(format!("redis.url ({}) can not be used: {error}", config.redis.url)))?;
     let own = login(config.redis.username.as_ref(), config.redis.password.as_ref());
     Ok(Login { username: own.username.or(of_url.username), password: own.password.or(of_url.password) })
 }
