@@ -111,7 +111,7 @@ S 2 create 7 10\nE 2 create 7 11\nS 2 create 7 20\nE 2 create 7 21\n";
 
 fn judged((records, journal): (Vec<Record>, &str), promise: Promise) -> Finding {
     let trace = Trace { records, lasted: Duration::from_secs(1) };
-    judge(&trace, &Journal::parse(journal), promise, &Doomed::from([(9, 2200)]))
+    judge(&trace, &Journal::parse(journal), promise, &Doomed::from([(9, vec![2200])]))
 }
 
 fn control(_: &Setting) -> Finding {

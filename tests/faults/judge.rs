@@ -12,8 +12,6 @@ use std::{
 
 /// How much later than its caller's deadline a run may start: clocks are compared by way of Redis, in whole beats.
 const SLACK_MS: u64 = 500;
-/// How long before the end of its process a run may have ended whose reply went with the process.
-const REPLY_MS: u64 = 250;
 /// Examples shown of each kind of mistake.
 const EXAMPLES: usize = 3;
 
@@ -29,6 +27,11 @@ pub(crate) struct Promise {
     pub(crate) keys: Keys,
     pub(crate) again: Again,
 }
+
+/// How long before the end of its process a run may have ended whose reply went with the process.
+const REPLY_MS: u64 = 250;
+/// How long a process may go on to start what it had been given before it was cut off.
+const GIVEN_MS: u64 = 2000;
 
 /// What becomes of calls with an idempotency key.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,7 +81,7 @@ pub(crate) const TOLD_OR_UNSAFE: Promise = Promise { timeouts: Doubt::Unsafe, ..
 pub(crate) const HONEST: Promise = Promise { timeouts: Doubt::Any, ..TOLD };
 
 /// Processes that were killed, frozen, cut off or asked to leave, and when, in ms since 1970.
-pub(crate) type Doomed = HashMap<u32, u64>;
+pub(crate) type Doomed = HashMap<u32, Vec<u64>>;
 
 /// One line of the table.
 #[derive(Clone, Debug, Default)]
@@ -216,8 +219,7 @@ fn is_twice(record: &Record, runs: &[Run], promise: Promise, doomed: &Doomed) ->
         Safety::Unsafe => runs.len() > 1,
         // Begun again is only what never ended, or ended when its reply could no longer leave.
         Safety::Keyed => {
-            let cut_off =
-                |run: &Run| doomed.get(&run.pid).is_some_and(|at| run.ended.is_none_or(|ended| ended + REPLY_MS > *at));
+            let cut_off = |run: &Run| doomed.get(&run.pid).into_iter().flatten().any(|at| run.spans(*at));
             let before_last = &runs[..runs.len().saturating_sub(1)];
             promise.keys != Keys::Lost && !before_last.iter().all(cut_off)
         }
@@ -283,4 +285,12 @@ fn silence(trace: &Trace) -> Duration {
 
 fn slowest(trace: &Trace) -> Duration {
     trace.records.iter().filter(|record| record.is_answered()).map(|record| record.took).max().unwrap_or_default()
+}
+
+impl Run {
+    /// Was it at work, or its reply on the way, when something befell its process at `at`? What was given to the process
+    /// before may start a little after.
+    fn spans(&self, at: u64) -> bool {
+        self.started <= at + GIVEN_MS && self.ended.is_none_or(|ended| ended + REPLY_MS > at)
+    }
 }

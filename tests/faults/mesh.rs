@@ -173,14 +173,14 @@ impl Mesh {
 
     /// Says that a process is about to be killed, frozen, cut off or asked to leave.
     pub(crate) fn doom(&mut self, pid: u32) {
-        self.doomed.insert(pid, unix_ms());
+        self.doomed.entry(pid).or_default().push(unix_ms());
     }
 
     /// Kills a replica and starts another in its place.
     pub(crate) async fn kill_replica(&mut self, place: usize) {
         let member = &mut self.replicas[place];
         let version = member.version;
-        self.doomed.insert(member.worker.pid(), unix_ms());
+        self.doomed.entry(member.worker.pid()).or_default().push(unix_ms());
         member.worker.kill().await;
         self.faults += 1;
         self.replace(place, version).await;
@@ -189,7 +189,7 @@ impl Mesh {
     /// Asks a replica to leave, and starts another in its place when it has.
     pub(crate) async fn restart_replica(&mut self, place: usize, version: Version) {
         let member = &mut self.replicas[place];
-        self.doomed.insert(member.worker.pid(), unix_ms());
+        self.doomed.entry(member.worker.pid()).or_default().push(unix_ms());
         let status = member.worker.leave().await;
         if !status.success() {
             self.problems.push(format!("a replica that was asked to leave ended with {status}"));
