@@ -42,6 +42,8 @@ use tracing::Instrument;
 pub(super) const PULL: usize = 256;
 /// The pause before Redis, which could not be asked about a request, is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// When a replica looks again for what was given to a connection that it has lost.
+const LATER: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 /// How long the replicas of an app may take to notice that their group is gone.
 const REGROUP_PAUSE: Duration = Duration::from_secs(1);
 
@@ -144,7 +146,15 @@ impl Responder {
                     let (me, node, stop) = (self.clone(), node.clone(), stop.clone());
                     // Beside the pulling, since what is found may have to wait for slots.
                     self.sources.spawn(async move {
-                        stop.run_until_cancelled(me.look_again(&node)).await;
+                        stop.run_until_cancelled(async {
+                            me.look_again(&node).await;
+                            // Until the server notices that the last connection is gone, it goes on to give it requests.
+                            for pause in LATER {
+                                tokio::time::sleep(pause).await;
+                                me.look_again(&node).await;
+                            }
+                        })
+                        .await;
                     });
                 }
             }
