@@ -84,7 +84,7 @@ async fn broken(setting: Setting, mut fault: impl AsyncFnMut(&mut Mesh, &str)) -
 }
 
 async fn replicas_die(setting: Setting) -> Finding {
-    let mut mesh = Mesh::start(&setting, Plan::of(2)).await;
+    let mut mesh = Mesh::start(&setting, Plan::of(2).one_by_one()).await;
     let (way, _) = way(&mut mesh, false).await;
     run(mesh, vec![way], UNSAFE_IN_DOUBT, async |mesh| {
         let place = usize::try_from(mesh.random.below(2)).unwrap_or(0);

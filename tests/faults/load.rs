@@ -6,6 +6,7 @@ use crate::{
     random::Random,
 };
 use std::{
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -70,12 +71,18 @@ pub(crate) struct Load {
 struct Shared {
     started: Instant,
     records: Mutex<Vec<Record>>,
+    /// When each call that is not over was made, by its tag.
+    under_way: Mutex<HashMap<u64, Instant>>,
     calls: TaskTracker,
 }
 
 impl Shared {
     fn records(&self) -> MutexGuard<'_, Vec<Record>> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashMap<u64, Instant>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -87,7 +94,12 @@ pub(crate) struct Trace {
 
 impl Load {
     pub(crate) fn start(order: Order) -> Load {
-        let shared = Arc::new(Shared { started: Instant::now(), records: Mutex::default(), calls: TaskTracker::new() });
+        let shared = Arc::new(Shared {
+            started: Instant::now(),
+            records: Mutex::default(),
+            under_way: Mutex::default(),
+            calls: TaskTracker::new(),
+        });
         let stop = CancellationToken::new();
         let driver = tokio::spawn(drive(shared.clone(), order, stop.clone()));
         Load { shared, stop, driver }
@@ -97,6 +109,11 @@ impl Load {
     pub(crate) fn answered_since(&self, since: Instant) -> usize {
         let since = since.saturating_duration_since(self.shared.started);
         self.shared.records().iter().rev().filter(|record| record.began >= since && record.is_answered()).count()
+    }
+
+    /// Are all calls over that were made before `time`?
+    pub(crate) fn has_ended(&self, time: Instant) -> bool {
+        self.shared.under_way().values().all(|made| *made >= time)
     }
 
     /// Makes no more calls and waits for those under way.
@@ -173,8 +190,10 @@ async fn make_one(shared: &Shared, asked: Asked, way: &Way, repeats: Option<Outc
         Entrance::Node(_) => Some(unix_ms() + u64::try_from(asked.timeout.as_millis()).unwrap_or(0)),
         Entrance::Http { .. } => None,
     };
+    shared.under_way().insert(asked.tag, started);
     let ended = tokio::time::timeout(asked.timeout + MARGIN, asked.ask(&way.entrance)).await;
     let ended = ended.unwrap_or(Ended { outcome: Outcome::Hung, error: None, timed_out: true });
+    shared.under_way().remove(&asked.tag);
     let outcome = ended.outcome.clone();
     let record = Record {
         tag: asked.tag,

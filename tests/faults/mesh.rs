@@ -234,6 +234,9 @@ impl Mesh {
         let wanted = usize::try_from(self.setting.rate / 2).unwrap_or(0);
         eventually("calls are answered again", async || load.answered_since(since) > wanted).await;
         self.is_whole().await;
+        if self.plan.one_by_one {
+            eventually("the calls that the fault met are over", async || load.has_ended(since)).await;
+        }
     }
 
     /// The key of the request stream of the replicas.

@@ -70,7 +70,7 @@ pub(crate) fn rows() -> Vec<Row> {
 }
 
 async fn outage(setting: Setting, away: Duration, promise: Promise) -> Finding {
-    usual(setting, Plan::of(2).durable(), promise, async |mesh| {
+    usual(setting, Plan::of(2).durable().one_by_one(), promise, async |mesh| {
         mesh.server.stop();
         tokio::time::sleep(away).await;
         mesh.server.launch();

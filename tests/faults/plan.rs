@@ -21,6 +21,9 @@ pub(crate) struct Plan {
     pub(crate) ttl: Duration,
     /// The deadline of calls.
     pub(crate) timeout: Duration,
+    /// Are all calls over that a fault has met before the next one comes? For faults of which two would take a call past
+    /// its deadline.
+    pub(crate) one_by_one: bool,
 }
 
 impl Plan {
@@ -36,7 +39,12 @@ impl Plan {
             heartbeat: Duration::from_millis(200),
             ttl: Duration::from_millis(1500),
             timeout: Duration::from_secs(10),
+            one_by_one: false,
         }
+    }
+
+    pub(crate) fn one_by_one(self) -> Plan {
+        Plan { one_by_one: true, ..self }
     }
 
     /// With a Redis that keeps its data.
