@@ -390,3 +390,38 @@ async fn replies_reach_a_caller_whose_inbox_begins_anew_under_a_clock_that_is_be
     command(&config, &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await.unwrap();
     assert_eq!(here.service("echo").get(2).timeout(Duration::from_secs(9)).await.unwrap(), "there");
 }
+
+#[tokio::test]
+async fn what_a_lost_connection_is_given_after_its_replica_has_looked_is_found_as_well() {
+    let redis = ThrowawayRedis::start().unwrap();
+    let config = config_of(&redis);
+    let (there, here) = pair(&config, App::new().register("echo", Named("there"))).await;
+    knows(&here, "echo").await;
+    command(&config, &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await.unwrap();
+    // By then the replica has a new connection, and has looked what the old one was given.
+    assert_eq!(here.service("echo").get(1).await.unwrap(), "there");
+
+    // The old one, of which the server does not know yet that nobody listens: it waits behind the new one.
+    let (stream, id) = (calls_of(&config, "worker"), there.id().to_owned());
+    let lost = tokio::spawn({
+        let config = config.clone();
+        async move {
+            let given =
+                ["XREADGROUP", "GROUP", "replicas", &id, "COUNT", "1", "BLOCK", "9000", "STREAMS", &stream, ">"];
+            command(&config, &given).await.unwrap()
+        }
+    });
+    testing::eventually("it waits", async || {
+        let clients = command(&config, &["CLIENT", "LIST"]).await.unwrap();
+        let clients: String = redis::from_redis_value(clients).unwrap();
+        clients.lines().filter(|client| client.ends_with("xreadgroup") || client.contains("cmd=xreadgroup ")).count()
+            == 2
+    })
+    .await;
+    assert_eq!(here.service("echo").get(2).await.unwrap(), "there");
+    let asked = Instant::now();
+    let call = tokio::spawn(here.service("echo").get(3).answer());
+    assert_ne!(lost.await.unwrap(), redis::Value::Nil, "it got the request");
+    assert_eq!(call.await.unwrap().unwrap().result, "there");
+    assert!(asked.elapsed() < LONG / 2, "{:?}", asked.elapsed());
+}
