@@ -112,8 +112,8 @@ impl Request {
     }
 
     /// The name of this call in the logs of both sides.
-    pub(crate) fn call_id(&self) -> String {
-        call_id(&self.from, self.id)
+    pub(crate) fn call_id(&self) -> CallId<'_> {
+        CallId(&self.from, self.id)
     }
 
     /// The call as it runs on this side. That it came from another node is said here and nowhere else, so no caller can
@@ -191,9 +191,14 @@ pub(crate) fn is<F: Frame>(frame: &[u8]) -> bool {
     frame.get(1).is_some_and(|kind| kind.eq_ignore_ascii_case(&F::KIND))
 }
 
-/// One name for a call on both sides.
-pub(crate) fn call_id(from: &str, id: u64) -> String {
-    format!("{from}-{id}")
+/// One name for a call on both sides: the node that makes it, and its number there. Written only where it is read, since
+/// every call has a span that nobody may listen to.
+pub(crate) struct CallId<'a>(pub(crate) &'a str, pub(crate) u64);
+
+impl fmt::Display for CallId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.0, self.1)
+    }
 }
 
 /// Writes the time left into a request that is already a frame.

@@ -101,7 +101,7 @@ fn todos(hangs: bool) -> App {
     App::new().register("todos", MemoryService::new().before(Method::Find, wait).before(Method::Get, pause))
 }
 
-/// Everything that a mesh does: calls, events, dead letters, a death with an heir, a queue that waits, leaving.
+/// Everything that a mesh does: calls, events, large replies, dead letters, a death with an heir, a queue that waits, leaving.
 async fn live(redis: &Guarded, todos_user: &str, other_user: &str) {
     let doomed = redis.node(todos_user, "todos", todos(true)).await;
     let caller = redis.node(other_user, "web", App::new().register("jobs", MemoryService::new())).await;
@@ -113,6 +113,10 @@ async fn live(redis: &Guarded, todos_user: &str, other_user: &str) {
         assert_eq!(events.next().await.unwrap().data, created);
     }
     drop(events);
+    // After large replies the inbox is trimmed.
+    for _ in 0..4 {
+        caller.service("todos").create(json!({ "text": "x".repeat(30_000) })).await.unwrap();
+    }
     doomed.service("jobs").create(json!({})).await.unwrap();
 
     // Nonsense becomes a dead letter.

@@ -21,6 +21,10 @@ use clap::{Parser, Subcommand};
 use rachis::{Config, Result, config::RedisUrl};
 use serde_json::Value;
 
+// As the `rachis` binary has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// One process of a benchmark.
 #[derive(Parser)]
 struct Args {
@@ -70,8 +74,8 @@ fn figure(value: &Value) {
 fn main() -> Result<()> {
     let args = Args::parse();
     let mut runtime = match args.role {
-        // On one thread, so that what runs does not depend on who woke first.
-        Role::Instructions(_) => tokio::runtime::Builder::new_current_thread(),
+        // On one thread, as the yardsticks and the peers; and so that what runs does not depend on who woke first.
+        Role::Serve(_) | Role::Call(_) | Role::Instructions(_) => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     runtime.enable_all().build().map_err(rachis::Error::other)?.block_on(run(&args.redis, args.role))

@@ -3,10 +3,11 @@
 //! It does so when a connection breaks before the reply has left, and when a failover loses the last writes, so that a
 //! request that was settled is pending again.
 
-use crate::redis::streams::entry_order;
+use crate::redis::streams::EntryId;
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -27,18 +28,17 @@ pub(crate) type Reply = (Arc<str>, Bytes);
 /// Finished requests by entry id, the oldest forgotten first.
 #[derive(Default)]
 pub(crate) struct Done {
-    replies: HashMap<(u64, u64), Option<Reply>>,
+    replies: FxHashMap<EntryId, Option<Reply>>,
     /// With when each was finished.
-    order: VecDeque<(Instant, (u64, u64))>,
+    order: VecDeque<(Instant, EntryId)>,
     /// Those with replies, and the bytes of these.
-    kept: VecDeque<(u64, u64)>,
+    kept: VecDeque<EntryId>,
     bytes: usize,
 }
 
 impl Done {
     /// Remembers a request that was finished `now`.
-    pub(crate) fn add(&mut self, entry: &str, reply: Option<&Reply>, now: Instant) {
-        let id = entry_order(entry);
+    pub(crate) fn add(&mut self, id: EntryId, reply: Option<&Reply>, now: Instant) {
         if self.replies.contains_key(&id) {
             return;
         }
@@ -65,15 +65,15 @@ impl Done {
         }
     }
 
-    fn drop_reply(&mut self, id: (u64, u64)) {
+    fn drop_reply(&mut self, id: EntryId) {
         if let Some((_, frame)) = self.replies.get_mut(&id).and_then(Option::take) {
             self.bytes -= frame.len();
         }
     }
 
     /// The reply to a request that was finished: `None` when it was not, or is not remembered.
-    pub(crate) fn reply(&self, entry: &str) -> Option<Option<Reply>> {
-        self.replies.get(&entry_order(entry)).cloned()
+    pub(crate) fn reply(&self, id: EntryId) -> Option<Option<Reply>> {
+        self.replies.get(&id).cloned()
     }
 }
 
@@ -88,11 +88,11 @@ mod tests {
     #[test]
     fn a_finished_request_is_known_with_its_reply() {
         let mut done = Done::default();
-        done.add("5-1", Some(&reply(3)), Instant::now());
-        done.add("5-2", None, Instant::now());
-        assert_eq!(done.reply("5-1"), Some(Some(reply(3))));
-        assert_eq!(done.reply("5-2"), Some(None));
-        assert_eq!(done.reply("5-3"), None);
+        done.add(EntryId::new(5, 1), Some(&reply(3)), Instant::now());
+        done.add(EntryId::new(5, 2), None, Instant::now());
+        assert_eq!(done.reply(EntryId::new(5, 1)), Some(Some(reply(3))));
+        assert_eq!(done.reply(EntryId::new(5, 2)), Some(None));
+        assert_eq!(done.reply(EntryId::new(5, 3)), None);
     }
 
     #[test]
@@ -100,32 +100,32 @@ mod tests {
         let mut done = Done::default();
         let all = BYTES / LARGEST + 1;
         let now = Instant::now();
-        (0..all).for_each(|n| done.add(&format!("{n}-0"), Some(&reply(LARGEST)), now));
-        assert_eq!(done.reply("0-0"), Some(None));
-        assert_eq!(done.reply("1-0"), Some(Some(reply(LARGEST))));
-        done.add("9-9", Some(&reply(LARGEST + 1)), now);
-        assert_eq!(done.reply("9-9"), Some(None));
+        (0..all).for_each(|n| done.add(EntryId::new(n as u64, 0), Some(&reply(LARGEST)), now));
+        assert_eq!(done.reply(EntryId::new(0, 0)), Some(None));
+        assert_eq!(done.reply(EntryId::new(1, 0)), Some(Some(reply(LARGEST))));
+        done.add(EntryId::new(9, 9), Some(&reply(LARGEST + 1)), now);
+        assert_eq!(done.reply(EntryId::new(9, 9)), Some(None));
     }
 
     #[test]
     fn it_holds_so_many_and_no_more() {
         let mut done = Done::default();
         let now = Instant::now();
-        (0..REQUESTS + 10).for_each(|n| done.add(&format!("{n}-0"), Some(&reply(100)), now));
+        (0..REQUESTS + 10).for_each(|n| done.add(EntryId::new(n as u64, 0), Some(&reply(100)), now));
         assert_eq!((done.replies.len(), done.order.len()), (REQUESTS, REQUESTS));
         assert!(done.bytes <= BYTES);
-        assert_eq!(done.reply("9-0"), None);
-        assert!(done.reply("10-0").is_some());
+        assert_eq!(done.reply(EntryId::new(9, 0)), None);
+        assert!(done.reply(EntryId::new(10, 0)).is_some());
     }
 
     #[test]
     fn what_was_finished_long_ago_is_forgotten_with_its_reply() {
         let (mut done, start) = (Done::default(), Instant::now());
-        (0..100).for_each(|n| done.add(&format!("{n}-0"), Some(&reply(100)), start));
-        done.add("100-0", Some(&reply(100)), start + TIME);
+        (0..100).for_each(|n| done.add(EntryId::new(n as u64, 0), Some(&reply(100)), start));
+        done.add(EntryId::new(100, 0), Some(&reply(100)), start + TIME);
         assert_eq!(done.replies.len(), 101);
-        done.add("101-0", None, start + TIME + Duration::from_millis(1));
+        done.add(EntryId::new(101, 0), None, start + TIME + Duration::from_millis(1));
         assert_eq!((done.replies.len(), done.order.len(), done.kept.len(), done.bytes), (2, 2, 1, 100));
-        assert_eq!((done.reply("0-0"), done.reply("100-0")), (None, Some(Some(reply(100)))));
+        assert_eq!((done.reply(EntryId::new(0, 0)), done.reply(EntryId::new(100, 0))), (None, Some(Some(reply(100)))));
     }
 }

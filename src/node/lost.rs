@@ -13,7 +13,7 @@ use crate::{
         Failure,
         keys::same_app,
         link::{Links, Live},
-        streams::{Place, entry_ms, exists, find, newest, places},
+        streams::{EntryId, Place, exists, find, newest, places},
     },
     wire,
 };
@@ -133,7 +133,7 @@ impl Look<'_> {
 
     /// Those that are not where they were put.
     async fn missing(&self, stream: &Arc<str>, suspects: Vec<Suspect>) -> Result<Vec<Missing>, Failure> {
-        let entries: Vec<&str> = suspects.iter().filter_map(Suspect::entry).collect();
+        let entries: Vec<EntryId> = suspects.iter().filter_map(Suspect::entry).collect();
         let entries = &entries;
         let asked = |mut live: Live| async move { places(&mut live.connection, stream, entries).await };
         let mut places = self.0.redis(stream, asked).await?.into_iter();
@@ -186,7 +186,7 @@ impl Look<'_> {
         };
         let found = |mut live: Live| async move { find(&mut live.connection, stream, &self.0.id, since).await };
         let found = self.0.redis(stream, found).await?;
-        let found: HashMap<u64, String> = found
+        let found: HashMap<u64, EntryId> = found
             .into_iter()
             .filter_map(|entry| match wire::sender(&entry.frame) {
                 Some((id, from)) if from == self.0.id => Some((id, entry.id)),
@@ -196,7 +196,7 @@ impl Look<'_> {
         let mut still = Vec::new();
         for missing in missing {
             match found.get(&missing.suspect.id) {
-                Some(entry) => self.0.rpc.judge(&missing.suspect, Finding::Stands(entry.clone())),
+                Some(entry) => self.0.rpc.judge(&missing.suspect, Finding::Stands(*entry)),
                 None => still.push(missing),
             }
         }
@@ -207,7 +207,7 @@ impl Look<'_> {
     fn sent_at(&self, suspect: &Suspect) -> u64 {
         let waited = (suspect.left.at.elapsed() + CLOCK_SLACK).as_millis();
         let by_clock = self.0.clock.now().saturating_sub(u64::try_from(waited).unwrap_or(u64::MAX));
-        suspect.entry().map_or(by_clock, |entry| entry_ms(entry).min(by_clock))
+        suspect.entry().map_or(by_clock, |entry| entry.ms.min(by_clock))
     }
 
     /// Waits for replies that are there already, and decides about the rest.
@@ -224,7 +224,7 @@ impl Look<'_> {
         let (own, inbox) = (&own, &inbox);
         let intact = self.0.redis(own, |mut live| async move { exists(&mut live.connection, own).await }).await?;
         let newest = self.0.redis(inbox, |mut live| async move { newest(&mut live.connection, inbox).await }).await?;
-        if tokio::time::timeout(INBOX_TIME, self.0.rpc.inbox_read_to(&newest)).await.is_err() {
+        if tokio::time::timeout(INBOX_TIME, self.0.rpc.inbox_read_to(newest)).await.is_err() {
             self.0.rpc.doubts().all();
             return Ok(());
         }
@@ -251,8 +251,8 @@ async fn cut_off(suspect: &Suspect, mut live: Live) -> Result<bool, Failure> {
 }
 
 impl Suspect {
-    fn entry(&self) -> Option<&str> {
-        match &self.stage {
+    fn entry(&self) -> Option<EntryId> {
+        match self.stage {
             Stage::Sent(entry) => Some(entry),
             _ => None,
         }

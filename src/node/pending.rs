@@ -1,7 +1,7 @@
 //! The calls that wait for a reply: plain bookkeeping, without transport and without a clock. What is to become of a call
 //! whose request may be lost is decided here, too.
 
-use crate::redis::{keys::same_app, link::Session};
+use crate::redis::{keys::same_app, link::Session, streams::EntryId};
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -36,7 +36,7 @@ pub(crate) enum Stage {
     /// It has left, and nobody has said yet where it arrived.
     Sending,
     /// It stands in the stream under this id, or did.
-    Sent(String),
+    Sent(EntryId),
     /// It has left through this session, which broke before anybody said where it arrived.
     Adrift(Option<Arc<Session>>),
 }
@@ -86,7 +86,7 @@ pub(crate) struct Suspect {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Finding {
     /// It stands in the stream under this id.
-    Stands(String),
+    Stands(EntryId),
     /// It stands there, given to a replica that is gone, and no other is left to inherit it.
     Orphaned,
     /// It stands nowhere, and no reply has come.
@@ -166,7 +166,7 @@ impl<W, R> Pending<W, R> {
     }
 
     /// Notes where the request stands. `false` when the call is over, so that the request can be withdrawn.
-    pub(crate) fn sent(&mut self, id: u64, entry: String) -> bool {
+    pub(crate) fn sent(&mut self, id: u64, entry: EntryId) -> bool {
         self.calls.get_mut(&id).map(|slot| slot.stage = Stage::Sent(entry)).is_some()
     }
 

@@ -19,10 +19,10 @@ use crate::{
         Failure,
         keys::{Keys, LOST},
         link::Live,
-        streams::{Calls, Delivered, Entry, Pulled, Reader, Write, Writer, entry_ms},
+        streams::{Calls, Delivered, Entry, EntryId, Pulled, Reader, Write, Writer},
     },
     service::{Answer, Call, Found, Method, Registered},
-    wire::{self, Request, Seal},
+    wire::{self, HandedOn, Request, Seal},
 };
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
@@ -116,7 +116,7 @@ impl Responder {
                 Some(Pulled::New(requests)) => {
                     let mut first = Some(first);
                     for entry in requests {
-                        let Some(held) = self.take(&entry.id) else { continue };
+                        let Some(held) = self.take(entry.id) else { continue };
                         // No more were asked for than there are slots, but what was handed on takes some as well.
                         let slot = match first.take() {
                             Some(slot) => slot,
@@ -162,7 +162,7 @@ impl Responder {
     }
 
     /// Takes a request in hand that Redis has given out; `None` when it is already, or was finished here.
-    fn take(&self, entry: &str) -> Option<Held> {
+    fn take(&self, entry: EntryId) -> Option<Held> {
         self.unless_done(self.in_hand.take(entry)?)
     }
 
@@ -171,8 +171,7 @@ impl Responder {
         let Some(reply) = self.done().reply(entry) else { return Some(held) };
         // Redis gives it out all the same: it has lost what it was told.
         tracing::debug!(%entry, "finished already, settled again");
-        let (stream, entry) = (self.stream.clone(), entry.clone());
-        self.write(Write::Finished { stream, entry, reply, held: Arc::new(held) });
+        self.write(Write::Finished { stream: self.stream.clone(), entry, reply, held: Arc::new(held) });
         None
     }
 
@@ -204,7 +203,7 @@ impl Responder {
     pub(crate) async fn take_over(self: &Arc<Self>, node: &Arc<Inner>, claimed: Delivered) {
         let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
         // It may have been found among what this replica was given.
-        if let Some(held) = self.take(&claimed.entry.id) {
+        if let Some(held) = self.take(claimed.entry.id) {
             self.start(node, claimed, Way::Queue, held, slot);
         }
     }
@@ -215,7 +214,7 @@ impl Responder {
         self.tasks.spawn(async move {
             let begun = async {
                 match given {
-                    Given::One(note) => me.begin_given(&node, &note.entry, Way::HandedOn).await,
+                    Given::One(note) => me.begin_note(&node, &note).await,
                     Given::Perhaps => me.look_again(&node).await,
                 }
             };
@@ -230,7 +229,7 @@ impl Responder {
             match node.redis(&self.stream, given).await {
                 Ok(given) => {
                     for entry in given {
-                        self.begin_given(node, &entry, Way::Queue).await;
+                        self.begin_given(node, entry, Way::Queue).await;
                     }
                     return;
                 }
@@ -240,9 +239,16 @@ impl Responder {
         }
     }
 
+    async fn begin_note(self: &Arc<Self>, node: &Arc<Inner>, note: &HandedOn) {
+        match note.entry.parse() {
+            Ok(entry) => self.begin_given(node, entry, Way::HandedOn).await,
+            Err(()) => tracing::debug!(entry = note.entry, "a note of no request"),
+        }
+    }
+
     /// Starts a request that is said to be pending for this replica. It is asked for only once it is in hand: until it
     /// is out of hand again nobody here can begin it, and once it was settled it is no longer pending.
-    async fn begin_given(self: &Arc<Self>, node: &Arc<Inner>, entry: &str, way: Way) {
+    async fn begin_given(self: &Arc<Self>, node: &Arc<Inner>, entry: EntryId, way: Way) {
         if self.in_hand.contains(entry) {
             return;
         }
@@ -252,11 +258,11 @@ impl Responder {
             let asked = |mut live: Live| async move { self.calls.own(&mut live.connection, entry).await };
             match node.redis(&self.stream, asked).await {
                 Ok(given) => break given,
-                Err(error) => tracing::debug!(entry, %error, "a request could not be asked for"),
+                Err(error) => tracing::debug!(%entry, %error, "a request could not be asked for"),
             }
             tokio::time::sleep(ASK_AGAIN).await;
         };
-        let Some(given) = given else { return tracing::debug!(entry, "is settled, or another replica's") };
+        let Some(given) = given else { return tracing::debug!(%entry, "is settled, or another replica's") };
         let Some(held) = self.unless_done(held) else { return };
         match node.draining.is_cancelled() {
             // Who leaves begins nothing: another replica gets it as if it were new.
@@ -274,10 +280,11 @@ impl Responder {
         slot: OwnedSemaphorePermit,
     ) {
         let (me, node) = (self.clone(), node.clone());
-        self.tasks.spawn(async move {
+        // In a box: a task is moved several times before it runs.
+        self.tasks.spawn(Box::pin(async move {
             me.receive(&node, delivered, way, held).await;
             drop(slot);
-        });
+        }));
     }
 
     // What is seldom needed is boxed, here and below: a task is as large as its largest branch, and is moved when it is
@@ -287,7 +294,7 @@ impl Responder {
         let (mut request, left) = match Request::decode(&entry.frame, self.seal.at(&self.stream)) {
             Ok(decoded) => decoded,
             Err(error) => {
-                self.refuse(&entry.id, &error);
+                self.refuse(entry.id, &error);
                 return Box::pin(self.bury(node, &delivered, None, error.message())).await;
             }
         };
@@ -352,8 +359,8 @@ impl Responder {
     }
 
     /// The name of a request: two partitions may have entries of one id.
-    fn name_of(&self, entry: &str) -> String {
-        if self.number == 0 { entry.to_owned() } else { format!("{entry}/{}", self.number) }
+    fn name_of(&self, entry: EntryId) -> String {
+        if self.number == 0 { entry.to_string() } else { format!("{entry}/{}", self.number) }
     }
 }
 
@@ -368,7 +375,7 @@ enum Way {
 
 /// When nobody waits any more for the reply to an entry, in ms of Redis's clock; a signed one says that itself, too.
 fn expiry(entry: &Entry, left: Duration) -> u64 {
-    let sent = entry_ms(&entry.id).saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+    let sent = entry.id.ms.saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
     sent.min(wire::until(&entry.frame))
 }
 

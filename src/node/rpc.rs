@@ -15,7 +15,7 @@ use crate::{
     redis::{
         Failure,
         pool::Admin,
-        streams::{Inbox, Inward, Outcome, Senders, Write, Writer, cancel, entry_order},
+        streams::{EntryId, Inbox, Inward, Outcome, Senders, Write, Writer, cancel},
     },
     service::{Answer, Call, Descriptor},
     wire::{self, Frame, HandedOn, Reply, Request, Seal},
@@ -66,7 +66,7 @@ pub(crate) struct Rpc {
     pending: Mutex<Waiting>,
     doubts: Doubts,
     // Up to which entry the inbox was read.
-    inbox_read: watch::Sender<(u64, u64)>,
+    inbox_read: watch::Sender<EntryId>,
     // When each stream that was found too long may be tried again.
     full: Mutex<HashMap<Arc<str>, Instant>>,
     admin: Admin,
@@ -87,7 +87,7 @@ enum Arrived {
     Failed(Outcome),
     /// It is, behind more others than allowed.
     TooMany {
-        entry: String,
+        entry: EntryId,
     },
     /// The request has to be sent again.
     Again,
@@ -109,7 +109,7 @@ impl Rpc {
             limits: ArcSwap::from_pointee(limits),
             pending: Mutex::new(Pending::new(limits.max_pending)),
             doubts: Doubts::default(),
-            inbox_read: watch::Sender::new((0, 0)),
+            inbox_read: watch::Sender::new(EntryId::FIRST),
             full: Mutex::default(),
             admin,
             clock,
@@ -152,7 +152,7 @@ impl Rpc {
         let repeatable = target.descriptor.is_idempotent(&call.method) || call.params.idempotency_key.is_some();
         let id = self.lock().insert(waiter, stream.clone(), repeatable).map_err(|Full| self.too_many_pending())?;
         let ticket = Ticket { rpc: self.clone(), id, stream, over: false, sent_again: false };
-        let span = tracing::debug_span!("call", id = %wire::call_id(&self.node, id), path = %call.path,
+        let span = tracing::debug_span!("call", id = %wire::CallId(&self.node, id), path = %call.path,
             method = %call.method, app = %target.app);
         self.run(ticket, target, call, deadline, timeout, arrived).instrument(span).await
     }
@@ -194,7 +194,7 @@ impl Rpc {
                     return outcome;
                 }
                 Ok(Arrived::TooMany { entry }) => {
-                    if Box::pin(self.cancel(&ticket.stream, &entry)).await.unwrap_or(false) {
+                    if Box::pin(self.cancel(&ticket.stream, entry)).await.unwrap_or(false) {
                         return Err(ticket.told(self.too_many_queued(target)));
                     }
                     // A replica was faster: the call runs.
@@ -251,19 +251,19 @@ impl Rpc {
     }
 
     /// Deletes a request that nobody has started; says whether that was so.
-    async fn cancel(&self, stream: &str, entry: &str) -> Result<bool, Failure> {
+    async fn cancel(&self, stream: &str, entry: EntryId) -> Result<bool, Failure> {
         let mut connection = self.admin.get(stream).await?;
         cancel(&mut connection, stream, entry).await
     }
 
     /// Does so, soon, for a request whose caller has gone.
-    fn withdraw(&self, stream: Arc<str>, entry: String) {
+    fn withdraw(&self, stream: Arc<str>, entry: EntryId) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let admin = self.admin.clone();
         runtime.spawn(async move {
             let withdrawn = async {
                 let mut connection = admin.get(&stream).await?;
-                cancel(&mut connection, &stream, &entry).await
+                cancel(&mut connection, &stream, entry).await
             };
             if let Err(error) = withdrawn.await {
                 tracing::debug!(%error, "a request that nobody waits for could not be withdrawn");
@@ -292,8 +292,7 @@ impl Rpc {
     }
 
     /// Waits until every reply up to this entry of the inbox has reached its caller.
-    pub(crate) async fn inbox_read_to(&self, entry: &str) {
-        let wanted = entry_order(entry);
+    pub(crate) async fn inbox_read_to(&self, wanted: EntryId) {
         let _ = self.inbox_read.subscribe().wait_for(|read| *read >= wanted).await;
     }
 
@@ -366,7 +365,7 @@ impl Senders for Rpc {
     fn sent(&self, token: u64, stream: &Arc<str>, outcome: Outcome) {
         let mut pending = self.lock();
         let failed = match outcome {
-            Outcome::Added { entry, .. } if !pending.sent(token, entry.clone()) => {
+            Outcome::Added { entry, .. } if !pending.sent(token, entry) => {
                 drop(pending);
                 return self.withdraw(stream.clone(), entry);
             }
@@ -430,7 +429,7 @@ pub(crate) async fn read_inbox(mut inbox: Inbox, rpc: Arc<Rpc>, given: impl Fn(G
                 }
             }
         }
-        large.read_to(&rpc, entry_order(inbox.position()));
+        large.read_to(&rpc, inbox.position());
     }
     large.end().await;
     rpc.close();

@@ -122,7 +122,8 @@ impl Keys {
     }
 
     pub(crate) fn inbox(&self, node: &str) -> String {
-        format!("{}:{{node:{node}}}:inbox", self.namespace)
+        // Asked for with every reply.
+        [&self.namespace, ":{node:", node, "}:inbox"].concat()
     }
 
     pub(crate) fn events(&self, key: &str, path: &str) -> String {

@@ -61,8 +61,13 @@ impl Session {
         let mut pipe = redis::pipe();
         pipe.cmd("CLIENT").arg("ID").cmd("INFO").arg("server").cmd("INFO").arg("replication");
         let (client, server, replication): (i64, String, String) = pipe.query_async(connection).await.ok()?;
-        let process = super::server::field(&server, "run_id")?;
-        let history = super::server::field(&replication, "master_replid")?;
+        Session::told(client, &server, &replication)
+    }
+
+    /// What `CLIENT ID` and the sections `server` and `replication` of `INFO` say of it.
+    pub(super) fn told(client: i64, server: &str, replication: &str) -> Option<Self> {
+        let process = super::server::field(server, "run_id")?;
+        let history = super::server::field(replication, "master_replid")?;
         Some(Session { server: format!("{process} {history}"), client })
     }
 
@@ -100,6 +105,11 @@ impl Links {
     /// Changes with every connection that is made.
     pub(crate) fn renewals(&self) -> watch::Receiver<u64> {
         self.renewals.subscribe()
+    }
+
+    /// Says that one was made beside the links.
+    pub(super) fn renewed(&self) {
+        self.renewals.send_modify(|times| *times += 1);
     }
 
     pub(crate) fn connector(&self) -> &Connector {

@@ -126,8 +126,8 @@ fn run(
                 expected.entry(id).and_modify(|call| call.stage = Stage::Queued);
             }
             Step::Sent(id, entry) => {
-                let entry = format!("{entry}-0");
-                prop_assert_eq!(pending.sent(id, entry.clone()), expected.contains_key(&id));
+                let entry = EntryId::new(entry.into(), 0);
+                prop_assert_eq!(pending.sent(id, entry), expected.contains_key(&id));
                 expected.entry(id).and_modify(|call| call.stage = Stage::Sent(entry));
             }
             Step::Adrift(id) => {

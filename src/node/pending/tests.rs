@@ -16,7 +16,7 @@ fn one(repeatable: bool, stage: &Stage) -> (Calls, Suspect) {
     let id = pending.insert("ada", stream(), repeatable).unwrap();
     pending.leaves(id, left());
     match stage {
-        Stage::Sent(entry) => assert!(pending.sent(id, entry.clone())),
+        Stage::Sent(entry) => assert!(pending.sent(id, *entry)),
         Stage::Adrift(session) => {
             if let Some(waiter) = pending.adrift(id, session.clone()) {
                 pending.rearm(id, waiter);
@@ -62,20 +62,20 @@ fn an_abandoned_call_tells_how_far_its_request_has_come() {
         assert!(pending.leaves(*id, left()));
     }
     pending.returned(ids[2]);
-    assert!(pending.sent(ids[3], "5-0".into()));
+    assert!(pending.sent(ids[3], EntryId::new(5, 0)));
     assert_eq!(pending.adrift(ids[4], None), None);
     let stages = ids.iter().map(|id| pending.abandon(*id).unwrap());
     assert_eq!(
         stages.collect::<Vec<_>>(),
-        [Stage::Queued, Stage::Sending, Stage::Queued, Stage::Sent("5-0".into()), Stage::Adrift(None)]
+        [Stage::Queued, Stage::Sending, Stage::Queued, Stage::Sent(EntryId::new(5, 0)), Stage::Adrift(None)]
     );
-    assert!(!pending.leaves(ids[0], left()) && !pending.sent(ids[3], "6-0".into()));
+    assert!(!pending.leaves(ids[0], left()) && !pending.sent(ids[3], EntryId::new(6, 0)));
 }
 
 #[test]
 fn what_is_lost_is_sent_again_only_if_it_may_run_twice_or_never_arrived() {
     use {Finding as F, Verdict as V};
-    let (sent, adrift) = (Stage::Sent("1-0".into()), Stage::Adrift(None));
+    let (sent, adrift) = (Stage::Sent(EntryId::new(1, 0)), Stage::Adrift(None));
     let cases = [
         (true, &sent, F::Gone, Some(V::Again)),
         (false, &sent, F::Gone, Some(V::Lost)),
@@ -86,7 +86,7 @@ fn what_is_lost_is_sent_again_only_if_it_may_run_twice_or_never_arrived() {
         (false, &sent, F::NeverArrived, Some(V::Lost)),
         (true, &sent, F::Orphaned, None),
         (false, &sent, F::Orphaned, Some(V::Orphaned)),
-        (false, &adrift, F::Stands("2-0".into()), None),
+        (false, &adrift, F::Stands(EntryId::new(2, 0)), None),
     ];
     for (repeatable, stage, finding, expected) in cases {
         let (mut pending, suspect) = one(repeatable, stage);
@@ -98,24 +98,24 @@ fn what_is_lost_is_sent_again_only_if_it_may_run_twice_or_never_arrived() {
 #[test]
 fn a_request_that_was_found_stands_where_it_was_found() {
     let (mut pending, suspect) = one(false, &Stage::Adrift(None));
-    assert_eq!(pending.judge(&suspect, Finding::Stands("7-0".into())), None);
-    assert_eq!(pending.abandon(suspect.id), Some(Stage::Sent("7-0".into())));
+    assert_eq!(pending.judge(&suspect, Finding::Stands(EntryId::new(7, 0))), None);
+    assert_eq!(pending.abandon(suspect.id), Some(Stage::Sent(EntryId::new(7, 0))));
 }
 
 #[test]
 fn a_finding_about_an_earlier_stage_decides_nothing() {
-    let (mut pending, suspect) = one(false, &Stage::Sent("1-0".into()));
-    pending.sent(suspect.id, "2-0".into());
+    let (mut pending, suspect) = one(false, &Stage::Sent(EntryId::new(1, 0)));
+    pending.sent(suspect.id, EntryId::new(2, 0));
     assert_eq!(pending.judge(&suspect, Finding::Gone), None);
     assert_eq!(pending.complete(suspect.id, 1), Some(("ada", 1)));
 }
 
 #[test]
 fn a_caller_that_is_awake_is_not_judged() {
-    let (mut pending, suspect) = one(true, &Stage::Sent("1-0".into()));
+    let (mut pending, suspect) = one(true, &Stage::Sent(EntryId::new(1, 0)));
     pending.wake(suspect.id);
     assert_eq!(pending.judge(&suspect, Finding::Gone), None);
-    assert_eq!(pending.abandon(suspect.id), Some(Stage::Sent("1-0".into())));
+    assert_eq!(pending.abandon(suspect.id), Some(Stage::Sent(EntryId::new(1, 0))));
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn only_calls_that_are_somewhere_in_redis_are_asked_about() {
     for id in &ids[1..] {
         pending.leaves(*id, left());
     }
-    pending.sent(ids[2], "1-0".into());
+    pending.sent(ids[2], EntryId::new(1, 0));
     pending.adrift(ids[3], None);
     let asked = |which: Which, after: u64| -> Vec<u64> {
         let now = Instant::now() + Duration::from_secs(after);
@@ -146,7 +146,7 @@ fn a_request_that_turns_to_another_partition_is_asked_about_there_and_is_of_the_
     let id = pending.insert("ada", of("default/shop/3"), false).unwrap();
     pending.turns_to(id, of("default/shop/1"));
     pending.leaves(id, left());
-    pending.sent(id, "1-0".into());
+    pending.sent(id, EntryId::new(1, 0));
     let asked = |which| pending.suspects(&which, Instant::now());
     assert_eq!(asked(Which::Orphans(of("default/shop")))[0].stream, of("default/shop/1"));
     assert_eq!(asked(Which::Orphans(of("default/shop2"))), []);
@@ -167,7 +167,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let finding = prop_oneof![
-        Just(Finding::Stands("9-9".into())),
+        Just(Finding::Stands(EntryId::new(9, 9))),
         Just(Finding::Orphaned),
         Just(Finding::Gone),
         Just(Finding::NeverArrived)
@@ -219,7 +219,7 @@ proptest! {
                     }
                 }
                 Step::Leaves(id) => prop_assert_eq!(pending.leaves(id, left()), known(id, &over)),
-                Step::Sent(id) => prop_assert_eq!(pending.sent(id, "1-0".into()), known(id, &over)),
+                Step::Sent(id) => prop_assert_eq!(pending.sent(id, EntryId::new(1, 0)), known(id, &over)),
                 Step::Adrift(id) => if pending.adrift(id, None).is_some() {
                     prop_assert!(repeatable[id as usize]);
                     awake.insert(id);

@@ -4,7 +4,7 @@ use super::Responder;
 use crate::{
     Error, Result,
     node::Inner,
-    redis::streams::Entry,
+    redis::streams::{Entry, EntryId},
     service::{Found, Registered},
     wire::{self, Request},
 };
@@ -41,7 +41,7 @@ impl Responder {
         }
         let until = wire::until(&entry.frame);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let copy = !seen.first(&request.from, request.id, &entry.id, until, node.clock.now());
+        let copy = !seen.first(&request.from, request.id, entry.id, until, node.clock.now());
         drop(seen);
         if copy && let Some(more) = self.refused.say() {
             tracing::warn!(call = %request.call_id(), entry = %entry.id, stream = %self.stream, more,
@@ -51,9 +51,9 @@ impl Responder {
     }
 
     /// Says that a request is not believed, and why.
-    pub(super) fn refuse(&self, entry: &str, error: &Error) {
+    pub(super) fn refuse(&self, entry: EntryId, error: &Error) {
         if let Some(more) = self.refused.say() {
-            tracing::warn!(entry, stream = %self.stream, %error, more, "a request was refused");
+            tracing::warn!(%entry, stream = %self.stream, %error, more, "a request was refused");
         }
     }
 

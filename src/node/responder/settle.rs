@@ -8,7 +8,7 @@ use crate::{
         Failure,
         link::Live,
         pool::Pooled,
-        streams::{Delivered, Entry, Write, entry_ms},
+        streams::{Delivered, Entry, EntryId, Write},
     },
     service::Answer,
     wire::{self, Frame, HandedOn, Reply, Request},
@@ -35,10 +35,10 @@ impl Responder {
         self.settle(held, None);
     }
 
-    pub(super) fn notify(&self, node: &Inner, entry: &str, replica: &str) {
-        tracing::debug!(entry, replica, "handed on");
+    pub(super) fn notify(&self, node: &Inner, entry: EntryId, replica: &str) {
+        tracing::debug!(%entry, replica, "handed on");
         let inbox = self.keys.inbox(replica);
-        match (HandedOn { entry: entry.to_owned(), partition: self.number }).encode(self.seal.at(&inbox)) {
+        match (HandedOn { entry: entry.to_string(), partition: self.number }).encode(self.seal.at(&inbox)) {
             Ok(frame) => self.write(Write::Send { inbox: inbox.into(), frame: frame.into(), then: None }),
             Err(error) => tracing::error!(%error, "no note could be made"),
         }
@@ -77,13 +77,13 @@ impl Responder {
     /// reconnect it may still be listed as given to this replica, and must not look like one that was never begun.
     pub(super) fn settle(&self, held: Held, reply: Option<done::Reply>) {
         self.done().add(held.entry(), reply.as_ref(), Instant::now());
-        let (stream, entry) = (self.stream.clone(), held.entry().clone());
+        let (stream, entry) = (self.stream.clone(), held.entry());
         self.write(Write::Finished { stream, entry, reply, held: Arc::new(held) });
     }
 
     pub(super) async fn bury(&self, node: &Inner, delivered: &Delivered, request: Option<&Request>, reason: &str) {
         let Entry { id, frame } = &delivered.entry;
-        tracing::debug!(entry = id, reason, "a request goes to the dead letters");
+        tracing::debug!(entry = %id, reason, "a request goes to the dead letters");
         let place = self.seal.at(self.calls.dead());
         let kept = request.and_then(|request| request.clone().without_secrets().encode(Duration::ZERO, place).ok());
         // Nobody knows where the secrets of an unreadable frame are, so of it only version and kind are kept.
@@ -98,7 +98,7 @@ impl Responder {
                 node.metrics.buried.inc();
             }
             Ok(false) => {}
-            Err(error) => tracing::warn!(entry = id, %error, "it could not be buried and stays pending"),
+            Err(error) => tracing::warn!(entry = %id, %error, "it could not be buried and stays pending"),
         }
     }
 
@@ -106,8 +106,8 @@ impl Responder {
     pub(crate) async fn hand_back(&self, node: &Inner) -> Result<(), Failure> {
         let mut connection = node.admin.get(&self.stream).await?;
         for entry in self.calls.given(&mut connection).await? {
-            let Some(_held) = self.in_hand.take(&entry) else { continue };
-            let Some(given) = self.calls.own(&mut connection, &entry).await? else { continue };
+            let Some(_held) = self.in_hand.take(entry) else { continue };
+            let Some(given) = self.calls.own(&mut connection, entry).await? else { continue };
             self.requeue_on(&mut connection, node, given).await?;
         }
         Ok(())
@@ -128,9 +128,9 @@ impl Responder {
         let Entry { id, mut frame } = given.entry;
         if let Ok((_, left)) = Request::decode(&frame, self.seal.at(&self.stream)) {
             // The new entry has a new time, so what is left of the old one's must be written anew.
-            let waited = node.clock.now().saturating_sub(entry_ms(&id));
+            let waited = node.clock.now().saturating_sub(id.ms);
             wire::stamp(&mut frame, left.saturating_sub(Duration::from_millis(waited)));
         }
-        self.calls.requeue(on, &id, &frame).await.map(drop)
+        self.calls.requeue(on, id, &frame).await.map(drop)
     }
 }

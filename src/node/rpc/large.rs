@@ -2,6 +2,7 @@
 //! would wait behind it.
 
 use super::Rpc;
+use crate::redis::streams::EntryId;
 use std::sync::Arc;
 use tokio::{sync::Semaphore, task::JoinHandle};
 
@@ -43,7 +44,7 @@ impl Large {
     }
 
     /// Notes that the inbox was read up to there, as soon as every reply until then has reached its caller.
-    pub(super) fn read_to(&mut self, rpc: &Arc<Rpc>, position: (u64, u64)) {
+    pub(super) fn read_to(&mut self, rpc: &Arc<Rpc>, position: EntryId) {
         let before = self.before.take().filter(|before| !before.is_finished());
         if self.replies.is_empty() && before.is_none() {
             rpc.inbox_read.send_replace(position);

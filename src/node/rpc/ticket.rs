@@ -62,7 +62,7 @@ impl Ticket {
         let stage = self.rpc.lock().abandon(self.id);
         let never_ran = match stage {
             Some(Stage::Sent(entry)) => {
-                let cancelled = tokio::time::timeout(CANCEL_TIME, self.rpc.cancel(&self.stream, &entry)).await;
+                let cancelled = tokio::time::timeout(CANCEL_TIME, self.rpc.cancel(&self.stream, entry)).await;
                 matches!(cancelled, Ok(Ok(true)))
             }
             // The writer asks before it sends and will find nobody waiting.

@@ -1,6 +1,6 @@
 //! The requests of one app, as one of its replicas pulls them, and as anyone settles them.
 
-use super::{Entry, Reader, entries, reader::Read};
+use super::{Entry, EntryId, Reader, entries, reader::Read};
 use crate::redis::keys::{GROUP, Keys, LOST};
 use redis::{Cmd, RedisError, RedisResult, Script, aio::ConnectionLike};
 use std::sync::LazyLock;
@@ -47,7 +47,7 @@ pub(crate) enum Pulled {
     Refused(RedisError),
 }
 
-type Triple = (String, Vec<u8>, u32);
+type Triple = (EntryId, Vec<u8>, u32);
 
 impl From<Triple> for Delivered {
     fn from((id, frame, deliveries): Triple) -> Self {
@@ -76,7 +76,7 @@ impl Calls {
 
     /// Makes stream and group where they are missing, and keeps what is `in_hand` here. `true`: some requests were found
     /// there of which nobody knows who had them; they are to be inherited from [`LOST`].
-    pub(crate) async fn regroup(&self, on: &mut impl ConnectionLike, in_hand: &[String]) -> RedisResult<bool> {
+    pub(crate) async fn regroup(&self, on: &mut impl ConnectionLike, in_hand: &[EntryId]) -> RedisResult<bool> {
         REGROUP.key(&self.stream).arg(GROUP).arg(LOST).arg(&self.consumer).arg(in_hand).invoke_async(on).await
     }
 
@@ -100,10 +100,10 @@ impl Calls {
     }
 
     /// The entry ids of what this replica was given and has not settled.
-    pub(crate) async fn given(&self, on: &mut impl ConnectionLike) -> RedisResult<Vec<String>> {
+    pub(crate) async fn given(&self, on: &mut impl ConnectionLike) -> RedisResult<Vec<EntryId>> {
         let mut command = redis::cmd("XPENDING");
         command.arg(&self.stream).arg(GROUP).arg("-").arg("+").arg(GIVEN_BATCH).arg(&self.consumer);
-        let given: RedisResult<Vec<(String, String, u64, u64)>> = command.query_async(on).await;
+        let given: RedisResult<Vec<(EntryId, String, u64, u64)>> = command.query_async(on).await;
         match given {
             Ok(given) => Ok(given.into_iter().map(|(id, ..)| id).collect()),
             Err(error) if error.code() == Some("NOGROUP") => Ok(Vec::new()),
@@ -112,15 +112,15 @@ impl Calls {
     }
 
     /// One of these, if it still is.
-    pub(crate) async fn own(&self, on: &mut impl ConnectionLike, id: &str) -> RedisResult<Option<Delivered>> {
+    pub(crate) async fn own(&self, on: &mut impl ConnectionLike, id: EntryId) -> RedisResult<Option<Delivered>> {
         let found: Option<(Vec<u8>, u32)> =
             OWN.key(&self.stream).arg(GROUP).arg(&self.consumer).arg(id).invoke_async(on).await?;
-        let delivered = |(frame, deliveries)| Delivered::from((id.to_owned(), frame, deliveries));
+        let delivered = |(frame, deliveries)| Delivered::from((id, frame, deliveries));
         Ok(found.map(delivered))
     }
 
     /// Gives one of these to another replica; `false` when it is settled or somebody else's.
-    pub(crate) async fn hand_on(&self, on: &mut impl ConnectionLike, id: &str, to: &str) -> RedisResult<bool> {
+    pub(crate) async fn hand_on(&self, on: &mut impl ConnectionLike, id: EntryId, to: &str) -> RedisResult<bool> {
         HAND_ON.key(&self.stream).arg(GROUP).arg(id).arg(&self.consumer).arg(to).invoke_async(on).await
     }
 
@@ -146,7 +146,7 @@ impl Calls {
     }
 
     /// Gives a request that was not started back to the queue, as `frame`.
-    pub(crate) async fn requeue(&self, on: &mut impl ConnectionLike, id: &str, frame: &[u8]) -> RedisResult<bool> {
+    pub(crate) async fn requeue(&self, on: &mut impl ConnectionLike, id: EntryId, frame: &[u8]) -> RedisResult<bool> {
         REQUEUE.key(&self.stream).arg(GROUP).arg(id).arg(frame).invoke_async(on).await
     }
 
@@ -162,7 +162,7 @@ impl Calls {
         BURY.key(&self.stream)
             .key(&self.dead)
             .arg(GROUP)
-            .arg(&request.entry.id)
+            .arg(request.entry.id)
             .arg(reason)
             .arg(letters)
             .arg(request.deliveries)
@@ -175,6 +175,6 @@ impl Calls {
 }
 
 /// Deletes a request of `stream` that nobody has started; `false` if somebody has.
-pub(crate) async fn cancel(on: &mut impl ConnectionLike, stream: &str, id: &str) -> RedisResult<bool> {
+pub(crate) async fn cancel(on: &mut impl ConnectionLike, stream: &str, id: EntryId) -> RedisResult<bool> {
     CANCEL.key(stream).arg(GROUP).arg(id).invoke_async(on).await
 }

@@ -1,6 +1,6 @@
 //! What became of requests: asked by whoever wrote them.
 
-use super::Entry;
+use super::{Entry, EntryId};
 use crate::redis::keys::GROUP;
 use redis::{RedisResult, Script, Value, aio::ConnectionLike};
 use std::{collections::HashMap, sync::LazyLock};
@@ -27,7 +27,7 @@ pub(crate) enum Place {
 }
 
 /// Where each of these requests stands.
-pub(crate) async fn places(on: &mut impl ConnectionLike, stream: &str, ids: &[&str]) -> RedisResult<Vec<Place>> {
+pub(crate) async fn places(on: &mut impl ConnectionLike, stream: &str, ids: &[EntryId]) -> RedisResult<Vec<Place>> {
     let mut places = Vec::with_capacity(ids.len());
     for batch in ids.chunks(PLACES_BATCH) {
         let found: Vec<Value> = PLACES.key(stream).arg(GROUP).arg(batch).invoke_async(on).await?;
@@ -56,19 +56,19 @@ pub(crate) async fn find(
     while !from.is_empty() {
         let mut call = FIND.key(stream);
         call.arg(text).arg(from).arg(HEAD).arg(FIND_BATCH).arg(FIND_BYTES);
-        let (next, found): (String, Vec<(String, Vec<u8>)>) = call.invoke_async(on).await?;
+        let (next, found): (String, Vec<(EntryId, Vec<u8>)>) = call.invoke_async(on).await?;
         all.extend(found.into_iter().map(|(id, frame)| Entry { id, frame }));
         from = next;
     }
     Ok(all)
 }
 
-/// The id of a stream's newest entry, `0-0` where there is none.
-pub(crate) async fn newest(on: &mut impl ConnectionLike, stream: &str) -> RedisResult<String> {
+/// The id of a stream's newest entry, the first of all where there is none.
+pub(crate) async fn newest(on: &mut impl ConnectionLike, stream: &str) -> RedisResult<EntryId> {
     let mut command = redis::cmd("XREVRANGE");
     command.arg(stream).arg("+").arg("-").arg("COUNT").arg(1);
-    let found: Vec<(String, HashMap<String, Value>)> = command.query_async(on).await?;
-    Ok(found.into_iter().next().map_or_else(|| "0-0".to_owned(), |(id, _)| id))
+    let found: Vec<(EntryId, HashMap<String, Value>)> = command.query_async(on).await?;
+    Ok(found.into_iter().next().map_or(EntryId::FIRST, |(id, _)| id))
 }
 
 /// Is there such a key?

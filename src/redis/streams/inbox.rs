@@ -1,6 +1,6 @@
 //! What is meant for one node alone: replies to its calls, and notes of requests handed on to it.
 
-use super::{Entry, Reader, entries, entry_order, reader::Read};
+use super::{Entry, EntryId, Reader, entries, reader::Read};
 use crate::redis::connection::is_fatal;
 use redis::{Cmd, FromRedisValue, Value};
 use std::collections::HashMap;
@@ -10,13 +10,16 @@ type Info = HashMap<String, Value>;
 /// How many entries one read takes.
 const BATCH: usize = 256;
 
-/// The id before all others.
-const FIRST: &str = "0-0";
+/// After how many bytes what was read is taken out of the stream. Less often, and large replies would fill Redis; more
+/// often, and small ones would cost it more.
+const TRIM_AFTER: usize = 64 * 1024;
 
 /// Reads a node's inbox from the beginning of its life on, each entry once.
 pub(crate) struct Inbox {
     stream: String,
-    last: String,
+    last: EntryId,
+    /// Bytes read since the stream was trimmed.
+    read: usize,
     reader: Reader,
 }
 
@@ -32,16 +35,21 @@ pub(crate) enum Inward {
 impl Inbox {
     pub(crate) fn new(stream: String, reader: Reader) -> Self {
         // The node is new and so is its id: whatever stands in the stream is meant for it.
-        Inbox { stream, last: FIRST.to_owned(), reader }
+        Inbox { stream, last: EntryId::FIRST, read: 0, reader }
     }
 
     /// Waits for entries; `None` when the reader was stopped.
     pub(crate) async fn next(&mut self) -> Option<Inward> {
-        match self.reader.read(&self.command()).await {
+        let trim = (self.read >= TRIM_AFTER).then(|| self.trim());
+        match self.reader.read_behind(trim.as_ref(), &self.command()).await {
             Read::Reply(reply) => {
                 let read = entries(reply);
+                if trim.is_some() {
+                    self.read = 0;
+                }
+                self.read += read.iter().map(|entry| entry.frame.len()).sum::<usize>();
                 if let Some(entry) = read.last() {
-                    self.last.clone_from(&entry.id);
+                    self.last = entry.id;
                 }
                 Some(Inward::Entries(read))
             }
@@ -49,7 +57,7 @@ impl Inbox {
             Read::Reconnected => {
                 if self.was_rolled_back().await {
                     tracing::info!(stream = %self.stream, "the inbox lost its last entries, reading it from its beginning");
-                    self.last = FIRST.to_owned();
+                    self.last = EntryId::FIRST;
                 }
                 Some(Inward::Reconnected)
             }
@@ -63,15 +71,15 @@ impl Inbox {
     }
 
     /// The id up to which everything was read.
-    pub(crate) fn position(&self) -> &str {
-        &self.last
+    pub(crate) fn position(&self) -> EntryId {
+        self.last
     }
 
     /// Does the stream end before where this reader stands? After a failover that lost the last writes, or a loss of all
     /// data, new entries may have lower ids than those read already. Reading some twice does no harm: nobody waits for a
     /// reply that came, and a note alone lets nothing run.
     async fn was_rolled_back(&mut self) -> bool {
-        if self.last == FIRST {
+        if self.last == EntryId::FIRST {
             return false;
         }
         let mut command = redis::cmd("XINFO");
@@ -82,14 +90,20 @@ impl Inbox {
             Err(error) => return !is_fatal(&error),
         };
         let end = info.get("last-generated-id").cloned().and_then(super::bytes);
-        let end = end.and_then(|id| String::from_utf8(id).ok()).unwrap_or_default();
-        entry_order(&end) < entry_order(&self.last)
+        end.and_then(|id| EntryId::read(&id)).unwrap_or_default() < self.last
+    }
+
+    /// Takes out what was read: nobody else reads it, and Redis should not keep it.
+    fn trim(&self) -> Cmd {
+        let mut command = redis::cmd("XTRIM");
+        command.arg(&self.stream).arg("MINID").arg("~").arg(self.last);
+        command
     }
 
     fn command(&self) -> Cmd {
         let mut command = redis::cmd("XREAD");
         command.arg("COUNT").arg(BATCH).arg("BLOCK").arg(self.reader.block_ms());
-        command.arg("STREAMS").arg(&self.stream).arg(&self.last);
+        command.arg("STREAMS").arg(&self.stream).arg(self.last);
         command
     }
 }
@@ -130,7 +144,7 @@ mod tests {
         let mut add = redis::cmd("XADD");
         add.arg(stream).arg("5-0").arg("m").arg("reply").exec_async(&mut connection).await.unwrap();
         let reader = Reader::new(connector(), "inbox", stream.to_owned(), CancellationToken::new());
-        Inbox { last: last.to_owned(), ..Inbox::new(stream.to_owned(), reader) }
+        Inbox { last: last.parse().unwrap(), ..Inbox::new(stream.to_owned(), reader) }
     }
 
     #[tokio::test]
@@ -145,14 +159,31 @@ mod tests {
         let mut inbox = inbox_at("inbox-as-it-was", "5-0").await;
         assert_eq!(inbox.next().await, Some(Inward::Reconnected));
         assert_eq!(inbox.next().await, Some(Inward::Entries(Vec::new())));
-        assert_eq!(inbox.last, "5-0");
+        assert_eq!(inbox.last, EntryId::new(5, 0));
+    }
+
+    #[tokio::test]
+    async fn what_was_read_is_taken_out_of_the_stream() {
+        let mut inbox = inbox_at("inbox-trimmed", "0-0").await;
+        let mut connection = connector().connect("test", "inbox-trimmed", Duration::ZERO).await.unwrap().connection;
+        let mut add = redis::cmd("XADD");
+        add.arg("inbox-trimmed").arg("*").arg("m").arg(vec![b'x'; 1024]);
+        for _ in 0..100 {
+            add.exec_async(&mut connection).await.unwrap();
+        }
+        assert_eq!(inbox.next().await, Some(Inward::Reconnected));
+        assert!(matches!(inbox.next().await, Some(Inward::Entries(entries)) if entries.len() == 101));
+        add.exec_async(&mut connection).await.unwrap();
+        assert!(matches!(inbox.next().await, Some(Inward::Entries(entries)) if entries.len() == 1));
+        let left: usize = redis::cmd("XLEN").arg("inbox-trimmed").query_async(&mut connection).await.unwrap();
+        assert!(left < 10, "{left}");
     }
 
     #[tokio::test]
     async fn an_inbox_that_is_gone_is_read_from_its_beginning() {
         let reader = Reader::new(connector(), "inbox", "inbox-gone".to_owned(), CancellationToken::new());
-        let mut inbox = Inbox { last: "7-3".to_owned(), ..Inbox::new("inbox-gone".to_owned(), reader) };
+        let mut inbox = Inbox { last: EntryId::new(7, 3), ..Inbox::new("inbox-gone".to_owned(), reader) };
         assert_eq!(inbox.next().await, Some(Inward::Reconnected));
-        assert_eq!(inbox.last, FIRST);
+        assert_eq!(inbox.last, EntryId::FIRST);
     }
 }

@@ -2,10 +2,11 @@
 
 use super::{
     WaitFor,
+    outlet::Outlet,
     writer::{Senders, Write, write_lane},
 };
 use crate::redis::{
-    link::{Link, Links, Live},
+    link::Links,
     servers::{Moves, Servers, Shard},
 };
 use redis::RedisError;
@@ -41,8 +42,8 @@ pub(super) struct Lanes {
 pub(super) struct Lane {
     pub(super) shard: Shard,
     pub(super) due: mpsc::UnboundedReceiver<Write>,
+    pub(super) outlet: Outlet,
     lanes: Arc<Lanes>,
-    link: Link,
     moves: Moves,
 }
 
@@ -89,8 +90,8 @@ impl Lanes {
 
     fn start(self: &Arc<Self>, shard: Shard) -> Queue {
         let (queue, due) = mpsc::unbounded_channel();
-        let (link, moves) = (self.links.to(&shard), self.servers().moves());
-        let lane = Lane { shard, due, lanes: self.clone(), link, moves };
+        let outlet = Outlet::new(self.links.clone(), shard.clone(), self.stop.clone());
+        let lane = Lane { shard, due, outlet, lanes: self.clone(), moves: self.servers().moves() };
         // Without them nothing comes, and the queue takes nothing.
         if let Some(senders) = self.senders.upgrade() {
             let stop = self.stop.clone();
@@ -144,32 +145,32 @@ async fn place(lanes: Arc<Lanes>, mut waiting: mpsc::UnboundedReceiver<Write>) {
 }
 
 impl Lane {
-    /// Waits for something to write. `false`: the lane has ended, and others have what was in it.
+    /// Waits for something to write, and for a connection. `false`: the lane has ended, and others have what was in it.
     pub(super) async fn begin(&mut self, batch: &mut Vec<Write>) -> bool {
-        while batch.is_empty() {
+        loop {
+            // Not before there is something to write: of a thousand nodes at rest many never have.
+            if (self.outlet.was_used() || !batch.is_empty()) && !self.connected(batch).await {
+                return false;
+            }
+            if !batch.is_empty() {
+                return true;
+            }
             tokio::select! {
                 write = self.due.recv() => match write {
                     Some(write) => batch.push(write),
                     None => return false,
                 },
                 () = self.moves.next() => if !self.stays(batch) { return false },
+                chore = self.outlet.chore() => self.outlet.run(chore).await,
             }
         }
-        true
     }
 
-    /// Waits for the connection. `None`: the lane has ended, and others have what was in it.
-    pub(super) async fn connected(&mut self, batch: &mut Vec<Write>) -> Option<Live> {
+    async fn connected(&mut self, batch: &mut Vec<Write>) -> bool {
         loop {
             tokio::select! {
-                live = self.link.get() => match live {
-                    Some(live) => return Some(live),
-                    None => {
-                        self.end(batch);
-                        return None;
-                    }
-                },
-                () = self.moves.next() => if !self.stays(batch) { return None },
+                connected = self.outlet.connect() => return connected,
+                () = self.moves.next() => if !self.stays(batch) { return false },
             }
         }
     }
@@ -226,10 +227,6 @@ impl Lane {
         for write in writes {
             self.lanes.push(write);
         }
-    }
-
-    pub(super) fn report(&self, live: &Live) {
-        self.link.report(live);
     }
 
     /// Finds out who holds what now.

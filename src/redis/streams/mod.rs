@@ -1,16 +1,20 @@
 //! Requests and replies: entries of streams with one field, `m`, that holds a frame.
 
 mod calls;
+mod commands;
 mod direct;
+mod entry_id;
 mod find;
 mod inbox;
 mod lanes;
+mod outlet;
 mod reader;
 mod resp;
 mod wait;
 mod writer;
 
 pub(crate) use calls::{Calls, Delivered, Pulled, cancel};
+pub(crate) use entry_id::EntryId;
 pub(crate) use find::{Place, exists, find, newest, places};
 pub(crate) use inbox::{Inbox, Inward};
 pub(crate) use reader::Reader;
@@ -23,7 +27,7 @@ use resp::Reply;
 /// One entry of a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Entry {
-    pub(crate) id: String,
+    pub(crate) id: EntryId,
     pub(crate) frame: Vec<u8>,
 }
 
@@ -59,7 +63,7 @@ fn taken_apart(reply: Value) -> Vec<Entry> {
 /// Reads one `[id, [field, value, …]]`. An entry that was deleted after it was delivered has no fields.
 fn entry(value: Value) -> Option<Entry> {
     let mut parts = array(value).into_iter();
-    let id = String::from_utf8(bytes(parts.next()?)?).ok()?;
+    let id = EntryId::read(&bytes(parts.next()?)?)?;
     let mut fields = match parts.next()? {
         Value::Array(fields) => fields.into_iter(),
         _ => return None,
@@ -105,9 +109,11 @@ mod tests {
         let read = taken_apart(reply);
         assert_eq!(
             read,
-            [Entry { id: "5-1".into(), frame: b"hello".to_vec() }, Entry { id: "7-0".into(), frame: Vec::new() },]
+            [
+                Entry { id: EntryId::new(5, 1), frame: b"hello".to_vec() },
+                Entry { id: EntryId::new(7, 0), frame: Vec::new() },
+            ]
         );
-        assert_eq!(entry_ms(&read[0].id), 5);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! A connection of its own for reads that block.
 
-use super::{direct::Direct, resp::Reply};
+use super::{
+    direct::Direct,
+    resp::{Reply, Told},
+};
 use crate::redis::connection::{Calm, Connector, Opened, is_fatal};
 use redis::{Cmd, FromRedisValue, RedisResult, Value};
 use std::time::Duration;
@@ -19,6 +22,8 @@ pub(crate) struct Reader {
     calm: Calm,
     /// Whether a stop waits until the server has let go of a read.
     releases: bool,
+    /// Whether the server lets this reader trim.
+    trims: bool,
     /// What the server calls the connection.
     id: Option<i64>,
 }
@@ -38,7 +43,7 @@ pub(crate) enum Read {
 impl Reader {
     pub(crate) fn new(connector: Connector, purpose: &'static str, key: String, stop: CancellationToken) -> Self {
         let calm = Calm::new(&connector);
-        Reader { connector, purpose, key, stop, opened: None, calm, releases: false, id: None }
+        Reader { connector, purpose, key, stop, opened: None, calm, releases: false, trims: true, id: None }
     }
 
     /// Lets a stop wait until the server has let go of a read that blocks. The server learns only late that a
@@ -54,6 +59,12 @@ impl Reader {
     }
 
     pub(crate) async fn read(&mut self, command: &Cmd) -> Read {
+        self.read_behind(None, command).await
+    }
+
+    /// The same, with a command in front that trims, where the server allows that.
+    pub(crate) async fn read_behind(&mut self, trim: Option<&Cmd>, command: &Cmd) -> Read {
+        let trim = trim.filter(|_| self.trims);
         let Some(Opened { connection, signs }) = &mut self.opened else { return self.connect().await };
         // Between two reads, since nothing is answered behind one that blocks.
         if signs.has_login_changed()
@@ -61,8 +72,8 @@ impl Reader {
         {
             self.connector.note_login(connection.ask(&login).await.map(drop));
         }
-        let outcome: Option<RedisResult<Reply>> = {
-            let mut reading = std::pin::pin!(connection.ask(command));
+        let outcome = {
+            let mut reading = std::pin::pin!(connection.ask_behind(trim, command));
             tokio::select! {
                 outcome = &mut reading => Some(outcome),
                 () = signs.doubted() => None,
@@ -75,8 +86,16 @@ impl Reader {
             }
         };
         match outcome {
-            Some(Ok(Reply::Value(Value::ServerError(error)))) => self.failed(error.into()).await,
-            Some(Ok(reply)) => Read::Reply(reply),
+            Some(Ok((trimmed, reply))) => {
+                if let Some(Told::Error(error)) = trimmed {
+                    tracing::debug!(purpose = self.purpose, %error, "may not be trimmed");
+                    self.trims = false;
+                }
+                match reply {
+                    Reply::Value(Value::ServerError(error)) => self.failed(error.into()).await,
+                    reply => Read::Reply(reply),
+                }
+            }
             Some(Err(error)) => self.failed(error).await,
             None => self.connect().await,
         }
@@ -133,7 +152,12 @@ async fn client_id(connection: &mut Direct) -> Option<i64> {
 }
 
 /// Asks the server to end a read that blocks, and waits for its end. What it still brought stays pending.
-async fn release(connector: &Connector, key: &str, id: i64, reading: impl Future<Output = RedisResult<Reply>>) {
+async fn release(
+    connector: &Connector,
+    key: &str,
+    id: i64,
+    reading: impl Future<Output = RedisResult<(Option<Told>, Reply)>>,
+) {
     let released = async {
         let mut other = connector.connect("release", key, Duration::ZERO).await?;
         let _: i64 = redis::cmd("CLIENT").arg("UNBLOCK").arg(id).query_async(&mut other.connection).await?;

@@ -3,7 +3,7 @@
 //! redis-rs makes a value of every part of an entry, and allocates for each; of a read that brings hundreds of entries
 //! that is most of what reading costs.
 
-use super::Entry;
+use super::{Entry, EntryId};
 use redis::{ErrorKind, RedisError, RedisResult, Value};
 
 /// Parts within parts. A read of streams has four levels.
@@ -16,6 +16,38 @@ pub(crate) enum Reply {
     Entries(Vec<Entry>),
     /// Anything else.
     Value(Value),
+}
+
+/// A reply to a command that writes.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// The id of a new entry.
+    Id(EntryId),
+    Int(i64),
+    Nil,
+    /// Anything else, of which nobody wants to know more.
+    Done,
+    Error(RedisError),
+}
+
+impl Told {
+    pub(super) fn error(&self) -> Option<&RedisError> {
+        match self {
+            Told::Error(error) => Some(error),
+            Told::Id(_) | Told::Int(_) | Told::Nil | Told::Done => None,
+        }
+    }
+}
+
+impl From<Value> for Told {
+    fn from(value: Value) -> Self {
+        match value.extract_error() {
+            Ok(Value::Int(number)) => Told::Int(number),
+            Ok(Value::Nil) => Told::Nil,
+            Ok(value) => super::bytes(value).and_then(|text| EntryId::read(&text)).map_or(Told::Done, Told::Id),
+            Err(error) => Told::Error(error),
+        }
+    }
 }
 
 /// Finds the end of a reply in bytes that come bit by bit, looking at each but once.
@@ -70,6 +102,30 @@ impl Scan {
     }
 }
 
+/// Reads the reply that `bytes` begin with, and says how long it is; `None` until all of it is there.
+pub(super) fn told(bytes: &[u8]) -> RedisResult<Option<(Told, usize)>> {
+    let Some((kind, line, next)) = line(bytes, 0) else { return Ok(None) };
+    let told = match kind {
+        b':' => Told::Int(number(line)?),
+        b'$' => match usize::try_from(number(line)?) {
+            Err(_) => Told::Nil,
+            Ok(length) => {
+                let end = next.saturating_add(length);
+                let Some(body) = bytes.get(next..end).filter(|_| bytes.len() >= end.saturating_add(2)) else {
+                    return Ok(None);
+                };
+                return Ok(Some((EntryId::read(body).map_or(Told::Done, Told::Id), end + 2)));
+            }
+        },
+        b'+' => Told::Done,
+        _ => {
+            let Some(end) = Scan::default().end(bytes)? else { return Ok(None) };
+            return Ok(Some((redis::parse_redis_value(&bytes[..end])?.into(), end)));
+        }
+    };
+    Ok(Some((told, next)))
+}
+
 /// Reads a whole reply.
 pub(super) fn reply(bytes: &[u8]) -> RedisResult<Reply> {
     match (Parts { bytes, at: 0 }).streams() {
@@ -107,7 +163,7 @@ impl<'a> Parts<'a> {
         if self.array()?? != 2 {
             return None;
         }
-        let id = str::from_utf8(self.bulk()??).ok()?.to_owned();
+        let id = EntryId::read(self.bulk()??)?;
         let Some(parts) = self.array()? else { return Some(None) };
         let mut frame: &[u8] = &[];
         for _ in 0..parts / 2 {
@@ -150,7 +206,8 @@ impl<'a> Parts<'a> {
 /// The kind and the rest of the line at `at`, and where the next one begins.
 fn line(bytes: &[u8], at: usize) -> Option<(u8, &[u8], usize)> {
     let (kind, rest) = bytes.get(at..)?.split_first()?;
-    let end = rest.windows(2).position(|two| two == b"\r\n")?;
+    // No line of a reply has one anywhere else.
+    let end = rest.iter().position(|byte| *byte == b'\r').filter(|end| end + 1 < rest.len())?;
     Some((*kind, &rest[..end], at + 1 + end + 2))
 }
 
@@ -171,7 +228,7 @@ mod tests {
         *2\r\n$3\r\n6-0\r\n*-1\r\n*2\r\n$3\r\n7-0\r\n*2\r\n$1\r\nx\r\n$1\r\ny\r\n";
 
     fn entry(id: &str, frame: &[u8]) -> Entry {
-        Entry { id: id.to_owned(), frame: frame.to_vec() }
+        Entry { id: id.parse().unwrap(), frame: frame.to_vec() }
     }
 
     #[test]
@@ -212,9 +269,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_a_write_brought_is_read_one_by_one() {
+        let all = b"$3\r\n5-1\r\n$-1\r\n:7\r\n+OK\r\n-OOM no memory\r\n*1\r\n:1\r\n";
+        let (mut at, mut read) = (0, Vec::new());
+        while at < all.len() {
+            let (one, length) = told(&all[at..]).unwrap().unwrap();
+            for cut in 0..length {
+                assert!(told(&all[at..at + cut]).unwrap().is_none(), "{cut} of {one:?}");
+            }
+            at += length;
+            read.push(one);
+        }
+        let [Told::Id(id), Told::Nil, Told::Int(7), Told::Done, Told::Error(error), Told::Done] = &read[..] else {
+            panic!("{read:?}")
+        };
+        assert_eq!((*id, error.code()), (EntryId::new(5, 1), Some("OOM")));
+    }
+
     proptest! {
         #[test]
         fn garbage_is_an_error_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let _ = told(&bytes);
             let _ = Scan::default().end(&bytes);
             let _ = reply(&bytes);
             let headed = [b"*1\r\n*2\r\n$1\r\n", &bytes[..]].concat();

@@ -1,6 +1,6 @@
 //! `WAIT`: how many replicas have what was written, where that is asked for.
 
-use redis::{Pipeline, RedisResult, Value};
+use super::{commands::Commands, resp::Told};
 use std::time::{Duration, Instant};
 
 /// The time in which a shortfall is told at most once.
@@ -16,10 +16,13 @@ pub(crate) struct WaitFor {
 }
 
 impl WaitFor {
-    pub(super) fn add_to(self, pipe: &mut Pipeline) {
+    pub(super) fn add_to(self, commands: &mut Commands) {
         // Zero would wait for ever.
         let ms = u64::try_from(self.time.as_millis()).unwrap_or(u64::MAX).max(1);
-        pipe.cmd("WAIT").arg(self.replicas).arg(ms);
+        commands.begin(3);
+        commands.part("WAIT");
+        commands.number(self.replicas as u64);
+        commands.number(ms);
     }
 }
 
@@ -32,9 +35,8 @@ pub(super) struct Shortfalls {
 
 impl Shortfalls {
     /// Takes in what WAIT brought. The write counts as accepted either way: it cannot be taken back.
-    pub(super) fn note(&mut self, wanted: WaitFor, reply: Value) {
-        let outcome: RedisResult<i64> = reply.extract_error().and_then(|reply| Ok(redis::from_redis_value(reply)?));
-        if outcome.as_ref().is_ok_and(|had| usize::try_from(*had).is_ok_and(|had| had >= wanted.replicas)) {
+    pub(super) fn note(&mut self, wanted: WaitFor, reply: &Told) {
+        if matches!(reply, Told::Int(had) if usize::try_from(*had).is_ok_and(|had| had >= wanted.replicas)) {
             return;
         }
         self.since_told += 1;
@@ -43,8 +45,8 @@ impl Shortfalls {
         }
         let (writes, wanted) = (std::mem::take(&mut self.since_told), wanted.replicas);
         self.told = Some(Instant::now());
-        match outcome {
-            Ok(had) => {
+        match reply {
+            Told::Int(had) => {
                 tracing::warn!(
                     had,
                     wanted,
@@ -52,7 +54,10 @@ impl Shortfalls {
                     "fewer replicas than redis.wait_replicas had a write in time; a failover may lose it"
                 );
             }
-            Err(error) => tracing::warn!(%error, wanted, writes, "Redis does not say how many replicas have a write"),
+            Told::Error(error) => {
+                tracing::warn!(%error, wanted, writes, "Redis does not say how many replicas have a write");
+            }
+            Told::Id(_) | Told::Nil | Told::Done => {}
         }
     }
 }

@@ -4,18 +4,20 @@
 //! acknowledgements. One write to a server is under way at a time, and what comes meanwhile forms the next.
 
 use super::{
-    bytes,
+    EntryId,
+    commands::Commands,
     lanes::{Lane, Lanes},
+    resp::Told,
     wait::{Shortfalls, WaitFor},
 };
 use crate::redis::{
     connection::{is_elsewhere, is_fatal, is_redirect},
     keys::GROUP,
-    link::{Links, Live, Session},
+    link::{Links, Session},
     servers::Servers,
 };
 use bytes::Bytes;
-use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
+use redis::RedisError;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -29,12 +31,12 @@ const BATCH: usize = 512;
 /// Bytes in one write, so that a large reply does not hold up many small ones.
 const BATCH_BYTES: usize = 256 * 1024;
 /// Replies kept for a node that does not read; a caller that is this far behind has timed out.
-const INBOX_LENGTH: usize = 10_000;
-/// How long an inbox outlives its last reply.
-const INBOX_TTL_MS: usize = 120_000;
+const INBOX_LENGTH: &[u8] = b"10000";
+/// How long an inbox outlives its last reply, in ms.
+const INBOX_TTL_MS: &[u8] = b"120000";
 
-/// Bytes of a command beside key and frame, at most, so that it is built in one piece of memory.
-const OVERHEAD: usize = 32;
+/// Bytes of a command beside its frame, about, so that a write is built in one piece of memory.
+const OVERHEAD: usize = 160;
 
 /// The pause before what another server should have, or this one later, is written again.
 const ELSEWHERE_PAUSE: Duration = Duration::from_millis(20);
@@ -45,7 +47,7 @@ const REPLY: &str = include_str!("../scripts/reply.lua");
 pub(crate) type Held = Arc<dyn std::any::Any + Send + Sync>;
 
 /// What may be settled once something else is written.
-type Then = Option<(Arc<str>, Arc<str>, Held)>;
+type Then = Option<(Arc<str>, EntryId, Held)>;
 
 /// Something to write.
 pub(crate) enum Write {
@@ -62,7 +64,7 @@ pub(crate) enum Write {
     /// A request was worked on: its reply, and the entry to settle. Written again until Redis has it.
     Finished {
         stream: Arc<str>,
-        entry: Arc<str>,
+        entry: EntryId,
         reply: Option<(Arc<str>, Bytes)>,
         /// Let go of when Redis has it.
         held: Held,
@@ -81,7 +83,7 @@ pub(crate) enum Write {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// It is in the stream under this id, and the stream was this long with it (0: not known).
-    Added { entry: String, length: u64 },
+    Added { entry: EntryId, length: u64 },
     /// There is no such stream: no replica of that app has ever been up, or Redis lost it.
     NoStream,
     /// Redis refused it: it is in no stream.
@@ -133,7 +135,6 @@ pub(super) async fn write_lane(mut lane: Lane, senders: Arc<dyn Senders>) {
         if !lane.begin(&mut batch).await {
             return;
         }
-        let Some(live) = lane.connected(&mut batch).await else { return };
         // Whoever was woken together with the first is about to push as well: the server takes many in one write for little
         // more than one, and one write of few holds up the next. A caller who is alone shall not wait for others.
         if written > 1 {
@@ -146,15 +147,17 @@ pub(super) async fn write_lane(mut lane: Lane, senders: Arc<dyn Senders>) {
         if batch.is_empty() {
             continue;
         }
-        match send(&live, &mut batch, wait).await {
-            Ok(mut sent) => {
-                if let (Some(wait), Some(reply)) = (wait, sent.waited.take()) {
-                    shortfalls.note(wait, reply);
+        let session = lane.outlet.session();
+        let (commands, settled, waits) = build(&mut batch, wait);
+        match lane.outlet.write(&commands).await {
+            Ok(mut replies) => {
+                if let (Some(wait), Some(reply)) = (waits, waits.and_then(|_| replies.pop())) {
+                    shortfalls.note(wait, &reply);
                 }
-                let verdict = settle(&mut batch, sent, &*senders);
+                let verdict = settle(&mut batch, replies, settled, &*senders);
                 lane.follow(verdict.then);
                 if verdict.broken {
-                    lane.report(&live);
+                    lane.outlet.close();
                 }
                 if !verdict.elsewhere.is_empty() {
                     lane.learn_from(&verdict.elsewhere).await;
@@ -163,10 +166,9 @@ pub(super) async fn write_lane(mut lane: Lane, senders: Arc<dyn Senders>) {
             }
             Err(error) => {
                 tracing::debug!(%error, entries = batch.len(), "a write failed");
-                lane.report(&live);
                 batch.retain(|write| match write {
                     Write::Request { token, stream, .. } => {
-                        senders.sent(*token, stream, Outcome::Unknown(live.session.clone()));
+                        senders.sent(*token, stream, Outcome::Unknown(session.clone()));
                         false
                     }
                     // Written twice they do no harm, so they wait for the next connection.
@@ -252,20 +254,12 @@ impl Write {
     }
 }
 
-/// What one write brought back.
-struct Sent {
-    replies: Vec<Value>,
-    /// What was settled, stream by stream, in the order of the write.
-    settled: Settled,
-    /// What WAIT said, where it was asked.
-    waited: Option<Value>,
-}
-
 /// Streams, and the entries that were settled in each.
-type Settled = BTreeMap<Arc<str>, Vec<(Arc<str>, Held)>>;
+type Settled = BTreeMap<Arc<str>, Vec<(EntryId, Held)>>;
 
-async fn send(live: &Live, batch: &mut [Write], wait: Option<WaitFor>) -> RedisResult<Sent> {
-    let mut pipe = Pipeline::with_capacity(batch.len() + 8);
+/// The commands of a write, what they settle, stream by stream, in their order, and what is waited for in the end.
+fn build(batch: &mut [Write], wait: Option<WaitFor>) -> (Commands, Settled, Option<WaitFor>) {
+    let mut commands = Commands::with_capacity(batch.iter().map(|write| write.size() + OVERHEAD).sum());
     let mut settled = Settled::new();
     let mut inboxes: BTreeSet<Arc<str>> = BTreeSet::new();
     let mut streams: BTreeSet<Arc<str>> = BTreeSet::new();
@@ -273,61 +267,66 @@ async fn send(live: &Live, batch: &mut [Write], wait: Option<WaitFor>) -> RedisR
         match write {
             Write::Request { stream, frame, deadline, stamp, .. } => {
                 stamp(frame, deadline.saturating_duration_since(Instant::now()));
-                let mut add = Cmd::with_capacity(6, OVERHEAD + stream.len() + frame.len());
-                add.arg("XADD").arg(&**stream).arg("NOMKSTREAM").arg("*").arg("m").arg(&**frame);
-                pipe.add_command(add);
-                streams.insert(stream.clone());
+                commands.add(&[b"XADD", stream.as_bytes(), b"NOMKSTREAM", b"*", b"m", frame]);
+                note(&mut streams, stream);
             }
             Write::Finished { stream, entry, reply, held } => {
                 if let Some((inbox, frame)) = reply {
-                    add_to_inbox(&mut pipe, inbox, frame);
-                    inboxes.insert(inbox.clone());
+                    add_to_inbox(&mut commands, inbox, frame);
+                    note(&mut inboxes, inbox);
                 }
-                settled.entry(stream.clone()).or_default().push((entry.clone(), held.clone()));
+                match settled.get_mut(stream) {
+                    Some(entries) => entries.push((*entry, held.clone())),
+                    None => drop(settled.insert(stream.clone(), vec![(*entry, held.clone())])),
+                }
             }
             Write::Send { inbox, frame, .. } => {
-                add_to_inbox(&mut pipe, inbox, frame);
-                inboxes.insert(inbox.clone());
+                add_to_inbox(&mut commands, inbox, frame);
+                note(&mut inboxes, inbox);
             }
             Write::Keep { key, value, ttl_ms } => {
-                pipe.cmd("SET").arg(&*key).arg(&*value).arg("PX").arg(*ttl_ms);
+                commands.add(&[b"SET", key.as_bytes(), value, b"PX", ttl_ms.to_string().as_bytes()]);
             }
             Write::Forced { inbox, frame, .. } => {
-                pipe.cmd("EVAL").arg(REPLY).arg(1).arg(&**inbox).arg(INBOX_LENGTH).arg(&**frame).arg(INBOX_TTL_MS);
+                commands.add(&[b"EVAL", REPLY.as_bytes(), b"1", inbox.as_bytes(), INBOX_LENGTH, frame, INBOX_TTL_MS]);
             }
             Write::Mark { .. } => {}
         }
     }
     // `settle` looks for the replies of what follows in this order; the length of each stream written to comes last.
     for (stream, entries) in &settled {
-        let ids: Vec<&str> = entries.iter().map(|(id, _)| &**id).collect();
-        pipe.cmd("XACK").arg(&**stream).arg(GROUP).arg(&ids);
-        pipe.cmd("XDEL").arg(&**stream).arg(&ids);
+        commands.begin(3 + entries.len());
+        commands.part("XACK");
+        commands.part(&**stream);
+        commands.part(GROUP);
+        entries.iter().for_each(|(id, _)| commands.id(*id));
+        commands.begin(2 + entries.len());
+        commands.part("XDEL");
+        commands.part(&**stream);
+        entries.iter().for_each(|(id, _)| commands.id(*id));
     }
     for inbox in &inboxes {
-        pipe.cmd("PEXPIRE").arg(&**inbox).arg(INBOX_TTL_MS);
+        commands.add(&[b"PEXPIRE", inbox.as_bytes(), INBOX_TTL_MS]);
     }
     for stream in &streams {
-        pipe.cmd("XLEN").arg(&**stream);
+        commands.add(&[b"XLEN", stream.as_bytes()]);
     }
     // An acknowledgement that is lost alone does no harm.
     let wait = wait.filter(|_| !(inboxes.is_empty() && streams.is_empty()));
     if let Some(wait) = wait {
-        wait.add_to(&mut pipe);
+        wait.add_to(&mut commands);
     }
-    let commands = pipe.len();
-    let mut replies = match commands {
-        0 => Vec::new(),
-        _ => live.connection.clone().send_packed_commands(&pipe, 0, commands).await?,
-    };
-    let waited = wait.and_then(|_| replies.pop());
-    Ok(Sent { replies, settled, waited })
+    (commands, settled, wait)
 }
 
-fn add_to_inbox(pipe: &mut Pipeline, inbox: &str, frame: &[u8]) {
-    let mut add = Cmd::with_capacity(8, OVERHEAD + inbox.len() + frame.len());
-    add.arg("XADD").arg(inbox).arg("MAXLEN").arg("~").arg(INBOX_LENGTH).arg("*").arg("m").arg(frame);
-    pipe.add_command(add);
+fn note(all: &mut BTreeSet<Arc<str>>, key: &Arc<str>) {
+    if !all.contains(key) {
+        all.insert(key.clone());
+    }
+}
+
+fn add_to_inbox(commands: &mut Commands, inbox: &str, frame: &[u8]) {
+    commands.add(&[b"XADD", inbox.as_bytes(), b"MAXLEN", b"~", INBOX_LENGTH, b"*", b"m", frame]);
 }
 
 /// What a write showed of the server.
@@ -353,28 +352,24 @@ impl Verdict {
 }
 
 /// Tells senders what became of their requests and keeps in `batch` what must be written again.
-fn settle(batch: &mut Vec<Write>, sent: Sent, senders: &dyn Senders) -> Verdict {
-    let Sent { replies, settled, .. } = sent;
+fn settle(batch: &mut Vec<Write>, replies: Vec<Told>, settled: Settled, senders: &dyn Senders) -> Verdict {
     let mut lengths = lengths(batch, &replies);
     let mut replies = replies.into_iter();
     let mut verdict = Verdict::default();
     batch.retain_mut(|write| match write {
         Write::Request { stream, token, .. } => {
             let length = lengths.get_mut(stream).map_or(0, Lengths::next);
-            let outcome = match replies.next().map(Value::extract_error) {
-                Some(Ok(Value::Nil)) => Outcome::NoStream,
-                Some(Ok(value)) => match bytes(value).and_then(|id| String::from_utf8(id).ok()) {
-                    Some(entry) => Outcome::Added { entry, length },
-                    None => Outcome::Unknown(None),
-                },
+            let outcome = match replies.next() {
+                Some(Told::Nil) => Outcome::NoStream,
+                Some(Told::Id(entry)) => Outcome::Added { entry, length },
                 // A server that is no master (any more), or holds other keys: it has not taken the request, the next one
                 // may, and its caller need not know.
-                Some(Err(error)) if verdict.note(&error) => {
+                Some(Told::Error(error)) if verdict.note(&error) => {
                     senders.kept(*token);
                     return true;
                 }
-                Some(Err(error)) => Outcome::Refused(error),
-                None => Outcome::Unknown(None),
+                Some(Told::Error(error)) => Outcome::Refused(error),
+                Some(Told::Int(_) | Told::Done) | None => Outcome::Unknown(None),
             };
             senders.sent(*token, stream, outcome);
             false
@@ -382,10 +377,10 @@ fn settle(batch: &mut Vec<Write>, sent: Sent, senders: &dyn Senders) -> Verdict 
         // Dropping a mark tells whoever waits.
         Write::Finished { reply: None, .. } | Write::Mark { .. } => false,
         _ => {
-            match replies.next().map(Value::extract_error) {
-                Some(Err(error)) if verdict.note(&error) => return true,
-                Some(Err(error)) if error.code() == Some("OOM") && write.force() => return true,
-                Some(Err(error)) => {
+            match replies.next() {
+                Some(Told::Error(error)) if verdict.note(&error) => return true,
+                Some(Told::Error(error)) if error.code() == Some("OOM") && write.force() => return true,
+                Some(Told::Error(error)) => {
                     tracing::error!(%error, "Redis refused a reply: its caller will time out, or a repeat of the call not find it");
                 }
                 _ => {}
@@ -393,15 +388,15 @@ fn settle(batch: &mut Vec<Write>, sent: Sent, senders: &dyn Senders) -> Verdict 
             if let Write::Send { then: Some((stream, entry, held)), .. }
             | Write::Forced { then: Some((stream, entry, held)), .. } = write
             {
-                let (stream, entry, held) = (stream.clone(), entry.clone(), held.clone());
+                let (stream, entry, held) = (stream.clone(), *entry, held.clone());
                 verdict.then.push(Write::Finished { stream, entry, reply: None, held });
             }
             false
         }
     });
     for (stream, entries) in settled {
-        let outcomes = [replies.next(), replies.next()].map(|reply| reply.map(Value::extract_error));
-        let failed = outcomes.iter().flatten().filter_map(|outcome| outcome.as_ref().err());
+        let outcomes = [replies.next(), replies.next()];
+        let failed = outcomes.iter().flatten().filter_map(Told::error);
         // What stays pending would be run again when this replica is gone.
         if failed.filter(|error| verdict.note(error)).count() > 0 {
             let again = |(entry, held)| Write::Finished { stream: stream.clone(), entry, reply: None, held };
@@ -425,16 +420,19 @@ impl Lengths {
     }
 }
 
-fn lengths(batch: &[Write], replies: &[Value]) -> BTreeMap<Arc<str>, Lengths> {
+fn lengths(batch: &[Write], replies: &[Told]) -> BTreeMap<Arc<str>, Lengths> {
     let mut streams: BTreeMap<Arc<str>, Lengths> = BTreeMap::new();
     for write in batch {
         if let Write::Request { stream, .. } = write {
-            streams.entry(stream.clone()).or_insert(Lengths { whole: 0, behind: 0 }).behind += 1;
+            match streams.get_mut(stream) {
+                Some(lengths) => lengths.behind += 1,
+                None => drop(streams.insert(stream.clone(), Lengths { whole: 0, behind: 1 })),
+            }
         }
     }
     let last = replies.len().saturating_sub(streams.len());
     for (lengths, reply) in streams.values_mut().zip(replies.get(last..).unwrap_or_default()) {
-        if let Value::Int(length) = reply {
+        if let Told::Int(length) = reply {
             lengths.whole = u64::try_from(*length).unwrap_or(0);
         }
     }

@@ -1,0 +1,129 @@
+//! Many commands that leave in one write, built in one piece of memory.
+
+use super::{
+    EntryId,
+    entry_id::{digits, write_digits},
+};
+use redis::{Cmd, Pipeline};
+
+/// Commands as the server reads them.
+#[derive(Debug, Default)]
+pub(super) struct Commands {
+    bytes: Vec<u8>,
+    count: usize,
+    /// Where a part is made whose length is not known before.
+    spare: Vec<u8>,
+}
+
+impl Commands {
+    pub(super) fn with_capacity(bytes: usize) -> Self {
+        Commands { bytes: Vec::with_capacity(bytes), ..Commands::default() }
+    }
+
+    /// Adds one of so many parts, which are to follow.
+    pub(super) fn begin(&mut self, parts: usize) {
+        self.count += 1;
+        self.line(b'*', parts);
+    }
+
+    /// Adds a part to the last command.
+    pub(super) fn part(&mut self, part: impl AsRef<[u8]>) {
+        let part = part.as_ref();
+        self.line(b'$', part.len());
+        self.bytes.extend_from_slice(part);
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+
+    /// The same for a number.
+    pub(super) fn number(&mut self, number: u64) {
+        self.spare.clear();
+        write_digits(&mut self.spare, number);
+        self.spared();
+    }
+
+    /// The same for the id of an entry.
+    pub(super) fn id(&mut self, id: EntryId) {
+        self.spare.clear();
+        write_digits(&mut self.spare, id.ms);
+        self.spare.push(b'-');
+        write_digits(&mut self.spare, id.count);
+        self.spared();
+    }
+
+    fn spared(&mut self) {
+        let spare = std::mem::take(&mut self.spare);
+        self.part(&spare);
+        self.spare = spare;
+    }
+
+    /// Adds a whole command.
+    pub(super) fn add(&mut self, parts: &[&[u8]]) {
+        self.begin(parts.len());
+        parts.iter().for_each(|part| self.part(part));
+    }
+
+    fn line(&mut self, kind: u8, number: usize) {
+        self.bytes.push(kind);
+        write_digits(&mut self.bytes, number as u64);
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The same commands for a connection that only redis-rs can write to.
+    pub(super) fn pipeline(&self) -> Pipeline {
+        let mut pipe = Pipeline::with_capacity(self.count);
+        let mut rest = &self.bytes[..];
+        while let Some(parts) = length(&mut rest) {
+            let mut command = Cmd::new();
+            for _ in 0..parts {
+                let Some((part, behind)) = length(&mut rest).and_then(|length| rest.split_at_checked(length)) else {
+                    break;
+                };
+                command.arg(part);
+                rest = behind.get(2..).unwrap_or_default();
+            }
+            pipe.add_command(command);
+        }
+        pipe
+    }
+}
+
+/// Takes a line off the front: the number in it.
+fn length(rest: &mut &[u8]) -> Option<usize> {
+    let end = rest.iter().position(|byte| *byte == b'\r')?;
+    let number = usize::try_from(digits(rest.get(1..end)?)?).ok()?;
+    *rest = rest.get(end + 2..)?;
+    Some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_redis_rs_is_given_is_what_it_would_have_made() {
+        let mut commands = Commands::default();
+        commands.add(&[b"XADD", b"calls", b"*", b"m", b"a\r\n$1\r\nb"]);
+        commands.begin(3);
+        commands.part("PEXPIRE");
+        commands.part("");
+        commands.number(120_000);
+        commands.begin(2);
+        commands.part("XDEL");
+        commands.id(EntryId::new(17, 0));
+        let mut expected = redis::pipe();
+        expected.cmd("XADD").arg("calls").arg("*").arg("m").arg("a\r\n$1\r\nb");
+        expected.cmd("PEXPIRE").arg("").arg(120_000);
+        expected.cmd("XDEL").arg("17-0");
+        assert_eq!(commands.len(), 3);
+        assert_eq!(commands.bytes(), expected.get_packed_pipeline());
+        assert_eq!(commands.pipeline().get_packed_pipeline(), expected.get_packed_pipeline());
+    }
+}

@@ -1,0 +1,113 @@
+//! Names of entries.
+
+use redis::{FromRedisValue, ParsingError, RedisWrite, ToRedisArgs, Value};
+use std::{fmt, str::FromStr};
+
+/// The id of an entry. Ids compare as Redis compares them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct EntryId {
+    /// The time that Redis gave the entry, in ms of its clock.
+    pub(crate) ms: u64,
+    /// Tells those of one millisecond apart.
+    pub(crate) count: u64,
+}
+
+impl EntryId {
+    /// The one before all others.
+    pub(crate) const FIRST: Self = EntryId::new(0, 0);
+
+    pub(crate) const fn new(ms: u64, count: u64) -> Self {
+        EntryId { ms, count }
+    }
+
+    /// Reads one as Redis writes it.
+    pub(crate) fn read(text: &[u8]) -> Option<Self> {
+        let dash = text.iter().position(|byte| *byte == b'-')?;
+        Some(EntryId { ms: digits(&text[..dash])?, count: digits(&text[dash + 1..])? })
+    }
+}
+
+/// A number in plain digits; read here, since nothing is read more often.
+pub(super) fn digits(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0_u64, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+/// Writes a number in plain digits; by hand, for the same reason.
+pub(super) fn write_digits(to: &mut Vec<u8>, mut number: u64) {
+    // As many as the largest has.
+    let mut text = [b'0'; 20];
+    let mut at = text.len();
+    loop {
+        at -= 1;
+        // Less than ten, so it fits.
+        text[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    to.extend_from_slice(&text[at..]);
+}
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.ms, self.count)
+    }
+}
+
+impl FromStr for EntryId {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        EntryId::read(text.as_bytes()).ok_or(())
+    }
+}
+
+impl FromRedisValue for EntryId {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let text = super::bytes(value).unwrap_or_default();
+        EntryId::read(&text).ok_or_else(|| "not the id of an entry".into())
+    }
+}
+
+impl ToRedisArgs for EntryId {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        out.write_arg_fmt(self);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_is_no_id_is_refused() {
+        for odd in ["", "-", "5", "5-", "-1", "5-x", "a-1", "+5-1", "5-1-2", " 5-1", "99999999999999999999-0"] {
+            assert_eq!(odd.parse::<EntryId>(), Err(()), "{odd}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_id_is_read_as_it_was_written(ms: u64, count: u64) {
+            let id = EntryId::new(ms, count);
+            prop_assert_eq!(id.to_string().parse(), Ok(id));
+            prop_assert_eq!(id.to_redis_args(), [id.to_string().into_bytes()]);
+        }
+
+        #[test]
+        fn digits_are_those_that_everybody_writes(number: u64) {
+            let mut text = Vec::new();
+            write_digits(&mut text, number);
+            prop_assert_eq!(text.clone(), number.to_string().into_bytes());
+            prop_assert_eq!(digits(&text), Some(number));
+        }
+    }
+}

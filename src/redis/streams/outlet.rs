@@ -1,0 +1,170 @@
+//! The connection through which one lane writes, and that comes back by itself.
+
+use super::{
+    commands::Commands,
+    direct::Direct,
+    resp::{Reply, Told},
+};
+use crate::redis::{
+    connection::{Calm, Connector, Opened, Sign, is_fatal, timed_out},
+    link::{Links, Session},
+    servers::Shard,
+};
+use redis::{Cmd, FromRedisValue, RedisResult, Value};
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// What `CLIENT LIST` shows of it.
+const PURPOSE: &str = "writes";
+
+/// Writes to one server.
+pub(super) struct Outlet {
+    links: Links,
+    shard: Shard,
+    stop: CancellationToken,
+    calm: Calm,
+    losses: watch::Receiver<u64>,
+    opened: Option<Open>,
+    used: bool,
+}
+
+struct Open {
+    connection: Opened<Direct>,
+    session: Option<Arc<Session>>,
+}
+
+/// What is to be done about a connection through which nothing is written.
+pub(super) enum Chore {
+    /// It had better be made anew.
+    Renew,
+    /// The server should be told who one is now.
+    LogIn,
+    /// Another connection was lost. Whether this one is, too, is found out now, and not by the next request, of which
+    /// nobody would know whether it arrived.
+    Probe,
+}
+
+impl Outlet {
+    pub(super) fn new(links: Links, shard: Shard, stop: CancellationToken) -> Self {
+        let (calm, losses) = (Calm::new(links.connector()), links.connector().losses());
+        Outlet { links, shard, stop, calm, losses, opened: None, used: false }
+    }
+
+    fn connector(&self) -> &Connector {
+        self.links.connector()
+    }
+
+    /// Has anything been written, or was to be?
+    pub(super) fn was_used(&self) -> bool {
+        self.used
+    }
+
+    /// Connects, for as long as it takes, where there is no connection; `false` when stopped.
+    pub(super) async fn connect(&mut self) -> bool {
+        self.used = true;
+        if self.opened.is_some() {
+            return true;
+        }
+        if self.calm.before_connecting(&self.stop).await.is_none() {
+            return false;
+        }
+        let connector = self.links.connector();
+        self.losses.mark_unchanged();
+        let attempt = || Direct::connect_to(connector, PURPOSE, &self.shard);
+        let Some(mut connection) = connector.until(PURPOSE, &self.stop, attempt).await else { return false };
+        let session = session(&mut connection.connection).await.map(Arc::new);
+        self.opened = Some(Open { connection, session });
+        self.links.renewed();
+        true
+    }
+
+    /// Waits until something is to be done about the connection. Nothing is lost where the waiting ends before.
+    pub(super) async fn chore(&mut self) -> Chore {
+        let Some(Open { connection, .. }) = &mut self.opened else { return std::future::pending().await };
+        tokio::select! {
+            sign = connection.signs.next() => match sign {
+                Sign::Doubted => Chore::Renew,
+                Sign::LoginChanged => Chore::LogIn,
+            },
+            Ok(()) = self.losses.changed() => Chore::Probe,
+        }
+    }
+
+    /// Does it.
+    pub(super) async fn run(&mut self, chore: Chore) {
+        match chore {
+            Chore::Renew => self.close(),
+            Chore::LogIn => self.log_in().await,
+            Chore::Probe => {
+                if self.ask(&redis::cmd("PING")).await.is_err_and(|error| is_fatal(&error)) {
+                    self.close();
+                }
+            }
+        }
+    }
+
+    async fn log_in(&mut self) {
+        let Some(login) = self.connector().login() else { return };
+        let outcome = self.ask(&login).await.map(drop);
+        self.connector().note_login(outcome);
+    }
+
+    async fn ask(&mut self, command: &Cmd) -> RedisResult<Value> {
+        let Some(Open { connection, .. }) = &mut self.opened else { return Ok(Value::Nil) };
+        value(&mut connection.connection, command).await
+    }
+
+    /// Writes, and waits for what each command brought.
+    ///
+    /// # Errors
+    /// The connection broke: nobody knows what of it the server has taken. It is closed.
+    pub(super) async fn write(&mut self, commands: &Commands) -> RedisResult<Vec<Told>> {
+        if commands.len() == 0 {
+            return Ok(Vec::new());
+        }
+        if self.opened.as_mut().is_some_and(|open| open.connection.signs.has_login_changed()) {
+            self.log_in().await;
+        }
+        let Some(Open { connection: Opened { connection, signs }, .. }) = &mut self.opened else {
+            return Err(std::io::Error::from(std::io::ErrorKind::NotConnected).into());
+        };
+        let written = tokio::select! {
+            written = connection.tell(commands) => written,
+            () = signs.doubted() => Err(timed_out("a server that has gone silent")),
+        };
+        if written.is_err() {
+            self.close();
+            // Those that nobody reads from find out whether they were lost, too.
+            self.connector().lost();
+        }
+        written
+    }
+
+    /// Which connection it is; `None` where there is none, or the server does not tell.
+    pub(super) fn session(&self) -> Option<Arc<Session>> {
+        self.opened.as_ref()?.session.clone()
+    }
+
+    /// Lets go of a connection that is of no further use.
+    pub(super) fn close(&mut self) {
+        self.opened = None;
+    }
+}
+
+async fn value(connection: &mut Direct, command: &Cmd) -> RedisResult<Value> {
+    match connection.ask(command).await? {
+        Reply::Value(value) => value.extract_error(),
+        Reply::Entries(_) => Ok(Value::Nil),
+    }
+}
+
+async fn session(connection: &mut Direct) -> Option<Session> {
+    let client = value(connection, redis::cmd("CLIENT").arg("ID")).await.ok()?;
+    let mut texts = Vec::with_capacity(2);
+    for section in ["server", "replication"] {
+        let text = value(connection, redis::cmd("INFO").arg(section)).await.ok()?;
+        texts.push(String::from_redis_value(text).ok()?);
+    }
+    Session::told(i64::from_redis_value(client).ok()?, &texts[0], &texts[1])
+}
