@@ -3,7 +3,8 @@
 use super::{
     WaitFor,
     outlet::Outlet,
-    writer::{Senders, Write, write_lane},
+    write::Write,
+    writer::{Senders, write_lane},
 };
 use crate::redis::{
     link::Links,

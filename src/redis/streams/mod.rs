@@ -11,6 +11,7 @@ mod outlet;
 mod reader;
 mod resp;
 mod wait;
+mod write;
 mod writer;
 
 pub(crate) use calls::{Calls, Delivered, Pulled, cancel};
@@ -19,7 +20,8 @@ pub(crate) use find::{Place, exists, find, newest, places};
 pub(crate) use inbox::{Inbox, Inward};
 pub(crate) use reader::Reader;
 pub(crate) use wait::WaitFor;
-pub(crate) use writer::{Outcome, Senders, Write, Writer};
+pub(crate) use write::{Outcome, Write};
+pub(crate) use writer::{Senders, Writer};
 
 use redis::Value;
 use resp::Reply;

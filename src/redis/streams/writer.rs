@@ -9,21 +9,20 @@ use super::{
     lanes::{Lane, Lanes},
     resp::Told,
     wait::{Shortfalls, WaitFor},
+    write::{Held, Outcome, Write},
 };
 use crate::redis::{
     connection::{is_elsewhere, is_fatal, is_redirect},
     keys::GROUP,
-    link::{Links, Session},
-    servers::Servers,
+    link::Links,
 };
-use bytes::Bytes;
 use redis::RedisError;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Entries in one write. More would only delay the first.
@@ -42,55 +41,6 @@ const OVERHEAD: usize = 160;
 const ELSEWHERE_PAUSE: Duration = Duration::from_millis(20);
 
 const REPLY: &str = include_str!("../scripts/reply.lua");
-
-/// Something that is held until Redis has what was written, and let go of by being dropped.
-pub(crate) type Held = Arc<dyn std::any::Any + Send + Sync>;
-
-/// What may be settled once something else is written.
-type Then = Option<(Arc<str>, EntryId, Held)>;
-
-/// Something to write.
-pub(crate) enum Write {
-    /// A request, as long as somebody wants its reply.
-    Request {
-        stream: Arc<str>,
-        frame: Vec<u8>,
-        deadline: Instant,
-        /// Writes the time left into the frame, which may have waited here for Redis.
-        stamp: fn(&mut [u8], Duration),
-        /// Tells [`Senders`] which one.
-        token: u64,
-    },
-    /// A request was worked on: its reply, and the entry to settle. Written again until Redis has it.
-    Finished {
-        stream: Arc<str>,
-        entry: EntryId,
-        reply: Option<(Arc<str>, Bytes)>,
-        /// Let go of when Redis has it.
-        held: Held,
-    },
-    /// An entry for another node's inbox; where it is, and not before, the request it answers is settled.
-    Send { inbox: Arc<str>, frame: Bytes, then: Then },
-    /// The same for an entry that Redis had no memory for.
-    Forced { inbox: Arc<str>, frame: Bytes, then: Then },
-    /// What a call ended in, for repeats of it; pushed right before the reply, and so never behind it.
-    Keep { key: String, value: Vec<u8>, ttl_ms: u64 },
-    /// Nothing: is dropped when everything pushed before has been written.
-    Mark { _written: Arc<oneshot::Sender<()>> },
-}
-
-/// What became of a request.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// It is in the stream under this id, and the stream was this long with it (0: not known).
-    Added { entry: EntryId, length: u64 },
-    /// There is no such stream: no replica of that app has ever been up, or Redis lost it.
-    NoStream,
-    /// Redis refused it: it is in no stream.
-    Refused(RedisError),
-    /// The connection broke before Redis answered: it may or may not be in the stream. Says which connection.
-    Unknown(Option<Arc<Session>>),
-}
 
 /// Whoever sent requests.
 pub(crate) trait Senders: Send + Sync + 'static {
@@ -189,68 +139,6 @@ fn fill(batch: &mut Vec<Write>, due: &mut mpsc::UnboundedReceiver<Write>) {
         let Ok(write) = due.try_recv() else { return };
         size += write.size();
         batch.push(write);
-    }
-}
-
-impl Write {
-    /// Lets Redis have it though its memory is full. `false` if that was tried already.
-    fn force(&mut self) -> bool {
-        let forced = match std::mem::replace(self, Write::Mark { _written: Arc::new(oneshot::channel().0) }) {
-            // Settled it is again, which does no harm.
-            Write::Finished { reply: Some((inbox, frame)), stream, entry, held } => {
-                Write::Forced { inbox, frame, then: Some((stream, entry, held)) }
-            }
-            Write::Send { inbox, frame, then } => Write::Forced { inbox, frame, then },
-            other => {
-                *self = other;
-                return false;
-            }
-        };
-        *self = forced;
-        true
-    }
-
-    /// The keys it touches.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
-        let (stream, inbox): (Option<&str>, Option<&str>) = match self {
-            Write::Request { stream, .. } => (Some(stream), None),
-            Write::Finished { stream, reply, .. } => (Some(stream), reply.as_ref().map(|(inbox, _)| &**inbox)),
-            Write::Send { inbox, .. } | Write::Forced { inbox, .. } => (None, Some(inbox)),
-            Write::Keep { key, .. } => (Some(key), None),
-            Write::Mark { .. } => (None, None),
-        };
-        inbox.into_iter().chain(stream)
-    }
-
-    /// One of them.
-    pub(super) fn key(&self) -> Option<&str> {
-        self.keys().next()
-    }
-
-    /// Where the inbox of a reply lies on another server than the request, the request is settled only when the reply is
-    /// there: a crash in between leads to another reply, never to none.
-    pub(super) fn taken_apart(self, servers: &Servers) -> Self {
-        if !servers.are_shared() {
-            return self;
-        }
-        match self {
-            Write::Finished { stream, entry, reply: Some((inbox, frame)), held }
-                if servers.shard(&inbox).is_none() || servers.shard(&inbox) != servers.shard(&stream) =>
-            {
-                Write::Send { inbox, frame, then: Some((stream, entry, held)) }
-            }
-            whole => whole,
-        }
-    }
-
-    fn size(&self) -> usize {
-        match self {
-            Write::Request { frame, .. } => frame.len(),
-            Write::Send { frame, .. } | Write::Forced { frame, .. } => frame.len(),
-            Write::Finished { reply, .. } => reply.as_ref().map_or(0, |(_, frame)| frame.len()),
-            Write::Keep { value, .. } => value.len(),
-            Write::Mark { .. } => 0,
-        }
     }
 }
 
