@@ -81,19 +81,19 @@ pub(crate) struct Route {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Change {
     /// A path can be called from now on, or goes to another app, or offers something else than before.
-    Service(Route),
+    Service(Arc<Route>),
     /// A path can no longer be called.
-    ServiceRemoved(Route),
+    ServiceRemoved(Arc<Route>),
     /// The last replica of a path went, or one came back: callable all along, healthy or not.
-    Health(Route),
+    Health(Arc<Route>),
     /// Another app offers the path of an older one, which keeps it.
     Shadowed {
         path: String,
         winner: String,
         loser: String,
     },
-    NodeUp(Member),
-    NodeDown(Member),
+    NodeUp(Arc<Member>),
+    NodeDown(Arc<Member>),
 }
 
 /// A new version of the registry, read.
@@ -111,10 +111,11 @@ pub(crate) struct Catalog {
     epoch: u64,
     /// How long nodes missing from a snapshot are still believed, in ms.
     grace: u64,
-    nodes: BTreeMap<String, Member>,
+    // Shared with the changes that tell of them: a node in a mesh of a thousand hears of each of them.
+    nodes: BTreeMap<String, Arc<Member>>,
     // Path, then app.
     offers: BTreeMap<String, BTreeMap<String, Offers>>,
-    routes: BTreeMap<String, Route>,
+    routes: BTreeMap<String, Arc<Route>>,
     // Node id to when it stops being believed.
     missing: BTreeMap<String, u64>,
 }
@@ -138,7 +139,7 @@ impl Catalog {
     }
 
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &Member> {
-        self.nodes.values()
+        self.nodes.values().map(Arc::as_ref)
     }
 
     /// Over how many streams the calls of a route are spread: as few as any of its replicas says, so that each reads all of
@@ -155,11 +156,11 @@ impl Catalog {
         replicas.map(|member| member.partitions).max().unwrap_or(1)
     }
 
-    pub(crate) fn routes(&self) -> impl Iterator<Item = &Route> {
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.routes.values()
     }
 
-    pub(crate) fn route(&self, path: &str) -> Option<&Route> {
+    pub(crate) fn route(&self, path: &str) -> Option<&Arc<Route>> {
         self.routes.get(path)
     }
 
@@ -276,13 +277,14 @@ impl Catalog {
 
     fn put(&mut self, member: Member, changes: &mut Vec<Change>) {
         self.missing.remove(&member.id);
+        let member = Arc::new(member);
         let before = self.nodes.insert(member.id.clone(), member.clone());
         if before.is_none() {
             changes.push(Change::NodeUp(member.clone()));
         }
         let own = member.id == self.me;
-        let withdrawn = before.map(|before| before.services).unwrap_or_default();
-        for path in withdrawn.keys().filter(|path| !member.services.contains_key(*path)) {
+        let withdrawn = before.iter().flat_map(|before| before.services.keys());
+        for path in withdrawn.filter(|path| !member.services.contains_key(*path)) {
             self.drop_offer(&member, path);
             self.refresh(path, changes);
         }
@@ -343,12 +345,12 @@ impl Catalog {
                 self.offers.remove(path);
             }
         }
-        let new = self.offers.get(path).and_then(|apps| route(path, apps));
+        let new = self.offers.get(path).and_then(|apps| route(path, apps)).map(Arc::new);
         let old = match &new {
             Some(route) => self.routes.insert(path.to_owned(), route.clone()),
             None => self.routes.remove(path),
         };
-        self.note_shadow(path, old.as_ref(), new.as_ref(), changes);
+        self.note_shadow(path, old.as_deref(), new.as_deref(), changes);
         match (old, new) {
             (Some(old), None) => changes.push(Change::ServiceRemoved(old)),
             (None, Some(new)) => changes.push(Change::Service(new)),
