@@ -10,7 +10,8 @@ static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// The bytes that were allocated while so many services were registered, one by one, and one of them was found.
 fn registered(count: usize) -> usize {
     let region = Region::new(COUNTED);
-    let app = (0..count).fold(App::new(), |app, number| app.register(&format!("services/{number}"), MemoryService::new()));
+    let app =
+        (0..count).fold(App::new(), |app, number| app.register(&format!("services/{number}"), MemoryService::new()));
     assert!(app.descriptor(&format!("services/{}", count - 1)).is_some());
     region.change().bytes_allocated
 }

@@ -37,7 +37,7 @@ export async function measure (stage, _, { quick }) {
 
 async function fleet (stage, nodes, quick) {
   const redis = await stage.redis()
-  const mesh = await stage.ready(program('mesh'), ['fleet', '--redis', redis.url, '--nodes', nodes])
+  const mesh = await stage.ready(program('mesh'), ['fleet', '--redis', redis.url, '--nodes', nodes], { talk: true })
   // What joining left to do is over after two beats or three.
   await sleep(quick ? 5000 : 10000)
   const idle = await cost(redis, mesh, () => sleep(quick ? 10000 : 30000))

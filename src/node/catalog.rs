@@ -118,6 +118,8 @@ pub(crate) struct Catalog {
     routes: BTreeMap<String, Arc<Route>>,
     // Node id to when it stops being believed.
     missing: BTreeMap<String, u64>,
+    // Paths of which something may linger until a certain time: not to look at all of them again and again.
+    ending: BTreeSet<String>,
 }
 
 impl Catalog {
@@ -130,6 +132,7 @@ impl Catalog {
             offers: BTreeMap::new(),
             routes: BTreeMap::new(),
             missing: BTreeMap::new(),
+            ending: BTreeSet::new(),
         }
     }
 
@@ -226,6 +229,7 @@ impl Catalog {
                     && !known.contains(&(path.as_str(), app.as_str()))
                 {
                     lingering.until.get_or_insert(now.saturating_add(self.grace));
+                    self.ending.insert(path.clone());
                 }
             }
         }
@@ -233,8 +237,7 @@ impl Catalog {
 
     /// Is anything to end by itself as time passes?
     pub(crate) fn waits(&self) -> bool {
-        let ends = |offers: &Offers| offers.lingering.as_ref().is_some_and(|lingering| lingering.until.is_some());
-        !self.missing.is_empty() || self.offers.values().flat_map(BTreeMap::values).any(ends)
+        !self.missing.is_empty() || !self.ending.is_empty()
     }
 
     /// Lets time pass: ends what lingered long enough, and the belief in nodes that did not come back.
@@ -246,18 +249,24 @@ impl Catalog {
             let left = self.left_by(&id, now);
             self.take(&id, left, now, &mut changes);
         }
-        let over = |lingering: &Lingering| lingering.until.is_some_and(|until| until <= now);
-        let mut ended = Vec::new();
-        for (path, apps) in &mut self.offers {
-            for offers in apps.values_mut() {
-                if offers.lingering.as_ref().is_some_and(over) {
-                    offers.lingering = None;
-                    ended.push(path.clone());
+        for path in std::mem::take(&mut self.ending) {
+            let (mut ended, mut waits) = (false, false);
+            for offers in self.offers.get_mut(&path).into_iter().flat_map(BTreeMap::values_mut) {
+                match offers.lingering.as_ref().and_then(|lingering| lingering.until) {
+                    Some(until) if until <= now => {
+                        offers.lingering = None;
+                        ended = true;
+                    }
+                    Some(_) => waits = true,
+                    None => {}
                 }
             }
-        }
-        for path in ended {
-            self.refresh(&path, &mut changes);
+            if ended {
+                self.refresh(&path, &mut changes);
+            }
+            if waits {
+                self.ending.insert(path);
+            }
         }
         changes
     }
@@ -332,6 +341,9 @@ impl Catalog {
             return;
         }
         let name = path.offer.descriptor.path.clone();
+        if path.until.is_some() {
+            self.ending.insert(name.clone());
+        }
         let offers = self.offers.entry(name.clone()).or_default().entry(path.app.clone()).or_default();
         offers.lingering = Some(path);
         self.refresh(&name, changes);

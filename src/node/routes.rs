@@ -157,3 +157,54 @@ fn touched(changes: &[Change]) -> BTreeSet<&str> {
     }
     paths
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        App, Config, MemoryService, Node,
+        testing::{self, eventually},
+    };
+
+    fn made(node: &Node) -> usize {
+        node.inner.routes.made.load().values().count()
+    }
+
+    /// A node that serves a few, and one that knows all of them and has looked at none.
+    async fn pair() -> [Node; 2] {
+        let config = testing::config();
+        let named = |app: &str| Config { app: app.into(), ..config.clone() };
+        let services = ["one", "two", "three"];
+        let app = services.iter().fold(App::new(), |app, path| app.register(path, MemoryService::new()));
+        let there = testing::start(named("there"), app).await;
+        let here = testing::start(named("here"), App::new()).await;
+        eventually("all are known", async || here.inner.catalog().routes().count() == services.len()).await;
+        [there, here]
+    }
+
+    #[tokio::test]
+    async fn routes_are_made_when_somebody_looks_and_of_what_changed() {
+        let [there, here] = pair().await;
+        assert_eq!(made(&here), 0);
+        assert!(here.resolve("one").is_some());
+        assert_eq!(made(&here), 3);
+        let two = here.inner.routes().named("two").unwrap();
+        there.unregister("one").await.unwrap();
+        eventually("it is gone", async || here.inner.catalog().route("one").is_none()).await;
+        assert!(here.resolve("one").is_none());
+        assert!(Arc::ptr_eq(&two, &here.inner.routes().named("two").unwrap()), "another one stays as it was");
+    }
+
+    #[tokio::test]
+    async fn who_never_looks_keeps_no_names_of_what_was() {
+        let [_there, here] = pair().await;
+        let route = here.inner.catalog().route("one").cloned().unwrap();
+        for number in 0..=MOST_STALE {
+            let gone = Route { path: format!("gone/{number}"), ..Route::clone(&route) };
+            here.inner.outdate_routes(&[Change::ServiceRemoved(Arc::new(gone))]);
+        }
+        assert!(matches!(*here.inner.routes.stale(), Some(Stale::All)));
+        assert!(here.resolve("one").is_some() && here.resolve("gone/1").is_none());
+        assert_eq!(made(&here), 3);
+    }
+}

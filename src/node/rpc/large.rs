@@ -66,3 +66,6 @@ impl Large {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,7 +75,7 @@ impl Registry {
     }
 
     /// What the digest and the changes since say, and how many these are; `None` where they do not lead up to now.
-    async fn by_digest(&self, on: &mut impl ConnectionLike) -> RedisResult<Option<(Snapshot, usize)>> {
+    pub(super) async fn by_digest(&self, on: &mut impl ConnectionLike) -> RedisResult<Option<(Snapshot, usize)>> {
         let now = self.now(on).await?;
         // Asked first: what is changed from here on is news.
         let epoch = self.epoch(on).await?;
@@ -100,7 +100,7 @@ impl Registry {
         }
     }
 
-    async fn keep(&self, on: &mut impl ConnectionLike, snapshot: &Snapshot) -> RedisResult<()> {
+    pub(super) async fn keep(&self, on: &mut impl ConnectionLike, snapshot: &Snapshot) -> RedisResult<()> {
         let Some(digest) = Digest::of(snapshot).encode() else { return Ok(()) };
         let mut set = redis::cmd("SET");
         set.arg(self.keys.digest()).arg(digest).arg("PX").arg(KEPT_MS);
@@ -199,3 +199,6 @@ impl From<Lingering> for LingeringRecord {
         LingeringRecord { app, service: service.into(), until }
     }
 }
+
+#[cfg(test)]
+mod tests;
