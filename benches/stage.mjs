@@ -93,7 +93,7 @@ class Running {
     this.#child.stderr.on('data', data => {
       this.#errors = (this.#errors + data).slice(-2000)
       this.#heard = performance.now()
-      if (talk) process.stderr.write(`${data}`.replace(/^(?=.)/gm, '   '))
+      if (talk) process.stderr.write(data)
     })
     this.#end = new Promise(resolve => {
       this.#child.on('error', error => { this.#errors += error.message; resolve(undefined) })
@@ -213,11 +213,12 @@ export function freePort () {
 // What Redis says of itself: numbers by name.
 function info (port) {
   return new Promise((resolve, reject) => {
-    const socket = connect(port, '127.0.0.1', () => socket.end('INFO\r\n'))
+    const socket = connect(port, '127.0.0.1', () => socket.end('INFO all\r\n'))
     let text = ''
     socket.on('error', reject).on('data', data => { text += data })
     socket.on('end', () => {
-      const fields = text.matchAll(/^(\w+):([\d.]+)\r$/gm)
+      // Of each command, by `cmdstat_` and its name, how often it was called.
+      const fields = text.matchAll(/^(\w+):(?:calls=)?([\d.]+)(?:,usec=.*)?\r$/gm)
       resolve(Object.fromEntries(Array.from(fields, ([, name, value]) => [name, Number(value)])))
     })
   })

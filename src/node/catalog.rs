@@ -345,7 +345,7 @@ impl Catalog {
             self.ending.insert(name.clone());
         }
         let offers = self.offers.entry(name.clone()).or_default().entry(path.app.clone()).or_default();
-        offers.lingering = Some(path);
+        offers.lingering = Some(Box::new(path));
         self.refresh(&name, changes);
     }
 

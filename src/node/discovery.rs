@@ -97,7 +97,9 @@ impl Discovery {
                 doubted = benefit(doubt), if doubt.is_some() => {
                     doubt = None;
                     let epoch = node.catalog().epoch();
-                    if doubted.is_some_and(|doubted| epoch == doubted.held || epoch < doubted.told) {
+                    // What waits to be taken in may be what was missed; a node that is behind shall not read it twice.
+                    let comes = !self.lifecycle.is_empty();
+                    if !comes && doubted.is_some_and(|doubted| epoch == doubted.held || epoch < doubted.told) {
                         node.catch_up().await;
                     }
                 }
