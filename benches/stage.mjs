@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 
 // A process that has not ended by then is killed.
 const GRACE = 15000
-// A process that says nothing for so long will not say anything.
+// A process that says nothing for so long, on neither output, will not say anything.
 const PATIENCE = 120000
 
 const everything = new Set()
@@ -81,14 +81,20 @@ class Running {
   #waiting = []
   #errors = ''
   #over = false
+  #heard = 0
 
-  constructor (command, args, { cwd, env } = {}) {
+  // With `talk`, what it says on stderr is passed on: it takes long, and somebody waits.
+  constructor (command, args, { cwd, env, talk = false } = {}) {
     this.#name = [command.split('/').pop(), ...args].join(' ')
     this.#child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] })
     everything.add(this.#child)
     // Told to a process that has ended meanwhile; its end says the rest.
     this.#child.stdin.on('error', () => {})
-    this.#child.stderr.on('data', data => { this.#errors = (this.#errors + data).slice(-2000) })
+    this.#child.stderr.on('data', data => {
+      this.#errors = (this.#errors + data).slice(-2000)
+      this.#heard = performance.now()
+      if (talk) process.stderr.write(data)
+    })
     this.#end = new Promise(resolve => {
       this.#child.on('error', error => { this.#errors += error.message; resolve(undefined) })
       this.#child.on('close', resolve)
@@ -129,12 +135,15 @@ class Running {
 
   // The next line, from a program that is meant to say one.
   async needed () {
+    const begun = performance.now()
+    let timer
     const late = new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`${this.#name} says nothing`)), PATIENCE)
-      this.#end.finally(() => clearTimeout(timer))
+      timer = setInterval(() => {
+        if (performance.now() - Math.max(begun, this.#heard) > PATIENCE) reject(new Error(`${this.#name} says nothing`))
+      }, 1000)
       timer.unref()
     })
-    const line = await Promise.race([this.line(), late])
+    const line = await Promise.race([this.line(), late]).finally(() => clearInterval(timer))
     if (line === undefined) throw new Error(`${this.#name} ended: ${this.#lastError}`)
     return line
   }
@@ -204,11 +213,12 @@ export function freePort () {
 // What Redis says of itself: numbers by name.
 function info (port) {
   return new Promise((resolve, reject) => {
-    const socket = connect(port, '127.0.0.1', () => socket.end('INFO\r\n'))
+    const socket = connect(port, '127.0.0.1', () => socket.end('INFO all\r\n'))
     let text = ''
     socket.on('error', reject).on('data', data => { text += data })
     socket.on('end', () => {
-      const fields = text.matchAll(/^(\w+):([\d.]+)\r$/gm)
+      // Of each command, by `cmdstat_` and its name, how often it was called.
+      const fields = text.matchAll(/^(\w+):(?:calls=)?([\d.]+)(?:,usec=.*)?\r$/gm)
       resolve(Object.fromEntries(Array.from(fields, ([, name, value]) => [name, Number(value)])))
     })
   })

@@ -20,7 +20,10 @@ export const rows = ({ quick }) => fleets(quick).flatMap(nodes => {
     row('redis', 'Redis CPU, % of a core', large && [{ most: 2 }]),
     row('cpu', 'CPU a node, % of a core'),
     row('memory', 'memory a node, KiB'),
-    row('restart', 'Redis CPU for a restart of all, s', large && [{ most: 2 }])
+    row('restart', 'Redis CPU for a restart of all, s'),
+    row('restart alone', 'the same without what they spend at rest', large && [{ most: 2 }]),
+    row('messages', 'messages of a restart of all'),
+    row('hashes', 'hashes read in a restart of all')
   ]
 })
 
@@ -37,7 +40,7 @@ export async function measure (stage, _, { quick }) {
 
 async function fleet (stage, nodes, quick) {
   const redis = await stage.redis()
-  const mesh = await stage.ready(program('mesh'), ['fleet', '--redis', redis.url, '--nodes', nodes])
+  const mesh = await stage.ready(program('mesh'), ['fleet', '--redis', redis.url, '--nodes', nodes], { talk: true })
   // What joining left to do is over after two beats or three.
   await sleep(quick ? 5000 : 10000)
   const idle = await cost(redis, mesh, () => sleep(quick ? 10000 : 30000))
@@ -57,7 +60,10 @@ async function fleet (stage, nodes, quick) {
     redis: idle.redis / idle.minutes / 60 * 100,
     cpu: each(idle.cpu) / 60 * 100,
     memory: memory * 1024 / nodes,
-    restart: restart.redis
+    restart: restart.redis,
+    'restart alone': restart.redis - idle.redis / idle.minutes * restart.minutes,
+    messages: restart.messages,
+    hashes: restart.hashes
   }
 }
 
@@ -66,12 +72,14 @@ async function cost (redis, mesh, act) {
   const [before, used, begun] = [await redis.info(), mesh.usage(), performance.now()]
   await act()
   const [after, now, minutes] = [await redis.info(), mesh.usage(), (performance.now() - begun) / 60000]
-  const grown = (...names) => names.reduce((sum, name) => sum + after[name] - before[name], 0)
+  const grown = (...names) => names.reduce((sum, name) => sum + (after[name] ?? 0) - (before[name] ?? 0), 0)
   return {
     minutes,
     commands: grown('total_commands_processed'),
     bytes: grown('total_net_input_bytes', 'total_net_output_bytes'),
     redis: grown('used_cpu_sys', 'used_cpu_user'),
+    messages: grown('cmdstat_publish'),
+    hashes: grown('cmdstat_hgetall'),
     cpu: (now.cpu - used.cpu) / 1000
   }
 }

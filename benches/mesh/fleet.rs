@@ -17,6 +17,14 @@ pub(crate) struct Args {
 /// Nodes that start or stop at once.
 const AT_ONCE: usize = 32;
 
+/// Says how far it has come, ten times in all: a thousand nodes take a while.
+fn progress(what: &str, done: usize, of: usize) {
+    let tenth = (of / 10).max(1);
+    if done.is_multiple_of(tenth) {
+        eprintln!("{what}: {done} of {of}");
+    }
+}
+
 pub(crate) async fn run(redis: &str, args: &Args) -> Result<()> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let mut nodes = start(redis, args.nodes).await?;
@@ -40,19 +48,32 @@ async fn start(redis: &str, count: usize) -> Result<Vec<Node>> {
         let app = App::new().register(&format!("nothing-{number}"), Echo);
         Node::builder(config(redis, &format!("idle-{number}"))?).app(app).start().await
     });
-    let nodes: Vec<Node> = stream::iter(starting).buffer_unordered(AT_ONCE).try_collect().await?;
-    while nodes.iter().any(|node| node.nodes().len() < count) {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut starting = stream::iter(starting).buffer_unordered(AT_ONCE);
+    let mut nodes: Vec<Node> = Vec::with_capacity(count);
+    while let Some(node) = starting.try_next().await? {
+        nodes.push(node);
+        progress("started", nodes.len(), count);
+    }
+    drop(starting);
+    // One after the other: to ask all of them again and again would cost more than what is measured.
+    for (number, node) in nodes.iter().enumerate() {
+        while node.nodes().len() < count {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        progress("know all others", number + 1, count);
     }
     figure(&json!({ "ready": count, "seconds": begun.elapsed().as_secs_f64() }));
     Ok(nodes)
 }
 
 async fn stop(nodes: Vec<Node>) {
-    let stopping = stream::iter(nodes).for_each_concurrent(AT_ONCE, |node| async move {
-        if let Err(error) = node.shutdown().await {
+    let (mut stopped, count) = (0, nodes.len());
+    let mut stopping = stream::iter(nodes).map(async |node| node.shutdown().await).buffer_unordered(AT_ONCE);
+    while let Some(outcome) = stopping.next().await {
+        if let Err(error) = outcome {
             eprintln!("a node did not stop in time: {error}");
         }
-    });
-    stopping.await;
+        stopped += 1;
+        progress("stopped", stopped, count);
+    }
 }

@@ -34,7 +34,7 @@ impl Inner {
         if self.stop.is_cancelled() {
             return Err(Error::unavailable("This node has shut down and makes no more calls"));
         }
-        let Some(found) = self.routes.load().find(&call.path) else {
+        let Some(found) = self.routes().find(&call.path) else {
             let error = not_found(&call.path);
             self.metrics.calls.note_unknown(&error);
             return Err(error);

@@ -81,19 +81,19 @@ pub(crate) struct Route {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Change {
     /// A path can be called from now on, or goes to another app, or offers something else than before.
-    Service(Route),
+    Service(Arc<Route>),
     /// A path can no longer be called.
-    ServiceRemoved(Route),
+    ServiceRemoved(Arc<Route>),
     /// The last replica of a path went, or one came back: callable all along, healthy or not.
-    Health(Route),
+    Health(Arc<Route>),
     /// Another app offers the path of an older one, which keeps it.
     Shadowed {
         path: String,
         winner: String,
         loser: String,
     },
-    NodeUp(Member),
-    NodeDown(Member),
+    NodeUp(Arc<Member>),
+    NodeDown(Arc<Member>),
 }
 
 /// A new version of the registry, read.
@@ -111,12 +111,15 @@ pub(crate) struct Catalog {
     epoch: u64,
     /// How long nodes missing from a snapshot are still believed, in ms.
     grace: u64,
-    nodes: BTreeMap<String, Member>,
+    // Shared with the changes that tell of them: a node in a mesh of a thousand hears of each of them.
+    nodes: BTreeMap<String, Arc<Member>>,
     // Path, then app.
     offers: BTreeMap<String, BTreeMap<String, Offers>>,
-    routes: BTreeMap<String, Route>,
+    routes: BTreeMap<String, Arc<Route>>,
     // Node id to when it stops being believed.
     missing: BTreeMap<String, u64>,
+    // Paths of which something may linger until a certain time: not to look at all of them again and again.
+    ending: BTreeSet<String>,
 }
 
 impl Catalog {
@@ -129,6 +132,7 @@ impl Catalog {
             offers: BTreeMap::new(),
             routes: BTreeMap::new(),
             missing: BTreeMap::new(),
+            ending: BTreeSet::new(),
         }
     }
 
@@ -138,7 +142,7 @@ impl Catalog {
     }
 
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &Member> {
-        self.nodes.values()
+        self.nodes.values().map(Arc::as_ref)
     }
 
     /// Over how many streams the calls of a route are spread: as few as any of its replicas says, so that each reads all of
@@ -155,11 +159,11 @@ impl Catalog {
         replicas.map(|member| member.partitions).max().unwrap_or(1)
     }
 
-    pub(crate) fn routes(&self) -> impl Iterator<Item = &Route> {
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.routes.values()
     }
 
-    pub(crate) fn route(&self, path: &str) -> Option<&Route> {
+    pub(crate) fn route(&self, path: &str) -> Option<&Arc<Route>> {
         self.routes.get(path)
     }
 
@@ -225,6 +229,7 @@ impl Catalog {
                     && !known.contains(&(path.as_str(), app.as_str()))
                 {
                     lingering.until.get_or_insert(now.saturating_add(self.grace));
+                    self.ending.insert(path.clone());
                 }
             }
         }
@@ -232,8 +237,7 @@ impl Catalog {
 
     /// Is anything to end by itself as time passes?
     pub(crate) fn waits(&self) -> bool {
-        let ends = |offers: &Offers| offers.lingering.as_ref().is_some_and(|lingering| lingering.until.is_some());
-        !self.missing.is_empty() || self.offers.values().flat_map(BTreeMap::values).any(ends)
+        !self.missing.is_empty() || !self.ending.is_empty()
     }
 
     /// Lets time pass: ends what lingered long enough, and the belief in nodes that did not come back.
@@ -245,18 +249,24 @@ impl Catalog {
             let left = self.left_by(&id, now);
             self.take(&id, left, now, &mut changes);
         }
-        let over = |lingering: &Lingering| lingering.until.is_some_and(|until| until <= now);
-        let mut ended = Vec::new();
-        for (path, apps) in &mut self.offers {
-            for offers in apps.values_mut() {
-                if offers.lingering.as_ref().is_some_and(over) {
-                    offers.lingering = None;
-                    ended.push(path.clone());
+        for path in std::mem::take(&mut self.ending) {
+            let (mut ended, mut waits) = (false, false);
+            for offers in self.offers.get_mut(&path).into_iter().flat_map(BTreeMap::values_mut) {
+                match offers.lingering.as_ref().and_then(|lingering| lingering.until) {
+                    Some(until) if until <= now => {
+                        offers.lingering = None;
+                        ended = true;
+                    }
+                    Some(_) => waits = true,
+                    None => {}
                 }
             }
-        }
-        for path in ended {
-            self.refresh(&path, &mut changes);
+            if ended {
+                self.refresh(&path, &mut changes);
+            }
+            if waits {
+                self.ending.insert(path);
+            }
         }
         changes
     }
@@ -276,13 +286,14 @@ impl Catalog {
 
     fn put(&mut self, member: Member, changes: &mut Vec<Change>) {
         self.missing.remove(&member.id);
+        let member = Arc::new(member);
         let before = self.nodes.insert(member.id.clone(), member.clone());
         if before.is_none() {
             changes.push(Change::NodeUp(member.clone()));
         }
         let own = member.id == self.me;
-        let withdrawn = before.map(|before| before.services).unwrap_or_default();
-        for path in withdrawn.keys().filter(|path| !member.services.contains_key(*path)) {
+        let withdrawn = before.iter().flat_map(|before| before.services.keys());
+        for path in withdrawn.filter(|path| !member.services.contains_key(*path)) {
             self.drop_offer(&member, path);
             self.refresh(path, changes);
         }
@@ -330,8 +341,11 @@ impl Catalog {
             return;
         }
         let name = path.offer.descriptor.path.clone();
+        if path.until.is_some() {
+            self.ending.insert(name.clone());
+        }
         let offers = self.offers.entry(name.clone()).or_default().entry(path.app.clone()).or_default();
-        offers.lingering = Some(path);
+        offers.lingering = Some(Box::new(path));
         self.refresh(&name, changes);
     }
 
@@ -343,12 +357,12 @@ impl Catalog {
                 self.offers.remove(path);
             }
         }
-        let new = self.offers.get(path).and_then(|apps| route(path, apps));
+        let new = self.offers.get(path).and_then(|apps| route(path, apps)).map(Arc::new);
         let old = match &new {
             Some(route) => self.routes.insert(path.to_owned(), route.clone()),
             None => self.routes.remove(path),
         };
-        self.note_shadow(path, old.as_ref(), new.as_ref(), changes);
+        self.note_shadow(path, old.as_deref(), new.as_deref(), changes);
         match (old, new) {
             (Some(old), None) => changes.push(Change::ServiceRemoved(old)),
             (None, Some(new)) => changes.push(Change::Service(new)),

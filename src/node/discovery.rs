@@ -97,7 +97,9 @@ impl Discovery {
                 doubted = benefit(doubt), if doubt.is_some() => {
                     doubt = None;
                     let epoch = node.catalog().epoch();
-                    if doubted.is_some_and(|doubted| epoch == doubted.held || epoch < doubted.told) {
+                    // What waits to be taken in may be what was missed; a node that is behind shall not read it twice.
+                    let comes = !self.lifecycle.is_empty();
+                    if !comes && doubted.is_some_and(|doubted| epoch == doubted.held || epoch < doubted.told) {
                         node.catch_up().await;
                     }
                 }
@@ -114,7 +116,7 @@ impl Discovery {
                 }
                 _ = ticks.tick(), if waits => {
                     let changes = node.catalog().tick(node.clock.now());
-                    node.spread(changes).await;
+                    node.spread(changes);
                 }
                 () = node.stop.cancelled() => return,
             }
@@ -237,13 +239,13 @@ impl Inner {
     }
 
     async fn take_in(&self, news: Vec<registry::Change>) {
-        if !self.apply(news).await {
+        if !self.apply(news) {
             self.catch_up().await;
         }
     }
 
     /// Takes these changes into the catalog; `false` where one does not join on, and it and those behind it are left.
-    async fn apply(&self, news: Vec<registry::Change>) -> bool {
+    fn apply(&self, news: Vec<registry::Change>) -> bool {
         let mut changes = Vec::new();
         let mut whole = true;
         for change in news {
@@ -260,7 +262,7 @@ impl Inner {
                 }
             }
         }
-        self.spread(changes).await;
+        self.spread(changes);
         whole
     }
 
@@ -278,7 +280,7 @@ impl Inner {
         let epoch = self.registry.epoch(&mut connection).await?;
         if (1..=epoch).contains(&held)
             && let Some(missed) = self.registry.changes_since(&mut connection, held).await?
-            && self.apply(missed).await
+            && self.apply(missed)
             && self.catalog().epoch() >= epoch
         {
             return Ok(());
@@ -290,7 +292,7 @@ impl Inner {
     /// Reads the whole registry.
     pub(crate) async fn read_anew(&self) -> Result<(), Failure> {
         let mut connection = self.admin.get(&self.keys.registry()).await?;
-        let snapshot = self.registry.snapshot(&mut connection).await?;
+        let snapshot = self.registry.read(&mut connection).await?;
         let lives = |record: &NodeRecord| !snapshot.silent.contains(&record.id);
         let signs = |record: &NodeRecord| wire::is_signed(&record.head);
         let foreign = !self.seal.signs() && snapshot.nodes.iter().any(|record| lives(record) && signs(record));
@@ -300,7 +302,7 @@ impl Inner {
         let members = snapshot.nodes.into_iter().filter(believed).filter_map(|record| self.member(record)).collect();
         let lingering = snapshot.lingering.into_iter().filter_map(|record| self.lingering(record)).collect();
         let changes = self.catalog().replace(snapshot.epoch, members, lingering, snapshot.now);
-        self.spread(changes).await;
+        self.spread(changes);
         Ok(())
     }
 
@@ -375,29 +377,54 @@ impl Inner {
                 return None;
             }
         };
-        let (key, name) = info::split_app(app);
         if !self.live.load().remote_services.allows(&descriptor.path) {
             return None;
         }
-        let seen = ServiceInfo { remote: true, ..ServiceInfo::local(&descriptor, key, name) };
-        if self.filters.remote_services.as_ref().is_some_and(|allows| !allows(&seen)) {
-            return None;
+        if let Some(allows) = &self.filters.remote_services {
+            let (key, name) = info::split_app(app);
+            let seen = ServiceInfo { remote: true, ..ServiceInfo::local(&descriptor, key, name) };
+            if !allows(&seen) {
+                return None;
+            }
         }
         Some(Offer { since: service.since, descriptor: Arc::new(descriptor) })
     }
 
     /// Lets everyone here know what became different.
-    async fn spread(&self, changes: Vec<catalog::Change>) {
+    fn spread(&self, changes: Vec<catalog::Change>) {
         if changes.is_empty() {
             return;
         }
-        self.renew_routes(&changes);
+        self.outdate_routes(&changes);
         for change in changes {
-            self.tell(change).await;
+            self.react(&change);
+            // For a thousand nodes that come, to put into words what nobody reads would be most of the work.
+            if self.changes.receiver_count() > 0 || tracing::enabled!(tracing::Level::WARN) {
+                self.tell(change);
+            }
         }
     }
 
-    async fn tell(&self, change: catalog::Change) {
+    /// Does what a change asks this node to do.
+    fn react(&self, change: &catalog::Change) {
+        match change {
+            catalog::Change::NodeUp(member) if member.app == self.app_key => self.partitions.look(),
+            catalog::Change::NodeDown(member) => {
+                self.events.forget(&member.id);
+                // A node that stood still may hear of its own death: it has nothing to inherit from itself.
+                if member.app == self.app_key && member.id != self.id {
+                    self.dead_replicas.send(member.id.clone()).ok();
+                    self.partitions.look();
+                }
+                if self.rpc.pending() > 0 && !self.catalog().nodes().any(|other| other.app == member.app) {
+                    self.rpc.doubts().orphaned(self.keys.calls(&member.app).into());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn tell(&self, change: catalog::Change) {
         use catalog::Change;
         let told = match change {
             Change::Service(route) => {
@@ -425,24 +452,12 @@ impl Inner {
                 return tracing::warn!(%path, %winner, %loser, "two apps offer this path: the older one is called");
             }
             Change::NodeUp(member) => {
-                if member.app == self.app_key {
-                    self.partitions.look();
-                }
                 tracing::info!(node = %member.id, app = %member.app, host = %member.info.host, "node-up");
-                info::Change::NodeUp((&member).into())
+                info::Change::NodeUp(member.as_ref().into())
             }
             Change::NodeDown(member) => {
                 tracing::info!(node = %member.id, app = %member.app, host = %member.info.host, "node-down");
-                self.events.forget(&member.id);
-                // A node that stood still may hear of its own death: it has nothing to inherit from itself.
-                if member.app == self.app_key && member.id != self.id {
-                    self.dead_replicas.send(member.id.clone()).ok();
-                    self.partitions.look();
-                }
-                if !self.catalog().nodes().any(|other| other.app == member.app) {
-                    self.rpc.doubts().orphaned(self.keys.calls(&member.app).into());
-                }
-                info::Change::NodeDown((&member).into())
+                info::Change::NodeDown(member.as_ref().into())
             }
         };
         // An error only says that nobody watches.

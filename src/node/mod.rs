@@ -44,7 +44,7 @@ use crate::{
     Error, Result,
     config::Config,
     redis::{connection::Connector, credentials::Provider, keys::Keys, link::Links, pool::Admin, registry::Registry},
-    service::{App, Descriptor, EventSink, Handle, Registration, Router},
+    service::{App, Descriptor, EventSink, Handle, Registration},
     wire::Seal,
 };
 use arc_swap::ArcSwap;
@@ -56,7 +56,8 @@ use futures_util::{StreamExt, stream};
 use metrics::Metrics;
 use partitions::Partitions;
 use publish::Filters;
-use remote::{Remote, Wrapping};
+use remote::Wrapping;
+use routes::Routes;
 use rpc::Rpc;
 use seldom::Seldom;
 use shutdown::Running;
@@ -134,7 +135,7 @@ pub(crate) struct Inner {
     admin: Admin,
     registry: Registry,
     catalog: Mutex<Catalog>,
-    routes: ArcSwap<Router<Arc<Remote>>>,
+    routes: Routes,
     published: ArcSwap<BTreeMap<String, Arc<Descriptor>>>,
     // Pointers, since it has room for a thousand changes from the beginning on.
     changes: broadcast::Sender<Arc<Change>>,
@@ -237,7 +238,7 @@ impl Node {
             let descriptor = found.value.descriptor.clone();
             return Some(Resolved { descriptor, remote: false, route: found.route });
         }
-        let found = self.inner.routes.load().find(crate::service::path::strip(path))?;
+        let found = self.inner.routes().find(crate::service::path::strip(path))?;
         Some(Resolved { descriptor: found.value.descriptor.clone(), remote: true, route: found.route })
     }
 
@@ -271,8 +272,9 @@ impl Node {
         let mut services: BTreeMap<String, ServiceInfo> = BTreeMap::new();
         {
             // Which replicas there are changes more often than the routes do, and only the catalog always knows.
+            let routes = node.routes();
             let catalog = node.catalog();
-            for remote in node.routes.load().values() {
+            for remote in routes.values() {
                 let route = catalog.route(&remote.route.path).unwrap_or(&remote.route);
                 services.insert(remote.descriptor.path.clone(), ServiceInfo::remote(route, &remote.descriptor));
             }
@@ -295,7 +297,7 @@ impl Node {
     pub fn health(&self, key: Option<&str>) -> Option<BTreeMap<String, bool>> {
         let own = &self.inner.config.key;
         let wanted = key.filter(|key| key != own);
-        let routes = self.inner.routes.load();
+        let routes = self.inner.routes();
         let health: BTreeMap<String, bool> = routes
             .values()
             .filter(|remote| wanted.is_none_or(|key| info::split_app(&remote.route.app).0 == key))

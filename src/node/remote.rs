@@ -41,7 +41,7 @@ pub(crate) struct Wrapping {
 
 /// A remote service, ready to be called.
 pub(crate) struct Remote {
-    pub(crate) route: Route,
+    pub(crate) route: Arc<Route>,
     /// As it is known here: under its local path.
     pub(crate) descriptor: Arc<Descriptor>,
     service: Arc<dyn Dispatch>,
@@ -52,7 +52,7 @@ pub(crate) struct Remote {
 
 impl Remote {
     pub(crate) fn new(
-        route: Route,
+        route: Arc<Route>,
         descriptor: Descriptor,
         app: Hooks,
         wrapping: &Wrapping,

@@ -7,6 +7,8 @@
 //! | `NS:{mesh}:epoch` | string | version of the registry |
 //! | `NS:{mesh}:changes` | stream, capped | the last changes of the registry |
 //! | `NS:{mesh}:told` | string | of which version everyone was told, while changes are told in bundles |
+//! | `NS:{mesh}:digest` | string, TTL | a big registry in one value, for whoever has to read all of it |
+//! | `NS:{mesh}:digest-by` | string, TTL | the node that makes it anew just now |
 //! | `NS:{mesh}:app:KEY/APP` | hash, TTL | what an app offers, kept while none of its replicas is up |
 //! | `NS:{mesh}:apps` | sorted set | apps with lingering paths → when the last of them ends, in ms |
 //! | `NS:lifecycle` | channel | the changes as they happen |
@@ -101,6 +103,14 @@ impl Keys {
 
     pub(crate) fn told(&self) -> String {
         format!("{}:{{mesh}}:told", self.namespace)
+    }
+
+    pub(crate) fn digest(&self) -> String {
+        format!("{}:{{mesh}}:digest", self.namespace)
+    }
+
+    pub(crate) fn digest_by(&self) -> String {
+        format!("{}:{{mesh}}:digest-by", self.namespace)
     }
 
     pub(crate) fn lifecycle(&self) -> String {

@@ -2,6 +2,7 @@
 //!
 //! Bytes in, bytes out: what a head or a descriptor says is none of this file's business.
 
+mod digest;
 mod records;
 
 pub(crate) use records::{Change, Item, LingeringRecord, NodeRecord, ServiceRecord};

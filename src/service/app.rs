@@ -12,14 +12,17 @@ use super::{
     router::{Found, Router, fill_route},
 };
 use crate::{Error, Result};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use futures_core::future::BoxFuture;
 use futures_util::stream;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::sync::{broadcast, watch};
 
@@ -49,7 +52,11 @@ pub struct App {
 
 struct Inner {
     state: Mutex<State>,
+    /// As they were when somebody last looked. A copy for each of ten thousand services that are registered one by one
+    /// would take longer than all the rest.
     routes: ArcSwap<Router<Arc<Registered>>>,
+    /// Whether the services have changed since.
+    is_stale: AtomicBool,
     // Its value counts the changes, so whoever announces the services knows when to look again.
     changed: watch::Sender<u64>,
     events: broadcast::Sender<Arc<Event>>,
@@ -60,6 +67,37 @@ struct Inner {
 struct State {
     hooks: Hooks,
     services: BTreeMap<String, Arc<Registered>>,
+    routes: Router<Arc<Registered>>,
+}
+
+impl State {
+    fn insert(&mut self, path: &str, registered: Arc<Registered>) -> Result<()> {
+        if self.services.contains_key(path) {
+            return Err(Error::conflict(format!("Path {path} already exists")));
+        }
+        if !self.routes.insert(path, registered.clone()) {
+            return Err(Error::conflict(format!("Path {path} already exists with other placeholder names")));
+        }
+        self.services.insert(path.to_owned(), registered);
+        Ok(())
+    }
+
+    fn remove(&mut self, path: &str) -> Option<Arc<Registered>> {
+        let removed = self.services.remove(path)?;
+        match path::is_pattern(path) {
+            true => self.make_routes(),
+            false => drop(self.routes.remove(path)),
+        }
+        Some(removed)
+    }
+
+    fn make_routes(&mut self) {
+        self.routes = Router::default();
+        for (path, registered) in &self.services {
+            // Each was taken when it was registered, so none stands in another's way.
+            self.routes.insert(path, registered.clone());
+        }
+    }
 }
 
 impl Default for App {
@@ -74,6 +112,7 @@ impl App {
         let inner = Inner {
             state: Mutex::default(),
             routes: ArcSwap::default(),
+            is_stale: AtomicBool::new(false),
             changed: watch::Sender::new(0),
             events: broadcast::Sender::new(EVENT_BUFFER),
             sinks: Mutex::default(),
@@ -102,22 +141,18 @@ impl App {
         let path = path::check(path)?;
         let mut state = self.state();
         let registered = Registered::new(path, service.into(), &state.hooks)?;
-        if state.services.contains_key(path) {
-            return Err(Error::conflict(format!("Path {path} already exists")));
-        }
-        state.services.insert(path.to_owned(), Arc::new(registered));
-        self.publish_routes(&mut state).inspect_err(|_| {
-            state.services.remove(path);
-        })
+        state.insert(path, Arc::new(registered))?;
+        self.note_change(&state);
+        Ok(())
     }
 
     /// Takes a service away, for whatever path it was registered under; says whether there was one.
     pub async fn unregister(&self, path: &str) -> Result<bool> {
         let removed = {
             let mut state = self.state();
-            let removed = state.services.remove(path::strip(path));
+            let removed = state.remove(path::strip(path));
             if removed.is_some() {
-                self.publish_routes(&mut state)?;
+                self.note_change(&state);
             }
             removed
         };
@@ -196,8 +231,9 @@ impl App {
 
     /// Runs the setup of one service that was registered while the app runs.
     pub(crate) async fn setup_one(&self, path: &str, caller: &Arc<dyn Caller>) -> Result<()> {
-        match self.find_named(path::strip(path)) {
-            Some(found) => found.value.service.setup(Handle::new(Some(caller.clone()), path)).await,
+        let registered = self.state().services.get(path::strip(path)).cloned();
+        match registered {
+            Some(registered) => registered.service.setup(Handle::new(Some(caller.clone()), path)).await,
             None => Ok(()),
         }
     }
@@ -216,12 +252,12 @@ impl App {
     }
 
     pub(crate) fn find(&self, path: &str) -> Option<Found<Arc<Registered>>> {
-        self.inner.routes.load().find(path::strip(path))
+        self.routes().find(path::strip(path))
     }
 
     /// The service registered as `path`, by another node's word: the values of placeholders came along.
     pub(crate) fn find_named(&self, path: &str) -> Option<Found<Arc<Registered>>> {
-        let value = self.inner.routes.load().named(path)?;
+        let value = self.routes().named(path)?;
         Some(Found { value, route: BTreeMap::new() })
     }
 
@@ -316,28 +352,36 @@ impl App {
         {
             let mut state = self.state();
             change(&mut state.hooks);
-            let State { hooks, services } = &mut *state;
+            let State { hooks, services, .. } = &mut *state;
             for registered in services.values_mut() {
                 // It was valid under the hooks before, and hooks do not touch what is checked.
                 if let Ok(rebuilt) = registered.rebuilt(hooks) {
                     *registered = Arc::new(rebuilt);
                 }
             }
-            let _ = self.publish_routes(&mut state);
+            state.make_routes();
+            self.note_change(&state);
         }
         self
     }
 
-    fn publish_routes(&self, state: &mut State) -> Result<()> {
-        let mut routes = Router::default();
-        for (path, registered) in &state.services {
-            if !routes.insert(path, registered.clone()) {
-                return Err(Error::conflict(format!("Path {path} already exists with other placeholder names")));
+    /// The services by path as of now, without a lock unless they have changed since somebody last looked.
+    fn routes(&self) -> Guard<Arc<Router<Arc<Registered>>>> {
+        let inner = &self.inner;
+        if inner.is_stale.load(Ordering::Acquire) {
+            let state = self.state();
+            if inner.is_stale.load(Ordering::Acquire) {
+                inner.routes.store(Arc::new(state.routes.clone()));
+                inner.is_stale.store(false, Ordering::Release);
             }
         }
-        self.inner.routes.store(Arc::new(routes));
+        inner.routes.load()
+    }
+
+    /// Lets everyone know that the services are other ones. Whoever changed them still holds the lock.
+    fn note_change(&self, _: &MutexGuard<'_, State>) {
+        self.inner.is_stale.store(true, Ordering::Release);
         self.inner.changed.send_modify(|changes| *changes += 1);
-        Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -11,8 +11,8 @@ pub(super) struct Offers {
     pub(super) replicas: BTreeMap<String, Offer>,
     /// Of replicas that take no calls any more and are not gone yet.
     pub(super) draining: BTreeMap<String, Offer>,
-    /// Counts only where there is neither.
-    pub(super) lingering: Option<Lingering>,
+    /// Counts only where there is neither. A pointer, since it is seldom there, and a tree has room for eleven of these.
+    pub(super) lingering: Option<Box<Lingering>>,
 }
 
 impl Offers {

@@ -296,3 +296,24 @@ fn calls_are_spread_as_far_as_every_replica_that_is_up_reads() {
     mesh.down("b", 0);
     assert_eq!(far(&mesh), (Some(1), 1));
 }
+
+#[test]
+fn it_is_looked_at_again_only_while_something_is_to_end() {
+    let mut mesh = Mesh::new();
+    mesh.up(member("a", "default/x", &[("todos", 1)]), 0);
+    assert!(!mesh.catalog.waits());
+    mesh.down("a", 100);
+    assert!(mesh.catalog.waits());
+    assert_eq!(mesh.catalog.tick(101), []);
+    assert!(mesh.catalog.waits(), "it lingers on");
+    mesh.up(member("b", "default/x", &[("todos", 1)]), 102);
+    mesh.catalog.tick(103);
+    assert!(!mesh.catalog.waits(), "a replica is back");
+    mesh.down("b", 200);
+    assert_eq!(removed(&mesh.catalog.tick(260)), ["todos"]);
+    assert!(!mesh.catalog.waits(), "it has ended");
+    mesh.up(Member { linger: None, ..member("c", "default/x", &[("todos", 1)]) }, 300);
+    mesh.down("c", 400);
+    mesh.catalog.tick(401);
+    assert!(!mesh.catalog.waits(), "what lingers for ever ends by nothing");
+}

@@ -38,7 +38,7 @@ pub(crate) async fn subscribe(node: &Arc<Inner>, path: &str, name: &str, since: 
     let (key, remote_path, app) = if node.app.find_named(&path).is_some() {
         (node.config.key.clone(), path.clone(), Some(node.app_key.clone()))
     } else {
-        let remote = node.routes.load().named(&path).ok_or_else(|| not_found(&path))?;
+        let remote = node.routes().named(&path).ok_or_else(|| not_found(&path))?;
         let key = remote.route.app.split('/').next().unwrap_or_default().to_owned();
         (key, remote.route.path.clone(), None)
     };

@@ -67,3 +67,6 @@ impl Large {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

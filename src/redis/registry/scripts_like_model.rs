@@ -17,6 +17,8 @@ enum Step {
     /// Whose beat, and whether it sweeps.
     Beat(usize, bool),
     LingerEnds(usize),
+    /// All of it is kept in one value, as it is now.
+    Digest,
     Flush,
 }
 
@@ -29,6 +31,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => node().prop_map(Step::Die),
         4 => (node(), any::<bool>()).prop_map(|(node, sweep)| Step::Beat(node, sweep)),
         1 => (0..2usize).prop_map(Step::LingerEnds),
+        2 => Just(Step::Digest),
         1 => Just(Step::Flush),
     ]
 }
@@ -58,6 +61,8 @@ struct Pair {
     model: Model,
     /// From when to when each step took in Redis.
     took: Vec<(u64, u64)>,
+    /// How often the digest, with what came since, was held against the hashes.
+    digests: usize,
 }
 
 impl Pair {
@@ -120,6 +125,13 @@ impl Pair {
                     hset.query_async::<()>(on).await.unwrap();
                 }
                 self.model.end_lingering(&app(*number), 1);
+                // What ends otherwise than it was told to is written down nowhere else.
+                redis::cmd("DEL").arg(self.keys.digest()).query_async::<()>(on).await.unwrap();
+            }
+            Step::Digest => {
+                let registry = self.registry(0, Linger::Forever);
+                let snapshot = registry.snapshot(on).await.unwrap();
+                registry.keep(on, &snapshot).await.unwrap();
             }
             Step::Flush => {
                 redis::cmd("FLUSHALL").query_async::<()>(on).await.unwrap();
@@ -166,9 +178,13 @@ impl Pair {
     async fn compare(&mut self) {
         let registry = self.registry(0, Linger::Forever);
         let on = &mut self.connection.clone();
-        let mut snapshot = registry.snapshot(on).await.unwrap();
-        snapshot.nodes.sort_by(|a, b| a.id.cmp(&b.id));
-        snapshot.lingering.sort_by(|a, b| (&a.app, &a.service.path).cmp(&(&b.app, &b.service.path)));
+        let snapshot = sorted(registry.snapshot(on).await.unwrap());
+        if let Some((digest, _)) = registry.by_digest(on).await.unwrap() {
+            let digest = sorted(digest);
+            assert_eq!((digest.epoch, digest.nodes), (snapshot.epoch, snapshot.nodes.clone()));
+            assert_eq!((digest.lingering, digest.silent), (snapshot.lingering.clone(), snapshot.silent.clone()));
+            self.digests += 1;
+        }
         let nodes: Vec<_> = snapshot.nodes.iter().map(|node| self.node(node)).collect();
         let lingering: Vec<_> = snapshot.lingering.iter().map(|path| self.lingering(path)).collect();
         let changes = registry.changes_since(on, 0).await.unwrap().unwrap();
@@ -179,6 +195,12 @@ impl Pair {
     }
 }
 
+fn sorted(mut snapshot: Snapshot) -> Snapshot {
+    snapshot.nodes.sort_by(|a, b| a.id.cmp(&b.id));
+    snapshot.lingering.sort_by(|a, b| (&a.app, &a.service.path).cmp(&(&b.app, &b.service.path)));
+    snapshot
+}
+
 #[test]
 fn the_scripts_keep_the_registry_as_the_model_does() {
     let redis = ThrowawayRedis::start().unwrap();
@@ -186,18 +208,22 @@ fn the_scripts_keep_the_registry_as_the_model_does() {
     let mut runner =
         TestRunner::new(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() });
     let steps = proptest::collection::vec(step(), 1..30);
+    let digests = std::cell::Cell::new(0);
     let outcome = runner.run(&steps, |steps| {
         runtime.block_on(async {
             let client = redis::Client::open(redis.url()).unwrap();
             let mut connection = client.get_multiplexed_async_connection().await.unwrap();
             redis::cmd("FLUSHALL").query_async::<()>(&mut connection).await.unwrap();
-            let mut pair = Pair { connection, keys: Keys::new("test"), model: Model::new(0, 1000), took: Vec::new() };
+            let (keys, model) = (Keys::new("test"), Model::new(0, 1000));
+            let mut pair = Pair { connection, keys, model, took: Vec::new(), digests: 0 };
             for step in &steps {
                 pair.step(step).await;
                 pair.compare().await;
             }
+            digests.set(digests.get() + pair.digests);
         });
         Ok(())
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
+    assert!(digests.get() > 50, "only {} digests were looked at", digests.get());
 }

@@ -26,7 +26,7 @@ end
 
 -- In a mesh of a thousand nodes, one message costs a thousand deliveries. So that many changes at once do not cost as many
 -- times that, they are told in bundles: the first at once, what follows after a pause that grows with the mesh and with how
--- long this goes on. Deliveries then take no more than about a fifth of a core. Small meshes have no pauses.
+-- long this goes on. Deliveries then take no more than about a tenth of a core. Small meshes have no pauses.
 local PAUSE_PER_NODE = 0.05
 local NO_PAUSE = 3
 local LONG_PAUSE = 500
@@ -62,7 +62,7 @@ local function begin_pause(told, now, epoch)
   end
   local goes_on = told.kept and now < told.rest + told.pause
   local pause = shortest
-  if goes_on then pause = math.min(told.pause * 2, shortest * 8, math.max(shortest, LONG_PAUSE)) end
+  if goes_on then pause = math.min(told.pause * 2, shortest * 16, math.max(shortest, LONG_PAUSE)) end
   write_told({ epoch = epoch, rest = now + pause, pause = pause, held = 0, promised = false })
 end
 
