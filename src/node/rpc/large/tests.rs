@@ -7,6 +7,7 @@ use super::{
 use crate::{
     Answer, Config, Error, Node, Result,
     config::StartDelay,
+    redis::streams::EntryId,
     wire::{Frame, Reply},
 };
 use serde_json::{Value, json};
@@ -47,11 +48,11 @@ impl Ends {
     }
 
     fn read_to(&mut self, position: u64) {
-        self.large.read_to(&self.rpc, (position, 0));
+        self.large.read_to(&self.rpc, EntryId::new(position, 0));
     }
 
     fn position(&self) -> u64 {
-        self.rpc.inbox_read.borrow().0
+        self.rpc.inbox_read.borrow().ms
     }
 
     /// As if others were being read that take long.
@@ -98,7 +99,7 @@ async fn the_inbox_counts_as_read_when_the_large_replies_until_there_have_arrive
     tokio::task::yield_now().await;
     assert_eq!(ends.position(), 0);
     drop(busy);
-    ends.rpc.inbox_read_to("2-0").await;
+    ends.rpc.inbox_read_to(EntryId::new(2, 0)).await;
     assert!(!large.is_empty());
     ends.read_to(3);
     assert_eq!(ends.position(), 3, "nothing is left to wait for");
@@ -122,7 +123,7 @@ async fn a_large_reply_that_can_not_be_read_leaves_its_caller_waiting_and_holds_
     ends.large.reply(&ends.rpc, frame);
     ends.comes(second, Ok(page()));
     ends.read_to(2);
-    ends.rpc.inbox_read_to("2-0").await;
+    ends.rpc.inbox_read_to(EntryId::new(2, 0)).await;
     assert!(!whole.is_empty());
     assert!(broken.is_empty() && ends.rpc.pending() == 1, "its caller waits until its deadline");
 }
@@ -139,7 +140,7 @@ async fn a_large_reply_whose_caller_has_gone_while_it_waited_is_dropped() {
     drop(gone);
     ends.rpc.lock().abandon(second);
     drop(busy);
-    ends.rpc.inbox_read_to("2-0").await;
+    ends.rpc.inbox_read_to(EntryId::new(2, 0)).await;
     assert!(cancelled.try_recv().is_err());
     assert_eq!(ends.rpc.pending(), 0);
 }
