@@ -140,7 +140,8 @@ impl Gateway {
         let front = Arc::new(Front { node: self.node, settings, realtime });
         let front = service_fn(move |request| {
             let front = front.clone();
-            async move { Ok(answer(&front, request).await) }
+            // On the heap, or each layer would copy all of it to where its own is.
+            Box::pin(async move { Ok(answer(&front, request).await) })
         });
         (layers.around(front), sockets.layer(layer_fn(move |route: axum::routing::Route| layers.around(route))))
     }
