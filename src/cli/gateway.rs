@@ -11,7 +11,7 @@ use rachis::{
     App, Error, Node, NodeBuilder,
     auth::Authentication,
     config::{Config, StartDelay},
-    gateway::{gateway, guarded_by, serve, serve_metrics},
+    gateway::{Gateway, guarded_by, serve, serve_metrics},
     signal,
     testing::ThrowawayRedis,
 };
@@ -69,7 +69,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<E
     serve_metrics(&node).await.map_err(|error| Failure::failed(error.message()))?;
     let stop = CancellationToken::new();
     let grace = node.config().shutdown.grace;
-    let server = tokio::spawn(serve(listener, gateway(&node), stop.clone().cancelled_owned(), grace));
+    let server = tokio::spawn(serve(listener, Gateway::new(&node).service(), stop.clone().cancelled_owned(), grace));
     let first_signal = signal();
     tokio::pin!(first_signal);
     let joined = tokio::select! {

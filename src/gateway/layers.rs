@@ -1,106 +1,134 @@
-//! What goes around every request: its id and span, CORS, compression, and a net for panics.
+//! What goes around every request: its id and span, compression, CORS, and a net for panics.
 
-use super::{reply, rest::SERVICE_METHOD};
+use super::{cors::Cors, reply};
 use crate::Error;
-use axum::{
-    Router,
-    extract::Request,
-    middleware::{self, Next},
-    response::Response,
-};
+use axum::{body::Body, extract::Request, response::Response};
+use futures_util::FutureExt;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method as Verb,
-    header::{
-        ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, COOKIE, LOCATION, PROXY_AUTHORIZATION, RETRY_AFTER, SET_COOKIE,
-    },
+    header::{ACCEPT_ENCODING, AUTHORIZATION, COOKIE, ORIGIN, PROXY_AUTHORIZATION, SET_COOKIE, VARY},
 };
-use std::{
-    any::Any,
-    time::{Duration, Instant},
-};
-use tower_http::{
-    catch_panic::CatchPanicLayer,
-    compression::CompressionLayer,
-    cors::{AllowOrigin, CorsLayer},
-    sensitive_headers::SetSensitiveHeadersLayer,
-};
+use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use tower::{Layer, Service, ServiceExt, service_fn, util::Either};
+use tower_http::compression::CompressionLayer;
 use tracing::Instrument;
-use ulid::Ulid;
+use ulid::{ULID_LEN, Ulid};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Says that a reply is that of an earlier request with the same key.
-const REPLAYED: HeaderName = HeaderName::from_static(crate::node::once::REPLAYED);
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static(crate::node::once::REPLAYED);
 /// Longer ids are replaced: they travel with the call and stand in every log line.
 const REQUEST_ID_LENGTH: usize = 128;
-/// How long a browser may remember a preflight answer; Chromium allows two hours, but changes shall arrive sooner.
-const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
+/// What nothing may print that prints headers.
+const SECRET: [HeaderName; 4] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SET_COOKIE];
 
-/// The innermost layer stands first, so even the answer to a panic has its CORS headers and its id.
-pub(super) fn around(router: Router, origins: &[String], compression: bool) -> Router {
-    let mut router = router.layer(CatchPanicLayer::custom(panicked));
-    if let Some(cors) = cors(origins) {
-        router = router.layer(cors);
+/// A tower service that answers requests, whatever becomes of them.
+pub(super) trait Answers:
+    Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+impl<S> Answers for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+/// What the configuration says of all answers.
+#[derive(Clone)]
+pub(super) struct Layers {
+    cors: Option<Arc<Cors>>,
+    compression: bool,
+}
+
+impl Layers {
+    pub(super) fn new(origins: &[String], compression: bool) -> Self {
+        Layers { cors: Cors::new(origins).map(Arc::new), compression }
     }
-    if compression {
-        router = router.layer(CompressionLayer::new());
+
+    /// The net for panics is innermost, so even the answer to one has its CORS headers and its id.
+    ///
+    /// Not stacked on a router, which would forget the type of each layer: that is some boxes for each of them and each
+    /// request.
+    pub(super) fn around<S: Answers>(&self, service: S) -> impl Answers + use<S> {
+        let cors = self.cors.clone();
+        let inner = service_fn(move |request| shared(cors.clone(), service.clone(), request));
+        let inner = match self.compression {
+            true => Either::Left(service_fn(move |request| compressed(inner.clone(), request))),
+            false => Either::Right(inner),
+        };
+        service_fn(move |request| observe(inner.clone(), request))
     }
-    let secret = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SET_COOKIE];
-    router.layer(middleware::from_fn(observe)).layer(SetSensitiveHeadersLayer::new(secret))
+}
+
+/// Compresses the answer for those who take that. The layer is made for them alone: to pass it costs more than to leave it
+/// out, and services and proxies that call rarely ask.
+async fn compressed(service: impl Answers, request: Request) -> Result<Response, Infallible> {
+    if request.headers().contains_key(ACCEPT_ENCODING) {
+        let response = CompressionLayer::new().layer(service).oneshot(request).await?;
+        return Ok(response.map(Body::new));
+    }
+    let mut response = service.oneshot(request).await?;
+    response.headers_mut().append(VARY, ACCEPT_ENCODING.into());
+    Ok(response)
+}
+
+/// Answers browsers that ask what they may do, and lets the others read what `service` answers.
+async fn shared(cors: Option<Arc<Cors>>, service: impl Answers, request: Request) -> Result<Response, Infallible> {
+    let Some(cors) = cors else { return caught(service, request).await };
+    let origin = request.headers().get(ORIGIN).cloned();
+    if request.method() == Verb::OPTIONS {
+        return Ok(cors.preflight(origin.as_ref()));
+    }
+    let mut response = caught(service, request).await?;
+    cors.mark(origin.as_ref(), response.headers_mut());
+    Ok(response)
 }
 
 /// What panicked is in the log, by the panic hook; the client learns nothing of it.
-fn panicked(_: Box<dyn Any + Send>) -> Response {
-    tracing::error!("a request panicked");
-    reply::error(&Error::general("The server failed at this request"))
-}
-
-/// `*` stands for every origin; without origins there is no CORS.
-fn cors(origins: &[String]) -> Option<CorsLayer> {
-    let allowed = if origins.iter().any(|origin| origin == "*") {
-        AllowOrigin::any()
-    } else {
-        let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| parse_origin(origin)).collect();
-        (!origins.is_empty()).then(|| AllowOrigin::list(origins))?
-    };
-    let methods = [Verb::GET, Verb::HEAD, Verb::POST, Verb::PUT, Verb::PATCH, Verb::DELETE];
-    let layer = CorsLayer::new()
-        .allow_origin(allowed)
-        .allow_methods(methods)
-        .allow_headers([ACCEPT, AUTHORIZATION, CONTENT_TYPE, IDEMPOTENCY_KEY, REQUEST_ID, SERVICE_METHOD])
-        .expose_headers([ALLOW, LOCATION, REPLAYED, REQUEST_ID, RETRY_AFTER])
-        .max_age(PREFLIGHT_AGE);
-    Some(layer)
-}
-
-fn parse_origin(origin: &str) -> Option<HeaderValue> {
-    let parsed = origin.trim_end_matches('/').parse().ok();
-    if parsed.is_none() {
-        tracing::warn!(origin, "this CORS origin cannot stand in a header; it is ignored");
-    }
-    parsed
+async fn caught(service: impl Answers, request: Request) -> Result<Response, Infallible> {
+    let id = request.headers().get(REQUEST_ID).cloned();
+    let answer = AssertUnwindSafe(service.oneshot(request)).catch_unwind().await;
+    answer.unwrap_or_else(|_| {
+        tracing::error!(id = id.and_then(|id| id.to_str().ok().map(str::to_owned)), "a request panicked");
+        Ok(reply::error(&Error::general("The server failed at this request")))
+    })
 }
 
 /// Gives every request an id, which services see as a header, and a span. The query stays out of the log, since it may
 /// hold what nobody else shall read.
-async fn observe(mut request: Request, next: Next) -> Response {
+///
+/// The span is there from the level debug on: to keep one for every request was a tenth of what a request costs this
+/// process, for lines that are few.
+async fn observe(service: impl Answers, mut request: Request) -> Result<Response, Infallible> {
     let id = request_id(request.headers());
-    let span = tracing::info_span!(
+    let span = tracing::debug_span!(
         "request",
         id = id.to_str().unwrap_or_default(),
         method = %request.method(),
         path = request.uri().path(),
     );
     request.headers_mut().insert(REQUEST_ID, id.clone());
+    hide_secrets(request.headers_mut());
     let answer = async {
         let started = Instant::now();
-        let response = next.run(request).await;
-        tracing::debug!(status = response.status().as_u16(), latency = ?started.elapsed(), "answered");
+        let response = service.oneshot(request).await;
+        let status = response.as_ref().map(|response| response.status().as_u16());
+        tracing::debug!(status = status.ok(), latency = ?started.elapsed(), "answered");
         response
     };
-    let mut response = answer.instrument(span).await;
+    let mut response = answer.instrument(span).await?;
     response.headers_mut().insert(REQUEST_ID, id);
-    response
+    hide_secrets(response.headers_mut());
+    Ok(response)
+}
+
+fn hide_secrets(headers: &mut HeaderMap) {
+    for (name, value) in headers {
+        if SECRET.contains(name) {
+            value.set_sensitive(true);
+        }
+    }
 }
 
 /// The id that came along if it is harmless in logs and headers, else a new one.
@@ -108,9 +136,10 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
     let sane = |id: &&HeaderValue| (1..=REQUEST_ID_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(harmless);
     let sent = headers.get(REQUEST_ID).filter(sane).cloned();
-    // A ULID is letters and digits, which any header can hold.
     sent.unwrap_or_else(|| {
-        HeaderValue::from_str(&Ulid::generate().to_string()).unwrap_or(HeaderValue::from_static("-"))
+        let mut text = [0; ULID_LEN];
+        // A ULID is letters and digits, which any header can hold.
+        HeaderValue::from_str(Ulid::generate().array_to_str(&mut text)).unwrap_or(HeaderValue::from_static("-"))
     })
 }
 
@@ -126,12 +155,5 @@ mod tests {
         for odd in [&b""[..], b"a b", b"\"quoted\"", b"\xff", &[b'a'; 129]] {
             assert_eq!(id_of(odd).len(), Ulid::generate().to_string().len());
         }
-    }
-
-    #[test]
-    fn without_origins_there_is_no_cors() {
-        assert!(cors(&[]).is_none());
-        assert!(cors(&["\n".into()]).is_none());
-        assert!(cors(&["https://app.example".into()]).is_some());
     }
 }

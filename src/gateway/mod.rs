@@ -29,7 +29,9 @@
 
 mod body;
 mod channels;
+mod cors;
 mod guarded;
+mod heads;
 mod health;
 mod layers;
 mod metrics;
@@ -39,6 +41,7 @@ mod realtime;
 mod reply;
 mod rest;
 mod serve;
+mod signal;
 mod target;
 
 pub use channels::{Channel, Channels, Connection, Login, Names, Publication};
@@ -47,13 +50,12 @@ pub use metrics::serve_metrics;
 pub use serve::serve;
 
 use crate::node::Node;
-use axum::{
-    Router,
-    extract::{Request, State},
-    response::Response,
-};
+use axum::{Router, extract::Request, response::Response};
+use futures_util::FutureExt;
+use layers::{Answers, Layers};
 use realtime::Realtime;
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tower::{Service, ServiceExt, layer::layer_fn, service_fn};
 
 /// A gateway that is being put together; [`gateway`] is one with nothing to say.
 ///
@@ -96,6 +98,34 @@ impl Gateway {
     /// Sockets stay at `/socket.io/` whatever the configured prefix is. Where the router is nested, they are nested,
     /// too: clients then need the option `path`, e.g. `"/api/socket.io/"`.
     pub fn router(self) -> Router {
+        let (front, sockets) = self.faces();
+        Router::new().fallback_service(front).merge(sockets)
+    }
+
+    /// The same as a plain tower service, for programs that have no routes beside it: cheaper by what a router does with
+    /// each request. [`serve`] takes it as it takes a router.
+    ///
+    /// ```no_run
+    /// use rachis::gateway::{Gateway, serve};
+    ///
+    /// # async fn run(node: rachis::Node) -> rachis::Result<()> {
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3030").await?;
+    /// serve(listener, Gateway::new(&node).service(), rachis::signal(), node.config().shutdown.grace).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn service(
+        self,
+    ) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+    {
+        let (front, sockets) = self.faces();
+        service_fn(move |request: Request| match realtime::is_at(request.uri().path()) {
+            true => sockets.clone().oneshot(request).left_future(),
+            false => front.clone().oneshot(request).right_future(),
+        })
+    }
+
+    /// What answers everything but sockets, and what opens those.
+    fn faces(self) -> (impl Answers, Router) {
         let config = self.node.config();
         let settings = Settings {
             prefix: config.gateway.prefix.trim_matches('/').to_owned(),
@@ -104,11 +134,16 @@ impl Gateway {
             body_limit: config.gateway.body_limit.as_usize(),
             body_timeout: config.timeout,
         };
+        let layers = Layers::new(&config.gateway.cors_origins, config.gateway.compression);
         let realtime = Realtime::new(&self.node, self.channels);
         let sockets = realtime.router();
-        let state = Front { node: self.node.clone(), settings: Arc::new(settings), realtime };
-        let router = Router::new().fallback(answer).with_state(state).merge(sockets);
-        layers::around(router, &config.gateway.cors_origins, config.gateway.compression)
+        let front = Arc::new(Front { node: self.node, settings, realtime });
+        let front = service_fn(move |request| {
+            let front = front.clone();
+            // On the heap, or each layer would copy all of it to where its own is.
+            Box::pin(async move { Ok(answer(&front, request).await) })
+        });
+        (layers.around(front), sockets.layer(layer_fn(move |route: axum::routing::Route| layers.around(route))))
     }
 }
 
@@ -118,10 +153,9 @@ pub fn gateway(node: &Node) -> Router {
 }
 
 /// What requests are answered by and with.
-#[derive(Clone)]
 struct Front {
     node: Node,
-    settings: Arc<Settings>,
+    settings: Settings,
     realtime: Arc<Realtime>,
 }
 
@@ -139,7 +173,7 @@ struct Settings {
     body_timeout: Duration,
 }
 
-async fn answer(State(gateway): State<Front>, request: Request) -> Response {
+async fn answer(gateway: &Front, request: Request) -> Response {
     let head = request.method() == http::Method::HEAD;
     let path = request.uri().path().trim_matches('/');
     let response = match health::Probe::of(path, &gateway.settings.healthcheck) {
@@ -147,7 +181,7 @@ async fn answer(State(gateway): State<Front>, request: Request) -> Response {
         None if !path.is_empty() && path == gateway.settings.metrics => {
             metrics::answer(&gateway.node, request.method(), gateway.realtime.sockets()).await
         }
-        None => rest::answer(&gateway, request).await,
+        None => rest::answer(gateway, request).await,
     };
     if head { reply::without_body(response) } else { response }
 }

@@ -2,7 +2,6 @@
 
 use crate::{Answer, Error, Method};
 use axum::{
-    Json,
     body::{Body, HttpBody},
     response::{Html, IntoResponse, Response},
 };
@@ -11,11 +10,15 @@ use http::{
     header::{self, ACCEPT, ALLOW, CONTENT_LENGTH, LOCATION, VARY},
 };
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// What may not stand in a URL. A `%` is looked at apart, since it may already start a code.
 const NOT_IN_URL: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}');
+
+/// What most bodies have room in, and how many headers a response of this gateway has; more make both grow.
+const BODY: usize = 512;
+const HEADERS: usize = 10;
 
 /// How bodies are framed is the server's business; a hook that set one of these would break the connection.
 const FRAMING: &[HeaderName] = &[
@@ -38,16 +41,32 @@ pub(super) fn answer(method: &Method, answer: Answer) -> Response {
     let status = status.unwrap_or_else(|| default_status(method, &body, headers.contains_key(LOCATION)));
     let mut response = match status {
         StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => status.into_response(),
-        status => (status, Json(body)).into_response(),
+        status => json(status, &body),
     };
-    response.headers_mut().extend(headers);
+    if !headers.is_empty() {
+        response.headers_mut().extend(headers);
+    }
+    response
+}
+
+/// A response with this JSON, and with room for the headers that are added on its way out.
+fn json(status: StatusCode, body: &Value) -> Response {
+    let mut bytes = Vec::with_capacity(BODY);
+    if let Err(error) = serde_json::to_writer(&mut bytes, body) {
+        return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response();
+    }
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    let mut headers = HeaderMap::with_capacity(HEADERS);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    *response.headers_mut() = headers;
     response
 }
 
 /// The reply to a call that failed: the error as Feathers clients expect it.
 pub(super) fn error(error: &Error) -> Response {
     let status = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, Json(error.to_json())).into_response()
+    json(status, &error.to_json())
 }
 
 /// The reply to a path that leads nowhere: JSON, or a page for a browser that asks for one.
@@ -56,7 +75,7 @@ pub(super) fn page_not_found(url: &str, request: &HeaderMap) -> Response {
         // The URL is not on the page, so it needs no escaping.
         (StatusCode::NOT_FOUND, Html(PAGE)).into_response()
     } else {
-        error(&Error::not_found("Page not found").with_data(json!({ "url": url })))
+        error(&Error::not_found("Page not found").with_data(serde_json::json!({ "url": url })))
     };
     response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
     response
@@ -146,6 +165,7 @@ fn encode_url(url: &str) -> String {
 mod tests {
     use super::*;
     use crate::Http;
+    use serde_json::json;
 
     fn status(method: Method, result: Value, http: Http) -> u16 {
         answer(&method, Answer { result, dispatch: None, http }).status().as_u16()

@@ -4,7 +4,7 @@ use super::{
     Front, body, params, reply,
     target::{self, Target},
 };
-use crate::{Answer, Call, Descriptor, Error, Id, Method, Result};
+use crate::{Answer, Call, Descriptor, Error, Method, Result};
 use axum::{
     body::Body,
     extract::{OriginalUri, Request},
@@ -34,13 +34,13 @@ async fn respond(gateway: &Front, parts: &Parts, body: &mut Body) -> Response {
         }
         Err(error) => return reply::error(&error),
     };
-    let allowed = allowed(&target.descriptor, target.id.as_ref());
+    let (descriptor, one) = (target.descriptor.clone(), target.id.is_some());
     if parts.method == Verb::OPTIONS {
-        return reply::allow(StatusCode::NO_CONTENT.into_response(), &allowed);
+        return reply::allow(StatusCode::NO_CONTENT.into_response(), &allowed(&descriptor, one));
     }
     match run(gateway, target, parts, body).await {
         Ok((method, answer)) => reply::answer(&method, answer),
-        Err(error) if error.code() == 405 => reply::allow(reply::error(&error), &allowed),
+        Err(error) if error.code() == 405 => reply::allow(reply::error(&error), &allowed(&descriptor, one)),
         Err(error) => reply::error(&error),
     }
 }
@@ -55,7 +55,7 @@ async fn run(gateway: &Front, target: Target, parts: &Parts, body: &mut Body) ->
         _ => body::read(&parts.headers, body, settings.body_limit, settings.body_timeout).await?,
     };
     let id = target.id.filter(|_| takes_id(&method));
-    let call = Call { id, data, params, ..Call::new(target.path, method.clone()) };
+    let call = Call { path: target.path, method: method.clone(), id, data, params, timeout: None };
     gateway.realtime.call(call, None).await.map(|answer| (method, answer))
 }
 
@@ -87,16 +87,15 @@ fn method(verb: &Verb, headers: &HeaderMap, target: &Target) -> Result<Method> {
 
 /// What the header names. A repeated or unreadable one names something that no service offers, rather than nothing.
 fn service_method(headers: &HeaderMap) -> Option<Method> {
-    let values: Vec<_> =
-        headers.get_all(SERVICE_METHOD).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
-    let named = values.join(", ");
+    let values = headers.get_all(SERVICE_METHOD).iter();
+    let named = values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect::<Vec<_>>().join(", ");
     (!named.is_empty()).then(|| Method::from(named))
 }
 
-/// The verbs that mean something here.
-fn allowed(descriptor: &Descriptor, id: Option<&Id>) -> Vec<&'static str> {
+/// The verbs that mean something here, for one record or for many.
+fn allowed(descriptor: &Descriptor, one: bool) -> Vec<&'static str> {
     let offers = |method: &Method| descriptor.methods.contains(method);
-    let reads = if id.is_some() { offers(&Method::Get) } else { offers(&Method::Find) };
+    let reads = if one { offers(&Method::Get) } else { offers(&Method::Find) };
     let posts = descriptor.methods.iter().any(|method| *method == Method::Create || !method.is_standard());
     let verbs = [
         ("GET", reads),

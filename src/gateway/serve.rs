@@ -1,14 +1,21 @@
 //! Serves a router until it is told to stop, and then stops in a known time.
 
-use super::realtime::Stopping;
-use axum::{Extension, Router, serve::Listener};
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
+use super::{
+    heads::Heads,
+    realtime::{self, Stopping},
+    signal::{Signal, Watch},
 };
+use axum::{
+    body::{Body, HttpBody},
+    extract::Request,
+    response::Response,
+    serve::Listener,
+};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
 use std::{
-    future::Future,
+    convert::Infallible,
+    future::{Future, poll_fn},
     io,
     pin::{Pin, pin},
     task::{Context, Poll},
@@ -19,10 +26,8 @@ use tokio::{
     sync::mpsc,
     time::Sleep,
 };
-use tokio_util::{
-    sync::{CancellationToken, WaitForCancellationFutureOwned},
-    task::TaskTracker,
-};
+use tokio_util::task::TaskTracker;
+use tower::{Service, ServiceExt};
 
 /// How long a client may take not a single byte of what is written to it. Without an end, one that stopped reading would
 /// hold its connection, and what waits in it, as long as it likes.
@@ -32,7 +37,7 @@ const STALLED: Duration = Duration::from_secs(60);
 /// they do would break their next request.
 const HEAD: Duration = Duration::from_secs(75);
 
-/// Serves `router` over HTTP/1.1 until `shutdown` is ready: then accepts nothing new, tells sockets to go, lets requests
+/// Serves a gateway, or a router, over HTTP/1.1 until `shutdown` is ready: then accepts nothing new, tells sockets to go, lets requests
 /// in flight end within `grace`, and closes what is still open.
 ///
 /// A connection that sends no whole head of a request within 75 seconds is closed, and so is one that takes nothing of
@@ -40,27 +45,29 @@ const HEAD: Duration = Duration::from_secs(75);
 ///
 /// # Errors
 /// When the listener's address cannot be used.
-pub async fn serve<L: Listener>(
+pub async fn serve<L, S>(
     listener: L,
-    router: Router,
+    service: S,
     shutdown: impl Future<Output = ()> + Send + 'static,
     grace: Duration,
 ) -> io::Result<()>
 where
+    L: Listener,
     L::Addr: std::fmt::Debug,
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
 {
     tracing::debug!(address = ?listener.local_addr()?, "listening");
-    let (stopping, closed) = (CancellationToken::new(), CancellationToken::new());
+    let (stopping, closed) = (Signal::new(), Signal::new());
     // Also when nobody waits for the server any more.
-    let _stop = stopping.clone().drop_guard();
+    let _stop = stopping.at_end();
     let (busy, mut idle) = mpsc::channel(1);
-    let router = router.layer(Extension(Stopping { token: stopping.clone(), busy: busy.downgrade() }));
+    let told = Stopping { token: stopping.token().clone(), busy: busy.downgrade() };
     let connections = TaskTracker::new();
     tokio::select! {
-        () = accept(Closing { listener, closed: closed.clone() }, router, &connections, &stopping) => {}
+        () = accept(Closing { listener, closed: closed.clone() }, service, &told, &connections, &stopping) => {}
         () = shutdown => {}
     }
-    stopping.cancel();
+    stopping.raise();
     drop(busy);
     connections.close();
     let served = async {
@@ -70,20 +77,24 @@ where
     };
     // Who is late is closed now.
     let _ = tokio::time::timeout(grace, served).await;
-    closed.cancel();
+    closed.raise();
     Ok(())
 }
 
 /// Takes connections for as long as it is polled.
-async fn accept<L: Listener>(
+async fn accept<L, S>(
     mut listener: Closing<L>,
-    router: Router,
+    service: S,
+    told: &Stopping,
     connections: &TaskTracker,
-    stopping: &CancellationToken,
-) {
+    stopping: &Signal,
+) where
+    L: Listener,
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
+{
     loop {
         let (io, _) = listener.accept().await;
-        connections.spawn(answer(io, router.clone(), stopping.clone()));
+        connections.spawn(answer(io, service.clone(), told.clone(), stopping.watch()));
     }
 }
 
@@ -91,31 +102,49 @@ async fn accept<L: Listener>(
 ///
 /// Not left to axum, which gives hyper no timer: a client that sends its headers byte by byte, or none, would stay
 /// forever.
-async fn answer<T>(io: Connection<T>, router: Router, stopping: CancellationToken)
+async fn answer<T, S>(io: Connection<T>, service: S, told: Stopping, mut stopping: Watch)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request, Response = Response, Error = Infallible> + Clone,
 {
+    let heads = Heads::new();
+    let mut alarm = heads.alarm();
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD);
-    let connection = http.serve_connection(TokioIo::new(io), TowerToHyperService::new(router)).with_upgrades();
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopping.cancelled() => {
+    http.timer(heads).header_read_timeout(HEAD);
+    let service = service_fn(|request| service.clone().oneshot(opened(request, &told)));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(io), service).with_upgrades());
+    let mut leaving = false;
+    let ended = poll_fn(|task| {
+        if !leaving && stopping.poll(task).is_ready() {
+            leaving = true;
             connection.as_mut().graceful_shutdown();
-            connection.await
         }
-    };
-    if let Err(error) = ended {
+        match connection.as_mut().poll(task) {
+            // It has waited for a head for long enough, and sees that when it looks.
+            Poll::Pending if alarm.poll(task).is_ready() => connection.as_mut().poll(task),
+            outcome => outcome,
+        }
+    });
+    if let Err(error) = ended.await {
         tracing::trace!(%error, "a connection broke off");
     }
+}
+
+/// A request as services take it. Those that have nothing to do with sockets are not told who stops the server, which
+/// would cost each of them a map.
+fn opened(request: hyper::Request<Incoming>, told: &Stopping) -> Request {
+    let mut request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
+    if request.uri().path().contains(realtime::PATH) {
+        request.extensions_mut().insert(told.clone());
+    }
+    request
 }
 
 /// A listener whose connections break off when `closed` is cancelled. The server by itself waits for its connections as
 /// long as they last, so a client that never finishes could hold a process that should stop.
 struct Closing<L> {
     listener: L,
-    closed: CancellationToken,
+    closed: Signal,
 }
 
 impl<L: Listener> Listener for Closing<L> {
@@ -124,7 +153,7 @@ impl<L: Listener> Listener for Closing<L> {
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         let (io, address) = self.listener.accept().await;
-        (Connection { io, closed: Box::pin(self.closed.clone().cancelled_owned()), stalled: None }, address)
+        (Connection { io, closed: self.closed.watch(), stalled: None }, address)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
@@ -134,7 +163,7 @@ impl<L: Listener> Listener for Closing<L> {
 
 struct Connection<T> {
     io: T,
-    closed: Pin<Box<WaitForCancellationFutureOwned>>,
+    closed: Watch,
     /// Runs while a write makes no progress.
     stalled: Option<Pin<Box<Sleep>>>,
 }
@@ -143,7 +172,7 @@ impl<T: Unpin> Connection<T> {
     /// The connection, unless it is to be closed; the task is woken when that happens.
     fn open(self: Pin<&mut Self>, task: &mut Context<'_>) -> io::Result<Pin<&mut T>> {
         let this = self.get_mut();
-        match this.closed.as_mut().poll(task) {
+        match this.closed.poll(task) {
             Poll::Ready(()) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server is shutting down")),
             Poll::Pending => Ok(Pin::new(&mut this.io)),
         }
@@ -197,13 +226,14 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Connection<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::Router;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
         time::Instant,
     };
 
     fn connection(io: DuplexStream) -> Connection<DuplexStream> {
-        Connection { io, closed: Box::pin(CancellationToken::new().cancelled_owned()), stalled: None }
+        Connection { io, closed: Signal::new().watch(), stalled: None }
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use crate::{
 };
 use percent_encoding::percent_decode_str;
 use serde_json::json;
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// A service on the mesh and the record that a path named.
 pub(super) struct Target {
@@ -23,25 +23,32 @@ impl Target {
     /// `BadRequest` for percent codes that are no UTF-8.
     pub(super) fn find(node: &Node, prefix: &str, path: &str) -> Result<Option<Target>> {
         let Some(path) = below(prefix, path) else { return Ok(None) };
-        let mut segments = segments(path)?;
-        if segments.iter().any(String::is_empty) {
+        let whole = named(path)?;
+        let as_whole = node.resolve(&whole);
+        if path.is_empty() {
+            return Ok(as_whole.map(|found| Target::new(path, found, None)));
+        }
+        if path.split('/').any(str::is_empty) {
             return Ok(None);
         }
-        let whole = join(&segments);
-        let whole = node.resolve(&whole).map(|resolved| (whole, resolved));
-        let Some(last) = segments.pop() else { return Ok(whole.map(|found| Target::new(found, None))) };
-        let parent = join(&segments);
-        let parent = node.resolve(&parent).map(|resolved| (parent, resolved));
-        Ok(match (whole, parent) {
-            (Some(whole), Some(parent)) if !is_nearer(&whole.1, &parent.1) => Some(Target::new(parent, Some(last))),
-            (Some(whole), _) => Some(Target::new(whole, None)),
-            (None, parent) => parent.map(|parent| Target::new(parent, Some(last))),
-        })
+        let parent = whole.rsplit_once('/').map_or("", |(parent, _)| parent);
+        match (as_whole, node.resolve(parent)) {
+            (Some(found), Some(nearer)) if !is_nearer(&found, &nearer) => one(path, parent, nearer),
+            (Some(found), _) => Ok(Some(Target::new(&whole, found, None))),
+            (None, Some(found)) => one(path, parent, found),
+            (None, None) => Ok(None),
+        }
     }
 
-    fn new((path, resolved): (String, Resolved), id: Option<String>) -> Target {
-        Target { path, descriptor: resolved.descriptor, id: id.map(Id::from) }
+    fn new(path: &str, resolved: Resolved, id: Option<String>) -> Target {
+        Target { path: path.to_owned(), descriptor: resolved.descriptor, id: id.map(Id::from) }
     }
+}
+
+/// The record that the last segment of `path` names, of the service found at what is before it.
+fn one(path: &str, parent: &str, found: Resolved) -> Result<Option<Target>> {
+    let id = decode(path.rsplit('/').next().unwrap_or_default())?;
+    Ok(Some(Target::new(parent, found, Some(id))))
 }
 
 /// What to say of a path that is not known, while none can be: a gateway listens before it has joined the mesh, and must
@@ -71,6 +78,14 @@ fn below<'a>(prefix: &str, path: &'a str) -> Option<&'a str> {
     (rest.is_empty() || rest.starts_with('/')).then(|| rest.trim_matches('/'))
 }
 
+/// A path as services are looked up by; most have nothing to decode.
+fn named(path: &str) -> Result<Cow<'_, str>> {
+    match path.contains('%') {
+        true => segments(path).map(|segments| Cow::Owned(join(&segments))),
+        false => Ok(Cow::Borrowed(path)),
+    }
+}
+
 /// The segments, each decoded once: what is decoded twice can smuggle slashes past whoever checked it in between.
 fn segments(path: &str) -> Result<Vec<String>> {
     if path.is_empty() {
@@ -88,8 +103,8 @@ pub(super) fn decode(segment: &str) -> Result<String> {
         .map_err(|_| Error::bad_request("The path is not valid UTF-8: encode it as such before percent-encoding"))
 }
 
-/// A path as services are looked up by. A slash inside a segment stays encoded, since it separates nothing; so
-/// placeholders, unlike ids, show it as `%2F`.
+/// The path of decoded segments. A slash inside of one stays encoded, since it separates nothing; so placeholders, unlike
+/// ids, show it as `%2F`.
 fn join(segments: &[String]) -> String {
     let segments: Vec<String> = segments.iter().map(|segment| segment.replace('/', "%2F")).collect();
     segments.join("/")

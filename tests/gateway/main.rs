@@ -27,7 +27,7 @@ use tower::ServiceExt;
 /// A gateway and the nodes it needs.
 struct Web {
     router: Router,
-    _nodes: Vec<Node>,
+    nodes: Vec<Node>,
 }
 
 /// What came back.
@@ -42,13 +42,13 @@ impl Web {
     /// The services of `app` through the gateway of another node.
     async fn remote(app: App) -> Web {
         let [services, web] = cluster([app, App::new()]).await;
-        Web { router: gateway(&web), _nodes: vec![services, web] }
+        Web { router: gateway(&web), nodes: vec![services, web] }
     }
 
     /// The services of `app` through the gateway of their own node.
     async fn local(app: App) -> Web {
         let [node] = cluster([app]).await;
-        Web { router: gateway(&node), _nodes: vec![node] }
+        Web { router: gateway(&node), nodes: vec![node] }
     }
 
     async fn ask(&self, request: Builder, body: impl Into<Body>) -> Reply {

@@ -91,7 +91,7 @@ async fn the_path_of_the_counters_can_be_another_or_none() {
     for (path, there) in [("internal/metrics", true), ("", false)] {
         let metrics = Metrics { path: path.into(), ..Metrics::default() };
         let node = testing::start(Config { metrics, ..testing::config() }, App::new()).await;
-        let web = Web { router: rachis::gateway::gateway(&node), _nodes: vec![node.clone()] };
+        let web = Web { router: rachis::gateway::gateway(&node), nodes: vec![node.clone()] };
         assert_eq!(web.get("/metrics").await.status, 404);
         assert_eq!(web.get("/internal/metrics").await.status == 200, there);
     }

@@ -253,15 +253,15 @@ async fn a_client_can_set_nothing_but_query_and_data() {
 
 #[tokio::test]
 async fn the_router_nests_and_merges_like_any_other() {
-    let Web { router, _nodes } = Web::remote(app()).await;
+    let Web { router, nodes: _nodes } = Web::remote(app()).await;
     let own = axum::routing::get(async || "mine");
-    let nested = Web { router: Router::new().route("/", own).nest("/v1", router.clone()), _nodes: Vec::new() };
+    let nested = Web { router: Router::new().route("/", own).nest("/v1", router.clone()), nodes: Vec::new() };
     assert_eq!(nested.get("/v1/echo/5").await.json()["id"], "5");
     assert_eq!(nested.get("/v1/nowhere?a=b").await.json()["data"], json!({"url": "/v1/nowhere?a=b"}));
     assert_eq!(nested.get("/").await.text, "mine");
 
     let own = axum::routing::get(async || "mine");
-    let merged = Web { router: Router::new().route("/echo/mine", own).merge(router), _nodes: Vec::new() };
+    let merged = Web { router: Router::new().route("/echo/mine", own).merge(router), nodes: Vec::new() };
     assert_eq!(merged.get("/echo/mine").await.text, "mine");
     assert_eq!(merged.get("/echo/5").await.json()["id"], "5");
 }

@@ -1,7 +1,10 @@
 //! A real listener: keeps its word on stopping.
 
 use crate::{Web, services::app};
-use rachis::{App, Id, Method, Params, Result, Service, gateway::serve};
+use rachis::{
+    App, Id, Method, Params, Result, Service,
+    gateway::{Gateway, serve},
+};
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
@@ -32,7 +35,8 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { stopped.await.unwrap_or_default() };
-        let ended = tokio::spawn(serve(listener, web.router.clone(), shutdown, grace));
+        let service = Gateway::new(&web.nodes[0]).service();
+        let ended = tokio::spawn(serve(listener, service, shutdown, grace));
         Server { address, stop, ended, _web: web }
     }
 
@@ -86,6 +90,19 @@ async fn http_clients_get_their_answers_over_one_connection() {
     assert_eq!((empty.status().as_u16(), empty.text().await.unwrap().as_str()), (204, ""));
     let id = client.get(url("/echo/a%2Fb")).send().await.unwrap().json::<Value>().await.unwrap();
     assert_eq!(id["id"], "a/b");
+}
+
+#[tokio::test]
+async fn a_gateway_without_a_router_opens_sockets_too() {
+    let server = Server::start(app(), LONG).await;
+    for path in ["/socket.io", "/socket.io/"] {
+        let url = format!("http://{}{path}?EIO=4&transport=polling", server.address);
+        let opened = reqwest::get(&url).await.unwrap();
+        assert!(opened.headers().contains_key("x-request-id"), "{opened:?}");
+        assert!(opened.text().await.unwrap().starts_with("0{\"sid\":"));
+    }
+    let near = reqwest::get(format!("http://{}/socket.iox", server.address)).await.unwrap();
+    assert_eq!(near.json::<Value>().await.unwrap()["message"], "Page not found");
 }
 
 #[tokio::test]

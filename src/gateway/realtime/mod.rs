@@ -31,6 +31,8 @@ use std::{
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+/// Where sockets are opened, below whatever the router is nested in.
+pub(super) const PATH: &str = "/socket.io";
 /// The largest message a client may send, attachments included. Clients are told so.
 const MAX_PAYLOAD: usize = 1_000_000;
 /// Packets that wait for a client that reads slowly; see [`outbox`] for what happens when they are too many.
@@ -44,6 +46,11 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a socket may take to join its namespace, for which clients ask right after the handshake. One that goes
 /// before it has joined is kept until then, seat and all, so the usual 45 seconds would let a few clients take all seats.
 const JOINING: Duration = Duration::from_secs(10);
+
+/// Is this where sockets are opened?
+pub(super) fn is_at(path: &str) -> bool {
+    path.strip_prefix(PATH).is_some_and(|rest| matches!(rest, "" | "/"))
+}
 
 /// What all sockets share.
 pub(super) struct Realtime {
@@ -89,7 +96,7 @@ impl Realtime {
         let parser =
             ParserConfig::common().max_incoming_binary_buf_size(MAX_PAYLOAD).max_incoming_binaries(ATTACHMENTS);
         let (service, io) = SocketIo::builder()
-            .req_path("/socket.io")
+            .req_path(PATH)
             .max_payload(MAX_PAYLOAD as u64)
             .ws_max_message_size(MAX_PAYLOAD)
             .ws_max_frame_size(MAX_PAYLOAD)
@@ -104,7 +111,7 @@ impl Realtime {
         let door = Arc::new(Door::new(self.clone(), io));
         door.start();
         let service = any_service(service).layer(middleware::from_fn_with_state(door, handshake::admit));
-        Router::new().route("/socket.io", service.clone()).route("/socket.io/", service)
+        Router::new().route(PATH, service.clone()).route(&format!("{PATH}/"), service)
     }
 
     fn close(&self) {
