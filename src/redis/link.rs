@@ -57,11 +57,19 @@ impl Live {
 }
 
 impl Session {
-    async fn of(connection: &mut MultiplexedConnection) -> Option<Self> {
+    /// `None` where an ACL forbids to ask.
+    ///
+    /// # Errors
+    /// The connection broke.
+    async fn of(connection: &mut MultiplexedConnection) -> RedisResult<Option<Self>> {
         let mut pipe = redis::pipe();
         pipe.cmd("CLIENT").arg("ID").cmd("INFO").arg("server").cmd("INFO").arg("replication");
-        let (client, server, replication): (i64, String, String) = pipe.query_async(connection).await.ok()?;
-        Session::told(client, &server, &replication)
+        let told: RedisResult<(i64, String, String)> = pipe.query_async(connection).await;
+        match told {
+            Ok((client, server, replication)) => Ok(Session::told(client, &server, &replication)),
+            Err(error) if is_fatal(&error) => Err(error),
+            Err(_) => Ok(None),
+        }
     }
 
     /// What `CLIENT ID` and the sections `server` and `replication` of `INFO` say of it.
@@ -173,11 +181,13 @@ impl Link {
                 if calm.before_connecting(&stop).await.is_none() {
                     return;
                 }
-                let attempt = || connector.connect_to(purpose, &shard);
-                let Some(Opened { mut connection, mut signs }) = connector.until(purpose, &stop, attempt).await else {
-                    return;
+                let attempt = || async {
+                    let mut opened = connector.connect_to(purpose, &shard).await?;
+                    let session = Session::of(&mut opened.connection).await?.map(Arc::new);
+                    Ok((opened, session))
                 };
-                let session = Session::of(&mut connection).await.map(Arc::new);
+                let Some((opened, session)) = connector.until(purpose, &stop, attempt).await else { return };
+                let Opened { connection, mut signs } = opened;
                 let live = Live { connection, generation, session };
                 publish.send_replace(Some(live.clone()));
                 renewals.send_modify(|times| *times += 1);

@@ -71,10 +71,9 @@ impl Outlet {
         }
         let connector = self.links.connector();
         self.losses.mark_unchanged();
-        let attempt = || Direct::connect_to(connector, PURPOSE, &self.shard);
-        let Some(mut connection) = connector.until(PURPOSE, &self.stop, attempt).await else { return false };
-        let session = session(&mut connection.connection).await.map(Arc::new);
-        self.opened = Some(Open { connection, session });
+        let attempt = || open(connector, &self.shard);
+        let Some(opened) = connector.until(PURPOSE, &self.stop, attempt).await else { return false };
+        self.opened = Some(opened);
         self.links.renewed();
         true
     }
@@ -159,12 +158,22 @@ async fn value(connection: &mut Direct, command: &Cmd) -> RedisResult<Value> {
     }
 }
 
-async fn session(connection: &mut Direct) -> Option<Session> {
-    let client = value(connection, redis::cmd("CLIENT").arg("ID")).await.ok()?;
-    let mut texts = Vec::with_capacity(2);
-    for section in ["server", "replication"] {
-        let text = value(connection, redis::cmd("INFO").arg(section)).await.ok()?;
-        texts.push(String::from_redis_value(text).ok()?);
-    }
-    Session::told(i64::from_redis_value(client).ok()?, &texts[0], &texts[1])
+/// One attempt.
+async fn open(connector: &Connector, shard: &Shard) -> RedisResult<Open> {
+    let mut connection = Direct::connect_to(connector, PURPOSE, shard).await?;
+    let session = match session(&mut connection.connection).await {
+        Ok(session) => session.map(Arc::new),
+        // Of what is written through a connection without a name nobody can say later that it never arrived.
+        Err(error) if is_fatal(&error) => return Err(error),
+        // An ACL forbids to ask.
+        Err(_) => None,
+    };
+    Ok(Open { connection, session })
+}
+
+async fn session(connection: &mut Direct) -> RedisResult<Option<Session>> {
+    let client = i64::from_redis_value(value(connection, redis::cmd("CLIENT").arg("ID")).await?)?;
+    let server = String::from_redis_value(value(connection, redis::cmd("INFO").arg("server")).await?)?;
+    let replication = String::from_redis_value(value(connection, redis::cmd("INFO").arg("replication")).await?)?;
+    Ok(Session::told(client, &server, &replication))
 }
