@@ -228,3 +228,29 @@ async fn apps_live_by_the_rules_of_users_of_their_own() {
     is_refused(&redis.url("web"), of_others).await;
     run(&redis.url("todos"), &["XRANGE", calls, "-", "+"]).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_node_that_redis_does_not_let_in_says_why_and_what_to_do() {
+    let redis = Guarded::start(&[("mesh", rules("mesh"))]).await;
+    let refused = async |config: Config| {
+        // Time for a machine that has much to do.
+        let builder = || Node::builder(config.clone()).connect_within(Duration::from_secs(3));
+        let (node, observer) = tokio::join!(builder().start(), builder().observer().start());
+        [node, observer].map(|outcome| outcome.unwrap_err().message().to_owned())
+    };
+    let elsewhere = Config { namespace: "other".into(), ..redis.config("mesh", "web") };
+    for said in refused(elsewhere).await {
+        assert!(said.contains("forbids its user what a node of 'other' has to do (NOPERM "), "{said}");
+    }
+    for said in refused(redis.config("default", "web")).await {
+        assert!(said.contains("refuses the login (") && said.contains("REDIS_PASSWORD"), "{said}");
+        assert!(!said.contains(":PASSWORD"), "{said}");
+    }
+    // It may listen, and not write: told by what the announcement, or the look at the registry, failed with.
+    let mut rules = rules("mesh");
+    rules.retain(|rule| rule != "+evalsha" && rule != "+eval");
+    let redis = Guarded::start(&[("mute", rules)]).await;
+    for said in refused(redis.config("mute", "web")).await {
+        assert!(said.contains("(NOPERM ") && said.contains("evalsha"), "{said}");
+    }
+}

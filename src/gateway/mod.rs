@@ -42,7 +42,7 @@ mod serve;
 mod target;
 
 pub use channels::{Channel, Channels, Connection, Login, Names, Publication};
-pub use guarded::{guarded, guarded_by};
+pub use guarded::{Guard, guarded, guarded_by};
 pub use metrics::serve_metrics;
 pub use serve::serve;
 
@@ -53,7 +53,7 @@ use axum::{
     response::Response,
 };
 use realtime::Realtime;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 /// A gateway that is being put together; [`gateway`] is one with nothing to say.
 ///
@@ -101,8 +101,6 @@ impl Gateway {
             prefix: config.gateway.prefix.trim_matches('/').to_owned(),
             healthcheck: config.healthcheck_path.trim_matches('/').to_owned(),
             metrics: config.metrics.path.trim_matches('/').to_owned(),
-            body_limit: config.gateway.body_limit.as_usize(),
-            body_timeout: config.timeout,
         };
         let realtime = Realtime::new(&self.node, self.channels);
         let sockets = realtime.router();
@@ -133,10 +131,6 @@ struct Settings {
     healthcheck: String,
     /// Where counters are; without outer slashes, and empty for nowhere.
     metrics: String,
-    /// The largest body in bytes.
-    body_limit: usize,
-    /// How long a body may take to arrive.
-    body_timeout: Duration,
 }
 
 async fn answer(State(gateway): State<Front>, request: Request) -> Response {
