@@ -51,6 +51,7 @@ pub fn guarded_by(app: App, config: &Config) -> Result<(App, Option<Guard>)> {
 ///
 /// # async fn run() -> rachis::Result<()> {
 /// let loader = Config::loader();
+/// let watch = loader.clone().watch();
 /// let config = loader.load()?;
 /// let (app, guard) = guarded_by(App::new(), &config)?;
 /// let mut node = Node::builder(config).app(app);
@@ -58,7 +59,7 @@ pub fn guarded_by(app: App, config: &Config) -> Result<(App, Option<Guard>)> {
 ///     node = node.on_reload(Guard::KEYS, move |config| guard.prepare(config));
 /// }
 /// let node = node.start().await?;
-/// tokio::spawn(node.follow(loader.watch()));
+/// tokio::spawn(node.follow(watch));
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
