@@ -33,11 +33,12 @@ need_cargo() {
   need cc gcc:gcc:build-base:gcc
 }
 
-# free_port: prints a TCP port of the loopback interface that nobody uses now.
+# free_port: prints a TCP port of the loopback interface that nobody uses now, below those that are given to whoever asks
+# for any: one of them may be taken by the time it is used.
 free_port() {
   local port
   for _ in $(seq 50); do
-    port=$((20000 + RANDOM % 40000))
+    port=$((10000 + RANDOM % 20000))
     if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then echo "$port"; return 0; fi
   done
   die "no free port found"

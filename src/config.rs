@@ -190,6 +190,11 @@ pub struct Shutdown {
     #[serde(with = "duration")]
     #[cfg_attr(test, schemars(with = "schema::Time"))]
     pub grace: Duration,
+    /// How long a gateway goes on as before after it was told to stop, while `/readyz` says that it drains: so long load
+    /// balancers may take to hear of it. Default none.
+    #[serde(with = "duration")]
+    #[cfg_attr(test, schemars(with = "schema::Time"))]
+    pub delay: Duration,
 }
 
 /// How to reach Redis.

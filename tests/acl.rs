@@ -232,3 +232,29 @@ async fn apps_live_by_the_rules_of_users_of_their_own() {
     is_refused(&redis.url("web"), of_others).await;
     run(&redis.url("todos"), &["XRANGE", calls, "-", "+"]).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_node_that_redis_does_not_let_in_says_why_and_what_to_do() {
+    let redis = Guarded::start(&[("mesh", rules("mesh"))]).await;
+    let refused = async |config: Config| {
+        // Time for a machine that has much to do.
+        let builder = || Node::builder(config.clone()).connect_within(Duration::from_secs(3));
+        let (node, observer) = tokio::join!(builder().start(), builder().observer().start());
+        [node, observer].map(|outcome| outcome.unwrap_err().message().to_owned())
+    };
+    let elsewhere = Config { namespace: "other".into(), ..redis.config("mesh", "web") };
+    for said in refused(elsewhere).await {
+        assert!(said.contains("forbids its user what a node of 'other' has to do (NOPERM "), "{said}");
+    }
+    for said in refused(redis.config("default", "web")).await {
+        assert!(said.contains("refuses the login (") && said.contains("REDIS_PASSWORD"), "{said}");
+        assert!(!said.contains(":PASSWORD"), "{said}");
+    }
+    // They may listen, and then a node can not announce itself, and an observer not look at the registry.
+    let mut rules = rules("mesh");
+    rules.retain(|rule| !["+evalsha", "+eval", "+zrangebyscore"].contains(&rule.as_str()));
+    let redis = Guarded::start(&[("mute", rules)]).await;
+    let [node, observer] = refused(redis.config("mute", "web")).await;
+    assert!(node.contains("(NOPERM ") && node.contains("evalsha"), "{node}");
+    assert!(observer.contains("(NOPERM ") && observer.contains("zrangebyscore"), "{observer}");
+}

@@ -230,15 +230,19 @@ def check_aws(path, text):
     cache = resources["Redis"]["Properties"]
     must(cache["TransitEncryptionEnabled"] is True and cache["AtRestEncryptionEnabled"] is True, "Redis without TLS")
     must(resources["RedisParameters"]["Properties"]["Properties"]["maxmemory-policy"] == "noeviction", "Redis would evict")
+    health = {}
     for name in ("GatewayTask", "ServiceTask"):
         container = resources[name]["Properties"]["ContainerDefinitions"][0]
         env = {one["Name"]: one["Value"] for one in container["Environment"]}
-        must(container["StopTimeout"] > seconds(env["DISTRIBUTION__SHUTDOWN__GRACE"]), f"{name}: killed while it drains")
+        leaving = seconds(env["DISTRIBUTION__SHUTDOWN__GRACE"]) + seconds(env.get("DISTRIBUTION__SHUTDOWN__DELAY", "0s"))
+        must(container["StopTimeout"] > leaving + 5, f"{name}: killed while it drains")
         must(container["StopTimeout"] <= 120, f"{name}: Fargate waits 120 s at most")
         must(container["ReadonlyRootFilesystem"] is True and container["User"] == "65532:65532", f"{name}: may do too much")
         must(not any(re.search("PASSWORD|SECRET", variable) for variable in env), f"{name}: a secret stands in the open")
-    health = resources["GatewayTask"]["Properties"]["ContainerDefinitions"][0]["HealthCheck"]["Command"]
-    must(health == ["CMD", "/usr/local/bin/rachis", "health"], "the gateway is asked by `rachis health`")
+        health[name] = (container["HealthCheck"]["Command"], env.get("METRICS_LISTEN", ""))
+    ask = ["CMD", "/usr/local/bin/rachis", "health"]
+    must(health["GatewayTask"] == (ask, ""), "the gateway is asked by `rachis health`")
+    must(health["ServiceTask"] == ([*ask, "http://127.0.0.1:9464"], "0.0.0.0:9464"), "the service is asked where it tells its counters")
     must(resources["Gateways"]["Properties"]["HealthCheckPath"] == "/readyz", "the balancer asks /readyz")
 
 

@@ -3,7 +3,7 @@
 
     load.py URL READ_PATH [CREATE_PATH CREATE_JSON]
 
-Prints `CALLS calls, FAILED failed, longest N ms` at the end, and each failed call to stderr.
+Prints `started` after its first call, `CALLS calls, FAILED failed, longest N ms` at the end, and each failed call to stderr.
 """
 import http.client
 import signal
@@ -46,6 +46,8 @@ def client(url, verb, path, body):
         took = time.monotonic() - started
         with lock:
             calls += 1
+            if calls == 1:
+                print("started", flush=True)
             longest = max(longest, took)
             if not 200 <= status < 300:
                 failed += 1

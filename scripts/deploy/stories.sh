@@ -140,6 +140,8 @@ start_load() {
   load_log=$work/load-$RANDOM
   "$python/python" scripts/deploy/load.py "http://127.0.0.1:$port" "$@" >"$load_log" 2>"$load_log.failed" &
   loader=$!
+  # A busy machine takes a while to start it.
+  eventually 30 grep -q started "$load_log"
 }
 end_load() {
   local code
@@ -155,13 +157,12 @@ under_load() {
   local what=$1 name start=$SECONDS
   shift
   start_load "${load[@]}"
-  sleep 1
   "$@" >"$log" 2>&1 || { say "could not be done: $*"; cat "$log" >&2; }
   sleep 3
-  if end_load; then ok "$compose_file: $what: $(cat "$load_log")"; else
+  if end_load; then ok "$compose_file: $what: $(tail -n 1 "$load_log")"; else
     head -n 5 "$load_log.failed" >&2
     compose logs --no-color --tail 5 gateway 2>&1 | cut -c1-300 >&2
-    bad "$compose_file: $what: $(cat "$load_log")"
+    bad "$compose_file: $what: $(tail -n 1 "$load_log")"
   fi
   return 0
 }
@@ -286,27 +287,21 @@ play_tls() {
   step "a call goes through" eventually 15 ask 200 'Hello, Ada!' /greetings/Ada
   step "the command line sees three nodes over TLS" eval 'rachis nodes --json | grep -o "\"id\"" | wc -l | grep -qx 3'
   under_load "one replica is killed and comes back" kill_and_start "$(container greetings 1)"
-  under_load "Redis is restarted and has lost everything" restart_redis_for_readers
+  # Calls with a key are refused while Redis is away, so only those without are made.
+  load=(/greetings/Ada)
+  under_load "Redis is restarted and has lost everything" docker restart -t 1 "$(container redis)"
   step "the user of the mesh may not touch other keys" denied set elsewhere 1
   step "nor hear other channels" denied subscribe elsewhere
   step "nor use commands the mesh does not need" denied flushall
   step "nor see who else there is" denied acl list
-  step "a mesh of another namespace can not be joined" refused_with 'NOPERM\|No connection' nodes --namespace other --connect-timeout 3s
+  step "a mesh of another namespace can not be joined, and it says why" refused_with "forbids its user what a node of 'other' has to do (NOPERM" nodes --namespace other --connect-timeout 3s
   more=(-e REDIS_URL=redis://redis:6380 -e DISTRIBUTION__REDIS__CA_FILE=)
   step "who does not speak TLS is refused" refused_with 'No connection' nodes --connect-timeout 3s
   more=(-e DISTRIBUTION__REDIS__CA_FILE=)
   step "who does not know the authority refuses the server" refused_with certificate nodes --connect-timeout 3s
   more=(-e REDIS_PASSWORD_FILE= -e REDIS_PASSWORD=wrong-on-purpose)
-  step "a wrong password is refused" refused_with 'WRONGPASS\|password' nodes --connect-timeout 3s
+  step "a wrong password is refused" refused_with 'refuses the login' nodes --connect-timeout 3s
   step "and is not repeated in the error" eval '! rachis nodes --connect-timeout 3s | grep -q wrong-on-purpose'
-}
-
-# Calls with a key are refused while Redis is away, so only those without are made.
-restart_redis_for_readers() {
-  end_load || { cat "$load_log.failed"; return 1; }
-  start_load "${load[0]}"
-  sleep 1
-  docker restart -t 1 "$(container redis)"
 }
 
 # ---- compose.sentinel.yaml: the master dies --------------------------------------------------------------------------------

@@ -140,10 +140,23 @@ impl Authentication {
         strategies: S,
         open: CallFilter,
     ) -> impl Fn(Context) -> BoxFuture<'static, Result<Context>> + Clone + Send + Sync + 'static + use<S> {
+        let open = Arc::new(open);
+        self.authenticate_unless(strategies, move |ctx| open.allows(&ctx.path, ctx.method.name()))
+    }
+
+    /// The same for calls of which `open` says whether they pass.
+    #[track_caller]
+    pub(crate) fn authenticate_unless<S: Into<Strategies>, O>(
+        &self,
+        strategies: S,
+        open: O,
+    ) -> impl Fn(Context) -> BoxFuture<'static, Result<Context>> + Clone + Send + Sync + 'static + use<S, O>
+    where
+        O: Fn(&Context) -> bool + Clone + Send + Sync + 'static,
+    {
         let guard = self.authenticate(strategies);
         let own = crate::service::path::strip(&self.config().path).to_owned();
-        let open = Arc::new(open);
-        move |ctx| match ctx.path == own || open.allows(&ctx.path, ctx.method.name()) {
+        move |ctx| match ctx.path == own || open(&ctx) {
             true => Box::pin(async move { Ok(ctx) }),
             false => guard(ctx),
         }

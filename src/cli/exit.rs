@@ -18,7 +18,7 @@ const MEANINGS: &[(Exit, &str)] = &[
     (Exit::Good, "it worked"),
     (Exit::Failed, "it failed: the service answered with an error, the gateway is not ready"),
     (Exit::Usage, "the command line or the configuration is wrong"),
-    (Exit::NoRedis, "Redis was not reached within --connect-timeout"),
+    (Exit::NoRedis, "Redis was not reached within --connect-timeout, or refused us"),
     (Exit::NoAnswer, "nobody serves the path, or nobody answered within --timeout"),
 ];
 

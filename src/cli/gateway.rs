@@ -9,9 +9,8 @@ use super::{
 };
 use rachis::{
     App, Error, Node, NodeBuilder,
-    auth::Authentication,
     config::{Config, StartDelay},
-    gateway::{Gateway, guarded_by, serve, serve_metrics},
+    gateway::{Gateway, Guard, guarded_by, serve, serve_metrics},
     signal,
     testing::ThrowawayRedis,
 };
@@ -33,10 +32,10 @@ Examples:
 /// and need a token for all that is not public; without one, everyone may call everything.
 ///
 /// What can change without a restart does when the files of the configuration change, or at SIGHUP: filters, limits, the
-/// level of the log, passwords, secrets and certificates. The log names the keys that need a restart.
+/// level of the log, passwords, secrets, certificates, and what is public. The log names the keys that need a restart.
 ///
 /// Its URL goes to stdout as soon as it serves; until then /readyz answers 503. SIGTERM or Ctrl-C ends it in good order,
-/// within `shutdown.grace`; a second one at once.
+/// within `shutdown.delay` and `shutdown.grace`; a second one at once.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -53,13 +52,13 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<E
     let own_redis = own_redis(args, global)?;
     let config = config(args, global, own_redis.as_ref())?;
     let relevel = log::start(&config.log)?;
-    let (app, auth) = guarded_by(App::new(), &config).map_err(|error| Failure::joining(&error))?;
+    let (app, guard) = guarded_by(App::new(), &config).map_err(|error| Failure::joining(&error))?;
     let listener = listen(&config.gateway.listen).await?;
     let shown = Shown::new(&config, listener.local_addr()?, own_redis.is_some());
     let delay = config.start_delay;
     // Joins after it listens, so that an orchestrator can ask meanwhile.
     let config = Config { start_delay: StartDelay::Manual, ..config };
-    let node = reloading(Node::builder(config).app(app), relevel, auth);
+    let node = reloading(Node::builder(config).app(app), relevel, guard);
     let node = node.start().await.map_err(|error| Failure::joining(&error))?;
     // The Redis of --dev stands in no file.
     if own_redis.is_none() {
@@ -76,7 +75,8 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<E
         joined = join(&node, delay, global.connect_timeout) => joined,
         () = &mut first_signal => Ok(false),
     };
-    if matches!(joined, Ok(true)) {
+    let served = matches!(joined, Ok(true));
+    if served {
         // Whoever started it may not read on, which is no reason to stop.
         if shown.show(out).is_err() {
             tracing::debug!("nobody reads where it serves");
@@ -85,6 +85,9 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<E
         tracing::info!("stopping");
     }
     let ended = or_second_signal(async {
+        if served {
+            node.retire().await;
+        }
         stop.cancel();
         if let Ok(Err(error)) = server.await {
             tracing::warn!(%error, "the listener failed");
@@ -99,28 +102,17 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<E
     }
 }
 
-/// Takes the level of the log and the secrets of tokens, too, when the configuration changes.
-fn reloading(builder: NodeBuilder, relevel: log::Relevel, auth: Option<Authentication>) -> NodeBuilder {
+/// Takes the level of the log, the secrets of tokens and what is public, too, when the configuration changes.
+fn reloading(builder: NodeBuilder, relevel: log::Relevel, guard: Option<Guard>) -> NodeBuilder {
     let builder = builder.on_reload(["log.level"], move |config| {
         let filter = log::read(&config.log).map_err(Error::bad_request)?;
         let relevel = relevel.clone();
         Ok(Box::new(move || relevel(filter)))
     });
-    let Some(auth) = auth else { return builder };
-    builder.on_reload(["gateway.auth.secret", "gateway.auth.previous_secret"], move |config| {
-        let guard = &config.gateway.auth;
-        if !config.gateway.authenticates()? {
-            return Err(Error::bad_request("gateway.auth.secret is gone: restart the gateway to let everyone in"));
-        }
-        let (auth, secret, previous) = (auth.clone(), guard.secret.clone(), guard.previous_secret.clone());
-        Ok(Box::new(move || {
-            // It was looked at just now.
-            let changed = secret.map(|secret| auth.change_secret(secret, previous));
-            if let Some(Err(error)) = changed {
-                tracing::error!(%error, "the secret of tokens stays as it was");
-            }
-        }))
-    })
+    match guard {
+        Some(guard) => builder.on_reload(Guard::KEYS, move |config| guard.prepare(config)),
+        None => builder,
+    }
 }
 
 fn own_redis(args: &Args, global: &Global) -> Result<Option<ThrowawayRedis>, Failure> {

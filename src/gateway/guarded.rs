@@ -1,10 +1,12 @@
 //! Who may call, by configuration.
 
 use crate::{
-    ALL, App, Result,
+    ALL, App, Error, Result,
     auth::{AuthConfig, Authentication},
-    config::Config,
+    config::{CallFilter, Config},
 };
+use arc_swap::ArcSwap;
+use std::sync::Arc;
 
 /// `app` as `gateway.auth` of the configuration asks for: with the login service, and with a hook that refuses whoever
 /// comes without a token, for its own services and all remote ones, except for public calls. Unchanged if no secret is
@@ -28,16 +30,75 @@ pub fn guarded(app: App, config: &Config) -> Result<App> {
     guarded_by(app, config).map(|(app, _)| app)
 }
 
-/// The same, and what guards it, whose secret may be [changed](Authentication::change_secret); `None` if no secret is set.
+/// The same, and what guards it, which can take a new configuration; `None` if no secret is set.
 ///
 /// # Errors
 /// Like [`guarded`].
-pub fn guarded_by(app: App, config: &Config) -> Result<(App, Option<Authentication>)> {
+pub fn guarded_by(app: App, config: &Config) -> Result<(App, Option<Guard>)> {
     let Some(auth) = AuthConfig::of_gateway(&config.gateway)? else { return Ok((app, None)) };
     let auth = Authentication::new(auth)?;
-    let guard = auth.authenticate_except("jwt", config.gateway.auth.public.clone());
+    let public = Arc::new(ArcSwap::from_pointee(config.gateway.auth.public.clone()));
+    let open = public.clone();
+    let hook = auth.authenticate_unless("jwt", move |ctx| open.load().allows(&ctx.path, ctx.method.name()));
     app.try_register(&config.gateway.authentication_path, auth.clone())?;
-    Ok((app.before(ALL, guard), Some(auth)))
+    Ok((app.before(ALL, hook), Some(Guard { auth, public })))
+}
+
+/// What keeps those out who have not logged in. Cheap to clone: clones are the same.
+///
+/// ```no_run
+/// use rachis::{App, Config, Node, gateway::{Guard, guarded_by}};
+///
+/// # async fn run() -> rachis::Result<()> {
+/// let loader = Config::loader();
+/// let watch = loader.clone().watch();
+/// let config = loader.load()?;
+/// let (app, guard) = guarded_by(App::new(), &config)?;
+/// let mut node = Node::builder(config).app(app);
+/// if let Some(guard) = guard {
+///     node = node.on_reload(Guard::KEYS, move |config| guard.prepare(config));
+/// }
+/// let node = node.start().await?;
+/// tokio::spawn(node.follow(watch));
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Guard {
+    auth: Authentication,
+    public: Arc<ArcSwap<CallFilter>>,
+}
+
+impl Guard {
+    /// The keys whose new values it takes.
+    pub const KEYS: [&'static str; 3] = ["gateway.auth.secret", "gateway.auth.previous_secret", "gateway.auth.public"];
+
+    /// The login service, and the hook that other services may be guarded by.
+    pub fn authentication(&self) -> &Authentication {
+        &self.auth
+    }
+
+    /// Looks at a new configuration; what it returns makes its secrets, and what it says to be public, count from then on.
+    ///
+    /// # Errors
+    /// `BadRequest` for settings that do not hold together, and where no secret is left: to let everyone in, a gateway
+    /// has to be started anew.
+    pub fn prepare(&self, config: &Config) -> Result<Box<dyn FnOnce() + Send>> {
+        let Some(AuthConfig { secret, previous_secret, .. }) = AuthConfig::of_gateway(&config.gateway)? else {
+            return Err(Error::bad_request("gateway.auth.secret is gone: restart the gateway to let everyone in"));
+        };
+        let (guard, public) = (self.clone(), config.gateway.auth.public.clone());
+        Ok(Box::new(move || match guard.auth.change_secret(secret, previous_secret) {
+            Ok(()) => guard.public.store(Arc::new(public)),
+            // It was looked at just now.
+            Err(error) => tracing::error!(%error, "the secret of tokens stays as it was"),
+        }))
+    }
+}
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guard").field("public", &self.public.load()).finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ mod signal;
 mod target;
 
 pub use channels::{Channel, Channels, Connection, Login, Names, Publication};
-pub use guarded::{guarded, guarded_by};
+pub use guarded::{Guard, guarded, guarded_by};
 pub use metrics::serve_metrics;
 pub use serve::serve;
 
@@ -54,7 +54,7 @@ use axum::{Router, extract::Request, response::Response};
 use futures_util::FutureExt;
 use layers::{Answers, Layers};
 use realtime::Realtime;
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc};
 use tower::{Service, ServiceExt, layer::layer_fn, service_fn};
 
 /// A gateway that is being put together; [`gateway`] is one with nothing to say.
@@ -131,8 +131,6 @@ impl Gateway {
             prefix: config.gateway.prefix.trim_matches('/').to_owned(),
             healthcheck: config.healthcheck_path.trim_matches('/').to_owned(),
             metrics: config.metrics.path.trim_matches('/').to_owned(),
-            body_limit: config.gateway.body_limit.as_usize(),
-            body_timeout: config.timeout,
         };
         let layers = Layers::new(&config.gateway.cors_origins, config.gateway.compression);
         let realtime = Realtime::new(&self.node, self.channels);
@@ -167,10 +165,6 @@ struct Settings {
     healthcheck: String,
     /// Where counters are; without outer slashes, and empty for nowhere.
     metrics: String,
-    /// The largest body in bytes.
-    body_limit: usize,
-    /// How long a body may take to arrive.
-    body_timeout: Duration,
 }
 
 async fn answer(gateway: &Front, request: Request) -> Response {

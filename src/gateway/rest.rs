@@ -49,10 +49,13 @@ async fn respond(gateway: &Front, parts: &Parts, body: &mut Body) -> Response {
 async fn run(gateway: &Front, target: Target, parts: &Parts, body: &mut Body) -> Result<(Method, Answer)> {
     let method = method(&parts.method, &parts.headers, &target)?;
     let params = params::read(parts)?;
-    let settings = &gateway.settings;
     let data = match method {
         Method::Find | Method::Get | Method::Remove => Value::Null,
-        _ => body::read(&parts.headers, body, settings.body_limit, settings.body_timeout).await?,
+        _ => {
+            let live = gateway.node.live();
+            let (limit, time) = (live.gateway.body_limit.as_usize(), live.timeout);
+            body::read(&parts.headers, body, limit, time).await?
+        }
     };
     let id = target.id.filter(|_| takes_id(&method));
     let call = Call { path: target.path, method: method.clone(), id, data, params, timeout: None };

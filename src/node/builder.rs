@@ -301,6 +301,7 @@ impl NodeBuilder {
             pulling: stop.child_token(),
             beating: stop.child_token(),
             draining: CancellationToken::new(),
+            retiring: AtomicBool::new(false),
             running: Mutex::new(Running::Assembled { dead, outgoing }),
             live: ArcSwap::from_pointee(config.clone()),
             reloads: watch::Sender::new(0),

@@ -9,6 +9,7 @@ use crate::{
     Error, Result,
     redis::{
         Failure,
+        connection::Trouble,
         keys::MAX_PARTITIONS,
         pubsub::Heard,
         registry::{self, Announced, Beat, LingeringRecord, NodeRecord},
@@ -178,8 +179,17 @@ impl Inner {
         };
         // Callable before it is known, so that no early call is refused.
         self.published.store(Arc::new(published));
+        let before = self.connector.trouble();
         match self.register().await {
-            Ok(()) => true,
+            Ok(()) => {
+                self.connector.forget_trouble();
+                true
+            }
+            // A node that starts tries on every 100 ms.
+            Err(error) if before.is_some() && before == self.connector.trouble() => {
+                tracing::debug!(%error, "this node still can not be announced");
+                false
+            }
             Err(error) => {
                 tracing::warn!(%error, "this node could not be announced, trying again with the next beat");
                 false
@@ -189,6 +199,10 @@ impl Inner {
 
     async fn register(&self) -> Result<()> {
         let announced = self.announcement()?;
+        let unreachable = |error: Failure| {
+            self.connector.note_trouble(Trouble::of(&error));
+            unreachable(error)
+        };
         self.partitions.regroup(self).await.map_err(unreachable)?;
         let mut connection = self.admin.get(&self.keys.registry()).await.map_err(unreachable)?;
         let asked = Instant::now();

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     Error, Result,
     redis::{
+        connection::Trouble,
         event_log,
         link::Links,
         pubsub,
@@ -89,18 +90,18 @@ impl Node {
     /// Joins, or gives up after `time`.
     ///
     /// # Errors
-    /// `Unavailable` when Redis was not reached in time; the node is then shut down.
+    /// `Unavailable` when Redis was not reached in time, or did not let this node in; the node is then shut down.
     pub async fn join_within(&self, time: Duration) -> Result<()> {
         match tokio::time::timeout(time, self.join()).await {
             Ok(outcome) => outcome,
             Err(_) => {
                 self.inner.stop.cancel();
-                let trouble = self.inner.connector.trouble().map(|trouble| format!(" ({trouble})")).unwrap_or_default();
-                Err(Error::unavailable(format!(
-                    "No connection to Redis at {} within {}{trouble}: is it running, and is redis.url (REDIS_URL) right?",
-                    self.inner.connector.address(),
-                    humantime::format_duration(time)
-                )))
+                let (address, namespace) = (self.inner.connector.address(), &self.inner.config.namespace);
+                let told = match self.inner.connector.trouble() {
+                    Some(trouble) => trouble.told(&address, namespace, time),
+                    None => Trouble::unknown(&address, time),
+                };
+                Err(Error::unavailable(told))
             }
         }
     }
@@ -170,7 +171,10 @@ impl Inner {
         let silent = loop {
             match self.first_look().await {
                 Ok(look) => break look.silent,
-                Err(error) => tracing::debug!(%error, "the registry could not be read, trying again"),
+                Err(error) => {
+                    self.connector.note_trouble(Trouble::of(&error));
+                    tracing::debug!(%error, "the registry could not be read, trying again");
+                }
             }
             self.pause().await?;
         };

@@ -64,7 +64,10 @@ use shutdown::Running;
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 use tokio::sync::{broadcast, mpsc, watch};
@@ -159,6 +162,8 @@ pub(crate) struct Inner {
     beating: CancellationToken,
     /// Cancelled when a shutdown begins.
     draining: CancellationToken,
+    /// Has it been told to stop, and goes on until load balancers know?
+    retiring: AtomicBool,
     running: Mutex<Running>,
 }
 
@@ -201,6 +206,12 @@ impl Node {
     /// The configuration it was built with; what [`Node::reload`] took since is not in it.
     pub fn config(&self) -> &Config {
         &self.inner.config
+    }
+
+    /// The configuration as it counts now.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn live(&self) -> Arc<Config> {
+        self.inner.live.load_full()
     }
 
     /// The services of this process.
@@ -311,7 +322,7 @@ impl Node {
     /// Can this node be given work?
     pub fn readiness(&self) -> Readiness {
         let node = &self.inner;
-        if node.draining.is_cancelled() || node.stop.is_cancelled() {
+        if node.draining.is_cancelled() || node.stop.is_cancelled() || node.retiring.load(Ordering::Relaxed) {
             return Readiness::Draining;
         }
         match *node.last_beat.borrow() {

@@ -6,7 +6,7 @@ use crate::{
     redis::{Failure, event_log::Outgoing, registry::Promise},
 };
 use std::{
-    sync::PoisonError,
+    sync::{PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
@@ -33,6 +33,36 @@ const WITHDRAW_TIME: Duration = Duration::from_secs(2);
 const FLUSH_TIME: Duration = Duration::from_secs(2);
 
 impl Node {
+    /// Says that this node drains ([`Node::readiness`], `/readyz` of a gateway) and waits for `shutdown.delay`; calls go on
+    /// meanwhile. For gateways behind load balancers that ask: one that stops listening before they have heard of it
+    /// refuses what they still send. Does nothing where `shutdown.delay` is 0.
+    ///
+    /// ```no_run
+    /// use rachis::{gateway::{gateway, serve}, signal};
+    ///
+    /// # async fn run(node: rachis::Node) -> rachis::Result<()> {
+    /// let listener = tokio::net::TcpListener::bind(&node.config().gateway.listen).await?;
+    /// let leaving = node.clone();
+    /// let stop = async move {
+    ///     signal().await;
+    ///     leaving.retire().await;
+    /// };
+    /// serve(listener, gateway(&node), stop, node.config().shutdown.grace).await?;
+    /// node.shutdown().await
+    /// # }
+    /// ```
+    pub async fn retire(&self) {
+        let delay = self.inner.live.load().shutdown.delay;
+        if delay.is_zero() {
+            return;
+        }
+        self.inner.retiring.store(true, Ordering::Relaxed);
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = self.inner.stop.cancelled() => {}
+        }
+    }
+
     /// Leaves the mesh in good order; takes no longer than the configured `shutdown.grace` and a few seconds for Redis.
     ///
     /// New calls go to other replicas at once; what was pulled and not started is handed back; what runs is finished.

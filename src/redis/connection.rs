@@ -2,9 +2,11 @@
 
 mod faults;
 mod signs;
+mod trouble;
 
 pub(crate) use faults::{is_elsewhere, is_fatal, is_redirect, timed_out};
 pub(crate) use signs::{Sign, Signs};
+pub(crate) use trouble::Trouble;
 
 use super::{
     login::{Login, Logins},
@@ -65,7 +67,7 @@ pub(crate) struct Connector {
     suspicions: Arc<Mutex<HashMap<Shard, watch::Sender<u64>>>>,
     // Its value counts the connections that were lost.
     losses: Arc<watch::Sender<u64>>,
-    trouble: Arc<Mutex<Option<String>>>,
+    trouble: Arc<Mutex<Option<Trouble>>>,
 }
 
 /// A connection, and what tells that it is of no further use although nothing fails.
@@ -160,12 +162,26 @@ impl Connector {
     }
 
     /// What the last attempt failed with.
-    pub(crate) fn trouble(&self) -> Option<String> {
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn note_trouble(&self, error: &impl fmt::Display) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+    /// Notes what an attempt failed with; `false` if the last one failed with the same, which need not be told again.
+    pub(crate) fn note_trouble(&self, trouble: Trouble) -> bool {
+        let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        known.replace(trouble.clone()) != Some(trouble)
+    }
+
+    pub(crate) fn forget_trouble(&self) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Notes that a channel could not be subscribed to.
+    pub(crate) fn note_deaf(&self, channel: &str, error: &RedisError) {
+        match self.note_trouble(Trouble::of(error)) {
+            true => tracing::warn!(channel, %error, "Redis does not let this node listen, trying on"),
+            false => tracing::debug!(channel, %error, "Redis still does not let this node listen"),
+        }
     }
 
     /// Finds the server that holds `key`, for as long as it takes; `None` when stopped first.
@@ -276,7 +292,7 @@ impl Connector {
                 () = stop.cancelled() => return None,
             };
             if let Err(error) = &outcome {
-                self.note_trouble(error);
+                self.note_trouble(Trouble::of(error));
             }
             match outcome {
                 Ok(connection) => {

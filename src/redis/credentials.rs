@@ -1,6 +1,9 @@
 //! Logins that expire: asked for before the first connection, and again before each of them ends.
 
-use super::{connection::Connector, login::Login};
+use super::{
+    connection::{Connector, Trouble},
+    login::Login,
+};
 use crate::{Error, config::Secret};
 use futures_core::future::BoxFuture;
 use std::{sync::Arc, time::Duration};
@@ -103,7 +106,7 @@ impl Provider {
                     return Some(valid_for);
                 }
                 Err(error) => {
-                    connector.note_trouble(&format_args!("no credentials: {error}"));
+                    connector.note_trouble(Trouble::Unreached(format!("no credentials: {error}")));
                     tracing::warn!(%error, "no credentials for Redis, asking again");
                 }
             }

@@ -239,7 +239,10 @@ impl Ear {
                     subscribed.insert(channel);
                 }
                 Err(error) => {
-                    tracing::debug!(channel, %error, "not subscribed yet");
+                    match is_elsewhere(&error) {
+                        true => tracing::debug!(channel, %error, "not subscribed yet"),
+                        false => self.connector.note_deaf(&channel, &error),
+                    }
                     self.connector.servers().learn_from(&error).await;
                     tokio::time::sleep(ELSEWHERE_PAUSE).await;
                     return Err(error);

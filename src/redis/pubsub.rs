@@ -157,7 +157,7 @@ impl Subscriber {
 
     async fn subscribe_all(&self, sink: &mut PubSubSink) -> RedisResult<()> {
         for channel in &self.channels {
-            sink.subscribe(channel).await?;
+            sink.subscribe(channel).await.inspect_err(|error| self.connector.note_deaf(channel, error))?;
         }
         Ok(())
     }
@@ -189,6 +189,7 @@ impl Subscriber {
                         Ok(())
                     }
                     Err(error) => {
+                        self.connector.note_deaf(&channel, &error);
                         self.waiting.push((channel, confirm));
                         Err(error)
                     }

@@ -2,11 +2,11 @@
 
 use crate::{Rachis, Running, mesh};
 use rachis::{
-    App, MemoryService,
+    App, MemoryService, Node,
     testing::{self, ThrowawayRedis, config_for, eventually},
 };
 use serde_json::{Value, json};
-use std::{net::TcpListener, path::Path};
+use std::{collections::BTreeMap, net::TcpListener, path::Path};
 
 const ANY: [&str; 3] = ["gateway", "--listen", "127.0.0.1:0"];
 
@@ -180,4 +180,69 @@ async fn a_gateway_that_does_not_answer_is_not_healthy() {
     let ended = rachis.run(&["health", &url, "--timeout", "50ms", "--json"]).await;
     assert_eq!((ended.code, &ended.json()["code"]), (1, &Value::Null));
     assert_eq!(rachis.run(&["health", "https://a"]).await.code, 2);
+}
+
+#[tokio::test]
+async fn told_to_stop_it_says_so_and_goes_on_until_load_balancers_have_heard() {
+    let (node, rachis) = mesh().await;
+    let config = node.config().clone();
+    let mut gateway = rachis.env("DISTRIBUTION__SHUTDOWN__DELAY", "1h").start(&ANY);
+    let url = gateway.line().await;
+    gateway.signal("TERM");
+    let draining = (503, json!({ "status": "draining" }));
+    eventually("it says that it drains", async || get(&format!("{url}/readyz")).await == draining).await;
+    assert_eq!(get(&format!("{url}/livez")).await.0, 200);
+    assert_eq!(get(&format!("{url}/todos")).await, (200, json!([])));
+    assert_eq!(node.nodes().len(), 2);
+    // Who can not wait for it says so twice.
+    gateway.signal("TERM");
+    assert_eq!(gateway.ended().await.0, 1);
+
+    let mut gateway = Rachis::on(&config).env("DISTRIBUTION__SHUTDOWN__DELAY", "100ms").start(&ANY);
+    gateway.line().await;
+    gateway.signal("TERM");
+    let (code, rest) = gateway.ended().await;
+    assert_eq!(code, 0, "{rest}");
+}
+
+/// Puts a node into the registry that says the same as `node`, in the next version of the format.
+async fn newcomer(node: &Node) {
+    let config = node.config();
+    let client = redis::Client::open(config.redis.url.expose()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let key = |rest: &str| format!("{}:{{mesh}}:{rest}", config.namespace);
+    let mut announced: BTreeMap<String, Vec<u8>> =
+        redis::cmd("HGETALL").arg(key(&format!("node:{}", node.id()))).query_async(&mut connection).await.unwrap();
+    for (field, frame) in &mut announced {
+        if field == "head" || field.starts_with("s:") {
+            frame[0] += 1;
+        }
+    }
+    let mut said = redis::cmd("HSET");
+    said.arg(key("node:NEWCOMER"));
+    announced.into_iter().for_each(|(field, value)| {
+        said.arg(field).arg(value);
+    });
+    let mut all = redis::pipe();
+    all.add_command(said).cmd("ZADD").arg(key("nodes")).arg("99999999999999").arg("NEWCOMER");
+    all.cmd("INCR").arg(key("epoch")).exec_async(&mut connection).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_speaks_a_newer_format_is_told_of_and_the_others_go_on() {
+    let (node, rachis) = mesh().await;
+    let config = node.config().clone();
+    let mut gateway = rachis.start(&ANY);
+    let url = gateway.line().await;
+    newcomer(&node).await;
+    let line = gateway.said("a node is ignored").await;
+    assert!(line.contains("version 2") && line.contains("version 1") && line.contains("NEWCOMER"), "{line}");
+    node.register("later", MemoryService::new()).await.unwrap();
+    eventually("news of others arrive", async || get(&format!("{url}/later")).await == (200, json!([]))).await;
+    assert_eq!(get(&format!("{url}/todos")).await, (200, json!([])));
+    let looked = Rachis::on(&config).run(&["nodes", "--json"]).await;
+    assert_eq!((looked.code, looked.json().as_array().unwrap().len()), (0, 2), "{looked:?}");
+    assert!(looked.err.contains("a node is ignored"), "{looked:?}");
+    gateway.signal("TERM");
+    assert_eq!(gateway.ended().await.0, 0);
 }

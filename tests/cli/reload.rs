@@ -95,3 +95,29 @@ async fn the_secret_of_tokens_is_changed_and_nobody_has_to_log_in_again() {
     gateway.signal("TERM");
     assert_eq!(gateway.ended().await.0, 0);
 }
+
+#[tokio::test]
+async fn what_is_public_and_how_large_a_body_may_be_count_from_the_moment_the_file_changes() {
+    let config = Config { app: "home".into(), authentication: false, ..testing::config() };
+    let app = App::new().register("notes", MemoryService::new()).register("news", MemoryService::new());
+    let _home = testing::start(config.clone(), app).await;
+    let rachis = Rachis::on(&config).env("JWT_SECRET", &"one-".repeat(10)).file("[gateway.auth]\npublic = ['news']");
+    let (mut gateway, url, file) = gateway(rachis).await;
+    let find = async |path: &str| reqwest::get(format!("{url}/{path}")).await.unwrap().status().as_u16();
+    let create = async |text: &str| {
+        let request = reqwest::Client::new().post(format!("{url}/notes")).json(&json!({ "text": text }));
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!((find("news").await, find("notes").await), (200, 401));
+    fs::write(&file, "[gateway]\nbody_limit = 40\n[gateway.auth]\npublic = ['notes']").unwrap();
+    let line = gateway.said("was read again").await;
+    assert!(line.contains("gateway.auth.public") && line.contains("gateway.body_limit"), "{line}");
+    assert_eq!((find("news").await, find("notes").await), (401, 200));
+    assert_eq!((create("short").await, create(&"long ".repeat(10)).await), (201, 413));
+    // There is no such way to log in, so nothing of it counts.
+    fs::write(&file, "[gateway.auth]\npublic = ['news']\nstrategies = ['none']").unwrap();
+    gateway.said("is not taken").await;
+    assert_eq!((find("news").await, find("notes").await), (401, 200));
+    gateway.signal("TERM");
+    assert_eq!(gateway.ended().await.0, 0);
+}

@@ -39,6 +39,25 @@ async fn a_seat_is_free_again_when_its_socket_is_gone() {
 }
 
 #[tokio::test]
+async fn how_many_seats_there_are_can_change_while_sockets_are_open() {
+    let mut config = testing::config();
+    config.gateway.max_sockets = 1;
+    let node = testing::start(config.clone(), app()).await;
+    let channels = everyone();
+    let server = Server::serve(&node, Gateway::new(&node).channels(channels.clone()).router(), channels).await;
+    let _one = server.connect().await;
+    assert_eq!(handshake(&server).await, 503);
+    config.gateway.max_sockets = 2;
+    assert_eq!(node.reload(config.clone()).unwrap().taken, ["gateway.max_sockets"]);
+    let _two = server.connect().await;
+    assert_eq!(handshake(&server).await, 503);
+    config.gateway.max_sockets = 1;
+    node.reload(config).unwrap();
+    assert_eq!(server.channels.connections().len(), 2, "whoever sits stays");
+    assert_eq!(handshake(&server).await, 503);
+}
+
+#[tokio::test]
 async fn sockets_that_come_and_go_leave_nothing_behind() {
     let server = with_seats(20).await;
     for _ in 0..25 {

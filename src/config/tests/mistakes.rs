@@ -64,7 +64,7 @@ fn an_unknown_key_is_told_with_its_source_and_the_nearest_known_one() {
         ("heartbeatInterval = 5", "TOML text: unknown key `heartbeatInterval`; did you mean `heartbeat_interval`?"),
         ("[limits]\nmax_quue = 5", "TOML text: unknown key `limits.max_quue`; did you mean `limits.max_queue`?"),
         ("redis_url = 'x'", "TOML text: unknown key `redis_url`; did you mean `redis.url`?"),
-        ("[shutdown]\nbanana = 5", "TOML text: unknown key `shutdown.banana`; known here: grace"),
+        ("[shutdown]\nbanana = 5", "TOML text: unknown key `shutdown.banana`; known here: grace, delay"),
         ("[service.x]\nevts = true", "TOML text: unknown key `service.x.evts`; known here: events, methods"),
         ("warnings = []", "TOML text: unknown key `warnings`; known here: key, app, partitions"),
     ];

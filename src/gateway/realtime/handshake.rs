@@ -16,10 +16,10 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
-use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc};
+use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// Told by the server that is about to stop to everything that keeps connections open.
@@ -42,7 +42,25 @@ pub(super) struct Door {
 /// A place among the sockets that may be open. It lies with the request that opened one and is free when that is gone.
 #[derive(Clone)]
 struct Seat {
-    _permit: Arc<OwnedSemaphorePermit>,
+    _taken: Arc<Taken>,
+}
+
+/// One of the seats that are counted.
+struct Taken(Arc<AtomicUsize>);
+
+impl Taken {
+    /// A seat, if fewer than `most` are taken. The limit may have been lowered: whoever sits stays.
+    fn one_of(seats: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let next = |taken: usize| (taken < most).then_some(taken + 1);
+        let taken = seats.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        taken.is_ok().then(|| Taken(seats.clone()))
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The headers of a handshake, read once.
@@ -90,9 +108,10 @@ impl Door {
             return Err(Error::unavailable("The server is shutting down"));
         }
         let headers = params::headers(request.headers())?;
-        let seat = self.realtime.seats.clone().try_acquire_owned();
-        let permit = seat.map_err(|_| Error::unavailable("Too many sockets are open: try again later"))?;
-        request.extensions_mut().insert(Seat { _permit: Arc::new(permit) });
+        let most = self.realtime.node.live().gateway.max_sockets;
+        let taken = Taken::one_of(&self.realtime.seats, most)
+            .ok_or_else(|| Error::unavailable("Too many sockets are open: try again later"))?;
+        request.extensions_mut().insert(Seat { _taken: Arc::new(taken) });
         request.extensions_mut().insert(Headers(Arc::new(headers)));
         Ok(())
     }

@@ -24,11 +24,10 @@ use socketioxide::{ParserConfig, SocketIo};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
-use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Where sockets are opened, below whatever the router is nested in.
@@ -61,8 +60,8 @@ pub(super) struct Realtime {
     /// The field of a login that holds whoever logged in.
     entity: String,
     connections: AtomicU64,
-    /// One for each socket that may be open.
-    seats: Arc<Semaphore>,
+    /// How many sockets are open, or about to be.
+    seats: Arc<AtomicUsize>,
     /// Is no socket let in any more?
     closed: AtomicBool,
     ended: CancellationToken,
@@ -79,7 +78,7 @@ impl Realtime {
             authentication: config.authentication_path.trim_matches('/').to_owned(),
             entity: config.auth.entity.clone(),
             connections: AtomicU64::new(0),
-            seats: Arc::new(Semaphore::new(config.max_sockets)),
+            seats: Arc::default(),
             closed: AtomicBool::new(false),
             _end: ended.clone().drop_guard(),
             ended,
@@ -88,7 +87,7 @@ impl Realtime {
 
     /// Sockets that are open.
     pub(super) fn sockets(&self) -> usize {
-        self.node.config().gateway.max_sockets - self.seats.available_permits()
+        self.seats.load(Ordering::Relaxed)
     }
 
     /// The routes of Socket.IO.
