@@ -27,8 +27,8 @@ export async function wrk (stage, url, seconds) {
   const text = await load(Math.ceil(seconds))
   return {
     rate: Number(/Requests\/sec:\s+([\d.]+)/.exec(text)[1]),
-    p50: micros(/50%\s+(\S+)/.exec(text)[1]),
-    p99: micros(/99%\s+(\S+)/.exec(text)[1]),
+    p50: micros(/^ +50% +(\S+)/m.exec(text)[1]),
+    p99: micros(/^ +99% +(\S+)/m.exec(text)[1]),
     errors: numbers(/responses: (.*)/.exec(text)) + numbers(/Socket errors: (.*)/.exec(text))
   }
 }
