@@ -103,7 +103,7 @@ impl Gateway {
     }
 
     /// The same as a plain tower service, for programs that have no routes beside it: cheaper by what a router does with
-    /// each request. [`serve`] takes it as it takes a router.
+    /// each request. [`serve()`] takes it as it takes a router.
     ///
     /// ```no_run
     /// use rachis::gateway::{Gateway, serve};

@@ -358,8 +358,9 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn one_reader_asks_for_all_that_is_free_and_waits_as_long_as_it_likes() {
-        assert_eq!([0, 7, 255, 9999].map(|free| share(free, 1)), [(1, None), (8, None), (256, None), (256, None)]);
+    fn one_reader_asks_for_what_is_free_up_to_a_batch_and_waits_as_long_as_it_likes() {
+        let asked = [0, 7, PULL - 1, 9999].map(|free| share(free, 1));
+        assert_eq!(asked, [(1, None), (8, None), (PULL, None), (PULL, None)]);
     }
 
     proptest! {

@@ -25,7 +25,7 @@ pub(crate) enum Write {
         deadline: Instant,
         /// Writes the time left into the frame, which may have waited here for Redis.
         stamp: fn(&mut [u8], Duration),
-        /// Tells [`Senders`] which one.
+        /// Tells [`Senders`](super::Senders) which one.
         token: u64,
     },
     /// A request was worked on: its reply, and the entry to settle. Written again until Redis has it.
