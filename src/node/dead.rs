@@ -9,7 +9,7 @@ use crate::{
         dead::{self, Letter},
         keys::{MAX_PARTITIONS, partition},
         pool::Pooled,
-        streams::{entry_ms, entry_order},
+        streams::EntryId,
     },
     service::{Answer, Descriptor, Id, Method, secret},
     wire::Request,
@@ -286,8 +286,8 @@ impl DeadLetters {
             key: key.to_owned(),
             app: app.to_owned(),
             call: self.decode(place, &letter).map(DeadCall::from),
-            queued: entry_ms(&letter.entry),
-            buried: entry_ms(&letter.id),
+            queued: EntryId::read_or_first(&letter.entry).ms,
+            buried: EntryId::read_or_first(&letter.id).ms,
             id: place.name(&letter.id),
             reason: letter.reason,
             deliveries: letter.deliveries,
@@ -322,8 +322,8 @@ fn entry_of(id: &str) -> &str {
 }
 
 /// The older, the smaller.
-fn order(id: &str) -> (u64, u64) {
-    entry_order(entry_of(id))
+fn order(id: &str) -> EntryId {
+    EntryId::read_or_first(entry_of(id))
 }
 
 impl From<Request> for DeadCall {

@@ -13,7 +13,7 @@ use crate::{
         keys::Keys,
         pool::Admin,
         pubsub::Channels,
-        streams::entry_order,
+        streams::EntryId,
     },
     service::{Event, EventSink},
     wire::{self, EventFrame, Frame},
@@ -333,7 +333,7 @@ fn routes_to(node: &Inner, path: &str, app: &str) -> bool {
 
 /// Compares entry ids as Redis does; an empty one is before all.
 fn is_before(a: &str, b: &str) -> bool {
-    entry_order(a) < entry_order(b)
+    EntryId::read_or_first(a) < EntryId::read_or_first(b)
 }
 
 impl Drop for Listening {

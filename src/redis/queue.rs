@@ -1,6 +1,6 @@
 //! How much waits in an app's stream, for whoever watches or scales it.
 
-use super::{Failure, keys::Keys, streams::entry_ms};
+use super::{Failure, keys::Keys, streams::EntryId};
 use redis::{Value, aio::ConnectionLike};
 
 /// The requests of one app, or of one of its partitions.
@@ -17,7 +17,7 @@ impl Queue {
     /// Asks Redis of one stream, in one round trip; `name` is that of the partition.
     pub(crate) async fn look(on: &mut impl ConnectionLike, keys: &Keys, name: &str) -> Result<Queue, Failure> {
         let (calls, dead) = (keys.calls(name), keys.dead(name));
-        let (length, first, dead): (u64, Vec<(String, Value)>, u64) = redis::pipe()
+        let (length, first, dead): (u64, Vec<(EntryId, Value)>, u64) = redis::pipe()
             .xlen(&calls)
             .cmd("XRANGE")
             .arg(&calls)
@@ -28,7 +28,7 @@ impl Queue {
             .xlen(&dead)
             .query_async(on)
             .await?;
-        Ok(Queue { length, oldest: first.first().map(|(id, _)| entry_ms(id)), dead })
+        Ok(Queue { length, oldest: first.first().map(|(id, _)| id.ms), dead })
     }
 
     /// Both as one.

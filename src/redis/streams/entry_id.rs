@@ -20,10 +20,18 @@ impl EntryId {
         EntryId { ms, count }
     }
 
-    /// Reads one as Redis writes it.
+    /// Reads one as Redis writes it, or takes it: without its second half it is the first of its millisecond.
     pub(crate) fn read(text: &[u8]) -> Option<Self> {
-        let dash = text.iter().position(|byte| *byte == b'-')?;
-        Some(EntryId { ms: digits(&text[..dash])?, count: digits(&text[dash + 1..])? })
+        let (ms, count) = match text.iter().position(|byte| *byte == b'-') {
+            Some(dash) => (&text[..dash], digits(&text[dash + 1..])?),
+            None => (text, 0),
+        };
+        Some(EntryId { ms: digits(ms)?, count })
+    }
+
+    /// The same, where what is no id is before all others.
+    pub(crate) fn read_or_first(text: &str) -> Self {
+        EntryId::read(text.as_bytes()).unwrap_or(EntryId::FIRST)
     }
 }
 
@@ -89,9 +97,15 @@ mod tests {
 
     #[test]
     fn what_is_no_id_is_refused() {
-        for odd in ["", "-", "5", "5-", "-1", "5-x", "a-1", "+5-1", "5-1-2", " 5-1", "99999999999999999999-0"] {
+        for odd in ["", "-", "5-", "-1", "5-x", "a-1", "+5-1", "5-1-2", " 5-1", "99999999999999999999-0"] {
             assert_eq!(odd.parse::<EntryId>(), Err(()), "{odd}");
         }
+    }
+
+    #[test]
+    fn half_an_id_is_the_first_of_its_millisecond() {
+        assert_eq!("5".parse(), Ok(EntryId::new(5, 0)));
+        assert_eq!(["", "x"].map(EntryId::read_or_first), [EntryId::FIRST; 2]);
     }
 
     proptest! {

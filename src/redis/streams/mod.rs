@@ -33,17 +33,6 @@ pub(crate) struct Entry {
     pub(crate) frame: Vec<u8>,
 }
 
-/// The time that Redis gave an entry, in ms of its clock: the first half of its id.
-pub(crate) fn entry_ms(id: &str) -> u64 {
-    id.split_once('-').and_then(|(ms, _)| ms.parse().ok()).unwrap_or(0)
-}
-
-/// Both halves of an entry's id, which compare as Redis compares them.
-pub(crate) fn entry_order(id: &str) -> (u64, u64) {
-    let (ms, count) = id.split_once('-').unwrap_or((id, "0"));
-    (ms.parse().unwrap_or(0), count.parse().unwrap_or(0))
-}
-
 /// Reads the reply to XREAD and XREADGROUP. Taken apart by hand, since redis-rs's own type makes a hash map of every
 /// entry. An entry without the field has an empty frame, which is then refused like any other garbage.
 fn entries(reply: Reply) -> Vec<Entry> {
