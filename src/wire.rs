@@ -49,7 +49,7 @@ pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) record: Option<Id>,
     pub(crate) data: Value,
-    pub(crate) params: RequestParams,
+    pub(crate) params: Box<RequestParams>,
 }
 
 /// The part of [`Params`] that travels.
@@ -69,8 +69,8 @@ pub(crate) struct RequestParams {
 
 impl Request {
     pub(crate) fn new(id: u64, from: &str, path: &str, call: Call) -> Self {
-        let sent = call.params;
-        let params = RequestParams {
+        let sent = *call.params;
+        let params = Box::new(RequestParams {
             query: sent.query,
             provider: sent.provider.map(String::from),
             headers: sent.headers,
@@ -80,7 +80,7 @@ impl Request {
             authenticated: sent.authenticated,
             extra: sent.extra,
             idempotency_key: sent.idempotency_key,
-        };
+        });
         Request {
             id,
             from: from.to_owned(),
@@ -119,8 +119,8 @@ impl Request {
     /// The call as it runs on this side. That it came from another node is said here and nowhere else, so no caller can
     /// pretend; whether it was authenticated there counts only where `trusted`.
     pub(crate) fn into_call(self, trusted: bool) -> Call {
-        let sent = self.params;
-        let params = Params {
+        let sent = *self.params;
+        let params = Box::new(Params {
             query: sent.query,
             provider: sent.provider.map(Into::into),
             headers: sent.headers,
@@ -132,7 +132,7 @@ impl Request {
             extra: sent.extra,
             idempotency_key: sent.idempotency_key,
             ..Params::default()
-        };
+        });
         Call { path: self.path, method: self.method, id: self.record, data: self.data, params, timeout: None }
     }
 

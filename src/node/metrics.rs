@@ -15,8 +15,8 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::{Registry, Unit},
 };
+use rustc_hash::FxHashMap;
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -102,7 +102,7 @@ pub(crate) struct Meters {
     ended: Family<Ended, Counter>,
     seconds: Family<Called, Histogram, fn() -> Histogram>,
     /// Meters by path: a call looks its own up without a lock.
-    of: ArcSwap<HashMap<Arc<str>, Arc<[Meter]>>>,
+    of: ArcSwap<FxHashMap<Arc<str>, Arc<[Meter]>>>,
     growing: Mutex<()>,
 }
 
@@ -164,7 +164,7 @@ impl Meters {
         }
         let path: Arc<str> = service.path.as_str().into();
         let meter = self.meter(path.clone(), method);
-        let mut more = HashMap::clone(&known);
+        let mut more = FxHashMap::clone(&known);
         let before = more.get(&path).map(|meters| meters.to_vec()).unwrap_or_default();
         more.insert(path, before.into_iter().chain([meter.clone()]).collect());
         self.of.store(Arc::new(more));

@@ -21,7 +21,7 @@ use crate::{
         link::Live,
         streams::{Calls, Delivered, Entry, EntryId, Pulled, Reader, Write, Writer},
     },
-    service::{Answer, Call, Found, Method, Registered},
+    service::{Answer, Call, Found, Registered},
     wire::{self, HandedOn, Request, Seal},
 };
 use arc_swap::ArcSwap;
@@ -389,9 +389,10 @@ async fn serve(node: &Arc<Inner>, found: Found<Arc<Registered>>, call: Call) -> 
 
 /// Runs a call; a service that panics fails that call and nothing else.
 pub(super) async fn run(node: &Arc<Inner>, found: Found<Arc<Registered>>, call: Call) -> Result<Answer> {
-    let (path, method): (String, Method) = (call.path.clone(), call.method.clone());
+    let (descriptor, method) = (found.value.descriptor.clone(), call.method.clone());
     let running = AssertUnwindSafe(node.app.run(found, call, node.caller()));
     running.catch_unwind().await.unwrap_or_else(|_| {
+        let path = &descriptor.path;
         tracing::error!(%path, %method, "a service panicked");
         Err(Error::general(format!("{method} on '{path}' panicked")))
     })

@@ -168,7 +168,7 @@ impl CallBuilder {
     /// Replaces all params, the query included. An idempotency key that was given before stays unless they have one.
     pub fn params(mut self, params: Params) -> Self {
         let given = self.call.params.idempotency_key.take();
-        self.call.params = params;
+        *self.call.params = params;
         // Lost unnoticed, it would let the call run twice.
         let key = &mut self.call.params.idempotency_key;
         *key = key.take().or(given);

@@ -1,16 +1,14 @@
 //! Finds the service a path means: exact paths first, then `:placeholders`.
 
 use super::{Params, path::is_pattern};
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use rustc_hash::FxHashMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Services by path. Copied on every change and read on every call, so reading takes no lock.
 #[derive(Clone)]
 pub(crate) struct Router<T> {
     // Shared names, since a change makes a copy of all.
-    exact: HashMap<Arc<str>, T>,
+    exact: FxHashMap<Arc<str>, T>,
     patterns: matchit::Router<Pattern<T>>,
 }
 
@@ -29,7 +27,7 @@ pub(crate) struct Found<T> {
 
 impl<T> Default for Router<T> {
     fn default() -> Self {
-        Router { exact: HashMap::new(), patterns: matchit::Router::new() }
+        Router { exact: FxHashMap::default(), patterns: matchit::Router::new() }
     }
 }
 

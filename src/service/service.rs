@@ -113,6 +113,7 @@ impl<S: Service> Dispatch for S {
     fn dispatch(&self, call: Call) -> BoxFuture<'_, Result<Answer>> {
         Box::pin(async move {
             let Call { path, method, id, data, params, .. } = call;
+            let params = *params;
             let result = match method {
                 Method::Find => Service::find(self, params).await,
                 Method::Get => {

@@ -4,7 +4,7 @@ use crate::{
     calls_of, command, dead_letters, knows, named, queued, redis_of, sees_replicas,
     services::{Echo, Gate, Named},
     start,
-    wire::{self, inbox_of, request},
+    wire::{self, frames, inbox_of, request},
 };
 use hmac::{Hmac, KeyInit, Mac};
 use rachis::{App, Config, ErrorKind, EventStream, Method, Node, config::Secret, testing};
@@ -57,14 +57,6 @@ fn frame(kind: u8, value: &impl serde::Serialize) -> Vec<u8> {
 async fn set_aside(config: &Config, app: &str, count: usize) -> String {
     testing::eventually("it is set aside", async || dead_letters(config, app).await.len() == count).await;
     dead_letters(config, app).await.pop().unwrap().0
-}
-
-/// Every frame in a stream, oldest first.
-async fn frames(config: &Config, stream: &str) -> Vec<Vec<u8>> {
-    let mut range = redis::cmd("XRANGE");
-    let entries: Vec<(String, HashMap<String, Vec<u8>>)> =
-        range.arg(stream).arg("-").arg("+").query_async(&mut redis_of(config).await).await.unwrap();
-    entries.into_iter().map(|(_, mut fields)| fields.remove("m").unwrap()).collect()
 }
 
 /// The request of a caller whose app is away: it waits in Redis, where anybody can read it.

@@ -3,10 +3,12 @@
 use crate::{calls_of, redis_of};
 use rachis::Config;
 use serde_json::{Value, json};
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 /// The node that answers to hand-made requests are meant for.
 pub(crate) const NOBODY: &str = "nobody";
+
+type Fields = Vec<(String, Vec<u8>)>;
 
 /// A request of `NOBODY`.
 pub(crate) fn request(id: u64, path: &str, method: &str, left: Duration) -> Vec<u8> {
@@ -36,11 +38,17 @@ pub(crate) fn inbox_of(config: &Config, node: &str) -> String {
 
 /// The replies to `NOBODY` so far: the call's number and what it ended in, `{"Answer": [...]}` or `{"Failure": ...}`.
 pub(crate) async fn replies(config: &Config) -> Vec<(u64, Value)> {
+    let frames = frames(config, &inbox_of(config, NOBODY)).await;
+    frames.iter().map(|frame| rmp_serde::from_slice(&frame[2..]).unwrap()).collect()
+}
+
+/// The frames of a stream. An entry of an inbox may hold several.
+pub(crate) async fn frames(config: &Config, stream: &str) -> Vec<Vec<u8>> {
     let mut range = redis::cmd("XRANGE");
-    let entries: Vec<(String, HashMap<String, Vec<u8>>)> =
-        range.arg(inbox_of(config, NOBODY)).arg("-").arg("+").query_async(&mut redis_of(config).await).await.unwrap();
-    let reply = |fields: HashMap<String, Vec<u8>>| rmp_serde::from_slice(&fields["m"][2..]).unwrap();
-    entries.into_iter().map(|(_, fields)| reply(fields)).collect()
+    let entries: Vec<(String, Fields)> =
+        range.arg(stream).arg("-").arg("+").query_async(&mut redis_of(config).await).await.unwrap();
+    let fields = entries.into_iter().flat_map(|(_, fields)| fields);
+    fields.filter(|(name, _)| name == "m").map(|(_, frame)| frame).collect()
 }
 
 /// Puts a frame into the request stream of an app, gives it to the replica `to` in the same moment, and tells that one, as

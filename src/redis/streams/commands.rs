@@ -5,6 +5,7 @@ use super::{
     entry_id::{digits, write_digits},
 };
 use redis::{Cmd, Pipeline};
+use std::ops::Range;
 
 /// Commands as the server reads them.
 #[derive(Debug, Default)]
@@ -48,6 +49,16 @@ impl Commands {
         self.spare.push(b'-');
         write_digits(&mut self.spare, id.count);
         self.spared();
+    }
+
+    /// Where the next part goes.
+    pub(super) fn end(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Adds these parts of an earlier command to the last one.
+    pub(super) fn again(&mut self, parts: Range<usize>) {
+        self.bytes.extend_from_within(parts);
     }
 
     fn spared(&mut self) {
@@ -117,12 +128,18 @@ mod tests {
         commands.number(120_000);
         commands.begin(2);
         commands.part("XDEL");
+        let id = commands.end();
         commands.id(EntryId::new(17, 0));
+        let id = id..commands.end();
+        commands.begin(2);
+        commands.part("XACK");
+        commands.again(id);
         let mut expected = redis::pipe();
         expected.cmd("XADD").arg("calls").arg("*").arg("m").arg("a\r\n$1\r\nb");
         expected.cmd("PEXPIRE").arg("").arg(120_000);
         expected.cmd("XDEL").arg("17-0");
-        assert_eq!(commands.len(), 3);
+        expected.cmd("XACK").arg("17-0");
+        assert_eq!(commands.len(), 4);
         assert_eq!(commands.bytes(), expected.get_packed_pipeline());
         assert_eq!(commands.pipeline().get_packed_pipeline(), expected.get_packed_pipeline());
     }

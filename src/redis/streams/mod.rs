@@ -1,5 +1,6 @@
-//! Requests and replies: entries of streams with one field, `m`, that holds a frame.
+//! Requests and replies: entries of streams whose field `m` holds a frame. An entry of an inbox may hold several.
 
+mod bundles;
 mod calls;
 mod commands;
 mod direct;
@@ -26,7 +27,7 @@ pub(crate) use writer::{Senders, Writer};
 use redis::Value;
 use resp::Reply;
 
-/// One entry of a stream.
+/// One entry of a stream, or one of the frames in it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Entry {
     pub(crate) id: EntryId,
@@ -46,26 +47,31 @@ fn taken_apart(reply: Value) -> Vec<Entry> {
     let mut found = Vec::new();
     for stream in array(reply) {
         let Some(list) = array(stream).into_iter().nth(1) else { continue };
-        found.extend(array(list).into_iter().filter_map(entry));
+        for one in array(list) {
+            let _ = entry(one, &mut found);
+        }
     }
     found
 }
 
 /// Reads one `[id, [field, value, …]]`. An entry that was deleted after it was delivered has no fields.
-fn entry(value: Value) -> Option<Entry> {
+fn entry(value: Value, found: &mut Vec<Entry>) -> Option<()> {
     let mut parts = array(value).into_iter();
     let id = EntryId::read(&bytes(parts.next()?)?)?;
     let mut fields = match parts.next()? {
         Value::Array(fields) => fields.into_iter(),
         _ => return None,
     };
-    let mut frame = Vec::new();
+    let known = found.len();
     while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
         if bytes(name).as_deref() == Some(b"m") {
-            frame = bytes(value).unwrap_or_default();
+            found.push(Entry { id, frame: bytes(value).unwrap_or_default() });
         }
     }
-    Some(Entry { id, frame })
+    if found.len() == known {
+        found.push(Entry { id, frame: Vec::new() });
+    }
+    Some(())
 }
 
 fn array(value: Value) -> Vec<Value> {
@@ -95,13 +101,16 @@ mod tests {
     fn entries_are_read_in_order_and_deleted_ones_are_passed_over() {
         let one = Value::Array(vec![bulk("5-1"), Value::Array(vec![bulk("m"), bulk("hello")])]);
         let deleted = Value::Array(vec![bulk("6-0"), Value::Nil]);
+        let two = Value::Array(vec![bulk("6-1"), Value::Array(["m", "a", "m", "b"].map(bulk).to_vec())]);
         let odd = Value::Array(vec![bulk("7-0"), Value::Array(vec![bulk("x"), bulk("y")])]);
-        let reply = Value::Array(vec![Value::Array(vec![bulk("key"), Value::Array(vec![one, deleted, odd])])]);
+        let reply = Value::Array(vec![Value::Array(vec![bulk("key"), Value::Array(vec![one, deleted, two, odd])])]);
         let read = taken_apart(reply);
         assert_eq!(
             read,
             [
                 Entry { id: EntryId::new(5, 1), frame: b"hello".to_vec() },
+                Entry { id: EntryId::new(6, 1), frame: b"a".to_vec() },
+                Entry { id: EntryId::new(6, 1), frame: b"b".to_vec() },
                 Entry { id: EntryId::new(7, 0), frame: Vec::new() },
             ]
         );

@@ -3,7 +3,7 @@
 //! redis-rs makes a value of every part of an entry, and allocates for each; of a read that brings hundreds of entries
 //! that is most of what reading costs.
 
-use super::{Entry, EntryId};
+use super::{Entry, EntryId, entry_id::digits};
 use redis::{ErrorKind, RedisError, RedisResult, Value};
 
 /// Parts within parts. A read of streams has four levels.
@@ -152,27 +152,30 @@ impl<'a> Parts<'a> {
             let entries = self.array()??;
             found.reserve(entries.min(self.bytes.len() / 16));
             for _ in 0..entries {
-                found.extend(self.entry()?);
+                self.entry(&mut found)?;
             }
         }
         Some(found)
     }
 
     /// `[id, [field, value, …]]`; nothing of an entry that was deleted after it was delivered, which has no fields.
-    fn entry(&mut self) -> Option<Option<Entry>> {
+    fn entry(&mut self, found: &mut Vec<Entry>) -> Option<()> {
         if self.array()?? != 2 {
             return None;
         }
         let id = EntryId::read(self.bulk()??)?;
-        let Some(parts) = self.array()? else { return Some(None) };
-        let mut frame: &[u8] = &[];
+        let Some(parts) = self.array()? else { return Some(()) };
+        let known = found.len();
         for _ in 0..parts / 2 {
             let (name, value) = (self.bulk()?, self.bulk()?);
             if name == Some(b"m") {
-                frame = value.unwrap_or_default();
+                found.push(Entry { id, frame: value.unwrap_or_default().to_vec() });
             }
         }
-        Some(Some(Entry { id, frame: frame.to_vec() }))
+        if found.len() == known {
+            found.push(Entry { id, frame: Vec::new() });
+        }
+        Some(())
     }
 
     fn part(&mut self, wanted: u8) -> Option<i64> {
@@ -212,7 +215,9 @@ fn line(bytes: &[u8], at: usize) -> Option<(u8, &[u8], usize)> {
 }
 
 fn number(line: &[u8]) -> RedisResult<i64> {
-    str::from_utf8(line).ok().and_then(|line| line.parse().ok()).ok_or_else(garbage)
+    let (sign, line) = line.strip_prefix(b"-").map_or((1, line), |line| (-1, line));
+    let number = digits(line).and_then(|number| i64::try_from(number).ok()).ok_or_else(garbage)?;
+    Ok(sign * number)
 }
 
 fn garbage() -> RedisError {
@@ -224,8 +229,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const TWO: &[u8] = b"*1\r\n*2\r\n$5\r\ncalls\r\n*3\r\n*2\r\n$3\r\n5-1\r\n*2\r\n$1\r\nm\r\n$7\r\nhe\r\nllo\r\n\
-        *2\r\n$3\r\n6-0\r\n*-1\r\n*2\r\n$3\r\n7-0\r\n*2\r\n$1\r\nx\r\n$1\r\ny\r\n";
+    const SOME: &[u8] = b"*1\r\n*2\r\n$5\r\ncalls\r\n*4\r\n*2\r\n$3\r\n5-1\r\n*2\r\n$1\r\nm\r\n$7\r\nhe\r\nllo\r\n\
+        *2\r\n$3\r\n6-0\r\n*-1\r\n*2\r\n$3\r\n6-1\r\n*4\r\n$1\r\nm\r\n$1\r\na\r\n$1\r\nm\r\n$1\r\nb\r\n*2\r\n$3\r\n7-0\r\n*2\r\n$1\r\nx\r\n$1\r\ny\r\n";
 
     fn entry(id: &str, frame: &[u8]) -> Entry {
         Entry { id: id.parse().unwrap(), frame: frame.to_vec() }
@@ -233,20 +238,20 @@ mod tests {
 
     #[test]
     fn entries_are_read_in_order_and_deleted_ones_are_passed_over() {
-        assert_eq!(Scan::default().end(TWO).unwrap(), Some(TWO.len()));
-        let read = Reply::Entries(vec![entry("5-1", b"he\r\nllo"), entry("7-0", b"")]);
-        assert_eq!(reply(TWO).unwrap(), read);
+        assert_eq!(Scan::default().end(SOME).unwrap(), Some(SOME.len()));
+        let read = vec![entry("5-1", b"he\r\nllo"), entry("6-1", b"a"), entry("6-1", b"b"), entry("7-0", b"")];
+        assert_eq!(reply(SOME).unwrap(), Reply::Entries(read));
     }
 
     #[test]
     fn an_end_is_found_however_the_bytes_come() {
         let mut scan = Scan::default();
-        for cut in 0..TWO.len() {
-            assert_eq!(scan.end(&TWO[..cut]).unwrap(), None, "{cut}");
+        for cut in 0..SOME.len() {
+            assert_eq!(scan.end(&SOME[..cut]).unwrap(), None, "{cut}");
         }
-        assert_eq!(scan.end(TWO).unwrap(), Some(TWO.len()));
-        let more = [TWO, b"+OK\r\n"].concat();
-        assert_eq!(Scan::default().end(&more).unwrap(), Some(TWO.len()));
+        assert_eq!(scan.end(SOME).unwrap(), Some(SOME.len()));
+        let more = [SOME, b"+OK\r\n"].concat();
+        assert_eq!(Scan::default().end(&more).unwrap(), Some(SOME.len()));
     }
 
     #[test]

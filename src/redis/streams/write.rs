@@ -110,6 +110,20 @@ impl Write {
         }
     }
 
+    /// Is it a command of its own? Replies go into bundles.
+    pub(super) fn stands_alone(&self) -> bool {
+        matches!(self, Write::Request { .. } | Write::Keep { .. } | Write::Forced { .. })
+    }
+
+    /// The frame it puts into an inbox.
+    pub(super) fn reply(&self) -> Option<&Bytes> {
+        match self {
+            Write::Finished { reply, .. } => reply.as_ref().map(|(_, frame)| frame),
+            Write::Send { frame, .. } | Write::Forced { frame, .. } => Some(frame),
+            Write::Request { .. } | Write::Keep { .. } | Write::Mark { .. } => None,
+        }
+    }
+
     pub(super) fn size(&self) -> usize {
         match self {
             Write::Request { frame, .. } => frame.len(),

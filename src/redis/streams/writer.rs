@@ -5,6 +5,7 @@
 
 use super::{
     EntryId,
+    bundles::{Bundles, INBOX_LENGTH},
     commands::Commands,
     lanes::{Lane, Lanes},
     resp::Told,
@@ -29,8 +30,6 @@ use tokio_util::sync::CancellationToken;
 const BATCH: usize = 512;
 /// Bytes in one write, so that a large reply does not hold up many small ones.
 const BATCH_BYTES: usize = 256 * 1024;
-/// Replies kept for a node that does not read; a caller that is this far behind has timed out.
-const INBOX_LENGTH: &[u8] = b"10000";
 /// How long an inbox outlives its last reply, in ms.
 const INBOX_TTL_MS: &[u8] = b"120000";
 
@@ -98,13 +97,13 @@ pub(super) async fn write_lane(mut lane: Lane, senders: Arc<dyn Senders>) {
             continue;
         }
         let session = lane.outlet.session();
-        let (commands, settled, waits) = build(&mut batch, wait);
-        match lane.outlet.write(&commands).await {
+        let built = build(&mut batch, wait);
+        match lane.outlet.write(&built.commands).await {
             Ok(mut replies) => {
-                if let (Some(wait), Some(reply)) = (waits, waits.and_then(|_| replies.pop())) {
+                if let (Some(wait), Some(reply)) = (built.waits, built.waits.and_then(|_| replies.pop())) {
                     shortfalls.note(wait, &reply);
                 }
-                let verdict = settle(&mut batch, replies, settled, &*senders);
+                let verdict = settle(&mut batch, replies, built, &*senders);
                 lane.follow(verdict.then);
                 if verdict.broken {
                     lane.outlet.close();
@@ -145,33 +144,40 @@ fn fill(batch: &mut Vec<Write>, due: &mut mpsc::UnboundedReceiver<Write>) {
 /// Streams, and the entries that were settled in each.
 type Settled = BTreeMap<Arc<str>, Vec<(EntryId, Held)>>;
 
-/// The commands of a write, what they settle, stream by stream, in their order, and what is waited for in the end.
-fn build(batch: &mut [Write], wait: Option<WaitFor>) -> (Commands, Settled, Option<WaitFor>) {
+/// What leaves in one write.
+struct Built {
+    commands: Commands,
+    bundles: Bundles,
+    settled: Settled,
+    /// What is waited for in the end.
+    waits: Option<WaitFor>,
+}
+
+/// Makes the commands of a write. Their order is that in which `settle` looks for what they brought: what stands for itself
+/// in the order of the batch, then the replies in bundles, then what they settle, stream by stream.
+fn build(batch: &mut [Write], wait: Option<WaitFor>) -> Built {
     let mut commands = Commands::with_capacity(batch.iter().map(|write| write.size() + OVERHEAD).sum());
-    let mut settled = Settled::new();
-    let mut inboxes: BTreeSet<Arc<str>> = BTreeSet::new();
+    let (mut bundles, mut settled) = (Bundles::default(), Settled::new());
     let mut streams: BTreeSet<Arc<str>> = BTreeSet::new();
-    for write in batch.iter_mut() {
+    for (at, write) in batch.iter_mut().enumerate() {
         match write {
             Write::Request { stream, frame, deadline, stamp, .. } => {
                 stamp(frame, deadline.saturating_duration_since(Instant::now()));
                 commands.add(&[b"XADD", stream.as_bytes(), b"NOMKSTREAM", b"*", b"m", frame]);
-                note(&mut streams, stream);
+                if !streams.contains(stream) {
+                    streams.insert(stream.clone());
+                }
             }
             Write::Finished { stream, entry, reply, held } => {
                 if let Some((inbox, frame)) = reply {
-                    add_to_inbox(&mut commands, inbox, frame);
-                    note(&mut inboxes, inbox);
+                    bundles.add(at, inbox, frame.len());
                 }
                 match settled.get_mut(stream) {
                     Some(entries) => entries.push((*entry, held.clone())),
                     None => drop(settled.insert(stream.clone(), vec![(*entry, held.clone())])),
                 }
             }
-            Write::Send { inbox, frame, .. } => {
-                add_to_inbox(&mut commands, inbox, frame);
-                note(&mut inboxes, inbox);
-            }
+            Write::Send { inbox, frame, .. } => bundles.add(at, inbox, frame.len()),
             Write::Keep { key, value, ttl_ms } => {
                 commands.add(&[b"SET", key.as_bytes(), value, b"PX", ttl_ms.to_string().as_bytes()]);
             }
@@ -181,40 +187,32 @@ fn build(batch: &mut [Write], wait: Option<WaitFor>) -> (Commands, Settled, Opti
             Write::Mark { .. } => {}
         }
     }
-    // `settle` looks for the replies of what follows in this order; the length of each stream written to comes last.
+    bundles.add_to(&mut commands, batch);
     for (stream, entries) in &settled {
         commands.begin(3 + entries.len());
         commands.part("XACK");
         commands.part(&**stream);
         commands.part(GROUP);
+        let ids = commands.end();
         entries.iter().for_each(|(id, _)| commands.id(*id));
+        let ids = ids..commands.end();
         commands.begin(2 + entries.len());
         commands.part("XDEL");
         commands.part(&**stream);
-        entries.iter().for_each(|(id, _)| commands.id(*id));
+        commands.again(ids);
     }
-    for inbox in &inboxes {
+    for inbox in bundles.inboxes() {
         commands.add(&[b"PEXPIRE", inbox.as_bytes(), INBOX_TTL_MS]);
     }
     for stream in &streams {
         commands.add(&[b"XLEN", stream.as_bytes()]);
     }
     // An acknowledgement that is lost alone does no harm.
-    let wait = wait.filter(|_| !(inboxes.is_empty() && streams.is_empty()));
-    if let Some(wait) = wait {
+    let waits = wait.filter(|_| bundles.len() > 0 || !streams.is_empty());
+    if let Some(wait) = waits {
         wait.add_to(&mut commands);
     }
-    (commands, settled, wait)
-}
-
-fn note(all: &mut BTreeSet<Arc<str>>, key: &Arc<str>) {
-    if !all.contains(key) {
-        all.insert(key.clone());
-    }
-}
-
-fn add_to_inbox(commands: &mut Commands, inbox: &str, frame: &[u8]) {
-    commands.add(&[b"XADD", inbox.as_bytes(), b"MAXLEN", b"~", INBOX_LENGTH, b"*", b"m", frame]);
+    Built { commands, bundles, settled, waits }
 }
 
 /// What a write showed of the server.
@@ -237,17 +235,39 @@ impl Verdict {
         }
         is_fatal(error)
     }
+
+    /// Takes in what became of a reply; says whether it has to be written again.
+    fn keeps(&mut self, write: &mut Write, told: Option<&Told>) -> bool {
+        match told.and_then(Told::error) {
+            Some(error) if self.note(error) => return true,
+            Some(error) if error.code() == Some("OOM") && write.force() => return true,
+            Some(error) => {
+                tracing::error!(%error, "Redis refused a reply: its caller will time out, or a repeat of the call not find it");
+            }
+            None => {}
+        }
+        if let Write::Send { then: Some((stream, entry, held)), .. }
+        | Write::Forced { then: Some((stream, entry, held)), .. } = write
+        {
+            let (stream, entry, held) = (stream.clone(), *entry, held.clone());
+            self.then.push(Write::Finished { stream, entry, reply: None, held });
+        }
+        false
+    }
 }
 
 /// Tells senders what became of their requests and keeps in `batch` what must be written again.
-fn settle(batch: &mut Vec<Write>, replies: Vec<Told>, settled: Settled, senders: &dyn Senders) -> Verdict {
+fn settle(batch: &mut Vec<Write>, mut replies: Vec<Told>, built: Built, senders: &dyn Senders) -> Verdict {
     let mut lengths = lengths(batch, &replies);
-    let mut replies = replies.into_iter();
+    let alone = batch.iter().filter(|write| write.stands_alone()).count();
+    let mut behind = replies.split_off(alone.min(replies.len())).into_iter();
+    let bundles: Vec<Told> = behind.by_ref().take(built.bundles.len()).collect();
+    let (mut alone, mut bundle) = (replies.into_iter(), built.bundles.of_each());
     let mut verdict = Verdict::default();
     batch.retain_mut(|write| match write {
         Write::Request { stream, token, .. } => {
             let length = lengths.get_mut(stream).map_or(0, Lengths::next);
-            let outcome = match replies.next() {
+            let outcome = match alone.next() {
                 Some(Told::Nil) => Outcome::NoStream,
                 Some(Told::Id(entry)) => Outcome::Added { entry, length },
                 // A server that is no master (any more), or holds other keys: it has not taken the request, the next one
@@ -264,26 +284,14 @@ fn settle(batch: &mut Vec<Write>, replies: Vec<Told>, settled: Settled, senders:
         }
         // Dropping a mark tells whoever waits.
         Write::Finished { reply: None, .. } | Write::Mark { .. } => false,
-        _ => {
-            match replies.next() {
-                Some(Told::Error(error)) if verdict.note(&error) => return true,
-                Some(Told::Error(error)) if error.code() == Some("OOM") && write.force() => return true,
-                Some(Told::Error(error)) => {
-                    tracing::error!(%error, "Redis refused a reply: its caller will time out, or a repeat of the call not find it");
-                }
-                _ => {}
-            }
-            if let Write::Send { then: Some((stream, entry, held)), .. }
-            | Write::Forced { then: Some((stream, entry, held)), .. } = write
-            {
-                let (stream, entry, held) = (stream.clone(), *entry, held.clone());
-                verdict.then.push(Write::Finished { stream, entry, reply: None, held });
-            }
-            false
+        Write::Keep { .. } | Write::Forced { .. } => verdict.keeps(write, alone.next().as_ref()),
+        Write::Finished { .. } | Write::Send { .. } => {
+            let told = bundle.next().and_then(|bundle| bundles.get(bundle));
+            verdict.keeps(write, told)
         }
     });
-    for (stream, entries) in settled {
-        let outcomes = [replies.next(), replies.next()];
+    for (stream, entries) in built.settled {
+        let outcomes = [behind.next(), behind.next()];
         let failed = outcomes.iter().flatten().filter_map(Told::error);
         // What stays pending would be run again when this replica is gone.
         if failed.filter(|error| verdict.note(error)).count() > 0 {
