@@ -27,7 +27,7 @@ impl Frames {
     }
 
     pub fn read_request(&self, frame: &[u8]) -> Result<Call> {
-        Request::decode(frame, self.seal.at(PLACE)).map(|(request, _)| request.into_call(true))
+        Request::decode(frame, self.seal.at(PLACE)).map(|(request, _)| *request.into_call(true))
     }
 
     pub fn write_reply(&self, result: Value) -> Result<Vec<u8>> {

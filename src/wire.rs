@@ -49,7 +49,7 @@ pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) record: Option<Id>,
     pub(crate) data: Value,
-    pub(crate) params: Box<RequestParams>,
+    pub(crate) params: RequestParams,
 }
 
 /// The part of [`Params`] that travels.
@@ -69,8 +69,8 @@ pub(crate) struct RequestParams {
 
 impl Request {
     pub(crate) fn new(id: u64, from: &str, path: &str, call: Call) -> Self {
-        let sent = *call.params;
-        let params = Box::new(RequestParams {
+        let sent = call.params;
+        let params = RequestParams {
             query: sent.query,
             provider: sent.provider.map(String::from),
             headers: sent.headers,
@@ -80,7 +80,7 @@ impl Request {
             authenticated: sent.authenticated,
             extra: sent.extra,
             idempotency_key: sent.idempotency_key,
-        });
+        };
         Request {
             id,
             from: from.to_owned(),
@@ -118,9 +118,9 @@ impl Request {
 
     /// The call as it runs on this side. That it came from another node is said here and nowhere else, so no caller can
     /// pretend; whether it was authenticated there counts only where `trusted`.
-    pub(crate) fn into_call(self, trusted: bool) -> Call {
-        let sent = *self.params;
-        let params = Box::new(Params {
+    pub(crate) fn into_call(self, trusted: bool) -> Box<Call> {
+        let sent = self.params;
+        let params = Params {
             query: sent.query,
             provider: sent.provider.map(Into::into),
             headers: sent.headers,
@@ -132,8 +132,9 @@ impl Request {
             extra: sent.extra,
             idempotency_key: sent.idempotency_key,
             ..Params::default()
-        });
-        Call { path: self.path, method: self.method, id: self.record, data: self.data, params, timeout: None }
+        };
+        let Request { path, method, record: id, data, .. } = self;
+        Box::new(Call { path, method, id, data, params, timeout: None })
     }
 
     /// The frame for the stream `place`, which signs it.
@@ -150,7 +151,7 @@ impl Request {
     ///
     /// # Errors
     /// As of [`Frame::decode`].
-    pub(crate) fn decode(frame: &[u8], place: Place<'_>) -> Result<(Self, Duration)> {
+    pub(crate) fn decode(frame: &[u8], place: Place<'_>) -> Result<(Box<Self>, Duration)> {
         let frame = place.open(frame, REQUEST)?;
         let left: [u8; 4] =
             frame.get(TIME_LEFT).and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| too_short(frame))?;

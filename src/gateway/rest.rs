@@ -58,7 +58,7 @@ async fn run(gateway: &Front, target: Target, parts: &Parts, body: &mut Body) ->
         }
     };
     let id = target.id.filter(|_| takes_id(&method));
-    let call = Call { path: target.path, method: method.clone(), id, data, params: Box::new(params), timeout: None };
+    let call = Call { path: target.path, method: method.clone(), id, data, params, timeout: None };
     gateway.realtime.call(call, None).await.map(|answer| (method, answer))
 }
 

@@ -19,7 +19,7 @@ impl Inner {
         Arc::new(Mesh { node: self.me.clone() })
     }
 
-    async fn call(self: Arc<Self>, mut call: Call) -> Result<Answer> {
+    async fn call(self: Arc<Self>, mut call: Box<Call>) -> Result<Answer> {
         let (started, method) = (Instant::now(), call.method.clone());
         if let Some(found) = self.app.find(&call.path) {
             let descriptor = found.value.descriptor.clone();
@@ -60,7 +60,7 @@ impl Mesh {
 impl Caller for Mesh {
     fn call(&self, call: Call) -> BoxFuture<'static, Result<Answer>> {
         match self.node() {
-            Ok(node) => Box::pin(node.call(call)),
+            Ok(node) => Box::pin(node.call(Box::new(call))),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
     }
@@ -77,7 +77,7 @@ impl Caller for Mesh {
 
 impl Caller for Node {
     fn call(&self, call: Call) -> BoxFuture<'static, Result<Answer>> {
-        Box::pin(self.inner.clone().call(call))
+        Box::pin(self.inner.clone().call(Box::new(call)))
     }
 
     fn emit(&self, path: &str, event: &str, data: Value) -> Result<()> {

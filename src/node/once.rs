@@ -99,7 +99,7 @@ impl Inner {
         self: Arc<Self>,
         asked: Asked,
         found: Found<Arc<Registered>>,
-        call: Call,
+        call: Box<Call>,
     ) -> Result<Answer> {
         let running = tokio::spawn(
             async move {

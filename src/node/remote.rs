@@ -80,10 +80,10 @@ impl Remote {
     }
 
     /// Runs a call of it: layers, hooks, layers, wire.
-    pub(crate) async fn call(&self, mut call: Call, caller: Arc<dyn Caller>) -> Result<Answer> {
+    pub(crate) async fn call(&self, mut call: Box<Call>, caller: Arc<dyn Caller>) -> Result<Answer> {
         call.params.caller = Some(caller);
         if let Some(outer) = &self.outer {
-            return outer.clone().oneshot(call).await;
+            return outer.clone().oneshot(*call).await;
         }
         match self.chains.get(&call.method) {
             Some(chain) => chain.run(call).await.map(|finished| finished.into_answer()),
@@ -102,7 +102,7 @@ struct OnWire {
 }
 
 impl Dispatch for OnWire {
-    fn dispatch(&self, call: Call) -> BoxFuture<'_, Result<Answer>> {
+    fn dispatch(&self, call: Box<Call>) -> BoxFuture<'_, Result<Answer>> {
         Box::pin(self.rpc.call(&self.target, call))
     }
 
@@ -118,7 +118,7 @@ struct Chained {
 }
 
 impl Dispatch for Chained {
-    fn dispatch(&self, call: Call) -> BoxFuture<'_, Result<Answer>> {
+    fn dispatch(&self, call: Box<Call>) -> BoxFuture<'_, Result<Answer>> {
         Box::pin(async move {
             match self.chains.get(&call.method) {
                 Some(chain) => chain.run(call).await.map(|finished| finished.into_answer()),
@@ -138,8 +138,8 @@ struct Layered {
 }
 
 impl Dispatch for Layered {
-    fn dispatch(&self, call: Call) -> BoxFuture<'_, Result<Answer>> {
-        Box::pin(self.service.clone().oneshot(call))
+    fn dispatch(&self, call: Box<Call>) -> BoxFuture<'_, Result<Answer>> {
+        Box::pin(self.service.clone().oneshot(*call))
     }
 
     fn fires_events(&self) -> bool {
@@ -150,7 +150,7 @@ impl Dispatch for Layered {
 fn wrap(inner: Arc<dyn Dispatch>, layers: &[Wrap]) -> CallService {
     let service = tower::service_fn(move |call: Call| {
         let inner = inner.clone();
-        async move { inner.dispatch(call).await }
+        async move { inner.dispatch(Box::new(call)).await }
     });
     layers.iter().rev().fold(CallService::new(service), |service, layer| layer(service))
 }

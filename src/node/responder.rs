@@ -324,7 +324,14 @@ impl Responder {
         self.work(node, request, held, expires, *deliveries).await;
     }
 
-    async fn work(self: &Arc<Self>, node: &Arc<Inner>, request: Request, held: Held, expires: u64, deliveries: u32) {
+    async fn work(
+        self: &Arc<Self>,
+        node: &Arc<Inner>,
+        request: Box<Request>,
+        held: Held,
+        expires: u64,
+        deliveries: u32,
+    ) {
         let span =
             tracing::debug_span!("serve", id = %request.call_id(), path = %request.path, method = %request.method);
         async {
@@ -380,7 +387,7 @@ fn expiry(entry: &Entry, left: Duration) -> u64 {
 }
 
 /// Runs a call of another node, and counts it.
-async fn serve(node: &Arc<Inner>, found: Found<Arc<Registered>>, call: Call) -> Result<Answer> {
+async fn serve(node: &Arc<Inner>, found: Found<Arc<Registered>>, call: Box<Call>) -> Result<Answer> {
     let (descriptor, method, started) = (found.value.descriptor.clone(), call.method.clone(), Instant::now());
     let outcome = run(node, found, call).await;
     node.metrics.requests.note(&descriptor, &method, started.elapsed(), &outcome);
@@ -388,7 +395,7 @@ async fn serve(node: &Arc<Inner>, found: Found<Arc<Registered>>, call: Call) -> 
 }
 
 /// Runs a call; a service that panics fails that call and nothing else.
-pub(super) async fn run(node: &Arc<Inner>, found: Found<Arc<Registered>>, call: Call) -> Result<Answer> {
+pub(super) async fn run(node: &Arc<Inner>, found: Found<Arc<Registered>>, call: Box<Call>) -> Result<Answer> {
     let (descriptor, method) = (found.value.descriptor.clone(), call.method.clone());
     let running = AssertUnwindSafe(node.app.run(found, call, node.caller()));
     running.catch_unwind().await.unwrap_or_else(|_| {

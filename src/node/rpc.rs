@@ -144,7 +144,7 @@ impl Rpc {
     }
 
     /// Makes a call of a remote service.
-    pub(crate) async fn call(self: &Arc<Self>, target: &Target, call: Call) -> Result<Answer> {
+    pub(crate) async fn call(self: &Arc<Self>, target: &Target, call: Box<Call>) -> Result<Answer> {
         let timeout = call.timeout.unwrap_or(self.limits.load().timeout);
         let deadline = Instant::now() + timeout;
         let stream = self.choose(target, call.params.idempotency_key.as_deref())?;
@@ -161,13 +161,13 @@ impl Rpc {
         self: &Arc<Self>,
         mut ticket: Ticket,
         target: &Target,
-        call: Call,
+        call: Box<Call>,
         deadline: Instant,
         timeout: Duration,
         mut arrived: oneshot::Receiver<Arrived>,
     ) -> Result<Answer> {
         let method = call.method.clone();
-        let request = Request::new(ticket.id, &self.node, &target.path, call);
+        let request = Request::new(ticket.id, &self.node, &target.path, *call);
         // However often it is sent, and whoever sends it again: nobody starts it when this caller has gone.
         let until = self.clock.now().saturating_add(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
         let encode = |ticket: &Ticket| request.encode(timeout, self.seal.at(&ticket.stream).until(until));

@@ -280,7 +280,7 @@ impl App {
     pub(crate) async fn run(
         &self,
         found: Found<Arc<Registered>>,
-        mut call: Call,
+        mut call: Box<Call>,
         caller: Arc<dyn Caller>,
     ) -> Result<Answer> {
         let Found { value: registered, route } = found;
@@ -405,7 +405,7 @@ impl Caller for App {
         Box::pin(async move {
             let found = app.find(&call.path).ok_or_else(|| not_found(&call.path))?;
             let caller = Arc::new(app.clone());
-            app.run(found, call, caller).await
+            app.run(found, Box::new(call), caller).await
         })
     }
 

@@ -18,8 +18,8 @@ pub struct Call {
     pub id: Option<Id>,
     /// What `create`, `update`, `patch` and custom methods are given; `null` otherwise.
     pub data: Value,
-    /// Everything else. In a box, since a call is moved more often than it is looked at.
-    pub params: Box<Params>,
+    /// Everything else.
+    pub params: Params,
     /// How long the caller waits for an answer; `None` means the node's `timeout`. Local calls are not bounded by it.
     pub timeout: Option<Duration>,
 }
@@ -32,7 +32,7 @@ impl Call {
             method: method.into(),
             id: None,
             data: Value::Null,
-            params: Box::default(),
+            params: Params::default(),
             timeout: None,
         }
     }

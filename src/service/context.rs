@@ -57,19 +57,8 @@ impl Context {
         let http = (call.params.provider.as_deref() == Some("rest")).then(Http::default);
         let event = call.method.event().map(str::to_owned);
         let Call { path, method, id, data, params, timeout } = call;
-        let parts = Parts {
-            path,
-            method,
-            id,
-            data,
-            params: *params,
-            result: None,
-            dispatch: None,
-            http,
-            event,
-            error: None,
-            timeout,
-        };
+        let parts =
+            Parts { path, method, id, data, params, result: None, dispatch: None, http, event, error: None, timeout };
         Context { parts: Some(Box::new(parts)), rescue: None }
     }
 
@@ -85,7 +74,7 @@ impl Context {
             method: self.method.clone(),
             id: self.id.clone(),
             data: self.data.clone(),
-            params: Box::new(self.params.clone()),
+            params: self.params.clone(),
             timeout: self.timeout,
         }
     }

@@ -100,7 +100,7 @@ impl Handle {
 
     /// Any method, with nothing set yet.
     pub fn method(&self, method: impl Into<Method>) -> CallBuilder {
-        CallBuilder { caller: self.caller.clone(), call: Call::new(&*self.path, method), invalid: None }
+        CallBuilder { caller: self.caller.clone(), call: Box::new(Call::new(&*self.path, method)), invalid: None }
     }
 
     /// Fires a custom event; only the process that serves the path can.
@@ -135,7 +135,7 @@ fn no_caller() -> Error {
 #[must_use = "a call does nothing until it is awaited"]
 pub struct CallBuilder {
     caller: Option<Arc<dyn Caller>>,
-    call: Call,
+    call: Box<Call>,
     invalid: Option<Error>,
 }
 
@@ -168,7 +168,7 @@ impl CallBuilder {
     /// Replaces all params, the query included. An idempotency key that was given before stays unless they have one.
     pub fn params(mut self, params: Params) -> Self {
         let given = self.call.params.idempotency_key.take();
-        *self.call.params = params;
+        self.call.params = params;
         // Lost unnoticed, it would let the call run twice.
         let key = &mut self.call.params.idempotency_key;
         *key = key.take().or(given);
@@ -227,7 +227,7 @@ impl CallBuilder {
         if let Some(error) = self.invalid {
             return Err(error);
         }
-        self.caller.ok_or_else(no_caller)?.call(self.call).await
+        self.caller.ok_or_else(no_caller)?.call(*self.call).await
     }
 }
 

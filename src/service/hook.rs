@@ -52,7 +52,7 @@ impl Next {
             Some(hook) => hook.run(ctx, Next { at: self.at + 1, chain: self.chain }).await,
             None if ctx.result.is_some() => Ok(ctx),
             None => {
-                let answer = self.chain.service.dispatch(ctx.to_call()).await?;
+                let answer = self.chain.service.dispatch(Box::new(ctx.to_call())).await?;
                 ctx.set_answer(answer);
                 Ok(ctx)
             }
@@ -110,13 +110,13 @@ impl Chain {
     }
 
     /// Runs the call through the hooks.
-    pub(crate) async fn run(&self, call: Call) -> Result<Finished> {
+    pub(crate) async fn run(&self, call: Box<Call>) -> Result<Finished> {
         let fires = self.service.fires_events() && call.method.event().is_some();
         if self.hooks.is_empty() && !fires {
             // Nobody looks at the context, so none is made.
             return self.service.dispatch(call).await.map(Finished::Plain);
         }
-        let mut ctx = Context::new(call);
+        let mut ctx = Context::new(*call);
         if !fires {
             ctx.event = None;
         }

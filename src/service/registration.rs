@@ -197,7 +197,7 @@ impl Registered {
         !self.registration.custom_events.iter().any(|custom| custom == event)
     }
 
-    pub(crate) async fn run(&self, call: Call) -> Result<Finished> {
+    pub(crate) async fn run(&self, call: Box<Call>) -> Result<Finished> {
         match self.chains.get(&call.method) {
             Some(chain) => chain.run(call).await,
             // A custom method that is not offered to the outside: this process may call it all the same.

@@ -95,7 +95,8 @@ pub(super) fn missing<T>(method: &Method) -> Result<T> {
 
 /// The erased form: what a registration holds, whether the service is here or on another node.
 pub(crate) trait Dispatch: Send + Sync {
-    fn dispatch(&self, call: Call) -> BoxFuture<'_, Result<Answer>>;
+    // In a box, here and wherever a call is handed on: each step of its way would move and keep a copy of the whole.
+    fn dispatch(&self, call: Box<Call>) -> BoxFuture<'_, Result<Answer>>;
 
     fn setup(&self, _this: Handle) -> BoxFuture<'_, Result<()>> {
         Box::pin(ready(Ok(())))
@@ -110,10 +111,9 @@ pub(crate) trait Dispatch: Send + Sync {
 }
 
 impl<S: Service> Dispatch for S {
-    fn dispatch(&self, call: Call) -> BoxFuture<'_, Result<Answer>> {
+    fn dispatch(&self, call: Box<Call>) -> BoxFuture<'_, Result<Answer>> {
         Box::pin(async move {
-            let Call { path, method, id, data, params, .. } = call;
-            let params = *params;
+            let Call { path, method, id, data, params, .. } = *call;
             let result = match method {
                 Method::Find => Service::find(self, params).await,
                 Method::Get => {

@@ -59,8 +59,7 @@ impl Realtime {
         let mut params =
             Params { provider: Some("socketio".into()), headers: connection.shared_headers(), ..Params::default() };
         params.extensions.insert(connection.clone());
-        let call =
-            Call { data: credentials, params: Box::new(params), ..Call::new(&self.authentication, Method::Create) };
+        let call = Call { data: credentials, params, ..Call::new(&self.authentication, Method::Create) };
         self.call(call, Some(connection)).await.map(drop)
     }
 }

@@ -7,9 +7,12 @@ use std::collections::HashMap;
 
 type Info = HashMap<String, Value>;
 
-/// Entries in one read. While they are dealt with, Redis fetches the next; with many more at a time, callers, Redis and
-/// replicas would take turns instead of working side by side.
-const BATCH: usize = 32;
+/// Replies that one read brings, about. While they are dealt with, Redis fetches the next; with many more at a time,
+/// callers, Redis and replicas would take turns instead of working side by side.
+const REPLIES: usize = 64;
+
+/// Entries after which earlier ones count half.
+const RECENT: usize = 128;
 
 /// After how many bytes what was read is taken out of the stream. Less often, and large replies would fill Redis; more
 /// often, and small ones would cost it more.
@@ -21,6 +24,7 @@ pub(crate) struct Inbox {
     last: EntryId,
     /// Bytes read since the stream was trimmed.
     read: usize,
+    density: Density,
     reader: Reader,
 }
 
@@ -36,7 +40,7 @@ pub(crate) enum Inward {
 impl Inbox {
     pub(crate) fn new(stream: String, reader: Reader) -> Self {
         // The node is new and so is its id: whatever stands in the stream is meant for it.
-        Inbox { stream, last: EntryId::FIRST, read: 0, reader }
+        Inbox { stream, last: EntryId::FIRST, read: 0, density: Density::default(), reader }
     }
 
     /// Waits for entries; `None` when the reader was stopped.
@@ -49,6 +53,7 @@ impl Inbox {
                     self.read = 0;
                 }
                 self.read += read.iter().map(|entry| entry.frame.len()).sum::<usize>();
+                self.density.note(&read);
                 if let Some(entry) = read.last() {
                     self.last = entry.id;
                 }
@@ -103,9 +108,32 @@ impl Inbox {
 
     fn command(&self) -> Cmd {
         let mut command = redis::cmd("XREAD");
-        command.arg("COUNT").arg(BATCH).arg("BLOCK").arg(self.reader.block_ms());
+        command.arg("COUNT").arg(self.density.entries()).arg("BLOCK").arg(self.reader.block_ms());
         command.arg("STREAMS").arg(&self.stream).arg(self.last);
         command
+    }
+}
+
+/// How many replies an entry holds, of late: as many as leave a replica together.
+#[derive(Default)]
+struct Density {
+    entries: usize,
+    replies: usize,
+}
+
+impl Density {
+    fn note(&mut self, read: &[Entry]) {
+        self.entries += read.chunk_by(|one, next| one.id == next.id).count();
+        self.replies += read.len();
+        if self.entries > RECENT {
+            self.entries /= 2;
+            self.replies /= 2;
+        }
+    }
+
+    /// In how many entries there are as many replies as one read should bring.
+    fn entries(&self) -> usize {
+        (REPLIES * self.entries.max(1)).div_ceil(self.replies.max(1)).min(REPLIES)
     }
 }
 
@@ -134,6 +162,23 @@ mod tests {
             pool_size: 1,
         };
         Connector::new(options, "test").unwrap()
+    }
+
+    fn bundles(entries: usize, replies: usize) -> Vec<Entry> {
+        let entry = |n: usize| Entry { id: EntryId::new((n / replies) as u64, 0), frame: Vec::new() };
+        (0..entries * replies).map(entry).collect()
+    }
+
+    #[test]
+    fn a_read_asks_for_fewer_entries_where_each_holds_many_replies() {
+        let mut density = Density::default();
+        assert_eq!(density.entries(), REPLIES);
+        density.note(&bundles(10, 1));
+        assert_eq!(density.entries(), REPLIES);
+        (0..200).for_each(|_| density.note(&bundles(4, 16)));
+        assert_eq!(density.entries(), REPLIES / 16);
+        (0..200).for_each(|_| density.note(&bundles(4, 1)));
+        assert_eq!(density.entries(), REPLIES);
     }
 
     async fn inbox_at(stream: &str, last: &str) -> Inbox {
