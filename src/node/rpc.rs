@@ -354,8 +354,8 @@ fn gone() -> Error {
 
 /// What the writer asks and tells.
 impl Senders for Rpc {
-    fn wanted(&self, token: u64) -> bool {
-        self.lock().leaves(token, Left { at: Instant::now(), losses: self.doubts.losses() })
+    fn wanted(&self, token: u64, now: Instant) -> bool {
+        self.lock().leaves(token, Left { at: now, losses: self.doubts.losses() })
     }
 
     fn kept(&self, token: u64) {

@@ -15,6 +15,8 @@ pub(crate) struct EntryId {
 impl EntryId {
     /// The one before all others.
     pub(crate) const FIRST: Self = EntryId::new(0, 0);
+    /// The one behind all others.
+    pub(crate) const LAST: Self = EntryId::new(u64::MAX, u64::MAX);
 
     pub(crate) const fn new(ms: u64, count: u64) -> Self {
         EntryId { ms, count }

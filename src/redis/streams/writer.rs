@@ -43,8 +43,8 @@ const REPLY: &str = include_str!("../scripts/reply.lua");
 
 /// Whoever sent requests.
 pub(crate) trait Senders: Send + Sync + 'static {
-    /// Does anyone still wait for the reply to this request?
-    fn wanted(&self, token: u64) -> bool;
+    /// Does anyone still wait for the reply to this request, which leaves `now`?
+    fn wanted(&self, token: u64, now: Instant) -> bool;
     /// Says that it was not written, and will be tried again.
     fn kept(&self, token: u64);
     /// Says what became of it, and in which stream.
@@ -92,12 +92,13 @@ pub(super) async fn write_lane(mut lane: Lane, senders: Arc<dyn Senders>) {
         fill(&mut batch, &mut lane.due);
         written = batch.len();
         lane.sort_out(&mut batch);
-        batch.retain(|write| !matches!(write, Write::Request { token, .. } if !senders.wanted(*token)));
+        let now = Instant::now();
+        batch.retain(|write| !matches!(write, Write::Request { token, .. } if !senders.wanted(*token, now)));
         if batch.is_empty() {
             continue;
         }
         let session = lane.outlet.session();
-        let built = build(&mut batch, wait);
+        let built = build(&mut batch, now, wait);
         match lane.outlet.write(&built.commands).await {
             Ok(mut replies) => {
                 if let (Some(wait), Some(reply)) = (built.waits, built.waits.and_then(|_| replies.pop())) {
@@ -155,14 +156,14 @@ struct Built {
 
 /// Makes the commands of a write. Their order is that in which `settle` looks for what they brought: what stands for itself
 /// in the order of the batch, then the replies in bundles, then what they settle, stream by stream.
-fn build(batch: &mut [Write], wait: Option<WaitFor>) -> Built {
+fn build(batch: &mut [Write], now: Instant, wait: Option<WaitFor>) -> Built {
     let mut commands = Commands::with_capacity(batch.iter().map(|write| write.size() + OVERHEAD).sum());
     let (mut bundles, mut settled) = (Bundles::default(), Settled::new());
     let mut streams: BTreeSet<Arc<str>> = BTreeSet::new();
     for (at, write) in batch.iter_mut().enumerate() {
         match write {
             Write::Request { stream, frame, deadline, stamp, .. } => {
-                stamp(frame, deadline.saturating_duration_since(Instant::now()));
+                stamp(frame, deadline.saturating_duration_since(now));
                 commands.add(&[b"XADD", stream.as_bytes(), b"NOMKSTREAM", b"*", b"m", frame]);
                 if !streams.contains(stream) {
                     streams.insert(stream.clone());
