@@ -2,8 +2,8 @@
 //! whose request may be lost is decided here, too.
 
 use crate::redis::{keys::same_app, link::Session, streams::EntryId};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::{
-    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,7 +14,9 @@ use std::{
 pub(crate) struct Pending<W, R> {
     capacity: usize,
     next: u64,
-    calls: HashMap<u64, Slot<W, R>>,
+    calls: FxHashMap<u64, Slot<W, R>>,
+    /// Calls that are over by a reply that came before anybody said where the request stands.
+    overtaken: FxHashSet<u64>,
 }
 
 #[derive(Debug)]
@@ -108,7 +110,7 @@ pub(crate) enum Verdict {
 
 impl<W, R> Pending<W, R> {
     pub(crate) fn new(capacity: usize) -> Self {
-        Pending { capacity, next: 0, calls: HashMap::new() }
+        Pending { capacity, next: 0, calls: FxHashMap::default(), overtaken: FxHashSet::default() }
     }
 
     /// Takes in so many from now on; those that wait already stay.
@@ -160,19 +162,27 @@ impl<W, R> Pending<W, R> {
 
     /// Says that the request certainly did not arrive.
     pub(crate) fn returned(&mut self, id: u64) {
+        self.overtaken.remove(&id);
         if let Some(slot) = self.calls.get_mut(&id) {
             slot.stage = Stage::Queued;
         }
     }
 
-    /// Notes where the request stands. `false` when the call is over, so that the request can be withdrawn.
+    /// Notes where the request stands. `false` when the call is over without a reply, so that the request can be withdrawn.
     pub(crate) fn sent(&mut self, id: u64, entry: EntryId) -> bool {
-        self.calls.get_mut(&id).map(|slot| slot.stage = Stage::Sent(entry)).is_some()
+        match self.calls.get_mut(&id) {
+            Some(slot) => {
+                slot.stage = Stage::Sent(entry);
+                true
+            }
+            None => self.overtaken.remove(&id),
+        }
     }
 
     /// Says that nobody knows whether the request arrived. Returns whoever waits if it is best sent again at once: a
     /// second copy of what may run twice does no harm. Of anything else it has to be found out first.
     pub(crate) fn adrift(&mut self, id: u64, session: Option<Arc<Session>>) -> Option<W> {
+        self.overtaken.remove(&id);
         let slot = self.calls.get_mut(&id)?;
         slot.stage = Stage::Adrift(session);
         if slot.repeatable { slot.waiter.take() } else { None }
@@ -186,6 +196,9 @@ impl<W, R> Pending<W, R> {
             slot.reply.get_or_insert(reply);
             return None;
         };
+        if slot.stage == Stage::Sending {
+            self.overtaken.insert(id);
+        }
         self.calls.remove(&id);
         Some((waiter, reply))
     }

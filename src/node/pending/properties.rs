@@ -88,7 +88,7 @@ fn run(
     ended: &Rc<RefCell<Vec<Vec<Ended>>>>,
 ) -> Result<(), TestCaseError> {
     let mut expected: BTreeMap<u64, Call> = BTreeMap::new();
-    let mut given = BTreeSet::new();
+    let (mut given, mut overtaken) = (BTreeSet::new(), BTreeSet::new());
     let left = Left { at: Instant::now(), losses: 0 };
     for (now, step) in (0..).zip(steps) {
         match step {
@@ -123,14 +123,16 @@ fn run(
             }
             Step::Returned(id) => {
                 pending.returned(id);
+                overtaken.remove(&id);
                 expected.entry(id).and_modify(|call| call.stage = Stage::Queued);
             }
             Step::Sent(id, entry) => {
                 let entry = EntryId::new(entry.into(), 0);
-                prop_assert_eq!(pending.sent(id, entry), expected.contains_key(&id));
+                prop_assert_eq!(pending.sent(id, entry), expected.contains_key(&id) || overtaken.remove(&id));
                 expected.entry(id).and_modify(|call| call.stage = Stage::Sent(entry));
             }
             Step::Adrift(id) => {
+                overtaken.remove(&id);
                 let call = expected.get_mut(&id);
                 let waiter = call.and_then(|call| {
                     call.stage = Stage::Adrift(None);
@@ -145,7 +147,12 @@ fn run(
                         call.reply.get_or_insert(now);
                         None
                     }
-                    _ => expected.remove(&id).and_then(|call| Some((call.waits?, now))),
+                    _ => expected.remove(&id).and_then(|call| {
+                        if call.stage == Stage::Sending {
+                            overtaken.insert(id);
+                        }
+                        Some((call.waits?, now))
+                    }),
                 };
                 prop_assert_eq!(pending.complete(id, now).map(|(waiter, reply)| (waiter.wake(), reply)), waiter);
             }

@@ -1,5 +1,6 @@
 use super::*;
 use proptest::prelude::*;
+use std::collections::HashSet;
 
 type Calls = Pending<&'static str, u8>;
 
@@ -52,6 +53,19 @@ fn a_full_table_takes_nobody_in_until_someone_leaves() {
     assert_eq!(pending.insert("", stream(), true), Err(Full));
     pending.abandon(first);
     assert!(pending.insert("", stream(), true).is_ok());
+}
+
+#[test]
+fn a_request_whose_reply_is_faster_than_the_word_where_it_stands_is_not_withdrawn() {
+    let mut pending = Calls::new(10);
+    let [replied, abandoned] = [0, 1].map(|_| pending.insert("", stream(), false).unwrap());
+    for id in [replied, abandoned] {
+        assert!(pending.leaves(id, left()));
+    }
+    assert!(pending.complete(replied, 7).is_some());
+    pending.abandon(abandoned);
+    assert!(pending.sent(replied, EntryId::new(5, 0)) && !pending.sent(abandoned, EntryId::new(5, 1)));
+    assert!(pending.overtaken.is_empty());
 }
 
 #[test]
@@ -193,10 +207,10 @@ proptest! {
         let mut pending: Pending<u64, ()> = Pending::new(8);
         let mut repeatable = Vec::new();
         // Calls that are over, and those whose reply waits for them.
-        let (mut over, mut kept) = (std::collections::HashSet::new(), std::collections::HashSet::new());
-        let mut awake = std::collections::HashSet::new();
+        let (mut over, mut kept) = (HashSet::new(), HashSet::new());
+        let (mut awake, mut sending, mut overtaken) = <(HashSet<_>, HashSet<_>, HashSet<_>)>::default();
         for step in steps {
-            let known = |id: u64, over: &std::collections::HashSet<u64>| id < repeatable.len() as u64 && !over.contains(&id);
+            let known = |id: u64, over: &HashSet<u64>| id < repeatable.len() as u64 && !over.contains(&id);
             match step {
                 Step::Insert(may_repeat) => if let Ok(id) = pending.insert(repeatable.len() as u64, stream(), may_repeat) {
                     prop_assert_eq!(id, repeatable.len() as u64);
@@ -205,6 +219,9 @@ proptest! {
                 Step::Complete(id) => {
                     let waits = known(id, &over) && !awake.contains(&id);
                     prop_assert_eq!(pending.complete(id, ()).is_some(), waits);
+                    if waits && sending.contains(&id) {
+                        overtaken.insert(id);
+                    }
                     match waits {
                         true => drop(over.insert(id)),
                         false if known(id, &over) => drop(kept.insert(id)),
@@ -218,12 +235,26 @@ proptest! {
                         over.insert(id);
                     }
                 }
-                Step::Leaves(id) => prop_assert_eq!(pending.leaves(id, left()), known(id, &over)),
-                Step::Sent(id) => prop_assert_eq!(pending.sent(id, EntryId::new(1, 0)), known(id, &over)),
-                Step::Adrift(id) => if pending.adrift(id, None).is_some() {
-                    prop_assert!(repeatable[id as usize]);
-                    awake.insert(id);
-                },
+                Step::Leaves(id) => {
+                    prop_assert_eq!(pending.leaves(id, left()), known(id, &over));
+                    if known(id, &over) {
+                        sending.insert(id);
+                    }
+                }
+                // Only what nobody has had a reply to is withdrawn.
+                Step::Sent(id) => {
+                    let wanted = known(id, &over) || overtaken.remove(&id);
+                    prop_assert_eq!(pending.sent(id, EntryId::new(1, 0)), wanted);
+                    sending.remove(&id);
+                }
+                Step::Adrift(id) => {
+                    sending.remove(&id);
+                    overtaken.remove(&id);
+                    if pending.adrift(id, None).is_some() {
+                        prop_assert!(repeatable[id as usize]);
+                        awake.insert(id);
+                    }
+                }
                 Step::Wake(id) => if pending.wake(id).is_some() { awake.insert(id); },
                 Step::Rearm(id) if awake.contains(&id) => match pending.rearm(id, id) {
                     Rearmed::Waiting => { prop_assert!(!kept.contains(&id)); awake.remove(&id); }
