@@ -1,6 +1,6 @@
 //! The heartbeat, on a thread of its own: a node whose runtime is busy is alive all the same.
 
-use super::{clock::Clock, metrics::Metrics};
+use super::{clock::Clock, metrics::Metrics, rhythm::Rhythm};
 use crate::redis::{
     connection::{Calm, Connector, Opened, is_fatal},
     registry::{Beat, Registry},
@@ -54,11 +54,11 @@ impl Heart {
         // for one whole TTL nobody is swept. A node that has just joined has been away as well.
         let mut judges_from = Instant::now() + self.ttl;
         let mut last = Instant::now();
-        let mut ticks = tokio::time::interval_at((Instant::now() + self.interval).into(), self.interval);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let rhythm = Rhythm::new(self.interval);
+        let mut next = Instant::now() + rhythm.pause(self.clock.now());
         loop {
             tokio::select! {
-                _ = ticks.tick() => {}
+                () = tokio::time::sleep_until(next.into()) => {}
                 () = self.stop.cancelled() => return,
             }
             if link.is_none() {
@@ -76,6 +76,7 @@ impl Heart {
                 self.connector.log_in(connection).await;
             }
             let asked = Instant::now();
+            next = asked + rhythm.pause(self.clock.now());
             if asked.duration_since(last) > self.ttl / 2 {
                 judges_from = asked + self.ttl;
             }
@@ -105,7 +106,7 @@ impl Heart {
                         // Nothing else wakes a connection that waits on a server gone silent.
                         self.connector.suspect(&key);
                         // Not to wait a whole interval for the next attempt.
-                        ticks.reset_after(RETRY.min(self.interval));
+                        next = Instant::now() + RETRY.min(self.interval);
                     }
                 }
             }

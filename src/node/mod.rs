@@ -23,6 +23,7 @@ mod publish;
 mod reload;
 mod remote;
 mod responder;
+mod rhythm;
 mod routes;
 mod rpc;
 mod seen;
