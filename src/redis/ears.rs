@@ -26,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often it is looked whether every channel has an ear on its server; otherwise only when something changes.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often a server is asked whether it is still there; `redis.block` where that is shorter.
+const PING: Duration = Duration::from_secs(5);
 /// The pause before a server that sent a channel elsewhere is asked again.
 const ELSEWHERE_PAUSE: Duration = Duration::from_millis(20);
 
@@ -179,7 +181,7 @@ impl Ear {
         let mut subscribed = HashSet::new();
         let mut changes = self.wanted.changes.subscribe();
         changes.mark_changed();
-        let mut pings = tokio::time::interval(self.connector.options().block);
+        let mut pings = tokio::time::interval(self.connector.options().block.min(PING));
         loop {
             tokio::select! {
                 push = pushes.queue.recv() => match push {
