@@ -6,7 +6,9 @@ use super::{
 };
 use deadpool::{
     Runtime,
-    managed::{BuildError, Metrics, Object, Pool, PoolConfig, PoolError, RecycleError, RecycleResult, Timeouts},
+    managed::{
+        BuildError, Metrics, Object, Pool, PoolConfig, PoolError, RecycleError, RecycleResult, Timeouts, WeakPool,
+    },
 };
 use redis::{
     Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value,
@@ -15,7 +17,12 @@ use redis::{
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
+
+/// A connection that nobody has asked for in this time is closed, at the latest after twice as long. A node needs one when
+/// it joins, and hardly any later. Not sooner, since to make one costs Redis more than to keep it for a while.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// Connections to each server that is asked something, made when they are needed.
 #[derive(Clone)]
@@ -56,8 +63,18 @@ impl Admin {
         sizes.timeouts = Timeouts { wait, create: wait, recycle: Some(options.response_timeout) };
         let maker = Maker { connector: self.connector.clone(), shard: shard.clone() };
         let pool = Pool::builder(maker).config(sizes).runtime(Runtime::Tokio1).build().map_err(build_failed)?;
+        tokio::spawn(tidy(pool.weak(), IDLE));
         pools.insert(shard.clone(), pool.clone());
         Ok(pool)
+    }
+}
+
+/// Closes what nobody asks for, until the pool is gone.
+async fn tidy(pool: WeakPool<Maker>, idle: Duration) {
+    loop {
+        tokio::time::sleep(idle).await;
+        let Some(pool) = pool.upgrade() else { return };
+        pool.retain(|_, used| used.last_used() < idle);
     }
 }
 
@@ -142,5 +159,41 @@ impl ConnectionLike for Pooled {
 
     fn get_db(&self) -> i64 {
         self.connection.connection.get_db()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        redis::{connection::Options, login::Login, servers::Place, tls::Certificates},
+        testing,
+    };
+
+    #[tokio::test]
+    async fn a_connection_that_nobody_asks_for_is_closed_and_one_in_use_is_not() {
+        let options = Options {
+            place: Place::Standalone(testing::redis().url()),
+            login: Login::default(),
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(2),
+            block: Duration::from_secs(5),
+            longest_pause: Duration::from_secs(1),
+            certificates: Certificates::default(),
+            wait: None,
+            pool_size: 2,
+        };
+        let admin = Admin::new(&Connector::new(options, "test").unwrap());
+        let (mut kept, given_back) = (admin.get("key").await.unwrap(), admin.get("key").await.unwrap());
+        drop(given_back);
+        let shard = admin.connector.servers().shard("key").unwrap();
+        let pool = admin.pool(&shard).unwrap();
+        assert_eq!((pool.status().size, pool.status().available), (2, 1));
+        tokio::spawn(tidy(pool.weak(), Duration::from_millis(5)));
+        testing::eventually("it is closed", async || pool.status().size == 1).await;
+        redis::cmd("PING").exec_async(&mut kept).await.unwrap();
+        drop(kept);
+        testing::eventually("the other one, too", async || pool.status().size == 0).await;
+        redis::cmd("PING").exec_async(&mut admin.get("key").await.unwrap()).await.unwrap();
     }
 }
