@@ -232,7 +232,7 @@ pub struct Redis {
     pub response_timeout: Duration,
     /// Connections for the application's own commands and admin commands. Default 4.
     pub pool_size: usize,
-    /// How long one blocking read waits. Default 15 s: with `response_timeout` less than `timeout`, so that calls outlive
+    /// How long one blocking read waits. Default 10 s: with `response_timeout` less than `timeout`, so that calls outlive
     /// it when the way of one connection is cut and nobody says so.
     #[serde(with = "duration")]
     #[cfg_attr(test, schemars(with = "schema::Time"))]
