@@ -26,6 +26,11 @@ impl Rhythm {
         Rhythm { interval, slot: if slot < SHORTEST { 1 } else { slot } }
     }
 
+    /// How long a slot takes.
+    pub(crate) fn slot(self) -> Duration {
+        Duration::from_millis(self.slot)
+    }
+
     /// From a beat at `now`, in ms of Redis's clock, to the next one: the interval, give or take half a slot. To the nearest
     /// beginning and not to the last, so that a beat a moment before its slot does not move on to the one before.
     pub(crate) fn pause(self, now: u64) -> Duration {
