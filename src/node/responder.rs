@@ -340,8 +340,8 @@ impl Responder {
                     let (id, from) = (request.id, request.from.clone());
                     let call = request.into_call(!node.config.authentication);
                     let Some(asked) = Asked::of(&found.value.descriptor, &call, &found.route) else {
-                        // In a box: else the task, which is moved three times in its life, holds the call at every level of
-                        // what runs it.
+                        // In a box: else the task, which is moved three times in its life, holds all levels of what runs
+                        // the call.
                         let outcome = Box::pin(serve(node, found, call)).await;
                         return self.reply(held, id, &from, outcome);
                     };

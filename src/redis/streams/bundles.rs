@@ -4,7 +4,7 @@
 use super::{commands::Commands, write::Write};
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Replies in one entry. Their reader takes in an entry as a whole, and callers who were woken early shall not wait for it.
+/// Replies in one entry. It is read as a whole, so with more of them its reader could not take in less at a time.
 const REPLIES: usize = 16;
 /// Bytes in one entry: what is larger goes alone.
 const BYTES: usize = 16 * 1024;
