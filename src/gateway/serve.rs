@@ -195,23 +195,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
     }
 }
 
+// Not vectored: the kernel takes head and body of a small answer faster as one piece than as two, and copying a large one is
+// nothing beside making it.
 impl<T: AsyncWrite + Unpin> AsyncWrite for Connection<T> {
     fn poll_write(mut self: Pin<&mut Self>, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = self.as_mut().open(task)?.poll_write(task, bytes);
         self.progress(task, outcome)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        task: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let outcome = self.as_mut().open(task)?.poll_write_vectored(task, slices);
-        self.progress(task, outcome)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
