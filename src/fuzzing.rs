@@ -185,7 +185,7 @@ fn frame_seeds() -> Vec<(&'static str, Vec<u8>)> {
     call.params = Params::default().with_query(json!({ "$select": ["id"] })).with_user(json!({ "id": 1 }));
     call.params.provider = Some("rest".into());
     call.params.headers.insert("x-a".into(), "b".into());
-    let request = Request::new(42, "node", "api/todos", call);
+    let request = Request::new(42, "node", Box::new(call));
     let answer = Answer { result: json!([1]), dispatch: Some(Value::Null), ..Answer::default() };
     let error = crate::Error::conflict("taken").with_data(json!(["a"])).with_errors(json!({ "f": 1 }));
     let context = EventContext {

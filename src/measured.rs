@@ -23,7 +23,7 @@ impl Frames {
     }
 
     pub fn write_request(&self, call: Call) -> Result<Vec<u8>> {
-        Request::new(1, FROM, &call.path.clone(), call).encode(Duration::from_secs(20), self.seal.at(PLACE))
+        Request::new(1, FROM, Box::new(call)).encode(Duration::from_secs(20), self.seal.at(PLACE))
     }
 
     pub fn read_request(&self, frame: &[u8]) -> Result<Call> {

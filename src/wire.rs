@@ -10,204 +10,28 @@
 //! Structs are arrays: field names would double the size of a small call. Fields are therefore only ever added at the
 //! end and under a new version, or left out wherever they say what a node without them takes for granted.
 
+mod request;
 mod seal;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use request::{CallId, Request, sender, stamp};
 pub(crate) use seal::{Place, Seal, UNKNOWING, is_signed, until};
 
 use crate::{
     Error, Result,
-    service::{Answer, Call, Descriptor, Event, EventContext, Http, Id, Method, Params, Query, secret::is_secret},
+    service::{Answer, Descriptor, Event, EventContext, Http, Id, Method},
 };
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{DeserializeOwned, SeqAccess, Visitor},
-};
-use serde_json::{Map, Value};
-use std::{collections::BTreeMap, fmt, time::Duration};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// The version this node writes, and the only one it reads.
 pub(crate) const VERSION: u8 = 1;
 
-/// What follows the version byte of a request.
-const REQUEST: u8 = b'Q';
-
-/// Where the time left stands in a request.
-const TIME_LEFT: std::ops::Range<usize> = 2..6;
-
-/// A call on its way to a replica.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Request {
-    /// Which call of the calling node; the reply names it.
-    pub(crate) id: u64,
-    /// The node to reply to.
-    pub(crate) from: String,
-    /// How often it was handed on by a replica that did not have the method.
-    pub(crate) hops: u8,
-    pub(crate) path: String,
-    pub(crate) method: Method,
-    pub(crate) record: Option<Id>,
-    pub(crate) data: Value,
-    pub(crate) params: RequestParams,
-}
-
-/// The part of [`Params`] that travels.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct RequestParams {
-    query: Query,
-    provider: Option<String>,
-    headers: BTreeMap<String, String>,
-    route: BTreeMap<String, String>,
-    user: Option<Value>,
-    authentication: Option<Value>,
-    authenticated: bool,
-    extra: Map<String, Value>,
-    #[serde(default)]
-    idempotency_key: Option<String>,
-}
-
-impl Request {
-    pub(crate) fn new(id: u64, from: &str, path: &str, call: Call) -> Self {
-        let sent = call.params;
-        let params = RequestParams {
-            query: sent.query,
-            provider: sent.provider.map(String::from),
-            headers: sent.headers,
-            route: sent.route,
-            user: sent.user,
-            authentication: sent.authentication,
-            authenticated: sent.authenticated,
-            extra: sent.extra,
-            idempotency_key: sent.idempotency_key,
-        };
-        Request {
-            id,
-            from: from.to_owned(),
-            hops: 0,
-            path: path.to_owned(),
-            method: call.method,
-            record: call.id,
-            data: call.data,
-            params,
-        }
-    }
-
-    /// May it be given out again whatever its method, since its key tells a repeat from the first?
-    pub(crate) fn has_key(&self) -> bool {
-        self.params.idempotency_key.is_some()
-    }
-
-    /// Takes away what must not lie about: credentials, and whatever else is secret by its name but for data and query,
-    /// which the call is nothing without.
-    pub(crate) fn without_secrets(mut self) -> Self {
-        let params = &mut self.params;
-        params.authentication = None;
-        params.headers.retain(|name, _| !is_secret(name));
-        params.extra.retain(|name, _| !is_secret(name));
-        if let Some(Value::Object(user)) = &mut params.user {
-            user.retain(|name, _| !is_secret(name));
-        }
-        self
-    }
-
-    /// The name of this call in the logs of both sides.
-    pub(crate) fn call_id(&self) -> CallId<'_> {
-        CallId(&self.from, self.id)
-    }
-
-    /// The call as it runs on this side. That it came from another node is said here and nowhere else, so no caller can
-    /// pretend; whether it was authenticated there counts only where `trusted`.
-    pub(crate) fn into_call(self, trusted: bool) -> Box<Call> {
-        let sent = self.params;
-        let params = Params {
-            query: sent.query,
-            provider: sent.provider.map(Into::into),
-            headers: sent.headers,
-            route: sent.route,
-            user: sent.user,
-            authentication: sent.authentication,
-            authenticated: sent.authenticated && trusted,
-            from_remote: true,
-            extra: sent.extra,
-            idempotency_key: sent.idempotency_key,
-            ..Params::default()
-        };
-        let Request { path, method, record: id, data, .. } = self;
-        Box::new(Call { path, method, id, data, params, timeout: None })
-    }
-
-    /// The frame for the stream `place`, which signs it.
-    pub(crate) fn encode(&self, left: Duration, place: Place<'_>) -> Result<Vec<u8>> {
-        let mut frame = Vec::with_capacity(256);
-        frame.extend_from_slice(&[VERSION, place.kind(REQUEST), 0, 0, 0, 0]);
-        write(&mut frame, self)?;
-        stamp(&mut frame, left);
-        place.sign(&mut frame);
-        Ok(frame)
-    }
-
-    /// The request and the time its caller had left when it was sent.
-    ///
-    /// # Errors
-    /// As of [`Frame::decode`].
-    pub(crate) fn decode(frame: &[u8], place: Place<'_>) -> Result<(Box<Self>, Duration)> {
-        let frame = place.open(frame, REQUEST)?;
-        let left: [u8; 4] =
-            frame.get(TIME_LEFT).and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| too_short(frame))?;
-        let request = read(frame.get(TIME_LEFT.end..).unwrap_or_default())?;
-        Ok((request, Duration::from_millis(u32::from_be_bytes(left).into())))
-    }
-}
-
-/// Which call of which node a request is, told from its front alone; `None` for anything else.
-pub(crate) fn sender(front: &[u8]) -> Option<(u64, String)> {
-    let [VERSION, kind, ..] = front else { return None };
-    if !kind.eq_ignore_ascii_case(&REQUEST) {
-        return None;
-    }
-    let mut found = None;
-    // The rest is missing, so there is always an error in the end.
-    let _ = rmp_serde::Deserializer::new(front.get(TIME_LEFT.end..)?).deserialize_seq(Sender(&mut found));
-    found
-}
-
-struct Sender<'a>(&'a mut Option<(u64, String)>);
-
-impl<'de> Visitor<'de> for Sender<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a request")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> std::result::Result<(), A::Error> {
-        *self.0 = fields.next_element()?.zip(fields.next_element()?);
-        Ok(())
-    }
-}
-
 /// Is this a frame of that kind, whatever its version?
 pub(crate) fn is<F: Frame>(frame: &[u8]) -> bool {
     frame.get(1).is_some_and(|kind| kind.eq_ignore_ascii_case(&F::KIND))
-}
-
-/// One name for a call on both sides: the node that makes it, and its number there. Written only where it is read, since
-/// every call has a span that nobody may listen to.
-pub(crate) struct CallId<'a>(pub(crate) &'a str, pub(crate) u64);
-
-impl fmt::Display for CallId<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.0, self.1)
-    }
-}
-
-/// Writes the time left into a request that is already a frame.
-pub(crate) fn stamp(frame: &mut [u8], left: Duration) {
-    let ms = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
-    if let Some(bytes) = frame.get_mut(TIME_LEFT) {
-        bytes.copy_from_slice(&ms.to_be_bytes());
-    }
 }
 
 /// What a call ended in, on its way back.
@@ -393,7 +217,7 @@ fn write(frame: &mut Vec<u8>, value: &impl Serialize) -> Result<()> {
 }
 
 /// Reads one value, and nothing may follow it.
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T> {
     let damaged = |error| Error::bad_request(format!("The frame is damaged: {}", told(error)));
     let mut values = rmp_serde::Deserializer::from_read_ref(bytes);
     let value = T::deserialize(&mut values).map_err(damaged)?;

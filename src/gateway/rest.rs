@@ -59,7 +59,7 @@ async fn run(gateway: &Front, target: Target, parts: &Parts, body: &mut Body) ->
     };
     let id = target.id.filter(|_| takes_id(&method));
     let call = Call { path: target.path, method: method.clone(), id, data, params, timeout: None };
-    gateway.realtime.call(call, None).await.map(|answer| (method, answer))
+    gateway.realtime.call(Box::new(call), None).await.map(|answer| (method, answer))
 }
 
 /// A `POST` below an id creates or calls as if the id were not there, as in Feathers.

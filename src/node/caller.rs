@@ -58,9 +58,9 @@ impl Mesh {
 }
 
 impl Caller for Mesh {
-    fn call(&self, call: Call) -> BoxFuture<'static, Result<Answer>> {
+    fn call(&self, call: Box<Call>) -> BoxFuture<'static, Result<Answer>> {
         match self.node() {
-            Ok(node) => Box::pin(node.call(Box::new(call))),
+            Ok(node) => Box::pin(node.call(call)),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
     }
@@ -76,8 +76,8 @@ impl Caller for Mesh {
 }
 
 impl Caller for Node {
-    fn call(&self, call: Call) -> BoxFuture<'static, Result<Answer>> {
-        Box::pin(self.inner.clone().call(Box::new(call)))
+    fn call(&self, call: Box<Call>) -> BoxFuture<'static, Result<Answer>> {
+        Box::pin(self.inner.clone().call(call))
     }
 
     fn emit(&self, path: &str, event: &str, data: Value) -> Result<()> {
@@ -100,6 +100,6 @@ impl tower::Service<Call> for Node {
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        Caller::call(self, call)
+        Caller::call(self, Box::new(call))
     }
 }

@@ -257,7 +257,7 @@ impl DeadLetters {
     /// To the app whose letter it is, past the hooks and layers that this node puts around remote services: the call has
     /// been through those of its caller.
     async fn call(&self, request: Request) -> Result<Answer> {
-        let path = request.path.clone();
+        let path = request.call.path.clone();
         let mut call = request.into_call(true);
         call.timeout = Some(self.node.live.load().timeout);
         let descriptor = Descriptor {
@@ -328,7 +328,7 @@ fn order(id: &str) -> EntryId {
 
 impl From<Request> for DeadCall {
     fn from(request: Request) -> Self {
-        let caller = request.from.clone();
+        let caller = request.from.to_string();
         let call = request.into_call(true);
         let params = call.params;
         let masked = |mut value: Value| {

@@ -22,8 +22,8 @@ pub(crate) struct Pending<W, R> {
 #[derive(Debug)]
 struct Slot<W, R> {
     waiter: Option<W>,
-    /// Came while the caller was awake for another reason.
-    reply: Option<R>,
+    /// Came while the caller was awake for another reason. That is seldom, so it takes room only then.
+    reply: Option<Box<R>>,
     stage: Stage,
     stream: Arc<str>,
     repeatable: bool,
@@ -143,7 +143,7 @@ impl<W, R> Pending<W, R> {
             return Rearmed::Waiting;
         };
         self.calls.remove(&id);
-        Rearmed::Replied(reply)
+        Rearmed::Replied(*reply)
     }
 
     /// Says that the request goes to another stream from now on: it is in none.
@@ -193,7 +193,7 @@ impl<W, R> Pending<W, R> {
     pub(crate) fn complete(&mut self, id: u64, reply: R) -> Option<(W, R)> {
         let slot = self.calls.get_mut(&id)?;
         let Some(waiter) = slot.waiter.take() else {
-            slot.reply.get_or_insert(reply);
+            slot.reply.get_or_insert_with(|| Box::new(reply));
             return None;
         };
         if slot.stage == Stage::Sending {

@@ -327,13 +327,13 @@ impl Responder {
     async fn work(
         self: &Arc<Self>,
         node: &Arc<Inner>,
-        request: Box<Request>,
+        request: Request,
         held: Held,
         expires: u64,
         deliveries: u32,
     ) {
         let span =
-            tracing::debug_span!("serve", id = %request.call_id(), path = %request.path, method = %request.method);
+            tracing::debug_span!("serve", id = %request.call_id(), path = %request.call.path, method = %request.call.method);
         async {
             match self.admit(node, &request) {
                 Ok(found) => {

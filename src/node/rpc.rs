@@ -61,7 +61,7 @@ pub(crate) struct CallLimits {
 
 /// The calling half of a node.
 pub(crate) struct Rpc {
-    node: String,
+    node: Arc<str>,
     limits: ArcSwap<CallLimits>,
     pending: Mutex<Waiting>,
     doubts: Doubts,
@@ -105,7 +105,7 @@ impl Rpc {
         inbox: String,
     ) -> Self {
         Rpc {
-            node: node.to_owned(),
+            node: node.into(),
             limits: ArcSwap::from_pointee(limits),
             pending: Mutex::new(Pending::new(limits.max_pending)),
             doubts: Doubts::default(),
@@ -161,13 +161,16 @@ impl Rpc {
         self: &Arc<Self>,
         mut ticket: Ticket,
         target: &Target,
-        call: Box<Call>,
+        mut call: Box<Call>,
         deadline: Instant,
         timeout: Duration,
         mut arrived: oneshot::Receiver<Arrived>,
     ) -> Result<Answer> {
         let method = call.method.clone();
-        let request = Request::new(ticket.id, &self.node, &target.path, *call);
+        if call.path != target.path {
+            call.path.clone_from(&target.path);
+        }
+        let request = Request::new(ticket.id, self.node.clone(), call);
         // However often it is sent, and whoever sends it again: nobody starts it when this caller has gone.
         let until = self.clock.now().saturating_add(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
         let encode = |ticket: &Ticket| request.encode(timeout, self.seal.at(&ticket.stream).until(until));

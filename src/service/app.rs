@@ -400,12 +400,12 @@ pub(crate) fn not_found(path: &str) -> Error {
 }
 
 impl Caller for App {
-    fn call(&self, call: Call) -> BoxFuture<'static, Result<Answer>> {
+    fn call(&self, call: Box<Call>) -> BoxFuture<'static, Result<Answer>> {
         let app = self.clone();
         Box::pin(async move {
             let found = app.find(&call.path).ok_or_else(|| not_found(&call.path))?;
             let caller = Arc::new(app.clone());
-            app.run(found, Box::new(call), caller).await
+            app.run(found, call, caller).await
         })
     }
 

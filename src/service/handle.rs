@@ -9,8 +9,8 @@ use std::{fmt, future::IntoFuture, sync::Arc, time::Duration};
 
 /// Whoever can carry out calls: an [`App`](crate::App) for its own services, a node for those of the whole mesh.
 pub trait Caller: Send + Sync + 'static {
-    /// Runs one call to its end.
-    fn call(&self, call: Call) -> BoxFuture<'static, Result<Answer>>;
+    /// Runs one call to its end. It comes in a box, since it is handed on from layer to layer.
+    fn call(&self, call: Box<Call>) -> BoxFuture<'static, Result<Answer>>;
 
     /// Fires a custom event of a service of this process.
     ///
@@ -227,7 +227,7 @@ impl CallBuilder {
         if let Some(error) = self.invalid {
             return Err(error);
         }
-        self.caller.ok_or_else(no_caller)?.call(*self.call).await
+        self.caller.ok_or_else(no_caller)?.call(self.call).await
     }
 }
 

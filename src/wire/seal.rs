@@ -8,7 +8,11 @@
 //!
 //! Nothing is hidden: whoever reads Redis reads the frames.
 
-use super::{REQUEST, TIME_LEFT, VERSION, too_short};
+use super::{
+    VERSION,
+    request::{REQUEST, TIME_LEFT},
+    too_short,
+};
 use crate::{Error, Result};
 use arc_swap::ArcSwap;
 use hmac::{Hmac, KeyInit, Mac};

@@ -1,9 +1,16 @@
 //! Frames there and back, and what is no frame.
 
-use super::*;
-use crate::ErrorKind;
+use super::{
+    request::{REQUEST, TIME_LEFT},
+    *,
+};
+use crate::{
+    ErrorKind,
+    service::{Call, Params},
+};
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Map, json};
+use std::time::Duration;
 
 /// A place where nothing is signed.
 fn open() -> Place<'static> {
@@ -19,13 +26,33 @@ fn request() -> Request {
     call.params.provider = Some("rest".into());
     call.params.authenticated = true;
     call.params.idempotency_key = Some("order-17".into());
-    Request::new(42, "node", "api/todos", call)
+    Request::new(42, "node", Box::new(call))
 }
 
 #[test]
 fn a_request_survives_the_trip() {
     let frame = request().encode(Duration::from_secs(20), open()).unwrap();
-    assert_eq!(Request::decode(&frame, open()).unwrap(), (Box::new(request()), Duration::from_secs(20)));
+    assert_eq!(Request::decode(&frame, open()).unwrap(), (request(), Duration::from_secs(20)));
+}
+
+#[test]
+fn a_request_is_an_array_of_its_fields_and_may_lack_the_last() {
+    let data = json!({"done": true, "big": u64::MAX, "real": 1.5, "none": null});
+    let none = BTreeMap::<String, String>::new();
+    let (query, user) = (json!({"$select": ["id"]}), json!({"id": 1}));
+    let params = (&query, "rest", &none, &none, &user, (), true, &none);
+    let head = [VERSION, REQUEST, 0, 0, 0, 0];
+    let frame = |params: Vec<u8>| {
+        let fields = rmp_serde::to_vec(&(42, "node", 0, "api/todos", "patch", 7, &data)).unwrap();
+        [&head[..], &[0x98], &fields[1..], &params].concat()
+    };
+    let without_key = frame(rmp_serde::to_vec(&params).unwrap());
+    let (query, provider, headers, route, user, credentials, authenticated, extra) = params;
+    let params = (query, provider, headers, route, user, credentials, authenticated, extra, "order-17");
+    let with_key = frame(rmp_serde::to_vec(&params).unwrap());
+    assert_eq!(request().encode(Duration::ZERO, open()).unwrap(), with_key);
+    let (read, _) = Request::decode(&without_key, open()).unwrap();
+    assert_eq!(read.call.params.idempotency_key, None);
 }
 
 fn announcement(partitions: usize) -> Announcement {
@@ -70,7 +97,7 @@ fn a_request_without_secrets_can_still_be_made() {
     }
     call.params.headers.insert("accept-language".into(), "fi".into());
     call.params.extra = Map::from_iter([("apiKey".into(), "hunter2".into()), ("tenant".into(), 7.into())]);
-    let request = Request::new(1, "node", "users", call).without_secrets();
+    let request = Request::new(1, "node", Box::new(call)).without_secrets();
     let frame = request.encode(Duration::ZERO, open()).unwrap();
     assert!(!String::from_utf8_lossy(&frame).contains("hunter2"));
     let call = request.into_call(true);
@@ -190,7 +217,7 @@ mod signed {
         let place = seal.at(STREAM).until(1234);
         let mut frame = request().encode(Duration::from_secs(20), place).unwrap();
         stamp(&mut frame, Duration::from_secs(3));
-        assert_eq!(Request::decode(&frame, seal.at(STREAM)).unwrap(), (Box::new(request()), Duration::from_secs(3)));
+        assert_eq!(Request::decode(&frame, seal.at(STREAM)).unwrap(), (request(), Duration::from_secs(3)));
         assert!(sender(&frame).is_some() && is_signed(&frame));
         assert_eq!(until(&frame), 1234);
 

@@ -45,7 +45,7 @@ async fn run(session: &Session, method: Method, arguments: Vec<Value>) -> Result
     let Arguments { id, data, query } = Arguments::read(&method, arguments.collect())?;
     let params = session.params(query);
     let call = Call { id, data, params, ..Call::new(path, method) };
-    let answer = realtime.call(call, Some(session.connection())).await?;
+    let answer = realtime.call(Box::new(call), Some(session.connection())).await?;
     // Unlike over REST, an external view that JavaScript takes for false counts as none.
     Ok(answer.dispatch.filter(|dispatch| !reply::is_falsy(dispatch)).unwrap_or(answer.result))
 }

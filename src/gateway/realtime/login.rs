@@ -18,7 +18,7 @@ impl Realtime {
     ///
     /// # Errors
     /// Those of the call.
-    pub(in crate::gateway) async fn call(&self, call: Call, connection: Option<&Connection>) -> Result<Answer> {
+    pub(in crate::gateway) async fn call(&self, call: Box<Call>, connection: Option<&Connection>) -> Result<Answer> {
         let logs = matches!(call.method, Method::Create | Method::Remove)
             && !self.authentication.is_empty()
             && call.path == self.authentication;
@@ -60,7 +60,7 @@ impl Realtime {
             Params { provider: Some("socketio".into()), headers: connection.shared_headers(), ..Params::default() };
         params.extensions.insert(connection.clone());
         let call = Call { data: credentials, params, ..Call::new(&self.authentication, Method::Create) };
-        self.call(call, Some(connection)).await.map(drop)
+        self.call(Box::new(call), Some(connection)).await.map(drop)
     }
 }
 

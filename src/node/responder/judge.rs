@@ -17,8 +17,8 @@ impl Responder {
         if delivery > self.limits.load().max_deliveries {
             return Err(Error::unavailable(format!(
                 "{} on '{}' was given to {} replicas and none finished it",
-                request.method,
-                request.path,
+                request.call.method,
+                request.call.path,
                 delivery - 1
             ))
             .with_data(json!({ "outcome": "unknown" })));
@@ -28,7 +28,7 @@ impl Responder {
         }
         Err(Error::unavailable(format!(
             "The replica that had {} on '{}' died: it may have run, and is not run again",
-            request.method, request.path
+            request.call.method, request.call.path
         ))
         .with_data(json!({ "outcome": "unknown" })))
     }
@@ -59,11 +59,11 @@ impl Responder {
 
     /// Only what was published may be called, whoever wrote the request.
     pub(super) fn admit(&self, node: &Inner, request: &Request) -> Result<Found<Arc<Registered>>> {
-        let found = node.app.find_named(&request.path).ok_or_else(|| crate::service::not_found(&request.path))?;
-        let published = node.published(&request.path).ok_or_else(|| crate::service::not_found(&request.path))?;
-        match published.methods.contains(&request.method) {
+        let found = node.app.find_named(&request.call.path).ok_or_else(|| crate::service::not_found(&request.call.path))?;
+        let published = node.published(&request.call.path).ok_or_else(|| crate::service::not_found(&request.call.path))?;
+        match published.methods.contains(&request.call.method) {
             true => Ok(found),
-            false => Err(crate::service::not_offered(&request.method, &request.path)),
+            false => Err(crate::service::not_offered(&request.call.method, &request.call.path)),
         }
     }
 
@@ -74,13 +74,13 @@ impl Responder {
             return None;
         }
         let catalog = node.catalog();
-        catalog.replica_with(&node.app_key, &request.path, &request.method).map(str::to_owned)
+        catalog.replica_with(&node.app_key, &request.call.path, &request.call.method).map(str::to_owned)
     }
 }
 
 /// May a replica run a request that another one has begun?
 fn may_run_twice(node: &Inner, request: &Request) -> bool {
-    let registered = node.app.find_named(&request.path);
-    let declared = registered.map(|found| found.value.descriptor.is_idempotent(&request.method));
-    request.has_key() || declared.unwrap_or(request.method.is_idempotent())
+    let registered = node.app.find_named(&request.call.path);
+    let declared = registered.map(|found| found.value.descriptor.is_idempotent(&request.call.method));
+    request.has_key() || declared.unwrap_or(request.call.method.is_idempotent())
 }
