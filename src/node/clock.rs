@@ -28,7 +28,13 @@ impl Clock {
 
     /// Redis's time, in ms since 1970.
     pub(crate) fn now(&self) -> u64 {
-        u64::try_from(self.offset.load(Ordering::Relaxed) + ms(self.start.elapsed())).unwrap_or(0)
+        self.at(Instant::now())
+    }
+
+    /// The same at another moment.
+    pub(crate) fn at(&self, moment: Instant) -> u64 {
+        let since = ms(moment.saturating_duration_since(self.start));
+        u64::try_from(self.offset.load(Ordering::Relaxed).saturating_add(since)).unwrap_or(0)
     }
 }
 

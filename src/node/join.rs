@@ -6,7 +6,7 @@ use super::{
     discovery::{self, Discovery, Lifecycle},
     lost,
     observe::Lookout,
-    rpc::read_inbox,
+    rpc::{read_inbox, wake_late},
     shutdown::Running,
     takeover::Takeover,
 };
@@ -53,6 +53,8 @@ impl Node {
         node.rpc.attach(writer.clone());
         node.partitions.attach(writer);
         let _ = node.links.set(links.clone());
+        let waking = wake_late(node.rpc.clone());
+        tokio::spawn(stop.clone().run_until_cancelled_owned(waking));
         tokio::spawn(lost::watch(node.clone(), links.clone()));
         tokio::spawn(event_log::publish(links, node.keys.clone(), node.config.limits.event_log, outgoing));
         let (channels, heard) = pubsub::open(node.connector.clone(), node.keys.lifecycle(), stop.clone());

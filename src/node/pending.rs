@@ -17,6 +17,8 @@ pub(crate) struct Pending<W, R> {
     calls: FxHashMap<u64, Slot<W, R>>,
     /// Calls that are over by a reply that came before anybody said where the request stands.
     overtaken: FxHashSet<u64>,
+    /// When to look for callers whose time is over; none of them is earlier.
+    alarm: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -27,6 +29,7 @@ struct Slot<W, R> {
     stage: Stage,
     stream: Arc<str>,
     repeatable: bool,
+    deadline: Instant,
     left: Option<Left>,
 }
 
@@ -110,7 +113,7 @@ pub(crate) enum Verdict {
 
 impl<W, R> Pending<W, R> {
     pub(crate) fn new(capacity: usize) -> Self {
-        Pending { capacity, next: 0, calls: FxHashMap::default(), overtaken: FxHashSet::default() }
+        Pending { capacity, next: 0, calls: FxHashMap::default(), overtaken: FxHashSet::default(), alarm: None }
     }
 
     /// Takes in so many from now on; those that wait already stay.
@@ -124,14 +127,20 @@ impl<W, R> Pending<W, R> {
 
     /// Takes a call in and numbers it. Numbers are never used again. `repeatable` says whether running it twice does
     /// no harm.
-    pub(crate) fn insert(&mut self, waiter: W, stream: Arc<str>, repeatable: bool) -> Result<u64, Full> {
+    pub(crate) fn insert(
+        &mut self,
+        waiter: W,
+        stream: Arc<str>,
+        repeatable: bool,
+        deadline: Instant,
+    ) -> Result<u64, Full> {
         if self.calls.len() >= self.capacity {
             return Err(Full);
         }
         let id = self.next;
         self.next += 1;
-        let slot = Slot { waiter: Some(waiter), reply: None, stage: Stage::Queued, stream, repeatable, left: None };
-        self.calls.insert(id, slot);
+        let (waiter, stage) = (Some(waiter), Stage::Queued);
+        self.calls.insert(id, Slot { waiter, reply: None, stage, stream, repeatable, deadline, left: None });
         Ok(id)
     }
 
@@ -144,6 +153,35 @@ impl<W, R> Pending<W, R> {
         };
         self.calls.remove(&id);
         Rearmed::Replied(*reply)
+    }
+
+    /// When to look for callers whose time is over, as far as it is known. Most calls are answered long before, so that is
+    /// the deadline of one that was under way when it was found out, and not looked for again with each call that ends.
+    pub(crate) fn alarm(&self) -> Option<Instant> {
+        self.alarm
+    }
+
+    /// Somebody begins to wait until `deadline`. Says whether that is before the alarm, which is then set to it.
+    pub(crate) fn is_first(&mut self, deadline: Instant) -> bool {
+        let first = self.alarm.is_none_or(|alarm| deadline < alarm);
+        if first {
+            self.alarm = Some(deadline);
+        }
+        first
+    }
+
+    /// Those whose time is over `now`, and sets the alarm for the next ones. Their calls are still under way; who is awake
+    /// for another reason is told when it waits again.
+    pub(crate) fn late(&mut self, now: Instant) -> Vec<W> {
+        let mut late = Vec::new();
+        self.alarm = None;
+        for slot in self.calls.values_mut().filter(|slot| slot.waiter.is_some()) {
+            match slot.deadline <= now {
+                true => late.extend(slot.waiter.take()),
+                false => self.alarm = Some(self.alarm.map_or(slot.deadline, |alarm| alarm.min(slot.deadline))),
+            }
+        }
+        late
     }
 
     /// Says that the request goes to another stream from now on: it is in none.

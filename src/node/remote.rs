@@ -10,7 +10,8 @@ use crate::{
     service::{Answer, Call, Caller, Chain, Descriptor, Dispatch, Hooks, Method, chain},
 };
 use futures_core::future::BoxFuture;
-use std::{collections::HashMap, sync::Arc};
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
 use tower::{Layer, Service, ServiceExt, util::BoxCloneSyncService};
 
 /// A tower service in the erased form that layers around remote services get and return.
@@ -46,7 +47,7 @@ pub(crate) struct Remote {
     pub(crate) descriptor: Arc<Descriptor>,
     service: Arc<dyn Dispatch>,
     levels: [Hooks; 2],
-    chains: HashMap<Method, Chain>,
+    chains: FxHashMap<Method, Chain>,
     outer: Option<CallService>,
 }
 
@@ -72,7 +73,7 @@ impl Remote {
         };
         let levels = [app, wrapping.hooks.clone()];
         let chain_of = |method: &Method| chain(&[&levels[0], &levels[1]], method, service.clone());
-        let chains: HashMap<Method, Chain> =
+        let chains: FxHashMap<Method, Chain> =
             descriptor.methods.iter().map(|method| (method.clone(), chain_of(method))).collect();
         let outer = (!wrapping.before.is_empty())
             .then(|| wrap(Arc::new(Chained { chains: chains.clone(), service: service.clone() }), &wrapping.before));
@@ -113,7 +114,7 @@ impl Dispatch for OnWire {
 
 /// The hooks as the inside of layers.
 struct Chained {
-    chains: HashMap<Method, Chain>,
+    chains: FxHashMap<Method, Chain>,
     service: Arc<dyn Dispatch>,
 }
 

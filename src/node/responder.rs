@@ -324,16 +324,8 @@ impl Responder {
         self.work(node, request, held, expires, *deliveries).await;
     }
 
-    async fn work(
-        self: &Arc<Self>,
-        node: &Arc<Inner>,
-        request: Request,
-        held: Held,
-        expires: u64,
-        deliveries: u32,
-    ) {
-        let span =
-            tracing::debug_span!("serve", id = %request.call_id(), path = %request.call.path, method = %request.call.method);
+    async fn work(self: &Arc<Self>, node: &Arc<Inner>, request: Request, held: Held, expires: u64, deliveries: u32) {
+        let span = tracing::debug_span!("serve", id = %request.call_id(), path = %request.call.path, method = %request.call.method);
         async {
             match self.admit(node, &request) {
                 Ok(found) => {

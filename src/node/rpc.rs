@@ -1,7 +1,10 @@
 //! Calls to other nodes: a request into the app's stream, a reply out of this node's inbox.
 
 mod large;
+mod late;
 mod ticket;
+
+pub(crate) use late::wake_late;
 
 use super::{
     clock::Clock,
@@ -28,7 +31,7 @@ use std::{
     time::{Duration, Instant},
 };
 use ticket::Ticket;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tracing::Instrument;
 
 /// How long a caller waits before it looks again whether an app's stream is there.
@@ -65,6 +68,8 @@ pub(crate) struct Rpc {
     limits: ArcSwap<CallLimits>,
     pending: Mutex<Waiting>,
     doubts: Doubts,
+    // Somebody waits who gives up before all others.
+    hurry: Notify,
     // Up to which entry the inbox was read.
     inbox_read: watch::Sender<EntryId>,
     // When each stream that was found too long may be tried again.
@@ -89,6 +94,8 @@ enum Arrived {
     TooMany {
         entry: EntryId,
     },
+    /// Its time is over.
+    Late,
     /// The request has to be sent again.
     Again,
     /// It is lost, and must not be.
@@ -109,6 +116,7 @@ impl Rpc {
             limits: ArcSwap::from_pointee(limits),
             pending: Mutex::new(Pending::new(limits.max_pending)),
             doubts: Doubts::default(),
+            hurry: Notify::new(),
             inbox_read: watch::Sender::new(EntryId::FIRST),
             full: Mutex::default(),
             admin,
@@ -146,15 +154,21 @@ impl Rpc {
     /// Makes a call of a remote service.
     pub(crate) async fn call(self: &Arc<Self>, target: &Target, call: Box<Call>) -> Result<Answer> {
         let timeout = call.timeout.unwrap_or(self.limits.load().timeout);
-        let deadline = Instant::now() + timeout;
+        let deadline = late::deadline(Instant::now(), timeout);
         let stream = self.choose(target, call.params.idempotency_key.as_deref())?;
         let (waiter, arrived) = oneshot::channel();
         let repeatable = target.descriptor.is_idempotent(&call.method) || call.params.idempotency_key.is_some();
-        let id = self.lock().insert(waiter, stream.clone(), repeatable).map_err(|Full| self.too_many_pending())?;
-        let ticket = Ticket { rpc: self.clone(), id, stream, over: false, sent_again: false };
+        let id = {
+            let mut pending = self.lock();
+            let taken = pending.insert(waiter, stream.clone(), repeatable, deadline);
+            let id = taken.map_err(|Full| self.too_many_pending())?;
+            self.awaited(&mut pending, deadline);
+            id
+        };
+        let ticket = Ticket { rpc: self.clone(), id, stream, deadline, over: false, sent_again: false };
         let span = tracing::debug_span!("call", id = %wire::CallId(&self.node, id), path = %call.path,
             method = %call.method, app = %target.app);
-        self.run(ticket, target, call, deadline, timeout, arrived).instrument(span).await
+        self.run(ticket, target, call, timeout, arrived).instrument(span).await
     }
 
     async fn run(
@@ -162,7 +176,6 @@ impl Rpc {
         mut ticket: Ticket,
         target: &Target,
         mut call: Box<Call>,
-        deadline: Instant,
         timeout: Duration,
         mut arrived: oneshot::Receiver<Arrived>,
     ) -> Result<Answer> {
@@ -172,7 +185,8 @@ impl Rpc {
         }
         let request = Request::new(ticket.id, self.node.clone(), call);
         // However often it is sent, and whoever sends it again: nobody starts it when this caller has gone.
-        let until = self.clock.now().saturating_add(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+        let deadline = ticket.deadline;
+        let until = self.clock.at(deadline);
         let encode = |ticket: &Ticket| request.encode(timeout, self.seal.at(&ticket.stream).until(until));
         let frame = encode(&ticket)?;
         if frame.len() > self.limits.load().max_payload {
@@ -187,15 +201,12 @@ impl Rpc {
         // almost every call.
         self.send(&ticket, frame, deadline)?;
         loop {
-            let outcome = tokio::select! {
-                outcome = &mut arrived => outcome,
-                () = tokio::time::sleep_until(deadline.into()) => return Err(Box::pin(ticket.time_out(target, &method, timeout)).await),
-            };
-            match outcome {
+            match (&mut arrived).await {
                 Ok(Arrived::Reply(outcome)) => {
                     ticket.over = true;
                     return outcome;
                 }
+                Ok(Arrived::Late) => return Err(Box::pin(ticket.time_out(target, &method, timeout)).await),
                 Ok(Arrived::TooMany { entry }) => {
                     if Box::pin(self.cancel(&ticket.stream, entry)).await.unwrap_or(false) {
                         return Err(ticket.told(self.too_many_queued(target)));

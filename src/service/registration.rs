@@ -8,8 +8,9 @@ use super::{
     service::Dispatch,
 };
 use crate::{Error, Result};
+use rustc_hash::FxHashMap;
 use serde_json::{Map, Value};
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 /// A service and how it shall be offered. Every [`Service`] turns into one; [`ServiceExt`] starts one by its first hook.
 #[derive(Clone)]
@@ -156,7 +157,7 @@ pub(crate) struct Registered {
     pub(crate) service: Arc<dyn Dispatch>,
     registration: Registration,
     app: Hooks,
-    chains: HashMap<Method, Chain>,
+    chains: FxHashMap<Method, Chain>,
 }
 
 impl Registered {

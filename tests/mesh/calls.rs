@@ -147,6 +147,28 @@ async fn a_call_that_takes_too_long_says_that_it_may_have_run() {
 }
 
 #[tokio::test]
+async fn each_call_ends_in_its_own_time_and_one_without_an_end_is_answered() {
+    let gate = Gate::closed("slow");
+    let [_there, here] = testing::cluster([App::new().register("slow", gate.clone()), App::new()]).await;
+    let patient = tokio::spawn(here.service("slow").find().timeout(Duration::MAX).answer());
+    // Neither the first nor the last to begin is the first to end.
+    let calls = [300, 700, 100, 500].map(|ms| {
+        let (time, asked) = (Duration::from_millis(ms), Instant::now());
+        let call = here.service("slow").find().timeout(time).answer();
+        async move {
+            let error = call.await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Timeout);
+            assert!(error.message().contains(&format!("within {ms}ms")), "{error}");
+            assert!((time..time + Duration::from_secs(2)).contains(&asked.elapsed()), "{ms}: {:?}", asked.elapsed());
+        }
+    });
+    futures_util::future::join_all(calls).await;
+    assert_eq!((here.pending(), patient.is_finished()), (1, false));
+    gate.open_up();
+    assert_eq!(patient.await.unwrap().unwrap().result, "slow");
+}
+
+#[tokio::test]
 async fn a_call_that_is_dropped_withdraws_its_request() {
     let mut config = testing::config();
     config.linger = Linger::Forever;

@@ -55,6 +55,7 @@ enum Step {
     Complete(u64),
     Wake(u64),
     Abandon(u64),
+    Late(u64),
     Close,
 }
 
@@ -70,8 +71,19 @@ fn step() -> impl Strategy<Value = Step> {
         4 => id().prop_map(Step::Complete),
         3 => id().prop_map(Step::Wake),
         3 => id().prop_map(Step::Abandon),
+        2 => id().prop_map(Step::Late),
         1 => Just(Step::Close),
     ]
+}
+
+fn moment(seconds: u64) -> Instant {
+    static BEGIN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    *BEGIN + Duration::from_secs(seconds)
+}
+
+/// In no order.
+fn deadline(number: usize) -> Instant {
+    moment(number as u64 * 7 % 24)
 }
 
 /// What is expected of a call.
@@ -80,6 +92,7 @@ struct Call {
     stage: Stage,
     reply: Option<u64>,
     repeatable: bool,
+    deadline: Instant,
 }
 
 fn run(
@@ -95,11 +108,17 @@ fn run(
             Step::Insert => {
                 let waiter = Waiter::new(ended);
                 let (number, repeatable) = (waiter.number, waiter.number.is_multiple_of(2));
-                let taken = pending.insert(waiter, "stream".into(), repeatable);
+                let taken = pending.insert(waiter, "stream".into(), repeatable, deadline(number));
                 prop_assert_eq!(taken.is_ok(), expected.len() < CAPACITY);
                 if let Ok(id) = taken {
                     prop_assert!(given.insert(id), "{} was given before", id);
-                    let call = Call { waits: Some(number), stage: Stage::Queued, reply: None, repeatable };
+                    let call = Call {
+                        waits: Some(number),
+                        stage: Stage::Queued,
+                        reply: None,
+                        repeatable,
+                        deadline: deadline(number),
+                    };
                     expected.insert(id, call);
                 }
             }
@@ -163,6 +182,17 @@ fn run(
             Step::Abandon(id) => {
                 let stage = expected.remove(&id).map(|call| call.stage);
                 prop_assert_eq!(pending.abandon(id), stage);
+            }
+            Step::Late(seconds) => {
+                let now = moment(seconds);
+                let mut late: Vec<usize> = pending.late(now).into_iter().map(Waiter::wake).collect();
+                let calls = expected.values_mut().filter(|call| call.deadline <= now);
+                let mut over: Vec<usize> = calls.filter_map(|call| call.waits.take()).collect();
+                late.sort_unstable();
+                over.sort_unstable();
+                prop_assert_eq!(late, over);
+                let next = expected.values().filter(|call| call.waits.is_some()).map(|call| call.deadline).min();
+                prop_assert_eq!(pending.alarm(), next);
             }
             Step::Close => {
                 pending.close();

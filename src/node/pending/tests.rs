@@ -8,13 +8,19 @@ fn stream() -> Arc<str> {
     "calls".into()
 }
 
+/// A moment in so many seconds from one that is the same for all tests.
+fn later(seconds: u64) -> Instant {
+    static BEGIN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    *BEGIN + Duration::from_secs(seconds)
+}
+
 fn left() -> Left {
     Left { at: Instant::now(), losses: 0 }
 }
 
 fn one(repeatable: bool, stage: &Stage) -> (Calls, Suspect) {
     let mut pending = Pending::new(10);
-    let id = pending.insert("ada", stream(), repeatable).unwrap();
+    let id = pending.insert("ada", stream(), repeatable, later(0)).unwrap();
     pending.leaves(id, left());
     match stage {
         Stage::Sent(entry) => assert!(pending.sent(id, *entry)),
@@ -32,14 +38,14 @@ fn one(repeatable: bool, stage: &Stage) -> (Calls, Suspect) {
 #[test]
 fn a_second_reply_finds_nobody() {
     let mut pending = Calls::new(10);
-    let id = pending.insert("ada", stream(), true).unwrap();
+    let id = pending.insert("ada", stream(), true, later(0)).unwrap();
     assert_eq!((pending.complete(id, 1), pending.complete(id, 2)), (Some(("ada", 1)), None));
 }
 
 #[test]
 fn a_reply_that_comes_while_its_caller_is_awake_is_kept_for_it() {
     let mut pending = Calls::new(10);
-    let id = pending.insert("ada", stream(), true).unwrap();
+    let id = pending.insert("ada", stream(), true, later(0)).unwrap();
     assert_eq!(pending.wake(id), Some("ada"));
     assert_eq!((pending.complete(id, 1), pending.complete(id, 2)), (None, None));
     assert_eq!(pending.rearm(id, "ada"), Rearmed::Replied(1));
@@ -47,18 +53,42 @@ fn a_reply_that_comes_while_its_caller_is_awake_is_kept_for_it() {
 }
 
 #[test]
+fn the_alarm_is_that_of_whoever_gives_up_first() {
+    let mut pending = Calls::new(10);
+    assert_eq!(pending.alarm(), None);
+    let first = [5, 3, 3, 4].map(|seconds| pending.is_first(later(seconds)));
+    assert_eq!((first, pending.alarm()), ([true, true, false, false], Some(later(3))));
+}
+
+#[test]
+fn those_whose_time_is_over_are_woken_and_the_next_ones_awaited() {
+    let mut pending = Calls::new(10);
+    let [_, answered, _, awake] = [("ada", 1), ("ben", 2), ("cleo", 3), ("dan", 1)]
+        .map(|(who, seconds)| pending.insert(who, stream(), true, later(seconds)).unwrap());
+    pending.complete(answered, 1);
+    pending.wake(awake);
+    assert_eq!((pending.late(later(0)), pending.alarm()), (vec![], Some(later(1))));
+    assert_eq!((pending.late(later(1)), pending.alarm()), (vec!["ada"], Some(later(3))));
+    assert_eq!((pending.late(later(4)), pending.alarm()), (vec!["cleo"], None));
+    // Who comes back to wait is late at once.
+    assert_eq!(pending.rearm(awake, "dan"), Rearmed::Waiting);
+    assert!(pending.is_first(later(1)));
+    assert_eq!((pending.late(later(4)), pending.len()), (vec!["dan"], 3));
+}
+
+#[test]
 fn a_full_table_takes_nobody_in_until_someone_leaves() {
     let mut pending = Calls::new(1);
-    let first = pending.insert("", stream(), true).unwrap();
-    assert_eq!(pending.insert("", stream(), true), Err(Full));
+    let first = pending.insert("", stream(), true, later(0)).unwrap();
+    assert_eq!(pending.insert("", stream(), true, later(0)), Err(Full));
     pending.abandon(first);
-    assert!(pending.insert("", stream(), true).is_ok());
+    assert!(pending.insert("", stream(), true, later(0)).is_ok());
 }
 
 #[test]
 fn a_request_whose_reply_is_faster_than_the_word_where_it_stands_is_not_withdrawn() {
     let mut pending = Calls::new(10);
-    let [replied, abandoned] = [0, 1].map(|_| pending.insert("", stream(), false).unwrap());
+    let [replied, abandoned] = [0, 1].map(|_| pending.insert("", stream(), false, later(0)).unwrap());
     for id in [replied, abandoned] {
         assert!(pending.leaves(id, left()));
     }
@@ -71,7 +101,7 @@ fn a_request_whose_reply_is_faster_than_the_word_where_it_stands_is_not_withdraw
 #[test]
 fn an_abandoned_call_tells_how_far_its_request_has_come() {
     let mut pending = Calls::new(10);
-    let ids: Vec<u64> = (0..5).map(|_| pending.insert("", stream(), false).unwrap()).collect();
+    let ids: Vec<u64> = (0..5).map(|_| pending.insert("", stream(), false, later(0)).unwrap()).collect();
     for id in &ids[1..] {
         assert!(pending.leaves(*id, left()));
     }
@@ -135,7 +165,7 @@ fn a_caller_that_is_awake_is_not_judged() {
 #[test]
 fn only_calls_that_are_somewhere_in_redis_are_asked_about() {
     let mut pending = Calls::new(10);
-    let ids: Vec<u64> = (0..4).map(|_| pending.insert("", stream(), false).unwrap()).collect();
+    let ids: Vec<u64> = (0..4).map(|_| pending.insert("", stream(), false, later(0)).unwrap()).collect();
     for id in &ids[1..] {
         pending.leaves(*id, left());
     }
@@ -157,7 +187,7 @@ fn a_request_that_turns_to_another_partition_is_asked_about_there_and_is_of_the_
     let keys = crate::redis::keys::Keys::new("ns");
     let of = |app: &str| -> Arc<str> { keys.calls(app).into() };
     let mut pending = Calls::new(10);
-    let id = pending.insert("ada", of("default/shop/3"), false).unwrap();
+    let id = pending.insert("ada", of("default/shop/3"), false, later(0)).unwrap();
     pending.turns_to(id, of("default/shop/1"));
     pending.leaves(id, left());
     pending.sent(id, EntryId::new(1, 0));
@@ -212,7 +242,7 @@ proptest! {
         for step in steps {
             let known = |id: u64, over: &HashSet<u64>| id < repeatable.len() as u64 && !over.contains(&id);
             match step {
-                Step::Insert(may_repeat) => if let Ok(id) = pending.insert(repeatable.len() as u64, stream(), may_repeat) {
+                Step::Insert(may_repeat) => if let Ok(id) = pending.insert(repeatable.len() as u64, stream(), may_repeat, later(0)) {
                     prop_assert_eq!(id, repeatable.len() as u64);
                     repeatable.push(may_repeat);
                 },

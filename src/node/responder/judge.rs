@@ -59,8 +59,10 @@ impl Responder {
 
     /// Only what was published may be called, whoever wrote the request.
     pub(super) fn admit(&self, node: &Inner, request: &Request) -> Result<Found<Arc<Registered>>> {
-        let found = node.app.find_named(&request.call.path).ok_or_else(|| crate::service::not_found(&request.call.path))?;
-        let published = node.published(&request.call.path).ok_or_else(|| crate::service::not_found(&request.call.path))?;
+        let found =
+            node.app.find_named(&request.call.path).ok_or_else(|| crate::service::not_found(&request.call.path))?;
+        let published =
+            node.published(&request.call.path).ok_or_else(|| crate::service::not_found(&request.call.path))?;
         match published.methods.contains(&request.call.method) {
             true => Ok(found),
             false => Err(crate::service::not_offered(&request.call.method, &request.call.path)),

@@ -7,7 +7,10 @@ use crate::{
     service::Method,
 };
 use serde_json::json;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::oneshot;
 
 /// How long a timed-out caller may take to find out whether its call was started.
@@ -18,6 +21,7 @@ pub(super) struct Ticket {
     pub(super) rpc: Arc<Rpc>,
     pub(super) id: u64,
     pub(super) stream: Arc<str>,
+    pub(super) deadline: Instant,
     pub(super) over: bool,
     /// Did an earlier copy of it leave this node, of which nobody knows whether it arrived?
     pub(super) sent_again: bool,
@@ -26,8 +30,12 @@ pub(super) struct Ticket {
 impl Ticket {
     pub(super) fn rearm(&self) -> Result<oneshot::Receiver<Arrived>> {
         let (waiter, arrived) = oneshot::channel();
-        match self.rpc.lock().rearm(self.id, waiter) {
-            Rearmed::Waiting => Ok(arrived),
+        let mut pending = self.rpc.lock();
+        match pending.rearm(self.id, waiter) {
+            Rearmed::Waiting => {
+                self.rpc.awaited(&mut pending, self.deadline);
+                Ok(arrived)
+            }
             Rearmed::Replied(reply) => {
                 let (waiter, arrived) = oneshot::channel();
                 let _ = waiter.send(Arrived::Reply(reply));

@@ -33,7 +33,7 @@ impl Ends {
 
     fn call(&self) -> Call {
         let (waiter, arrived) = oneshot::channel();
-        (self.rpc.lock().insert(waiter, "stream".into(), false).unwrap(), arrived)
+        (self.rpc.lock().insert(waiter, "stream".into(), false, std::time::Instant::now()).unwrap(), arrived)
     }
 
     fn frame(&self, id: u64, outcome: Result<Value>) -> Vec<u8> {
