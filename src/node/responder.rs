@@ -114,11 +114,15 @@ impl Responder {
             match self.calls.pull(&mut reader, free, wait).await {
                 None => return,
                 Some(Pulled::New(requests)) => {
-                    let mut first = Some(first);
+                    let mut slots = first;
+                    let others = u32::try_from(requests.len().saturating_sub(1)).unwrap_or(u32::MAX);
+                    if let Ok(others) = self.slots.clone().try_acquire_many_owned(others) {
+                        slots.merge(others);
+                    }
                     for entry in requests {
                         let Some(held) = self.take(entry.id) else { continue };
                         // No more were asked for than there are slots, but what was handed on takes some as well.
-                        let slot = match first.take() {
+                        let slot = match slots.split(1) {
                             Some(slot) => slot,
                             None => tokio::select! {
                                 Ok(slot) = self.slots.clone().acquire_owned() => slot,

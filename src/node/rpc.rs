@@ -1,15 +1,18 @@
 //! Calls to other nodes: a request into the app's stream, a reply out of this node's inbox.
 
+mod inbox;
 mod large;
 mod late;
+mod sent;
 mod ticket;
 
+pub(crate) use inbox::{Given, read_inbox};
 pub(crate) use late::wake_late;
 
 use super::{
     clock::Clock,
     lost::Doubts,
-    pending::{Finding, Full, Left, Pending, Suspect, Verdict, Which},
+    pending::{Finding, Full, Pending, Suspect, Verdict, Which},
     seldom::Seldom,
     spread::Spread,
 };
@@ -18,10 +21,10 @@ use crate::{
     redis::{
         Failure,
         pool::Admin,
-        streams::{EntryId, Inbox, Inward, Outcome, Senders, Write, Writer, cancel},
+        streams::{EntryId, Outcome, Write, Writer, cancel},
     },
     service::{Answer, Call, Descriptor},
-    wire::{self, Frame, HandedOn, Reply, Request, Seal},
+    wire::{self, Request, Seal},
 };
 use arc_swap::ArcSwap;
 use serde_json::json;
@@ -36,8 +39,6 @@ use tracing::Instrument;
 
 /// How long a caller waits before it looks again whether an app's stream is there.
 const NO_STREAM_PAUSE: Duration = Duration::from_millis(50);
-/// How long a queue that was found full counts as full without asking Redis.
-const FULL_FOR: Duration = Duration::from_millis(100);
 
 /// Where a remote service's calls go.
 #[derive(Clone, Debug)]
@@ -189,12 +190,12 @@ impl Rpc {
         let until = self.clock.at(deadline);
         let encode = |ticket: &Ticket| request.encode(timeout, self.seal.at(&ticket.stream).until(until));
         let frame = encode(&ticket)?;
-        if frame.len() > self.limits.load().max_payload {
+        let max = self.limits.load().max_payload;
+        if frame.len() > max {
             return Err(Error::payload_too_large(format!(
-                "The call of {method} on '{}' takes {} bytes, more than max_payload ({})",
+                "The call of {method} on '{}' takes {} bytes, more than max_payload ({max})",
                 target.path,
-                frame.len(),
-                self.limits.load().max_payload
+                frame.len()
             )));
         }
         // Nothing is sent twice unless Redis said that it does not have it, so one copy of the frame is enough for
@@ -243,25 +244,6 @@ impl Rpc {
         let write = Write::Request { stream, frame, deadline, stamp: wire::stamp, token };
         let sent = self.writer.get().is_some_and(|writer| writer.push(write));
         if sent { Ok(()) } else { Err(Error::unavailable("This node has shut down and makes no more calls")) }
-    }
-
-    /// Takes in what came into the inbox as a reply.
-    pub(crate) fn reply(&self, frame: &[u8]) {
-        match Reply::decode(frame, self.seal.at(&self.inbox)) {
-            Ok(reply) => {
-                let id = reply.id;
-                let waiter = self.lock().complete(id, reply.into_outcome());
-                match waiter {
-                    Some((waiter, outcome)) => drop(waiter.send(Arrived::Reply(outcome))),
-                    None => tracing::debug!(id, "a reply that nobody waits for"),
-                }
-            }
-            Err(error) => {
-                if let Some(more) = self.refused.say() {
-                    tracing::warn!(%error, more, "a reply was refused; its caller will time out");
-                }
-            }
-        }
     }
 
     /// Deletes a request that nobody has started; says whether that was so.
@@ -364,87 +346,4 @@ fn refused(path: &str, error: &Failure) -> Error {
 fn gone() -> Error {
     Error::unavailable("This node has shut down while the call was under way")
         .with_data(json!({ "outcome": "unknown" }))
-}
-
-/// What the writer asks and tells.
-impl Senders for Rpc {
-    fn wanted(&self, token: u64, now: Instant) -> bool {
-        self.lock().leaves(token, Left { at: now, losses: self.doubts.losses() })
-    }
-
-    fn kept(&self, token: u64) {
-        self.lock().returned(token);
-    }
-
-    fn sent(&self, token: u64, stream: &Arc<str>, outcome: Outcome) {
-        let mut pending = self.lock();
-        let failed = match outcome {
-            Outcome::Added { entry, .. } if !pending.sent(token, entry) => {
-                drop(pending);
-                return self.withdraw(stream.clone(), entry);
-            }
-            Outcome::Added { entry, length } if length > self.limits.load().max_queue => {
-                self.full
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(stream.clone(), Instant::now() + FULL_FOR);
-                Arrived::TooMany { entry }
-            }
-            Outcome::Added { .. } => return,
-            Outcome::Unknown(session) => {
-                if let Some(waiter) = pending.adrift(token, session) {
-                    let _ = waiter.send(Arrived::Again);
-                }
-                return;
-            }
-            other => {
-                pending.returned(token);
-                Arrived::Failed(other)
-            }
-        };
-        if let Some(waiter) = pending.wake(token) {
-            let _ = waiter.send(failed);
-        }
-    }
-}
-
-/// What the inbox says of requests to this node's app.
-pub(crate) enum Given {
-    /// This one was handed on to this replica.
-    One(HandedOn),
-    /// Notes may have been lost.
-    Perhaps,
-}
-
-/// Reads the inbox until it is stopped: replies go to their callers, notes of requests to `given`.
-pub(crate) async fn read_inbox(mut inbox: Inbox, rpc: Arc<Rpc>, given: impl Fn(Given)) {
-    let (mut first, mut large) = (true, large::Large::new());
-    while let Some(inward) = inbox.next().await {
-        let entries = match inward {
-            Inward::Entries(entries) => entries,
-            Inward::Reconnected => {
-                if !std::mem::take(&mut first) {
-                    given(Given::Perhaps);
-                }
-                Vec::new()
-            }
-        };
-        for entry in entries {
-            if !wire::is::<HandedOn>(&entry.frame) {
-                large.reply(&rpc, entry.frame);
-                continue;
-            }
-            match HandedOn::decode(&entry.frame, rpc.seal.at(&rpc.inbox)) {
-                Ok(note) => given(Given::One(note)),
-                Err(error) => {
-                    if let Some(more) = rpc.refused.say() {
-                        tracing::warn!(%error, more, "a note of a request was refused");
-                    }
-                }
-            }
-        }
-        large.read_to(&rpc, inbox.position());
-    }
-    large.end().await;
-    rpc.close();
 }

@@ -1,0 +1,70 @@
+//! What comes into a node's inbox: replies to its calls, and notes of requests that were handed on to it.
+
+use super::{Arrived, Rpc, large};
+use crate::{
+    redis::streams::{Inbox, Inward},
+    wire::{self, Frame, HandedOn, Reply},
+};
+use std::sync::Arc;
+
+impl Rpc {
+    /// Takes in what came into the inbox as a reply.
+    pub(super) fn reply(&self, frame: &[u8]) {
+        match Reply::decode(frame, self.seal.at(&self.inbox)) {
+            Ok(reply) => {
+                let id = reply.id;
+                let waiter = self.lock().complete(id, reply.into_outcome());
+                match waiter {
+                    Some((waiter, outcome)) => drop(waiter.send(Arrived::Reply(outcome))),
+                    None => tracing::debug!(id, "a reply that nobody waits for"),
+                }
+            }
+            Err(error) => {
+                if let Some(more) = self.refused.say() {
+                    tracing::warn!(%error, more, "a reply was refused; its caller will time out");
+                }
+            }
+        }
+    }
+}
+
+/// What the inbox says of requests to this node's app.
+pub(crate) enum Given {
+    /// This one was handed on to this replica.
+    One(HandedOn),
+    /// Notes may have been lost.
+    Perhaps,
+}
+
+/// Reads the inbox until it is stopped: replies go to their callers, notes of requests to `given`.
+pub(crate) async fn read_inbox(mut inbox: Inbox, rpc: Arc<Rpc>, given: impl Fn(Given)) {
+    let (mut first, mut large) = (true, large::Large::new());
+    while let Some(inward) = inbox.next().await {
+        let entries = match inward {
+            Inward::Entries(entries) => entries,
+            Inward::Reconnected => {
+                if !std::mem::take(&mut first) {
+                    given(Given::Perhaps);
+                }
+                Vec::new()
+            }
+        };
+        for entry in entries {
+            if !wire::is::<HandedOn>(&entry.frame) {
+                large.reply(&rpc, entry.frame);
+                continue;
+            }
+            match HandedOn::decode(&entry.frame, rpc.seal.at(&rpc.inbox)) {
+                Ok(note) => given(Given::One(note)),
+                Err(error) => {
+                    if let Some(more) = rpc.refused.say() {
+                        tracing::warn!(%error, more, "a note of a request was refused");
+                    }
+                }
+            }
+        }
+        large.read_to(&rpc, inbox.position());
+    }
+    large.end().await;
+    rpc.close();
+}

@@ -1,0 +1,56 @@
+//! What became of requests on their way into a stream, as the writer tells it.
+
+use super::{Arrived, Rpc};
+use crate::{
+    node::pending::Left,
+    redis::streams::{Outcome, Senders},
+};
+use std::{
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// How long a queue that was found full counts as full without asking Redis.
+const FULL_FOR: Duration = Duration::from_millis(100);
+
+/// What the writer asks and tells.
+impl Senders for Rpc {
+    fn wanted(&self, token: u64, now: Instant) -> bool {
+        self.lock().leaves(token, Left { at: now, losses: self.doubts.losses() })
+    }
+
+    fn kept(&self, token: u64) {
+        self.lock().returned(token);
+    }
+
+    fn sent(&self, token: u64, stream: &Arc<str>, outcome: Outcome) {
+        let mut pending = self.lock();
+        let failed = match outcome {
+            Outcome::Added { entry, .. } if !pending.sent(token, entry) => {
+                drop(pending);
+                return self.withdraw(stream.clone(), entry);
+            }
+            Outcome::Added { entry, length } if length > self.limits.load().max_queue => {
+                self.full
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(stream.clone(), Instant::now() + FULL_FOR);
+                Arrived::TooMany { entry }
+            }
+            Outcome::Added { .. } => return,
+            Outcome::Unknown(session) => {
+                if let Some(waiter) = pending.adrift(token, session) {
+                    let _ = waiter.send(Arrived::Again);
+                }
+                return;
+            }
+            other => {
+                pending.returned(token);
+                Arrived::Failed(other)
+            }
+        };
+        if let Some(waiter) = pending.wake(token) {
+            let _ = waiter.send(failed);
+        }
+    }
+}
