@@ -131,6 +131,12 @@ impl Responder {
                         };
                         self.start(&node, Delivered { entry, deliveries: 1, from: None }, Way::Queue, held, slot);
                     }
+                    drop(slots);
+                    // What can be answered at once leaves before the next are asked for, who are more by then. One that is
+                    // alone shall not make the next one wait.
+                    if others > 0 {
+                        tokio::task::yield_now().await;
+                    }
                 }
                 Some(Pulled::Refused(refused)) => {
                     tracing::debug!(error = %refused, "requests can not be read, making their group anew");

@@ -64,6 +64,8 @@ pub(crate) async fn read_inbox(mut inbox: Inbox, rpc: Arc<Rpc>, given: impl Fn(G
             }
         }
         large.read_to(&rpc, inbox.position());
+        // Whoever was answered may call again: then that leaves together with the next read, which finds more.
+        tokio::task::yield_now().await;
     }
     large.end().await;
     rpc.close();
