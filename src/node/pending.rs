@@ -19,6 +19,8 @@ pub(crate) struct Pending<W, R> {
     overtaken: FxHashSet<u64>,
     /// When to look for callers whose time is over; none of them is earlier.
     alarm: Option<Instant>,
+    /// Nobody is woken any more.
+    closed: bool,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,7 @@ pub(crate) enum Rearmed<R> {
     Waiting,
     /// The reply has come meanwhile; the call is over.
     Replied(R),
-    /// The call was over already.
+    /// The call was over already, or all are.
     Over,
 }
 
@@ -113,7 +115,14 @@ pub(crate) enum Verdict {
 
 impl<W, R> Pending<W, R> {
     pub(crate) fn new(capacity: usize) -> Self {
-        Pending { capacity, next: 0, calls: FxHashMap::default(), overtaken: FxHashSet::default(), alarm: None }
+        Pending {
+            capacity,
+            next: 0,
+            calls: FxHashMap::default(),
+            overtaken: FxHashSet::default(),
+            alarm: None,
+            closed: false,
+        }
     }
 
     /// Takes in so many from now on; those that wait already stay.
@@ -139,7 +148,7 @@ impl<W, R> Pending<W, R> {
         }
         let id = self.next;
         self.next += 1;
-        let (waiter, stage) = (Some(waiter), Stage::Queued);
+        let (waiter, stage) = ((!self.closed).then_some(waiter), Stage::Queued);
         self.calls.insert(id, Slot { waiter, reply: None, stage, stream, repeatable, deadline, left: None });
         Ok(id)
     }
@@ -148,6 +157,9 @@ impl<W, R> Pending<W, R> {
     pub(crate) fn rearm(&mut self, id: u64, waiter: W) -> Rearmed<R> {
         let Some(slot) = self.calls.get_mut(&id) else { return Rearmed::Over };
         let Some(reply) = slot.reply.take() else {
+            if self.closed {
+                return Rearmed::Over;
+            }
             slot.waiter = Some(waiter);
             return Rearmed::Waiting;
         };
@@ -246,8 +258,9 @@ impl<W, R> Pending<W, R> {
         self.calls.get_mut(&id)?.waiter.take()
     }
 
-    /// Lets go of every caller; each finds out that none will ever wake it.
+    /// Lets go of every caller, and of those who come later; each finds out that none will ever wake it.
     pub(crate) fn close(&mut self) {
+        self.closed = true;
         self.calls.values_mut().for_each(|slot| slot.waiter = None);
     }
 

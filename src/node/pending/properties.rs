@@ -101,7 +101,7 @@ fn run(
     ended: &Rc<RefCell<Vec<Vec<Ended>>>>,
 ) -> Result<(), TestCaseError> {
     let mut expected: BTreeMap<u64, Call> = BTreeMap::new();
-    let (mut given, mut overtaken) = (BTreeSet::new(), BTreeSet::new());
+    let (mut given, mut overtaken, mut closed) = (BTreeSet::new(), BTreeSet::new(), false);
     let left = Left { at: Instant::now(), losses: 0 };
     for (now, step) in (0..).zip(steps) {
         match step {
@@ -113,7 +113,7 @@ fn run(
                 if let Ok(id) = taken {
                     prop_assert!(given.insert(id), "{} was given before", id);
                     let call = Call {
-                        waits: Some(number),
+                        waits: (!closed).then_some(number),
                         stage: Stage::Queued,
                         reply: None,
                         repeatable,
@@ -128,11 +128,12 @@ fn run(
                 let found = match expected.get(&id) {
                     None => Rearmed::Over,
                     Some(Call { reply: Some(reply), .. }) => Rearmed::Replied(*reply),
+                    Some(_) if closed => Rearmed::Over,
                     Some(_) => Rearmed::Waiting,
                 };
                 prop_assert_eq!(pending.rearm(id, waiter), found);
                 match expected.get_mut(&id) {
-                    Some(call) if call.reply.is_none() => call.waits = Some(number),
+                    Some(call) if call.reply.is_none() => call.waits = (!closed).then_some(number),
                     _ => drop(expected.remove(&id)),
                 }
             }
@@ -196,6 +197,7 @@ fn run(
             }
             Step::Close => {
                 pending.close();
+                closed = true;
                 expected.values_mut().for_each(|call| call.waits = None);
             }
         }

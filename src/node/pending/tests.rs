@@ -77,6 +77,18 @@ fn those_whose_time_is_over_are_woken_and_the_next_ones_awaited() {
 }
 
 #[test]
+fn who_comes_when_all_are_let_go_is_let_go_as_well() {
+    let mut pending = Pending::<Arc<()>, u8>::new(10);
+    let (here, awake) = (Arc::new(()), Arc::new(()));
+    let id = pending.insert(awake, stream(), true, later(1)).unwrap();
+    let awake = pending.wake(id).unwrap();
+    pending.close();
+    pending.insert(here.clone(), stream(), true, later(1)).unwrap();
+    assert_eq!(pending.rearm(id, awake.clone()), Rearmed::Over);
+    assert_eq!((Arc::strong_count(&here), Arc::strong_count(&awake)), (1, 1));
+}
+
+#[test]
 fn a_full_table_takes_nobody_in_until_someone_leaves() {
     let mut pending = Calls::new(1);
     let first = pending.insert("", stream(), true, later(0)).unwrap();
