@@ -1,24 +1,19 @@
 //! Keeps the catalog true: hears of changes, reads what was missed, announces this node.
 
-use super::{
-    Inner,
-    catalog::{self, Lingering, Member, Offer},
-    info::{self, ServiceInfo},
-};
+mod announce;
+mod read;
+mod tell;
+
+use super::Inner;
 use crate::{
-    Error, Result,
     redis::{
         Failure,
-        connection::Trouble,
-        keys::MAX_PARTITIONS,
         pubsub::Heard,
-        registry::{self, Announced, Beat, LingeringRecord, NodeRecord},
+        registry::{self, Beat, NodeRecord},
     },
-    service::Descriptor,
-    wire::{self, Announcement, Frame},
+    wire,
 };
 use std::{
-    collections::BTreeMap,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -168,90 +163,6 @@ pub(crate) async fn listen(node: Arc<Inner>, mut heard: mpsc::Receiver<Heard>, l
 }
 
 impl Inner {
-    /// Writes what this node offers, unless it is an observer; says whether Redis has all it should.
-    pub(crate) async fn announce(&self, with_services: bool) -> bool {
-        if self.observer {
-            return true;
-        }
-        let published = match with_services {
-            true => super::publish::published(&self.app.registered(), &self.live.load(), &self.filters, &self.app_name),
-            false => BTreeMap::new(),
-        };
-        // Callable before it is known, so that no early call is refused.
-        self.published.store(Arc::new(published));
-        let before = self.connector.trouble();
-        match self.register().await {
-            Ok(()) => {
-                self.connector.forget_trouble();
-                true
-            }
-            // A node that starts tries on every 100 ms.
-            Err(error) if before.is_some() && before == self.connector.trouble() => {
-                tracing::debug!(%error, "this node still can not be announced");
-                false
-            }
-            Err(error) => {
-                tracing::warn!(%error, "this node could not be announced, trying again with the next beat");
-                false
-            }
-        }
-    }
-
-    async fn register(&self) -> Result<()> {
-        let announced = self.announcement()?;
-        let unreachable = |error: Failure| {
-            self.connector.note_trouble(Trouble::of(&error));
-            unreachable(error)
-        };
-        self.partitions.regroup(self).await.map_err(unreachable)?;
-        let mut connection = self.admin.get(&self.keys.registry()).await.map_err(unreachable)?;
-        let asked = Instant::now();
-        let registered = self.registry.register(&mut connection, &announced).await.map_err(unreachable)?;
-        self.clock.set(registered.now, asked.elapsed());
-        if let Some(wait) = registered.promise.wait() {
-            let (registry, admin) = (self.registry.clone(), self.admin.clone());
-            tokio::spawn(async move {
-                tokio::time::sleep(wait).await;
-                // Where that fails, the next beat of any node tells.
-                if let Ok(connection) = admin.get(&registry.key()).await {
-                    registry.tell_after(Duration::ZERO, connection).await;
-                }
-            });
-        }
-        if !registered.known {
-            self.rpc.doubts().forgotten();
-        }
-        tracing::debug!(epoch = registered.epoch, services = announced.services.len(), "announced");
-        Ok(())
-    }
-
-    fn announcement(&self) -> Result<Announced> {
-        let head = Announcement {
-            key: self.config.key.clone(),
-            app: self.app_name.clone(),
-            version: self.config.version.clone(),
-            host: self.host.clone(),
-            pid: std::process::id(),
-            started: self.started,
-            linger: self.linger_ms(),
-            partitions: self.config.partitions,
-        };
-        let published = self.published.load();
-        let services = published.iter().map(|(path, descriptor)| {
-            let place = self.place_of_offer(&self.app_key, path);
-            Ok((path.clone(), descriptor.encode(self.seal.at(&place))?))
-        });
-        let head = head.encode(self.seal.at(&self.keys.node(&self.id)))?;
-        // Redis may have forgotten a node while it was leaving.
-        let state = if self.draining.is_cancelled() { "draining" } else { "up" };
-        Ok(Announced { head, state: state.into(), services: services.collect::<Result<_>>()? })
-    }
-
-    /// What a descriptor is signed for. Its app and not its node, since it stays when the node is gone.
-    fn place_of_offer(&self, app: &str, path: &str) -> String {
-        format!("{}/{path}", self.keys.app(app))
-    }
-
     async fn take_in(&self, news: Vec<registry::Change>) {
         if !self.apply(news) {
             self.catch_up().await;
@@ -319,170 +230,4 @@ impl Inner {
         self.spread(changes);
         Ok(())
     }
-
-    fn item(&self, item: registry::Item) -> Option<catalog::Item> {
-        match item {
-            registry::Item::Up(record) => self.member(record).map(catalog::Item::Up),
-            registry::Item::Down(id, lingering) => {
-                let lingering = lingering.into_iter().filter_map(|record| self.lingering(record)).collect();
-                Some(catalog::Item::Down(id, lingering))
-            }
-        }
-    }
-
-    /// Reads an announcement; `None`, with a warning, for one that this node can not read.
-    fn member(&self, record: NodeRecord) -> Option<Member> {
-        let head = match self.head(&record) {
-            Ok(head) => head,
-            Err(error) => {
-                if let Some(more) = self.refused.say() {
-                    tracing::warn!(node = %record.id, app = %record.app, %error, more, "a node is ignored");
-                }
-                return None;
-            }
-        };
-        let offer = |service: registry::ServiceRecord| {
-            let offer = self.offer(&record.app, &service)?;
-            Some((service.path, offer))
-        };
-        Some(Member {
-            services: record.services.into_iter().filter_map(offer).collect(),
-            id: record.id,
-            app: record.app.clone(),
-            key: head.key,
-            up: record.state == "up",
-            linger: head.linger,
-            // Whoever wrote it.
-            partitions: head.partitions.clamp(1, MAX_PARTITIONS),
-            info: catalog::Info {
-                name: head.app,
-                version: head.version,
-                host: head.host,
-                pid: head.pid,
-                started: head.started,
-            },
-        })
-    }
-
-    /// What a node says of itself.
-    fn head(&self, record: &NodeRecord) -> Result<Announcement> {
-        let head = Announcement::decode(&record.head, self.seal.at(&self.keys.node(&record.id)))?;
-        // The field beside it is not signed.
-        match record.app == format!("{}/{}", head.key, head.app) {
-            true => Ok(head),
-            false => Err(Error::bad_request(format!("It says that it belongs to '{}/{}'", head.key, head.app))),
-        }
-    }
-
-    fn lingering(&self, record: LingeringRecord) -> Option<Lingering> {
-        let offer = self.offer(&record.app, &record.service)?;
-        Some(Lingering { app: record.app, offer, until: record.until })
-    }
-
-    /// Reads a descriptor and asks the filters whether it may be seen here.
-    fn offer(&self, app: &str, service: &registry::ServiceRecord) -> Option<Offer> {
-        let place = self.place_of_offer(app, &service.path);
-        let descriptor = match Descriptor::decode(&service.descriptor, self.seal.at(&place)) {
-            Ok(descriptor) => descriptor,
-            Err(error) => {
-                if let Some(more) = self.refused.say() {
-                    tracing::warn!(app, path = %service.path, %error, more, "a service is ignored");
-                }
-                return None;
-            }
-        };
-        if !self.live.load().remote_services.allows(&descriptor.path) {
-            return None;
-        }
-        if let Some(allows) = &self.filters.remote_services {
-            let (key, name) = info::split_app(app);
-            let seen = ServiceInfo { remote: true, ..ServiceInfo::local(&descriptor, key, name) };
-            if !allows(&seen) {
-                return None;
-            }
-        }
-        Some(Offer { since: service.since, descriptor: Arc::new(descriptor) })
-    }
-
-    /// Lets everyone here know what became different.
-    fn spread(&self, changes: Vec<catalog::Change>) {
-        if changes.is_empty() {
-            return;
-        }
-        self.outdate_routes(&changes);
-        for change in changes {
-            self.react(&change);
-            // For a thousand nodes that come, to put into words what nobody reads would be most of the work.
-            if self.changes.receiver_count() > 0 || tracing::enabled!(tracing::Level::WARN) {
-                self.tell(change);
-            }
-        }
-    }
-
-    /// Does what a change asks this node to do.
-    fn react(&self, change: &catalog::Change) {
-        match change {
-            catalog::Change::NodeUp(member) if member.app == self.app_key => self.partitions.look(),
-            catalog::Change::NodeDown(member) => {
-                self.events.forget(&member.id);
-                // A node that stood still may hear of its own death: it has nothing to inherit from itself.
-                if member.app == self.app_key && member.id != self.id {
-                    self.dead_replicas.send(member.id.clone()).ok();
-                    self.partitions.look();
-                }
-                if self.rpc.pending() > 0 && !self.catalog().nodes().any(|other| other.app == member.app) {
-                    self.rpc.doubts().orphaned(self.keys.calls(&member.app).into());
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn tell(&self, change: catalog::Change) {
-        use catalog::Change;
-        let told = match change {
-            Change::Service(route) => {
-                let info = self.info(&route);
-                tracing::info!(path = %info.path, app = %route.app, replicas = route.replicas.len(), "service");
-                if self.app.find_named(&info.path).is_some() {
-                    tracing::warn!(path = %info.path, app = %route.app, "this node serves that path itself and goes on to");
-                }
-                info::Change::Service(info)
-            }
-            Change::ServiceRemoved(route) => {
-                let info = self.info(&route);
-                tracing::info!(path = %info.path, app = %route.app, "service-removed");
-                info::Change::ServiceRemoved(info)
-            }
-            Change::Health(route) => {
-                let info = self.info(&route);
-                match info.healthy {
-                    true => tracing::info!(path = %info.path, "a replica is up again"),
-                    false => tracing::warn!(path = %info.path, "no replica is up, calls wait for one"),
-                }
-                info::Change::Health(info)
-            }
-            Change::Shadowed { path, winner, loser } => {
-                return tracing::warn!(%path, %winner, %loser, "two apps offer this path: the older one is called");
-            }
-            Change::NodeUp(member) => {
-                tracing::info!(node = %member.id, app = %member.app, host = %member.info.host, "node-up");
-                info::Change::NodeUp(member.as_ref().into())
-            }
-            Change::NodeDown(member) => {
-                tracing::info!(node = %member.id, app = %member.app, host = %member.info.host, "node-down");
-                info::Change::NodeDown(member.as_ref().into())
-            }
-        };
-        // An error only says that nobody watches.
-        let _ = self.changes.send(Arc::new(told));
-    }
-
-    fn info(&self, route: &catalog::Route) -> ServiceInfo {
-        ServiceInfo::remote(route, &self.known_as(route))
-    }
-}
-
-fn unreachable(error: Failure) -> Error {
-    Error::unavailable(format!("Redis: {error}"))
 }
