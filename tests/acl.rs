@@ -8,7 +8,8 @@ use rachis::{
     testing::{self, ThrowawayRedis, eventually},
 };
 use serde_json::json;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Notify;
 
 const DOC: &str = include_str!("../docs/security.md");
 
@@ -86,24 +87,29 @@ impl Guarded {
     }
 }
 
-/// The app `todos`; a `find` never ends where it `hangs`.
-fn todos(hangs: bool) -> App {
+/// The app `todos`; a `find` never ends where it `hangs`, and a `get` waits for the gate.
+fn todos(hangs: bool, gate: &Arc<Notify>) -> App {
+    let gate = gate.clone();
     let wait = move |ctx: Context| async move {
         match hangs {
             true => std::future::pending().await,
             false => Ok(ctx),
         }
     };
-    let pause = async |ctx: Context| {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        Ok(ctx)
+    let pass = move |ctx: Context| {
+        let gate = gate.clone();
+        async move {
+            gate.notified().await;
+            Ok(ctx)
+        }
     };
-    App::new().register("todos", MemoryService::new().before(Method::Find, wait).before(Method::Get, pause))
+    App::new().register("todos", MemoryService::new().before(Method::Find, wait).before(Method::Get, pass))
 }
 
 /// Everything that a mesh does: calls, events, large replies, dead letters, a death with an heir, a queue that waits, leaving.
 async fn live(redis: &Guarded, todos_user: &str, other_user: &str) {
-    let doomed = redis.node(todos_user, "todos", todos(true)).await;
+    let gate = Arc::new(Notify::new());
+    let doomed = redis.node(todos_user, "todos", todos(true, &gate)).await;
     let caller = redis.node(other_user, "web", App::new().register("jobs", MemoryService::new())).await;
     caller.wait_for("todos").await.unwrap();
     doomed.wait_for("jobs").await.unwrap();
@@ -128,18 +134,22 @@ async fn live(redis: &Guarded, todos_user: &str, other_user: &str) {
     // A replica dies while it works: without a shutdown, as if it was killed.
     let call = tokio::spawn(caller.service("todos").find().answer());
     eventually("it has begun", async || doomed.in_flight() == 1).await;
-    let heir = redis.node(todos_user, "todos", todos(false)).await;
+    let heir = redis.node(todos_user, "todos", todos(false, &gate)).await;
     drop(doomed);
     call.await.unwrap().unwrap();
 
     // The last one leaves while a call runs; the next waits, and is withdrawn at its deadline.
     let running = tokio::spawn(caller.service("todos").get(1).answer());
     eventually("it has begun", async || heir.in_flight() == 1).await;
-    heir.shutdown().await.unwrap();
+    let leave = async {
+        heir.closing().await;
+        gate.notify_one();
+    };
+    tokio::join!(heir.shutdown(), leave).0.unwrap();
     assert_eq!(running.await.unwrap().unwrap_err().code(), 404);
     let late = caller.service("todos").create(json!({})).timeout(Duration::from_millis(200)).await.unwrap_err();
     assert_eq!(late.data().unwrap()["outcome"], "never ran");
-    let back = redis.node(todos_user, "todos", todos(false)).await;
+    let back = redis.node(todos_user, "todos", todos(false, &gate)).await;
     caller.service("todos").find().await.unwrap();
 
     // Connections that break are made anew by the same rules.

@@ -51,6 +51,24 @@ pub(crate) struct Options {
     pub(crate) pool_size: usize,
 }
 
+#[cfg(test)]
+impl Options {
+    /// Those of tests, whose reads block for `block`.
+    pub(crate) fn for_tests(block: Duration) -> Self {
+        Options {
+            place: Place::Standalone(crate::testing::redis().url()),
+            login: Login::default(),
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(2),
+            block,
+            longest_pause: Duration::from_secs(1),
+            certificates: Certificates::default(),
+            wait: None,
+            pool_size: 2,
+        }
+    }
+}
+
 /// The first pause between two attempts to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest one there may be.

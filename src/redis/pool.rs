@@ -165,24 +165,11 @@ impl ConnectionLike for Pooled {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        redis::{connection::Options, login::Login, servers::Place, tls::Certificates},
-        testing,
-    };
+    use crate::{redis::connection::Options, testing};
 
     #[tokio::test]
     async fn a_connection_that_nobody_asks_for_is_closed_and_one_in_use_is_not() {
-        let options = Options {
-            place: Place::Standalone(testing::redis().url()),
-            login: Login::default(),
-            connect_timeout: Duration::from_secs(5),
-            response_timeout: Duration::from_secs(2),
-            block: Duration::from_secs(5),
-            longest_pause: Duration::from_secs(1),
-            certificates: Certificates::default(),
-            wait: None,
-            pool_size: 2,
-        };
+        let options = Options::for_tests(Duration::from_secs(5));
         let admin = Admin::new(&Connector::new(options, "test").unwrap());
         let (mut kept, given_back) = (admin.get("key").await.unwrap(), admin.get("key").await.unwrap());
         drop(given_back);

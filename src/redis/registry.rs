@@ -320,11 +320,11 @@ impl Registry {
 }
 
 #[cfg(test)]
-mod bundles;
-#[cfg(test)]
 pub(crate) mod model;
 #[cfg(test)]
 mod scripts_like_model;
+#[cfg(test)]
+mod told_together;
 
 #[cfg(test)]
 mod tests {

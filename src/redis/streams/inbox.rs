@@ -140,28 +140,12 @@ impl Density {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::redis::{
-        connection::{Connector, Options},
-        login::Login,
-        servers::Place,
-        tls::Certificates,
-    };
+    use crate::redis::connection::{Connector, Options};
     use std::time::Duration;
     use tokio_util::sync::CancellationToken;
 
     fn connector() -> Connector {
-        let options = Options {
-            place: Place::Standalone(crate::testing::redis().url()),
-            login: Login::default(),
-            connect_timeout: Duration::from_secs(5),
-            response_timeout: Duration::from_secs(2),
-            block: Duration::from_millis(50),
-            longest_pause: Duration::from_secs(1),
-            certificates: Certificates::default(),
-            wait: None,
-            pool_size: 1,
-        };
-        Connector::new(options, "test").unwrap()
+        Connector::new(Options::for_tests(Duration::from_millis(50)), "test").unwrap()
     }
 
     fn bundles(entries: usize, replies: usize) -> Vec<Entry> {
