@@ -203,7 +203,7 @@ impl CallBuilder {
         self
     }
 
-    /// How long to wait for the answer of a remote service, instead of the node's `timeout`.
+    /// How long to wait for the answer of a remote service, instead of the node's `timeout`; 49 days at most.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.call.timeout = Some(timeout);
         self
