@@ -2,16 +2,24 @@
 //! pool.
 
 use super::Inner;
-use crate::redis::{
-    Failure,
-    connection::{is_fatal, is_redirect, timed_out},
-    link::Live,
-    streams::exists,
+use crate::{
+    Error,
+    redis::{
+        Failure,
+        connection::{is_fatal, is_redirect, timed_out},
+        link::Live,
+        streams::exists,
+    },
 };
 use std::time::Duration;
 
 /// The pause before a question is asked again whose connection broke.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// What whoever asked is told when Redis did not answer.
+pub(super) fn unreachable(error: Failure) -> Error {
+    Error::unavailable(format!("Redis: {error}"))
+}
 
 impl Inner {
     /// Is there such a key?

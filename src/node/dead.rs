@@ -1,6 +1,6 @@
 //! Requests that no replica could finish: looked at, made again, thrown away.
 
-use super::{Inner, Node, info::split_app, once::is_verdict, rpc::Target, spread::Spread};
+use super::{Inner, Node, ask::unreachable, info::split_app, once::is_verdict, rpc::Target, spread::Spread};
 use crate::{
     Error, ErrorKind, Result,
     redis::{
@@ -351,10 +351,6 @@ impl From<Request> for DeadCall {
             caller,
         }
     }
-}
-
-fn unreachable(error: Failure) -> Error {
-    Error::unavailable(format!("Redis: {error}"))
 }
 
 impl std::fmt::Debug for DeadLetters {

@@ -378,7 +378,7 @@ impl Node {
     /// `Unavailable` when Redis does not answer.
     pub async fn queue_length(&self) -> Result<u64> {
         let asked = self.inner.partitions.queue_length(&self.inner).await;
-        asked.map_err(|error| Error::unavailable(format!("Redis: {error}")))
+        asked.map_err(ask::unreachable)
     }
 
     /// Ends when the node has shut down or begun to.

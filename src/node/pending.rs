@@ -167,19 +167,19 @@ impl<W, R> Pending<W, R> {
         Rearmed::Replied(*reply)
     }
 
-    /// When to look for callers whose time is over, as far as it is known. Most calls are answered long before, so that is
-    /// the deadline of one that was under way when it was found out, and not looked for again with each call that ends.
+    /// When to look for callers whose time is over: nobody's is before, but whoever it was set for may have had a reply
+    /// since. To find the next one with each call that ends would cost more than to look in vain now and then.
     pub(crate) fn alarm(&self) -> Option<Instant> {
         self.alarm
     }
 
-    /// Somebody begins to wait until `deadline`. Says whether that is before the alarm, which is then set to it.
-    pub(crate) fn is_first(&mut self, deadline: Instant) -> bool {
-        let first = self.alarm.is_none_or(|alarm| deadline < alarm);
-        if first {
+    /// Sets the alarm to this deadline of somebody who begins to wait, if that is earlier; says whether it was.
+    pub(crate) fn advance_alarm(&mut self, deadline: Instant) -> bool {
+        let earlier = self.alarm.is_none_or(|alarm| deadline < alarm);
+        if earlier {
             self.alarm = Some(deadline);
         }
-        first
+        earlier
     }
 
     /// Those whose time is over `now`, and sets the alarm for the next ones. Their calls are still under way; who is awake

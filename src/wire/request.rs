@@ -18,6 +18,9 @@ pub(super) const REQUEST: u8 = b'Q';
 /// Where the time left stands in a request.
 pub(super) const TIME_LEFT: Range<usize> = 2..6;
 
+/// The longest time left that a request can tell: 49 days.
+pub(crate) const LONGEST: Duration = Duration::from_millis(u32::MAX as u64);
+
 /// A call on its way to a replica. It is written from the call and read into one: what is in between would be one more copy
 /// of all of it.
 #[derive(Clone, Debug)]

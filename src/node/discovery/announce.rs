@@ -1,8 +1,8 @@
 //! What this node says of itself.
 
 use crate::{
-    Error, Result,
-    node::{Inner, publish},
+    Result,
+    node::{Inner, ask::unreachable, publish},
     redis::{Failure, connection::Trouble, registry::Announced},
     wire::{Announcement, Frame},
 };
@@ -96,8 +96,4 @@ impl Inner {
     pub(super) fn place_of_offer(&self, app: &str, path: &str) -> String {
         format!("{}/{path}", self.keys.app(app))
     }
-}
-
-fn unreachable(error: Failure) -> Error {
-    Error::unavailable(format!("Redis: {error}"))
 }

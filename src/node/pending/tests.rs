@@ -56,7 +56,7 @@ fn a_reply_that_comes_while_its_caller_is_awake_is_kept_for_it() {
 fn the_alarm_is_that_of_whoever_gives_up_first() {
     let mut pending = Calls::new(10);
     assert_eq!(pending.alarm(), None);
-    let first = [5, 3, 3, 4].map(|seconds| pending.is_first(later(seconds)));
+    let first = [5, 3, 3, 4].map(|seconds| pending.advance_alarm(later(seconds)));
     assert_eq!((first, pending.alarm()), ([true, true, false, false], Some(later(3))));
 }
 
@@ -72,7 +72,7 @@ fn those_whose_time_is_over_are_woken_and_the_next_ones_awaited() {
     assert_eq!((pending.late(later(4)), pending.alarm()), (vec!["cleo"], None));
     // Who comes back to wait is late at once.
     assert_eq!(pending.rearm(awake, "dan"), Rearmed::Waiting);
-    assert!(pending.is_first(later(1)));
+    assert!(pending.advance_alarm(later(1)));
     assert_eq!((pending.late(later(4)), pending.len()), (vec!["dan"], 3));
 }
 

@@ -2,26 +2,25 @@
 //! go off, and to set and to clear one was a twentieth of what a call takes.
 
 use super::{Arrived, Rpc, Waiting};
+use crate::wire;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-/// The longest time that a request can tell, in whole ms of four bytes: 49 days.
-const LONGEST: Duration = Duration::from_millis(u32::MAX as u64);
 /// How long to pause after a look for each call that was looked at, so that looking takes a small part of the time however
 /// many wait: 1 ms for 10,000 of them.
 const PAUSE_EACH: Duration = Duration::from_nanos(100);
 
-/// When a call of that much time is over.
+/// When a call of that much time is over, or of as much as a request can tell.
 pub(super) fn deadline(now: Instant, timeout: Duration) -> Instant {
-    now + timeout.min(LONGEST)
+    now + timeout.min(wire::LONGEST)
 }
 
 impl Rpc {
     /// Makes sure that somebody who begins to wait is woken when its time is over.
     pub(super) fn awaited(&self, pending: &mut Waiting, deadline: Instant) {
-        if pending.is_first(deadline) {
+        if pending.advance_alarm(deadline) {
             self.hurry.notify_one();
         }
     }
