@@ -6,13 +6,13 @@ const rachis = {
   title: 'Rachis',
   needs: ['redis-server', 'mesh', 'rachis'],
   socketio: 'feathers',
-  async serve (stage, replicas = 1) {
+  async serve (stage, { replicas = 1, threads = 1 } = {}) {
     const { url } = await stage.redis()
     const mesh = program('mesh')
-    await stage.ready(mesh, ['serve', '--redis', url, '--replicas', replicas])
+    const common = ['--redis', url, '--threads', threads]
+    await stage.ready(mesh, ['serve', ...common, '--replicas', replicas])
     return {
-      call: (callers, seconds) =>
-        stage.figures(mesh, ['call', '--redis', url, '--callers', callers, '--seconds', seconds]),
+      call: (callers, seconds) => stage.figures(mesh, ['call', ...common, '--callers', callers, '--seconds', seconds]),
       gateway: async () => (await gateway(stage, url)).said.url
     }
   }
@@ -28,13 +28,13 @@ function yardstick (title, transport, serverOn) {
   return {
     title,
     needs: ['yardsticks', transport === 'nats' ? 'nats-server' : 'redis-server'],
-    async serve (stage, replicas = 1) {
-      const address = await serverOn(stage)
+    async serve (stage, { replicas = 1, threads = 1 } = {}) {
+      const common = [transport, await serverOn(stage), '--threads', threads]
       const yardsticks = program('yardsticks')
-      await stage.ready(yardsticks, ['serve', transport, address, '--replicas', replicas])
+      await stage.ready(yardsticks, ['serve', ...common, '--replicas', replicas])
       return {
         call: (callers, seconds) =>
-          stage.figures(yardsticks, ['call', transport, address, '--callers', callers, '--seconds', seconds])
+          stage.figures(yardsticks, ['call', ...common, '--callers', callers, '--seconds', seconds])
       }
     }
   }

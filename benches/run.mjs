@@ -14,13 +14,14 @@ import * as replicas from './figures/replicas.mjs'
 import * as rest from './figures/rest.mjs'
 import * as socketio from './figures/socketio.mjs'
 import * as start from './figures/start.mjs'
+import * as threads from './figures/threads.mjs'
 import { help, parse } from './options.mjs'
 import { note, update } from './page.mjs'
 import { program } from './programs.mjs'
 import { staged } from './stage.mjs'
 import { cells, markdown, median, show } from './table.mjs'
 
-const groups = { calls, replicas, http, socketio, events, large, discovery, loss, start, rest, instructions, idle }
+const groups = { calls, threads, replicas, http, socketio, events, large, discovery, loss, start, rest, instructions, idle }
 const rivals = Object.keys(contestants).filter(name => name !== 'rachis')
 const PAGE = 'docs/performance.md'
 // A machine that does more than this by itself measures itself.

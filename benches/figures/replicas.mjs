@@ -11,7 +11,7 @@ export const rows = () => [
 ]
 
 export async function measure (stage, contestant, { seconds }) {
-  const service = await contestant.serve(stage, REPLICAS)
+  const service = await contestant.serve(stage, { replicas: REPLICAS })
   const [figure] = await service.call(CALLERS, seconds)
   return figure
 }

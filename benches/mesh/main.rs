@@ -20,6 +20,7 @@ mod service;
 use clap::{Parser, Subcommand};
 use rachis::{Config, Result, config::RedisUrl};
 use serde_json::Value;
+use tokio::runtime::Builder;
 
 // As the `rachis` binary has it.
 #[global_allocator]
@@ -34,6 +35,10 @@ struct Args {
     /// `cargo bench` adds it.
     #[arg(long, global = true, hide = true)]
     bench: bool,
+    /// Threads of its runtime. One where calls are measured, as the yardsticks have it, and so that what runs does not depend
+    /// on who woke first; else one for each core.
+    #[arg(long, global = true)]
+    threads: Option<usize>,
     #[command(subcommand)]
     role: Role,
 }
@@ -73,10 +78,14 @@ fn figure(value: &Value) {
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    let mut runtime = match args.role {
-        // On one thread, as the yardsticks and the peers; and so that what runs does not depend on who woke first.
-        Role::Serve(_) | Role::Call(_) | Role::Instructions(_) => tokio::runtime::Builder::new_current_thread(),
-        _ => tokio::runtime::Builder::new_multi_thread(),
+    let one = matches!(args.role, Role::Serve(_) | Role::Call(_) | Role::Instructions(_));
+    let mut runtime = match args.threads.or(one.then_some(1)) {
+        Some(1) => Builder::new_current_thread(),
+        threads => {
+            let mut runtime = Builder::new_multi_thread();
+            threads.map(|threads| runtime.worker_threads(threads.max(1)));
+            runtime
+        }
     };
     runtime.enable_all().build().map_err(rachis::Error::other)?.block_on(run(&args.redis, args.role))
 }

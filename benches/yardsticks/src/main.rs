@@ -16,6 +16,7 @@ mod streams;
 use clap::{Parser, ValueEnum};
 use serde_json::json;
 use std::time::Duration;
+use tokio::runtime::Builder;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -35,6 +36,9 @@ struct Args {
     /// For `call`: how long each measurement lasts.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
+    /// Threads of its runtime. For programs that do so little one was measured faster than two.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -59,10 +63,20 @@ trait Caller: Clone + Send + Sync + 'static {
     fn call(&self, caller: usize) -> impl Future<Output = bool> + Send;
 }
 
-// One thread each: measured faster than two, for programs that do so little.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Outcome<()> {
+fn main() -> Outcome<()> {
     let args = Args::parse();
+    let mut runtime = match args.threads {
+        1 => Builder::new_current_thread(),
+        threads => {
+            let mut runtime = Builder::new_multi_thread();
+            runtime.worker_threads(threads.max(1));
+            runtime
+        }
+    };
+    runtime.enable_all().build()?.block_on(run(args))
+}
+
+async fn run(args: Args) -> Outcome<()> {
     let (address, most) = (&args.address, args.callers.iter().copied().max().unwrap_or(1));
     match (args.role, args.transport) {
         (Role::Serve, Transport::Raw) => raw::serve(address, args.replicas).await,
