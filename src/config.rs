@@ -21,7 +21,9 @@ mod difference;
 mod env;
 mod error;
 mod filter;
+mod gateway;
 mod loader;
+mod log;
 mod mesh;
 mod metrics;
 mod origin;
@@ -46,7 +48,9 @@ pub(crate) use difference::{Difference, differences};
 pub use env::{ENV, EnvName, EnvUse};
 pub use error::ConfigError;
 pub use filter::{NameFilter, PathFilter};
+pub use gateway::{Channels, Gateway, Publish};
 pub use loader::Loader;
+pub use log::{Log, LogFormat};
 pub use mesh::Mesh;
 pub use metrics::Metrics;
 pub use origin::{Origin, Origins};
@@ -252,105 +256,6 @@ pub struct Redis {
     /// PEM file of this client's private key; together with `cert_file`.
     pub key_file: Option<PathBuf>,
 }
-
-/// The HTTP face.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Gateway {
-    /// `host:port`. Default `127.0.0.1:3030`.
-    pub listen: String,
-    /// The path all services are served below. Default `/`.
-    pub prefix: String,
-    /// Origins whose pages may call. Default `*`: any.
-    pub cors_origins: Vec<String>,
-    /// Largest HTTP body. Default 100 KB.
-    pub body_limit: ByteSize,
-    /// Whether replies are compressed. Default yes.
-    pub compression: bool,
-    /// Sockets that may be open at once. Default 10,000.
-    pub max_sockets: usize,
-    /// The service whose `create` and `remove` are logins and logouts. Default `authentication`; empty: none is.
-    pub authentication_path: String,
-    /// Who may call. Default everyone.
-    pub auth: GatewayAuth,
-    /// Which events go to sockets where no code says so.
-    pub channels: Channels,
-}
-
-/// Which events go to sockets where no code says so.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Channels {
-    /// Who hears all events. Default [`Publish::None`]: nobody.
-    pub publish: Publish,
-}
-
-/// Who hears all events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Publish {
-    /// Nobody.
-    None,
-    /// Every socket.
-    Everyone,
-    /// Every socket that has logged in.
-    Authenticated,
-}
-
-// Not derived: figment would also take 0, 1 and 2.
-impl Publish {
-    fn read(value: &serde_json::Value) -> Option<Self> {
-        match value.as_str()? {
-            "none" => Some(Publish::None),
-            "everyone" => Some(Publish::Everyone),
-            "authenticated" => Some(Publish::Authenticated),
-            _ => None,
-        }
-    }
-}
-
-value::deserialize_by_reading!(Publish, "\"none\", \"everyone\" or \"authenticated\"");
-
-/// What is said while running.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Log {
-    /// A level, or a filter such as `info,rachis=debug`. Default `info`.
-    pub level: String,
-    /// In which form. Default [`LogFormat::Auto`].
-    pub format: LogFormat,
-}
-
-/// The form of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people in a terminal, as JSON otherwise.
-    Auto,
-    /// For people.
-    Human,
-    /// One JSON object a line.
-    Json,
-}
-
-// Not derived: figment would also take 0, 1 and 2.
-impl LogFormat {
-    fn read(value: &serde_json::Value) -> Option<Self> {
-        match value.as_str()? {
-            "auto" => Some(LogFormat::Auto),
-            "human" => Some(LogFormat::Human),
-            "json" => Some(LogFormat::Json),
-            _ => None,
-        }
-    }
-}
-
-value::deserialize_by_reading!(LogFormat, "\"auto\", \"human\" or \"json\"");
 
 impl Config {
     /// Reads all standard layers: defaults, `distribution.toml` in the current directory if there is one, and the

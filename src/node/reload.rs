@@ -1,6 +1,6 @@
 //! A configuration that changes while the node runs: what can be taken is, without dropping a call; the rest is told.
 
-use super::{Inner, Node, builder};
+use super::{Inner, Node, settings};
 use crate::{
     Error, Result,
     config::{Config, Difference, Secret, Watch, differences},
@@ -132,9 +132,9 @@ impl Node {
         let _reloading = node.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         config.validate()?;
         let old = node.live.load_full();
-        let login = builder::login_of(&config)?;
-        let sentinel_login = builder::sentinel_login_of(&config);
-        let (certificates, may_renew) = (builder::certificates(&config), tls_stays(&node.config, &config));
+        let login = settings::login_of(&config)?;
+        let sentinel_login = settings::sentinel_login_of(&config);
+        let (certificates, may_renew) = (settings::certificates(&config), tls_stays(&node.config, &config));
         let commits = node.takers.0.iter().map(|(_, prepare)| prepare(&config)).collect::<Result<Vec<_>>>()?;
         if may_renew {
             node.renew(&certificates)?;
@@ -230,7 +230,7 @@ impl Inner {
         if let Some(secret) = &new.mesh.secret {
             self.seal.change(secret.expose(), new.mesh.previous_secret.as_ref().map(Secret::expose));
         }
-        let limits = builder::limits(&new);
+        let limits = settings::limits(&new);
         self.rpc.limit(limits);
         self.partitions.limit(limits, old.limits.max_in_flight, new.limits.max_in_flight);
         self.live.store(Arc::new(new));

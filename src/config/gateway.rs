@@ -1,0 +1,65 @@
+//! The table `gateway`: how services are served over HTTP.
+
+use super::{ByteSize, GatewayAuth, value};
+use serde::{Deserialize, Serialize};
+
+/// The HTTP face.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Gateway {
+    /// `host:port`. Default `127.0.0.1:3030`.
+    pub listen: String,
+    /// The path all services are served below. Default `/`.
+    pub prefix: String,
+    /// Origins whose pages may call. Default `*`: any.
+    pub cors_origins: Vec<String>,
+    /// Largest HTTP body. Default 100 KB.
+    pub body_limit: ByteSize,
+    /// Whether replies are compressed. Default yes.
+    pub compression: bool,
+    /// Sockets that may be open at once. Default 10,000.
+    pub max_sockets: usize,
+    /// The service whose `create` and `remove` are logins and logouts. Default `authentication`; empty: none is.
+    pub authentication_path: String,
+    /// Who may call. Default everyone.
+    pub auth: GatewayAuth,
+    /// Which events go to sockets where no code says so.
+    pub channels: Channels,
+}
+
+/// Which events go to sockets where no code says so.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Channels {
+    /// Who hears all events. Default [`Publish::None`]: nobody.
+    pub publish: Publish,
+}
+
+/// Who hears all events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Publish {
+    /// Nobody.
+    None,
+    /// Every socket.
+    Everyone,
+    /// Every socket that has logged in.
+    Authenticated,
+}
+
+// Not derived: figment would also take 0, 1 and 2.
+impl Publish {
+    fn read(value: &serde_json::Value) -> Option<Self> {
+        match value.as_str()? {
+            "none" => Some(Publish::None),
+            "everyone" => Some(Publish::Everyone),
+            "authenticated" => Some(Publish::Authenticated),
+            _ => None,
+        }
+    }
+}
+
+value::deserialize_by_reading!(Publish, "\"none\", \"everyone\" or \"authenticated\"");
