@@ -83,7 +83,9 @@ fn main() -> Result<()> {
         Some(1) => Builder::new_current_thread(),
         threads => {
             let mut runtime = Builder::new_multi_thread();
-            threads.map(|threads| runtime.worker_threads(threads.max(1)));
+            if let Some(threads) = threads {
+                runtime.worker_threads(threads.max(1));
+            }
             runtime
         }
     };

@@ -15,6 +15,7 @@ use crate::{
     },
 };
 
+/// How to reach Redis.
 pub(super) fn options(config: &Config) -> Result<Options> {
     let redis = &config.redis;
     Ok(Options {
