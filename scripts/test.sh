@@ -70,6 +70,7 @@ else
 fi
 tests "documentation examples" cargo test --locked --doc
 tests "clients" tests/clients/run.sh
+tests "reference implementations" tests/reference/run.sh
 tests "browser" tests/browser/run.sh
 check "table of the benchmarks" node --test benches/table.test.mjs
 tests "faults" scripts/faults.sh --short
