@@ -1,6 +1,10 @@
 //! Calling through a node: as services and hooks do, and as tower does.
 
-use super::{Inner, Node, events, once::Asked};
+use super::{
+    Inner, Node, events,
+    fired::{self, noting},
+    once::Asked,
+};
 use crate::{
     Error, Result,
     service::{Answer, Call, Caller, EventStream, fill_route, not_found},
@@ -8,6 +12,7 @@ use crate::{
 use futures_core::future::BoxFuture;
 use serde_json::Value;
 use std::{
+    pin::pin,
     sync::{Arc, Weak},
     task::{Context, Poll},
     time::Instant,
@@ -19,7 +24,18 @@ impl Inner {
         Arc::new(Mesh { node: self.me.clone() })
     }
 
-    async fn call(self: Arc<Self>, mut call: Box<Call>) -> Result<Answer> {
+    /// Makes a call; of one that came in from outside of the mesh, Redis has the events before it is answered.
+    async fn call(self: Arc<Self>, call: Box<Call>) -> Result<Answer> {
+        if call.params.is_internal() {
+            return self.make(call).await;
+        }
+        let node = self.clone();
+        let (outcome, fired) = noting(pin!(self.make(call))).await;
+        fired.taken(node.events.intake(), fired::Caller::Here).await;
+        outcome
+    }
+
+    async fn make(self: Arc<Self>, mut call: Box<Call>) -> Result<Answer> {
         let (started, method) = (Instant::now(), call.method.clone());
         if let Some(found) = self.app.find(&call.path) {
             let descriptor = found.value.descriptor.clone();

@@ -4,12 +4,12 @@ mod subscription;
 
 pub(crate) use subscription::subscribe;
 
-use super::{Inner, seldom::Seldom};
+use super::{Inner, fired, seldom::Seldom};
 use crate::{
     Error, Result,
     redis::{
         Failure,
-        event_log::{self, Logged, Outgoing, Since},
+        event_log::{self, Intake, Logged, Outgoing, Since},
         keys::Keys,
         pool::Admin,
         pubsub::Channels,
@@ -22,7 +22,7 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
 };
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 /// Events that may wait for Redis. One that finds the queue full is lost to other nodes, which is said in the log and to
 /// them by a `resync`; at a thousand events a second this is half a minute of outage.
@@ -35,6 +35,8 @@ pub(crate) struct Events {
     admin: Admin,
     channels: OnceLock<Channels>,
     outgoing: mpsc::Sender<Outgoing>,
+    /// How Redis takes what goes out.
+    intake: watch::Sender<Intake>,
     counter: Mutex<Counter>,
     heard: Mutex<HashMap<String, Heard>>,
     refused: Seldom,
@@ -84,6 +86,7 @@ impl Events {
             admin,
             channels: OnceLock::new(),
             outgoing,
+            intake: watch::Sender::default(),
             counter: Mutex::default(),
             heard: Mutex::default(),
             refused: Seldom::new(),
@@ -94,6 +97,11 @@ impl Events {
     /// Gives it the node's subscriptions.
     pub(crate) fn attach(&self, channels: Channels) {
         let _ = self.channels.set(channels);
+    }
+
+    /// How Redis takes events, which whoever publishes them notes here.
+    pub(crate) fn intake(&self) -> &watch::Sender<Intake> {
+        &self.intake
     }
 
     /// Sends an event of this node to whoever listens elsewhere.
@@ -306,7 +314,10 @@ fn outgoing(node: &Inner, number: u64, event: &Event) -> Option<Outgoing> {
         false => Ok(frame),
     });
     match frame {
-        Ok(frame) => Some(Outgoing::Event { key: node.config.key.clone(), path: event.path.clone(), frame }),
+        Ok(frame) => {
+            let (key, path, receipt) = (node.config.key.clone(), event.path.clone(), fired::receipt());
+            Some(Outgoing::Event { key, path, frame, receipt })
+        }
         Err(error) => {
             tracing::error!(path = %event.path, event = %event.name, %error, "no frame");
             None

@@ -56,7 +56,8 @@ impl Node {
         let waking = wake_late(node.rpc.clone());
         tokio::spawn(stop.clone().run_until_cancelled_owned(waking));
         tokio::spawn(lost::watch(node.clone(), links.clone()));
-        tokio::spawn(event_log::publish(links, node.keys.clone(), node.config.limits.event_log, outgoing));
+        let (log, intake) = (node.config.limits.event_log, node.events.intake().clone());
+        tokio::spawn(event_log::publish(links, node.keys.clone(), log, outgoing, intake));
         let (channels, heard) = pubsub::open(node.connector.clone(), node.keys.lifecycle(), stop.clone());
         node.events.attach(channels.clone());
         let (lifecycle, changes) = mpsc::channel(LIFECYCLE_BUFFER);

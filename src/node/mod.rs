@@ -10,6 +10,7 @@ mod dead;
 mod discovery;
 mod done;
 mod events;
+mod fired;
 mod in_hand;
 mod info;
 mod join;

@@ -7,7 +7,11 @@ mod asked;
 
 pub(crate) use asked::Asked;
 
-use super::{Inner, responder};
+use super::{
+    Inner,
+    fired::{self, noting},
+    responder,
+};
 use crate::{
     Error, ErrorKind, Result,
     redis::{
@@ -105,7 +109,9 @@ impl Inner {
             async move {
                 let until = Instant::now() + call.timeout.unwrap_or(self.live.load().timeout);
                 let run = Run { name: format!("here:{}", ulid::Ulid::generate()), first: true, until };
-                let (outcome, ended) = self.once(asked, run, responder::run(&self, found, call)).await;
+                let work = std::pin::pin!(self.once(asked, run, responder::run(&self, found, call)));
+                let ((outcome, ended), fired) = noting(work).await;
+                fired.taken(self.events.intake(), fired::Caller::Here).await;
                 if let Some(Ended(mark)) = ended {
                     self.keep(&mark, &outcome).await;
                 }

@@ -6,6 +6,7 @@ mod settle;
 use super::{
     Inner,
     done::Done,
+    fired::{self, noting},
     in_hand::{Held, InHand},
     once::{Asked, Run},
     partitions::{Work, share},
@@ -344,13 +345,15 @@ impl Responder {
                     let Some(asked) = Asked::of(&found.value.descriptor, &call, &found.route) else {
                         // In a box: else the task, which is moved three times in its life, holds all levels of what runs
                         // the call.
-                        let outcome = Box::pin(serve(node, found, call)).await;
+                        let (outcome, fired) = noting(Box::pin(serve(node, found, call))).await;
+                        fired.taken(node.events.intake(), waits(node, expires)).await;
                         return self.reply(held, id, &from, outcome);
                     };
-                    let left = Duration::from_millis(expires.saturating_sub(node.clock.now()));
-                    let this =
-                        Run { name: self.name_of(held.entry()), first: deliveries == 1, until: Instant::now() + left };
-                    let (outcome, ended) = Box::pin(node.once(asked, this, serve(node, found, call))).await;
+                    let until = Instant::now() + time_left(node, expires);
+                    let this = Run { name: self.name_of(held.entry()), first: deliveries == 1, until };
+                    let run = Box::pin(node.once(asked, this, serve(node, found, call)));
+                    let ((outcome, ended), fired) = noting(run).await;
+                    fired.taken(node.events.intake(), waits(node, expires)).await;
                     let time = node.live.load().limits.idempotency_ttl;
                     if let Some(keep) = ended.and_then(|ended| ended.keep(&outcome, time, &self.seal)) {
                         self.write(keep);
@@ -386,6 +389,15 @@ enum Way {
 fn expiry(entry: &Entry, left: Duration) -> u64 {
     let sent = entry.id.ms.saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
     sent.min(wire::until(&entry.frame))
+}
+
+fn time_left(node: &Inner, expires: u64) -> Duration {
+    Duration::from_millis(expires.saturating_sub(node.clock.now()))
+}
+
+/// Who waits for the reply to a request.
+fn waits(node: &Inner, expires: u64) -> fired::Caller {
+    fired::Caller::Elsewhere(time_left(node, expires))
 }
 
 /// Runs a call of another node, and counts it.

@@ -10,9 +10,9 @@ use futures_util::future::join_all;
 use redis::{Pipeline, RedisResult, Script, Value, aio::ConnectionLike};
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 static PUBLISH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/publish.lua")));
 
@@ -21,10 +21,25 @@ pub(crate) const LOG_TTL_MS: u64 = 24 * 3_600_000;
 /// Events in one write.
 const BATCH: usize = 256;
 
+/// What events that somebody waits for hold: it is dropped when Redis has answered them, be it well or ill.
+pub(crate) type Receipt = Arc<oneshot::Sender<()>>;
+
+/// Does Redis take events?
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum Intake {
+    /// It was not reached, or has not been yet.
+    #[default]
+    Away,
+    /// It took the last ones.
+    Open,
+    /// It refuses one, which is tried again, and what comes behind it waits.
+    Refuses,
+}
+
 /// Something on its way out.
 pub(crate) enum Outgoing {
     /// An event of the service `KEY/PATH`.
-    Event { key: String, path: String, frame: Vec<u8> },
+    Event { key: String, path: String, frame: Vec<u8>, receipt: Option<Receipt> },
     /// Nothing: is dropped when everything before it has been published.
     Mark { _published: oneshot::Sender<()> },
 }
@@ -48,9 +63,15 @@ impl Logged {
     }
 }
 
-/// Publishes events, those of one service in the order in which they come, for as long as it takes; ends when `outgoing`
-/// does or the links were stopped.
-pub(crate) async fn publish(links: Links, keys: Keys, log: usize, mut outgoing: mpsc::Receiver<Outgoing>) {
+/// Publishes events, those of one service in the order in which they come, for as long as it takes, and notes how that
+/// goes in `intake`; ends when `outgoing` does or the links were stopped.
+pub(crate) async fn publish(
+    links: Links,
+    keys: Keys,
+    log: usize,
+    mut outgoing: mpsc::Receiver<Outgoing>,
+    intake: watch::Sender<Intake>,
+) {
     let servers = links.connector().servers().clone();
     let mut batch: Vec<Outgoing> = Vec::new();
     while outgoing.recv_many(&mut batch, BATCH).await > 0 {
@@ -65,10 +86,15 @@ pub(crate) async fn publish(links: Links, keys: Keys, log: usize, mut outgoing: 
                 }
             }
             let sent = join_all(parts.into_values().map(|part| send(&links, &keys, log, part))).await;
+            let mut now = Intake::Open;
             for part in sent {
-                let Some(unsent) = part else { return };
+                let Some((unsent, found)) = part else { return };
+                if found != Intake::Open {
+                    now = found;
+                }
                 batch.extend(unsent);
             }
+            intake.send_if_modified(|intake| std::mem::replace(intake, now) != now);
             if batch.is_empty() {
                 break;
             }
@@ -84,14 +110,22 @@ impl Outgoing {
             Outgoing::Mark { .. } => None,
         }
     }
+
+    /// Lets those go on who wait for Redis to answer it.
+    fn let_go(&mut self) {
+        if let Outgoing::Event { receipt, .. } = self {
+            *receipt = None;
+        }
+    }
 }
 
-/// Publishes events that lie on one server, and returns them where that failed; `None` when the links were stopped.
-async fn send(links: &Links, keys: &Keys, log: usize, part: Vec<Outgoing>) -> Option<Vec<Outgoing>> {
+/// Publishes events that lie on one server, and returns them where that failed, with how the server takes them; `None` when
+/// the links were stopped.
+async fn send(links: &Links, keys: &Keys, log: usize, mut part: Vec<Outgoing>) -> Option<(Vec<Outgoing>, Intake)> {
     let key = part.iter().find_map(|outgoing| outgoing.key(keys)).unwrap_or_default();
     let (link, live) = links.reach(&key).await?;
-    match write(&mut live.connection.clone(), keys, log, links.connector().servers().are_shared(), &part).await {
-        Ok(()) => Some(Vec::new()),
+    match write(&mut live.connection.clone(), keys, log, links.connector().servers().are_shared(), &mut part).await {
+        Ok(()) => Some((Vec::new(), Intake::Open)),
         // A batch that Redis may have taken in part goes out again: whoever listens knows events by their id.
         Err(error) => {
             tracing::debug!(%error, events = part.len(), "events could not be published yet");
@@ -99,7 +133,7 @@ async fn send(links: &Links, keys: &Keys, log: usize, part: Vec<Outgoing>) -> Op
                 link.report(&live);
             }
             links.connector().servers().learn_from(&error).await;
-            Some(part)
+            Some((part, if is_fatal(&error) { Intake::Away } else { Intake::Refuses }))
         }
     }
 }
@@ -109,11 +143,11 @@ async fn write(
     keys: &Keys,
     log: usize,
     cluster: bool,
-    batch: &[Outgoing],
+    batch: &mut [Outgoing],
 ) -> RedisResult<()> {
     let mut pipe = redis::pipe();
-    for outgoing in batch {
-        let Outgoing::Event { key, path, frame } = outgoing else { continue };
+    for outgoing in batch.iter() {
+        let Outgoing::Event { key, path, frame, .. } = outgoing else { continue };
         pipe.cmd("EVALSHA")
             .arg(PUBLISH.get_hash())
             .arg(1)
@@ -124,19 +158,26 @@ async fn write(
             .arg(LOG_TTL_MS)
             .arg(i32::from(cluster));
     }
-    match run(on, &pipe).await {
-        Err(error) if error.code() == Some("NOSCRIPT") => {
-            redis::cmd("SCRIPT").arg("LOAD").arg(include_str!("scripts/publish.lua")).query_async::<()>(on).await?;
-            run(on, &pipe).await
-        }
-        other => other,
+    let mut answers = run(on, &pipe).await?;
+    if answers.iter().any(|answer| answer.as_ref().is_err_and(|error| error.code() == Some("NOSCRIPT"))) {
+        redis::cmd("SCRIPT").arg("LOAD").arg(include_str!("scripts/publish.lua")).query_async::<()>(on).await?;
+        answers = run(on, &pipe).await?;
     }
+    let mut outcome = Ok(());
+    for (outgoing, answer) in batch.iter_mut().zip(answers) {
+        // Who waits for what Redis refuses would wait for ever.
+        if answer.as_ref().err().is_none_or(|error| !is_fatal(error)) {
+            outgoing.let_go();
+        }
+        outcome = outcome.and(answer);
+    }
+    outcome
 }
 
-/// Runs a pipeline; the error is the first of its commands', as the server gave it.
-async fn run(on: &mut impl ConnectionLike, pipe: &Pipeline) -> RedisResult<()> {
+/// Runs a pipeline, and returns what each of its commands brought.
+async fn run(on: &mut impl ConnectionLike, pipe: &Pipeline) -> RedisResult<Vec<RedisResult<()>>> {
     let replies = on.req_packed_commands(pipe, 0, pipe.len()).await?;
-    replies.into_iter().try_for_each(|reply| reply.extract_error().map(drop))
+    Ok(replies.into_iter().map(|reply| reply.extract_error().map(drop)).collect())
 }
 
 /// The id of the newest event, `0-0` where there is none.

@@ -6,6 +6,7 @@
 // Clippy spares the tests themselves, not what they share.
 #![allow(clippy::unwrap_used)]
 
+mod answered;
 mod call;
 mod control;
 mod damage;

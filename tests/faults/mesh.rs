@@ -4,7 +4,7 @@ use crate::{
     call::{ALL, Entrance, Mix, Way},
     journal::{Journal, unix_ms},
     judge::{Doomed, Finding, Promise, judge},
-    load::{Load, Order},
+    load::{Load, Order, Trace},
     log,
     plan::Plan,
     proxy::Proxy,
@@ -257,6 +257,11 @@ impl Mesh {
     /// Ends the load and judges.
     pub(crate) async fn finish(self, load: Load, promise: Promise) -> Finding {
         let trace = load.end().await;
+        self.judge(trace, promise).await
+    }
+
+    /// Judges a load that has ended, and ends everything else.
+    pub(crate) async fn judge(self, trace: Trace, promise: Promise) -> Finding {
         let stream = self.stream();
         let mut left = Ok(0);
         for _ in 0..100 {

@@ -45,6 +45,7 @@ pub(crate) fn all() -> Vec<Row> {
         crate::kinds::rows(),
         crate::links::rows(),
         crate::events::rows(),
+        crate::answered::rows(),
         crate::gateways::rows(),
     ]
     .into_iter()

@@ -11,6 +11,7 @@ mod doors;
 mod events;
 mod figures;
 mod filters;
+mod fired;
 mod garbage;
 mod idempotency;
 mod idle;
