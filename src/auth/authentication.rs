@@ -6,11 +6,10 @@ use super::{
     token::{Claims, Tokens},
 };
 use crate::{
-    Caller, Context, Error, Handle, Hook, Id, Method, Next, Params, Result, STANDARD_EVENTS, Service,
+    Caller, Context, Error, Handle, Hook, Id, Identifying, Method, Next, Params, Result, STANDARD_EVENTS, Service,
     config::{CallFilter, Secret},
 };
 use arc_swap::ArcSwap;
-use futures_core::future::BoxFuture;
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, fmt, sync::Arc, time::SystemTime};
 
@@ -101,12 +100,12 @@ impl Authentication {
     pub fn authenticate<S: Into<Strategies>>(
         &self,
         strategies: S,
-    ) -> impl Fn(Context) -> BoxFuture<'static, Result<Context>> + Clone + Send + Sync + 'static + use<S> {
+    ) -> impl Fn(Context) -> Identifying + Clone + Send + Sync + 'static + use<S> {
         let auth = self.clone();
         let allowed = self.known(strategies.into());
         move |ctx| {
             let (auth, allowed) = (auth.clone(), allowed.clone());
-            Box::pin(async move { auth.guard(ctx, &allowed).await })
+            Identifying::new(async move { auth.guard(ctx, &allowed).await })
         }
     }
 
@@ -139,7 +138,7 @@ impl Authentication {
         &self,
         strategies: S,
         open: CallFilter,
-    ) -> impl Fn(Context) -> BoxFuture<'static, Result<Context>> + Clone + Send + Sync + 'static + use<S> {
+    ) -> impl Fn(Context) -> Identifying + Clone + Send + Sync + 'static + use<S> {
         let open = Arc::new(open);
         self.authenticate_unless(strategies, move |ctx| open.allows(&ctx.path, ctx.method.name()))
     }
@@ -150,14 +149,14 @@ impl Authentication {
         &self,
         strategies: S,
         open: O,
-    ) -> impl Fn(Context) -> BoxFuture<'static, Result<Context>> + Clone + Send + Sync + 'static + use<S, O>
+    ) -> impl Fn(Context) -> Identifying + Clone + Send + Sync + 'static + use<S, O>
     where
         O: Fn(&Context) -> bool + Clone + Send + Sync + 'static,
     {
         let guard = self.authenticate(strategies);
         let own = crate::service::path::strip(&self.config().path).to_owned();
         move |ctx| match ctx.path == own || open(&ctx) {
-            true => Box::pin(async move { Ok(ctx) }),
+            true => Identifying::new(std::future::ready(Ok(ctx))),
             false => guard(ctx),
         }
     }

@@ -1,7 +1,7 @@
 //! Hooks for the service that has the users.
 
 use super::{fields, password};
-use crate::{Context, Error, Method, Result};
+use crate::{Context, Error, Hiding, Method, Result};
 use futures_core::future::BoxFuture;
 use serde_json::Value;
 use std::sync::Arc;
@@ -66,13 +66,35 @@ async fn hash_field(record: &mut Value, field: &str) -> Result<()> {
 /// without them, and `result` too if a client called. Code that calls sees everything.
 ///
 /// It knows records, lists and pages. A dot leads into a nested field, e.g. `protect(["user.password"])`.
+///
+/// What is hidden can not be asked for either: registered by `after`, for whatever methods, it has the service refuse
+/// with `BadRequest` each call of a client whose query names such a field, in a condition, `$sort` or `$select` and at
+/// any depth, before anything runs. Conditions that hooks of this app add are not the client's, and stay. Called by a
+/// hook of your own, it only hides: then name the fields by
+/// [`protect_queries`](crate::Registration::protect_queries) as well.
+///
+/// ```
+/// use rachis::{ALL, App, MemoryService, Params, ServiceExt, auth::protect};
+/// use serde_json::json;
+///
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// let app = App::new().register("users", MemoryService::new().after(ALL, protect(["password"])));
+/// app.service("users").create(json!({ "email": "bo@example.org", "password": "hash" })).await?;
+///
+/// let guess = json!({ "password": { "$gte": "h" } });
+/// let client = Params::default().with_provider("rest").with_query(guess.clone());
+/// let error = app.service("users").find().params(client).await.unwrap_err();
+/// assert_eq!(error.code(), 400);
+/// assert_eq!(app.service("users").find().query(guess).json::<Vec<serde_json::Value>>().await?.len(), 1);
+/// # Ok::<(), rachis::Error>(()) }).unwrap();
+/// ```
 pub fn protect<S: Into<String>>(
     fields: impl IntoIterator<Item = S>,
-) -> impl Fn(Context) -> BoxFuture<'static, Result<Context>> + Clone + Send + Sync + 'static {
+) -> impl Fn(Context) -> Hiding + Clone + Send + Sync + 'static {
     let fields: Arc<[String]> = fields.into_iter().map(Into::into).collect();
     move |mut ctx: Context| {
         hide(&mut ctx, &fields);
-        Box::pin(std::future::ready(Ok(ctx)))
+        Hiding::new(&fields, ctx)
     }
 }
 

@@ -17,6 +17,8 @@ use std::{
 pub struct Context {
     // None only after `drop` or `into_parts` took them.
     parts: Option<Box<Parts>>,
+    // Why the query may not be run, once those hooks have run that find out who asks.
+    refusal: Option<Error>,
     // Where the nearest enclosing error hooks look for the parts of a context that was dropped by a failure. This spares
     // a clone of the context at every step of every call.
     rescue: Option<Rescue>,
@@ -59,7 +61,21 @@ impl Context {
         let Call { path, method, id, data, params, timeout } = call;
         let parts =
             Parts { path, method, id, data, params, result: None, dispatch: None, http, event, error: None, timeout };
-        Context { parts: Some(Box::new(parts)), rescue: None }
+        Context { parts: Some(Box::new(parts)), refusal: None, rescue: None }
+    }
+
+    /// One of no call, for hooks that are asked what they would do.
+    pub(crate) fn empty() -> Self {
+        Context::new(Call::new("", Method::Find))
+    }
+
+    /// Has the call fail when it comes to where queries are guarded.
+    pub(crate) fn refuse(&mut self, error: Error) {
+        self.refusal = Some(error);
+    }
+
+    pub(crate) fn take_refusal(&mut self) -> Option<Error> {
+        self.refusal.take()
     }
 
     /// Another service, local or remote.
@@ -107,7 +123,7 @@ impl Context {
 
     pub(crate) fn rescued(from: &Rescue, outer: Option<Rescue>) -> Option<Context> {
         let parts = from.lock().unwrap_or_else(PoisonError::into_inner).take();
-        parts.map(|parts| Context { parts: Some(parts), rescue: outer })
+        parts.map(|parts| Context { parts: Some(parts), refusal: None, rescue: outer })
     }
 }
 

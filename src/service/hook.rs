@@ -1,9 +1,14 @@
 //! Hooks: code around a call. One mechanism (around, by value); before, after and error are sugar over it.
 
-use super::{Answer, Call, Context, Method, Parts, service::Dispatch};
+use super::{Answer, Call, Context, Method, Parts, hidden::Hidden, service::Dispatch};
 use crate::Result;
 use futures_core::future::BoxFuture;
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as Task, Poll},
+};
 
 /// Code around a call: do something, run the rest, do something else.
 ///
@@ -96,17 +101,41 @@ impl From<&str> for Scope {
     }
 }
 
+/// The future of a `before` hook that finds out who calls, such as [`authenticate`](crate::auth::Authentication::authenticate).
+///
+/// Its type tells that clients who are refused by the hook need not hear what else is wrong with their call.
+pub struct Identifying(BoxFuture<'static, Result<Context>>);
+
+impl Identifying {
+    /// The outcome of such a hook.
+    #[cfg_attr(not(feature = "auth"), allow(dead_code))]
+    pub(crate) fn new(outcome: impl Future<Output = Result<Context>> + Send + 'static) -> Self {
+        Identifying(Box::pin(outcome))
+    }
+}
+
+impl Future for Identifying {
+    type Output = Result<Context>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(task)
+    }
+}
+
 /// What runs for one method of one registration.
 #[derive(Clone)]
 pub(crate) struct Chain {
     hooks: Arc<[Arc<dyn Hook>]>,
+    // Looked for in the query as it came: conditions that hooks add are code's.
+    hidden: Option<Arc<Hidden>>,
     service: Arc<dyn Dispatch>,
 }
 
 impl Chain {
     /// `hooks` around `service`, the first one outermost.
-    pub(super) fn new(hooks: Vec<Arc<dyn Hook>>, service: Arc<dyn Dispatch>) -> Self {
-        Chain { hooks: hooks.into(), service }
+    pub(super) fn new(hooks: Vec<Arc<dyn Hook>>, hidden: Hidden, service: Arc<dyn Dispatch>) -> Self {
+        let hidden = (!hidden.is_empty()).then(|| Arc::new(hidden));
+        Chain { hooks: hooks.into(), hidden, service }
     }
 
     /// Runs the call through the hooks.
@@ -116,7 +145,12 @@ impl Chain {
             // Nobody looks at the context, so none is made.
             return self.service.dispatch(call).await.map(Finished::Plain);
         }
+        let hidden = self.hidden.as_ref().filter(|_| !call.params.is_internal());
+        let refusal = hidden.and_then(|hidden| hidden.check(&call.params.query).err());
         let mut ctx = Context::new(*call);
+        if let Some(error) = refusal {
+            ctx.refuse(error);
+        }
         if !fires {
             ctx.event = None;
         }

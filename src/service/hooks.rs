@@ -2,12 +2,13 @@
 
 use super::{
     Context, Method, Next, Scope,
-    hook::{Chain, Hook},
+    hidden::{Hidden, Hiding},
+    hook::{Chain, Hook, Identifying},
     service::Dispatch,
 };
 use crate::{Error, Result};
 use futures_core::future::BoxFuture;
-use std::sync::Arc;
+use std::{any::TypeId, sync::Arc};
 
 /// A before, after or error hook.
 pub(crate) type Step = Arc<dyn Fn(Context) -> BoxFuture<'static, Result<Context>> + Send + Sync>;
@@ -16,9 +17,19 @@ pub(crate) type Step = Arc<dyn Fn(Context) -> BoxFuture<'static, Result<Context>
 #[derive(Clone, Default)]
 pub(crate) struct Hooks {
     around: Vec<(Scope, Arc<dyn Hook>)>,
-    before: Vec<(Scope, Step)>,
+    before: Vec<(Scope, Before)>,
     after: Vec<(Scope, Step)>,
     error: Vec<(Scope, Step)>,
+    /// The fields that clients may not name in queries, whatever the method.
+    hidden: Vec<String>,
+}
+
+/// A before hook.
+#[derive(Clone)]
+struct Before {
+    step: Step,
+    /// It finds out who calls.
+    identifies: bool,
 }
 
 /// Turns a user's function into a step.
@@ -40,7 +51,8 @@ impl Hooks {
         F: Fn(Context) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Context>> + Send + 'static,
     {
-        self.before.push((scope, step(hook)));
+        let identifies = TypeId::of::<Fut>() == TypeId::of::<Identifying>();
+        self.before.push((scope, Before { step: step(hook), identifies }));
     }
 
     pub(crate) fn after<F, Fut>(&mut self, scope: Scope, hook: F)
@@ -48,6 +60,7 @@ impl Hooks {
         F: Fn(Context) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Context>> + Send + 'static,
     {
+        self.hidden.extend_from_slice(&Hiding::fields_of(&hook));
         self.after.push((scope, step(hook)));
     }
 
@@ -59,22 +72,32 @@ impl Hooks {
         self.error.push((scope, step(hook)));
     }
 
-    /// Appends this level's hooks for `method`, outermost first.
+    /// Keeps `fields` out of the queries of clients.
+    pub(crate) fn hide(&mut self, fields: impl IntoIterator<Item = impl Into<String>>) {
+        self.hidden.extend(fields.into_iter().map(Into::into));
+    }
+
+    /// Appends this level's hooks for `method`, outermost first. With `guard`, queries with hidden fields are refused in
+    /// front of all `before` hooks but those that find out who calls.
     ///
     /// Feathers' order: around, before and after run all-then-method; the errors of a level cover everything inside
     /// it but its own around hooks, and those of a method do not cover the `before` hooks for all methods.
-    fn append(&self, method: &Method, chain: &mut Vec<Arc<dyn Hook>>) {
+    fn append(&self, method: &Method, guard: bool, chain: &mut Vec<Arc<dyn Hook>>) {
         let (error_all, error_method) = split(&self.error, method);
         let (before_all, before_method) = split(&self.before, method);
         let (around_all, around_method) = split(&self.around, method);
         let (after_all, after_method) = split(&self.after, method);
 
+        let last = |hooks: &[Before]| hooks.iter().rposition(|hook| hook.identifies).map(|place| place + 1);
+        let in_method = last(&before_method).filter(|_| guard);
+        let in_all = (guard && in_method.is_none()).then(|| last(&before_all).unwrap_or(0));
+
         chain.extend(around_all);
         chain.extend(around_method);
         chain.extend(catch(error_all));
-        chain.extend(before_all.into_iter().map(before));
+        extend_with_guard(chain, before_all, in_all);
         chain.extend(catch(error_method));
-        chain.extend(before_method.into_iter().map(before));
+        extend_with_guard(chain, before_method, in_method);
         // The innermost wrapper acts first on the way out, so these go in backwards.
         chain.extend(after_method.into_iter().rev().map(after));
         chain.extend(after_all.into_iter().rev().map(after));
@@ -89,6 +112,23 @@ fn split<T: Clone>(hooks: &[(Scope, T)], method: &Method) -> (Vec<T>, Vec<T>) {
     let all = pick(|scope, _| *scope == Scope::All);
     let only = pick(|scope, method| matches!(scope, Scope::Only(methods) if methods.contains(method)));
     (all, only)
+}
+
+/// Appends the hooks, with the guard of queries as the one numbered `guard`.
+fn extend_with_guard(chain: &mut Vec<Arc<dyn Hook>>, hooks: Vec<Before>, guard: Option<usize>) {
+    let mut steps: Vec<Step> = hooks.into_iter().map(|hook| hook.step).collect();
+    if let Some(place) = guard {
+        steps.insert(place, step(refuse));
+    }
+    chain.extend(steps.into_iter().map(before));
+}
+
+/// Fails if the query was found to be one that this caller may not make.
+async fn refuse(mut ctx: Context) -> Result<Context> {
+    match ctx.take_refusal() {
+        Some(error) => Err(error),
+        None => Ok(ctx),
+    }
 }
 
 fn before(step: Step) -> Arc<dyn Hook> {
@@ -148,8 +188,10 @@ async fn recover(mut ctx: Context, error: Error, steps: &[Step]) -> Result<Conte
 /// What runs for `method` of `service`: the hooks of `levels`, outermost first, built once per registration.
 pub(crate) fn chain(levels: &[&Hooks], method: &Method, service: Arc<dyn Dispatch>) -> Chain {
     let mut hooks = Vec::new();
-    for level in levels {
-        level.append(method, &mut hooks);
+    let guarded = levels.iter().rposition(|level| !level.hidden.is_empty());
+    for (number, level) in levels.iter().enumerate() {
+        level.append(method, guarded == Some(number), &mut hooks);
     }
-    Chain::new(hooks, service)
+    let hidden = Hidden::new(levels.iter().flat_map(|level| &level.hidden));
+    Chain::new(hooks, hidden, service)
 }

@@ -83,6 +83,35 @@ macro_rules! registration_methods {
             registration
         }
 
+        /// Refuses queries of clients that name one of `fields`, with `BadRequest` and before anything runs: their
+        /// conditions, orders and selections would tell what is in it. Calls of code may name it.
+        ///
+        /// [`protect`](crate::auth::protect) as an `after` hook says this of its fields by itself; it is for services
+        /// that set `dispatch` by a hook of their own. A dot leads into a nested field. Fields that contain one of
+        /// `fields` are refused too, except in `$select`.
+        ///
+        /// ```
+        /// use rachis::{App, MemoryService, Method, Params, ServiceExt};
+        /// use serde_json::json;
+        ///
+        /// let notes = MemoryService::new().protect_queries(["draft"]).after(Method::Find, async |mut ctx| {
+        ///     ctx.dispatch = Some(json!(["nobody but code sees more"]));
+        ///     Ok(ctx)
+        /// });
+        /// let app = App::new().register("notes", notes);
+        /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+        /// let find = || app.service("notes").find().query(json!({ "draft": { "$gte": "a" } }));
+        /// assert_eq!(find().await?, json!([]));
+        /// let client = Params::default().with_provider("rest").with_query(json!({ "draft": "a" }));
+        /// assert_eq!(app.service("notes").find().params(client).await.unwrap_err().code(), 400);
+        /// # Ok::<(), rachis::Error>(()) }).unwrap();
+        /// ```
+        $($public)* fn protect_queries(self, fields: impl IntoIterator<Item = impl Into<String>>) -> Registration {
+            let mut registration = Registration::from(self);
+            registration.hooks.hide(fields);
+            registration
+        }
+
         /// Runs `hook` when a method of `scope` or one of its hooks failed; it may replace `error`, or set `result` to
         /// recover.
         $($public)* fn error<F, Fut>(self, scope: impl Into<Scope>, hook: F) -> Registration

@@ -8,6 +8,7 @@ mod guard;
 mod hooks;
 mod login;
 mod mesh;
+mod queries;
 mod strategies;
 
 use rachis::{

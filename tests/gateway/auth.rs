@@ -56,6 +56,41 @@ async fn a_client_signs_up_logs_in_works_and_logs_out() {
 }
 
 #[tokio::test]
+async fn a_url_can_not_ask_for_what_is_hidden_and_removes_nothing_by_it() {
+    let web = Web::remote(app()).await;
+    for name in ["ada", "bo"] {
+        let user = json!({ "email": format!("{name}@example.org"), "password": name });
+        assert_eq!(web.json("POST", "/users", user).await.status, 201);
+    }
+    let login = json!({ "strategy": "local", "email": "ada@example.org", "password": "ada" });
+    let login = web.json("POST", "/authentication", login).await.json();
+    let token = login["accessToken"].as_str().unwrap();
+    for (verb, path) in [("GET", "/users"), ("GET", "/users/2"), ("HEAD", "/users"), ("DELETE", "/users/2")] {
+        for query in [
+            "email=bo@example.org&password[$gte]=$2b$10$",
+            "password=x",
+            "password[$ne]=x",
+            "password[$in][]=x",
+            "password[x]=1",
+            "password.x=1",
+            "$or[0][password][$lt]=$2b$10$&$or[1][email]=x",
+            "$and[0][$or][0][password]=x",
+            "$sort[password]=-1",
+            "$sort[email]=1&$sort[password]=1",
+            "$select=password",
+            "$select[]=email&$select[]=password",
+            "$limit=0&password[$gt]=a",
+            "%70assword[$gt]=a",
+        ] {
+            let reply = web.with_header(verb, &format!("{path}?{query}"), token).await;
+            assert_eq!(reply.status, 400, "{verb} {path}?{query}: {reply:?}");
+        }
+    }
+    let both = web.with_header("GET", "/users?$sort[email]=-1&$select[]=email", token).await.json();
+    assert_eq!(both, json!([{ "email": "bo@example.org", "id": 2 }, { "email": "ada@example.org", "id": 1 }]));
+}
+
+#[tokio::test]
 async fn a_token_is_verified_only_where_it_is_asked_for() {
     let web = Web::remote(app()).await;
     assert_eq!(web.with_header("GET", "/open", "Bearer garbage").await.status, 200);

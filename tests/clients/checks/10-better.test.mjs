@@ -36,6 +36,39 @@ describe('A local login', () => {
   })
 })
 
+describe('A hidden field', () => {
+  const mine = { email: `${unique('user')}@example.org`, password: 'pw' }
+  let token
+  before(async () => {
+    await http('POST', '/users', { body: mine })
+    token = (await http('POST', '/authentication', { body: { strategy: 'local', ...mine } })).json.accessToken
+  })
+  const GUESSES = [
+    { password: { $gte: '$2b$10$' } }, { password: 'x' }, { $or: [{ email: 'x' }, { password: { $lt: '$2b' } }] },
+    { $and: [{ $or: [{ password: { $ne: 'x' } }] }] }, { $sort: { password: 1 } }, { $select: ['password'] }, { 'password.x': 1 }
+  ]
+
+  it('can not be asked for over a socket', async () => {
+    const bare = await socket({ extraHeaders: { authorization: `Bearer ${token}` } })
+    for (const guess of GUESSES) {
+      for (const words of [['find', 'users', guess], ['get', 'users', 1, guess], ['patch', 'users', 1, {}, guess], ['remove', 'users', null, guess]]) {
+        const [error] = await call(bare, ...words)
+        assert.equal(error?.code, 400, JSON.stringify(words))
+      }
+    }
+    const [error, found] = await call(bare, 'find', 'users', { email: mine.email })
+    assert.equal(error, null)
+    assert.deepEqual(found.map(({ email, password }) => [email, password]), [[mine.email, undefined]])
+  })
+
+  it('can not be asked for over REST', async () => {
+    for (const query of ['password[$gte]=$2b', '$sort[password]=1', '$select[]=password', '$or[0][password]=x']) {
+      const { status } = await http('GET', `/users?${query}`, { headers: { authorization: `Bearer ${token}` } })
+      assert.equal(status, 400, query)
+    }
+  })
+})
+
 describe('A 405 answer', () => {
   const allow = async (...request) => {
     const { status, headers } = await http(...request)
