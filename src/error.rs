@@ -70,6 +70,8 @@ kinds! {
     LengthRequired 411 "length-required" length_required;
     /// The body, the data or the reply is larger than a limit allows.
     PayloadTooLarge 413 "payload-too-large" payload_too_large;
+    /// The body is of a type, charset or compression that is not read.
+    UnsupportedMediaType 415 "unsupported-media-type" unsupported_media_type;
     /// The data was understood and is not acceptable.
     Unprocessable 422 "unprocessable" unprocessable;
     /// A queue or a limit is full; try again later.

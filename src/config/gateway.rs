@@ -14,7 +14,7 @@ pub struct Gateway {
     pub prefix: String,
     /// Origins whose pages may call. Default `*`: any.
     pub cors_origins: Vec<String>,
-    /// Largest HTTP body. Default 100 KB.
+    /// Largest HTTP body, decompressed. Default 100 KiB.
     pub body_limit: ByteSize,
     /// Whether replies are compressed. Default yes.
     pub compression: bool,

@@ -33,6 +33,7 @@ mod cors;
 mod guarded;
 mod heads;
 mod health;
+mod json;
 mod layers;
 mod metrics;
 mod params;

@@ -4,7 +4,7 @@ use super::{
     binary::{self, Binary},
     outbox,
 };
-use crate::{Error, Result};
+use crate::{Error, Result, gateway::json};
 use serde_json::Value;
 use socketioxide::{
     SendError, SocketError, adapter::LocalAdapter, extract::AckSender, handler::FromMessageParts, socket::Socket,
@@ -35,7 +35,7 @@ impl FromMessageParts<LocalAdapter> for Message {
 
 fn read(packed: &mut Packed) -> Result<(String, Vec<Value>)> {
     let Packed::Str(text, attachments) = packed else { return Err(unreadable("it is binary")) };
-    let mut arguments: Vec<Value> = serde_json::from_str(text.as_str()).map_err(unreadable)?;
+    let mut arguments: Vec<Value> = json::read(text.as_str()).map_err(unreadable)?;
     if let Some(attachments) = attachments {
         let mut attachments: Vec<_> = attachments.drain(..).map(Some).collect();
         arguments.iter_mut().try_for_each(|argument| binary::put_in(argument, &mut attachments))?;
@@ -86,5 +86,18 @@ impl Answering {
             (Ok(result), _) => sender.send(&(Value::Null, Binary(result))),
             (Err(_), error) => sender.send(&(error.unwrap_or(&Value::Null),)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_surrogate_pair_is_read_as_a_replacement_character() {
+        let mut packed = Packed::Str(r#"["create","notes",{"text":"cut \ud83d"}]"#.into(), None);
+        let (method, arguments) = read(&mut packed).unwrap();
+        let expected = [Value::from("notes"), serde_json::json!({ "text": "cut \u{fffd}" })];
+        assert_eq!((method.as_str(), &arguments[..]), ("create", &expected[..]));
     }
 }
