@@ -254,7 +254,8 @@ impl Events {
         let routed = routes_to(node, &path, &frame.app);
         let mut heard = self.lock();
         let Some(heard) = heard.get_mut(channel) else { return };
-        if is_before(&heard.cursor, &logged.id) {
+        // One that joins on is the newest one, even where the clock of a new master is behind.
+        if heard.cursor == logged.prev || is_before(&heard.cursor, &logged.id) {
             heard.cursor = logged.id;
         }
         let last = heard.numbers.get(&frame.origin);
@@ -298,8 +299,19 @@ impl Events {
     }
 }
 
-/// An event as it leaves this node. One that is too large leaves as the notice that something was missed.
+/// An event as it leaves this node.
 fn outgoing(node: &Inner, number: u64, event: &Event) -> Option<Outgoing> {
+    let (path, frame) = (event.path.clone(), frame(node, number, event)?);
+    Some(Outgoing::Event { path, number, frame, receipt: fired::receipt() })
+}
+
+/// The frame that says, in place of events of `path` up to `number`, that they were missed.
+pub(super) fn notice(node: &Inner, path: &str, number: u64) -> Option<Vec<u8>> {
+    frame(node, number, &Event::resync(path))
+}
+
+/// The frame of an event. For one that is too large it is that of the notice that something was missed.
+fn frame(node: &Inner, number: u64, event: &Event) -> Option<Vec<u8>> {
     // Who signs nothing needs no place.
     let channel = if node.seal.signs() { node.keys.events(&node.config.key, &event.path) } else { String::new() };
     let place = node.seal.at(&channel).until(node.clock.now() + event_log::LOG_TTL_MS);
@@ -313,16 +325,8 @@ fn outgoing(node: &Inner, number: u64, event: &Event) -> Option<Outgoing> {
         }
         false => Ok(frame),
     });
-    match frame {
-        Ok(frame) => {
-            let (key, path, receipt) = (node.config.key.clone(), event.path.clone(), fired::receipt());
-            Some(Outgoing::Event { key, path, frame, receipt })
-        }
-        Err(error) => {
-            tracing::error!(path = %event.path, event = %event.name, %error, "no frame");
-            None
-        }
-    }
+    let told = |error: &Error| tracing::error!(path = %event.path, event = %event.name, %error, "no frame");
+    frame.inspect_err(told).ok()
 }
 
 /// Tells others that events were lost, as soon as there is room for that.

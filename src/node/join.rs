@@ -4,7 +4,7 @@ use super::{
     Inner, Node,
     beat::Heart,
     discovery::{self, Discovery, Lifecycle},
-    lost,
+    events, lost,
     observe::Lookout,
     rpc::{read_inbox, wake_late},
     shutdown::Running,
@@ -14,7 +14,7 @@ use crate::{
     Error, Result,
     redis::{
         connection::Trouble,
-        event_log,
+        event_log::Publisher,
         link::Links,
         pubsub,
         registry::Beat,
@@ -56,8 +56,7 @@ impl Node {
         let waking = wake_late(node.rpc.clone());
         tokio::spawn(stop.clone().run_until_cancelled_owned(waking));
         tokio::spawn(lost::watch(node.clone(), links.clone()));
-        let (log, intake) = (node.config.limits.event_log, node.events.intake().clone());
-        tokio::spawn(event_log::publish(links, node.keys.clone(), log, outgoing, intake));
+        tokio::spawn(self.inner.publisher(links).run(outgoing));
         let (channels, heard) = pubsub::open(node.connector.clone(), node.keys.lifecycle(), stop.clone());
         node.events.attach(channels.clone());
         let (lifecycle, changes) = mpsc::channel(LIFECYCLE_BUFFER);
@@ -111,6 +110,19 @@ impl Node {
 }
 
 impl Inner {
+    fn publisher(&self, links: Links) -> Publisher<impl Fn(&str, u64) -> Option<Vec<u8>> + use<>> {
+        let me = self.me.clone();
+        Publisher {
+            links,
+            keys: self.keys.clone(),
+            node: self.id.clone(),
+            key: self.config.key.clone(),
+            log: self.config.limits.event_log,
+            intake: self.events.intake().clone(),
+            notice: move |path: &str, number| events::notice(&*me.upgrade()?, path, number),
+        }
+    }
+
     /// Announces this node, begins to beat and to take requests.
     async fn take_part(
         self: &Arc<Self>,

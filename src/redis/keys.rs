@@ -18,7 +18,8 @@
 //! | `NS:{app:KEY/APP/N}:calls`, `…:dead` | streams | the same of an app's further [partitions](partition), from 1 on |
 //! | `NS:{node:ID}:inbox` | stream, TTL | replies to one node, and requests meant for it alone |
 //! | `NS:{events:KEY/PATH}` | channel | events of one service |
-//! | `NS:{events:KEY/PATH}:log` | stream, capped | their recent past |
+//! | `NS:{events:KEY/PATH}:log` | stream, capped, TTL | their recent past |
+//! | `NS:{events:KEY/PATH}:last` | hash, TTL | the id of the last one, and the number of the last one of each node |
 //!
 //! Braces are Redis Cluster's hash tags: all keys with one tag lie in one slot, and no script touches two.
 
@@ -142,6 +143,10 @@ impl Keys {
 
     pub(crate) fn event_log(&self, key: &str, path: &str) -> String {
         format!("{}:log", self.events(key, path))
+    }
+
+    pub(crate) fn last_event(&self, key: &str, path: &str) -> String {
+        format!("{}:last", self.events(key, path))
     }
 }
 
