@@ -27,6 +27,7 @@ mod log;
 mod mesh;
 mod metrics;
 mod origin;
+mod query;
 #[cfg(test)]
 mod schema;
 mod secret;
@@ -54,6 +55,7 @@ pub use log::{Log, LogFormat};
 pub use mesh::Mesh;
 pub use metrics::Metrics;
 pub use origin::{Origin, Origins};
+pub use query::GatewayQuery;
 pub use secret::{RedisUrl, Secret};
 pub(crate) use servers::RedisServers;
 pub use size::ByteSize;

@@ -81,9 +81,10 @@ pub fn registry(bytes: &[u8]) {
     }
 }
 
-/// Query strings: every one has a meaning, of a size in proportion to its own, and a filter answers or refuses it.
+/// Query strings: each that keeps within the limits has a meaning, of a size in proportion to its own, and a filter
+/// answers or refuses it.
 pub fn query_strings(text: &str) {
-    let query = crate::gateway::query_string::parse(text);
+    let Ok(query) = crate::gateway::query_string::parse(text, &crate::config::GatewayQuery::default()) else { return };
     let size = serde_json::to_string(&query).expect("JSON can be written").len();
     assert!(size <= 64 + 8 * text.len(), "{size} bytes of JSON out of {} bytes", text.len());
     for value in query.values() {

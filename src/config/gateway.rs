@@ -1,6 +1,6 @@
 //! The table `gateway`: how services are served over HTTP.
 
-use super::{ByteSize, GatewayAuth, value};
+use super::{ByteSize, GatewayAuth, GatewayQuery, value};
 use serde::{Deserialize, Serialize};
 
 /// The HTTP face.
@@ -24,6 +24,8 @@ pub struct Gateway {
     pub authentication_path: String,
     /// Who may call. Default everyone.
     pub auth: GatewayAuth,
+    /// How large a query string may be.
+    pub query: GatewayQuery,
     /// Which events go to sockets where no code says so.
     pub channels: Channels,
 }

@@ -35,6 +35,7 @@ impl Config {
         self.validate_redis()?;
         self.validate_paths()?;
         self.mesh.validate()?;
+        self.gateway.query.validate()?;
         check(!self.log.level.trim().is_empty(), "log.level", || "is empty: set a level such as \"info\"".into())
     }
 
@@ -132,7 +133,7 @@ fn positive(key: &str, time: Duration) -> Checked {
     check(time >= Duration::from_millis(1), key, || format!("is {}: set it to 1ms or more", text(time)))
 }
 
-fn check(holds: bool, key: &str, message: impl FnOnce() -> String) -> Checked {
+pub(super) fn check(holds: bool, key: &str, message: impl FnOnce() -> String) -> Checked {
     if holds { Ok(()) } else { Err(ConfigError::new(message()).at(key)) }
 }
 

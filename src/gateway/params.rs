@@ -4,7 +4,7 @@
 //! sends, it can not name its provider, its user or pretend to be another node.
 
 use super::{layers::IDEMPOTENCY_KEY, query_string};
-use crate::{Error, Params, Result, auth::parse_header, service::idempotency::check_key};
+use crate::{Error, Params, Result, auth::parse_header, config::GatewayQuery, service::idempotency::check_key};
 use http::{HeaderMap, request::Parts};
 use std::collections::BTreeMap;
 
@@ -14,11 +14,12 @@ const HEADERS: usize = 16 * 1024;
 const HEADER_LINES: usize = 100;
 
 /// # Errors
-/// `BadRequest` for more headers than can travel with a call, and for an idempotency key that is none.
-pub(super) fn read(parts: &Parts) -> Result<Params> {
+/// `BadRequest` for more headers than can travel with a call, for a query string that exceeds `limits`, and for an
+/// idempotency key that is none.
+pub(super) fn read(parts: &Parts, limits: &GatewayQuery) -> Result<Params> {
     let headers = headers(&parts.headers)?;
     Ok(Params {
-        query: query_string::parse(parts.uri.query().unwrap_or_default()).into(),
+        query: query_string::parse(parts.uri.query().unwrap_or_default(), limits)?.into(),
         provider: Some("rest".into()),
         authentication: headers.get("authorization").and_then(|header| parse_header(header)),
         headers,

@@ -48,13 +48,12 @@ async fn respond(gateway: &Front, parts: &Parts, body: &mut Body) -> Response {
 /// Everything is checked before the body is read, so a refused request costs little.
 async fn run(gateway: &Front, target: Target, parts: &Parts, body: &mut Body) -> Result<(Method, Answer)> {
     let method = method(&parts.method, &parts.headers, &target)?;
-    let params = params::read(parts)?;
+    let params = params::read(parts, &gateway.node.live().gateway.query)?;
     let data = match method {
         Method::Find | Method::Get | Method::Remove => Value::Null,
         _ => {
             let live = gateway.node.live();
-            let (limit, time) = (live.gateway.body_limit.as_usize(), live.timeout);
-            body::read(&parts.headers, body, limit, time).await?
+            body::read(&parts.headers, body, &live.gateway, live.timeout).await?
         }
     };
     let id = target.id.filter(|_| takes_id(&method));

@@ -1,6 +1,7 @@
 //! Query strings on their way to a service; the rules themselves are tested where they are written.
 
 use crate::{Web, services::app};
+use rachis::{App, MemoryService};
 use serde_json::{Value, json};
 
 async fn query(web: &Web, text: &str) -> Value {
@@ -40,4 +41,26 @@ async fn every_method_gets_its_query() {
         assert_eq!(web.send(verb, url).await.json()["query"], json!({"a": "b"}), "{verb}");
     }
     assert_eq!(web.call("/echo?a=b", "inspect", json!({})).await.json()["query"], json!({"a": "b"}));
+}
+
+#[tokio::test]
+async fn keys_arrive_in_the_order_they_were_written_in() {
+    let web = Web::remote(app()).await;
+    let seen = query(&web, "$sort[score]=-1&$sort[name]=1&z[y]=1&a=2&z[b]=3").await;
+    let expected = r#"{"$sort":{"score":"-1","name":"1"},"z":{"y":"1","b":"3"},"a":"2"}"#;
+    assert_eq!(seen.to_string(), expected);
+}
+
+#[tokio::test]
+async fn what_a_client_lists_to_be_kept_is_kept() {
+    let store = MemoryService::new().multi(true).records((0..1501).map(|n| json!({ "n": n.to_string() })));
+    let web = Web::remote(App::new().register("todos", store.clone())).await;
+    for way in ["n[$nin][]", "n[$nin][#]"] {
+        let list: Vec<String> = (0..1500).map(|n| format!("{}={n}", way.replace('#', &n.to_string()))).collect();
+        let found = web.get(&format!("/todos?{}", list.join("&"))).await.json();
+        assert_eq!(found, json!([{ "n": "1500", "id": 1500 }]), "{way}");
+    }
+    let list: Vec<String> = (0..1500).map(|n| format!("n[$nin][]={n}")).collect();
+    let removed = web.send("DELETE", &format!("/todos?{}", list.join("&"))).await;
+    assert_eq!((removed.status, removed.json().as_array().unwrap().len(), store.len()), (200, 1, 1500));
 }

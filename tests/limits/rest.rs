@@ -58,17 +58,33 @@ fn query_of(answer: &Answer) -> Value {
 }
 
 async fn queries(address: SocketAddr) {
-    let deep = get(address, &format!("/echo?a{}=x", "[b]".repeat(1000))).await;
-    let rest = "[b]".repeat(995);
-    assert_eq!(query_of(&deep), json!({ "a": { "b": { "b": { "b": { "b": { "b": { rest: "x" } } } } } } }));
+    for (query, message) in [
+        (
+            format!("a{}=x", "[b]".repeat(1000)),
+            "A key of the query has more than 32 brackets, which is the limit `gateway.query.depth`",
+        ),
+        (
+            (0..11_000).map(|n| format!("{n}")).collect::<Vec<_>>().join("&"),
+            "The query has more than 10000 parameters, which is the limit `gateway.query.parameters`",
+        ),
+        (
+            "a[]&".repeat(16_000),
+            "The query has more than 10000 parameters, which is the limit `gateway.query.parameters`",
+        ),
+    ] {
+        assert_eq!(get(address, &format!("/echo?{query}")).await.error(), bad_request(message), "{query:.40}");
+    }
     let unbalanced = get(address, &format!("/echo?{}=x", "[".repeat(10_000))).await;
     assert_eq!(query_of(&unbalanced), json!({ "[".repeat(10_000): "x" }));
-    // As many as the longest URL holds.
+    // What costs most of all that a URL has room for: many keys, and deep trees.
     let wide: Vec<String> = (0..10_000).map(|n| format!("{n}")).collect();
     let wide = query_of(&get(address, &format!("/echo?{}", wide.join("&"))).await);
-    assert_eq!(wide.as_object().unwrap().len(), 1000);
-    let list = query_of(&get(address, &format!("/echo?{}", "a[]&".repeat(16_000))).await);
-    assert_eq!(list["a"].as_array().unwrap().len(), 1000);
+    assert_eq!(wide.as_object().unwrap().len(), 10_000);
+    let deep: Vec<String> = (0..600).map(|n| format!("{n}{}", "[0]".repeat(32))).collect();
+    let deep = query_of(&get(address, &format!("/echo?{}", deep.join("&"))).await);
+    assert_eq!(deep.as_object().unwrap().len(), 600);
+    let list = query_of(&get(address, &format!("/echo?{}", vec!["a[]"; 10_000].join("&"))).await);
+    assert_eq!(list["a"].as_array().unwrap().len(), 10_000);
     let wider = get(address, &format!("/echo?{}", "a&".repeat(100_000))).await;
     assert_eq!(wider.status, 414);
 }
@@ -115,7 +131,7 @@ bad_input! {
     malformed_json_is_a_bad_request_and_costs_nothing: "malformed JSON" by malformed_json;
     json_that_is_no_object_or_array_is_a_bad_request_and_costs_nothing: "JSON primitives" by primitives;
     wrong_content_types_are_no_data_and_cost_nothing: "wrong content types" by content_types;
-    deep_and_wide_query_strings_are_cut_off_and_cost_nothing: "deep and wide query strings" by queries;
+    deep_and_wide_query_strings_are_read_or_refused_and_cost_nothing: "deep and wide query strings" by queries;
     prototypes_are_nothing_special_and_cost_nothing: "`__proto__` and `constructor`" by prototypes;
     huge_and_odd_ids_have_their_answers_and_cost_nothing: "huge and odd ids" by ids;
 }

@@ -5,7 +5,10 @@ mod coding;
 mod media_type;
 
 use super::{json, query_string};
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    config::{self, GatewayQuery},
+};
 use axum::body::{Body, BodyDataStream, HttpBody};
 use charset::Charset;
 use coding::Coding;
@@ -54,10 +57,10 @@ impl Format {
         }
     }
 
-    fn read(self, bytes: &[u8]) -> Result<Value> {
+    fn read(self, bytes: &[u8], limits: &GatewayQuery) -> Result<Value> {
         match self {
             Format::Json(charset) => read_json(&charset.decode(bytes)),
-            Format::Form(charset) => Ok(Value::Object(query_string::parse(&charset.decode(bytes)))),
+            Format::Form(charset) => Ok(Value::Object(query_string::parse(&charset.decode(bytes), limits)?)),
         }
     }
 }
@@ -73,18 +76,24 @@ fn unsupported(what: &str) -> Error {
 /// Text that is not well encoded, half a surrogate pair among it, is read as U+FFFD, as Node.js decodes it.
 ///
 /// # Errors
-/// `BadRequest` for a body that is not what its type says, `UnsupportedMediaType` for one of a type, charset or
-/// compression that is not read, `PayloadTooLarge` above `limit` bytes, compressed or not, `Timeout` when it has not
+/// `BadRequest` for a body that is not what its type says and for a form that exceeds `settings.query`, `UnsupportedMediaType` for one of a type, charset or
+/// compression that is not read, `PayloadTooLarge` above `settings.body_limit`, compressed or not, `Timeout` when it has not
 /// arrived after `timeout`.
-pub(super) async fn read(headers: &HeaderMap, body: &mut Body, limit: usize, timeout: Duration) -> Result<Value> {
+pub(super) async fn read(
+    headers: &HeaderMap,
+    body: &mut Body,
+    settings: &config::Gateway,
+    timeout: Duration,
+) -> Result<Value> {
     if body.is_end_stream() {
         return Ok(empty());
     }
-    let arrived = tokio::time::timeout(timeout, data(headers, body, limit)).await;
+    let arrived = tokio::time::timeout(timeout, data(headers, body, settings)).await;
     arrived.map_err(|_| late(timeout))?
 }
 
-async fn data(headers: &HeaderMap, body: &mut Body, limit: usize) -> Result<Value> {
+async fn data(headers: &HeaderMap, body: &mut Body, settings: &config::Gateway) -> Result<Value> {
+    let limit = settings.body_limit.as_usize();
     let how = Format::of(headers).and_then(|format| Ok((format, Coding::of(headers)?)));
     let (format, coding) = match how {
         Ok(how) => how,
@@ -98,7 +107,7 @@ async fn data(headers: &HeaderMap, body: &mut Body, limit: usize) -> Result<Valu
             collect(std::mem::take(body), limit).await?
         }
     };
-    if bytes.is_empty() { Ok(empty()) } else { format.read(&bytes) }
+    if bytes.is_empty() { Ok(empty()) } else { format.read(&bytes, &settings.query) }
 }
 
 /// Whether nothing comes. One that announced its length is not asked for it.
@@ -195,12 +204,32 @@ mod tests {
         HeaderMap::from_iter([(CONTENT_TYPE, content_type.parse().unwrap())])
     }
 
+    /// Reads at most so many bytes.
+    async fn read(headers: &HeaderMap, body: &mut Body, limit: usize, timeout: Duration) -> Result<Value> {
+        let mut settings = config::Config::default().gateway;
+        settings.body_limit = config::ByteSize(limit as u64);
+        super::read(headers, body, &settings, timeout).await
+    }
+
     async fn read_as(content_type: &str, body: impl Into<Body>) -> Result<Value> {
         read(&typed(content_type), &mut body.into(), LIMIT, TIMEOUT).await
     }
 
     fn chunks(chunks: Vec<&'static str>) -> Body {
         Body::from_stream(stream::iter(chunks).map(|chunk| Ok::<_, io::Error>(Bytes::from(chunk))))
+    }
+
+    #[tokio::test]
+    async fn a_form_beyond_the_limits_of_queries_is_refused() {
+        let form = typed("application/x-www-form-urlencoded");
+        for (body, key) in [
+            ("a=1&".repeat(10_000), "gateway.query.parameters"),
+            (format!("a{}=1", "[b]".repeat(33)), "gateway.query.depth"),
+            ("a[2000]=1".to_owned(), "gateway.query.sparse_index"),
+        ] {
+            let error = read(&form, &mut body.into(), 1 << 20, TIMEOUT).await.unwrap_err();
+            assert!(error.code() == 400 && error.message().contains(key), "{error}");
+        }
     }
 
     #[tokio::test]

@@ -1,10 +1,9 @@
 //! The nested values a query string is put together from.
 
+use super::Excess;
+use indexmap::IndexMap;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
 
-/// Lists hold no more; beyond, their items become the fields of an object.
-const LIST: usize = 1000;
 /// The one key that is never taken: a JavaScript service further on could be harmed by it.
 const FORBIDDEN: &str = "__proto__";
 
@@ -13,13 +12,28 @@ pub(super) enum Node {
     Text(String),
     /// What a plain `a=b` beside `a[c]=d` leaves: the key `b`, set.
     Flag,
-    /// By index and with gaps, so `a[999]=x` costs one item and not a thousand.
-    List(BTreeMap<usize, Node>),
-    Map {
-        fields: BTreeMap<String, Node>,
-        /// The highest index, if it is a list that grew too long: plain values are then added behind it.
-        last: Option<usize>,
-    },
+    List(List),
+    Map(Fields),
+}
+
+/// Fields by name, in the order in which their names were written first.
+#[derive(Default)]
+pub(super) struct Fields {
+    fields: IndexMap<String, Node>,
+    /// The highest index of the lists that became fields here.
+    index: Option<usize>,
+    /// The highest index that an item had, or a plain value might have, which no key says.
+    guessed: Option<usize>,
+}
+
+/// Items by index, in any order and with gaps, so `a[19]=x` costs one item and not twenty.
+#[derive(Default)]
+pub(super) struct List {
+    items: IndexMap<usize, Node>,
+    /// The index behind the last item.
+    end: usize,
+    /// The highest index that was given to an item behind a gap.
+    guessed: Option<usize>,
 }
 
 /// One part of a key.
@@ -36,6 +50,15 @@ pub(super) enum Step {
 impl Step {
     pub(super) fn key(name: &str) -> Step {
         Step::Key(name.to_owned())
+    }
+
+    /// The key that this step leads to in an object; items that are added have theirs from what is there already.
+    pub(super) fn name(&self) -> Option<String> {
+        match self {
+            Step::Push => None,
+            Step::Index(index) => Some(index.to_string()),
+            Step::Key(name) => Some(name.clone()),
+        }
     }
 
     pub(super) fn bracketed(inner: &str) -> Step {
@@ -55,29 +78,114 @@ pub(super) fn index(text: &str) -> Option<usize> {
     (canonical && digits && text.len() <= 15).then(|| text.parse().ok()).flatten()
 }
 
+impl List {
+    fn insert(&mut self, index: usize, item: Node) {
+        self.end = self.end.max(index + 1);
+        self.items.insert(index, item);
+    }
+
+    fn push(&mut self, item: Node) {
+        if self.has_gaps() {
+            self.guessed = Some(self.end);
+        }
+        self.insert(self.end, item);
+    }
+
+    fn has_gaps(&self) -> bool {
+        self.end > self.items.len()
+    }
+
+    /// Adds the items of `other` at their indices, or behind the last where there is one already that is no tree.
+    fn merge(&mut self, other: List) {
+        for (at, item) in other.sorted() {
+            match self.items.get_mut(&at) {
+                Some(there) if !there.is_scalar() && !item.is_scalar() => there.merge(item),
+                Some(_) => self.push(item),
+                None => self.insert(at, item),
+            }
+        }
+    }
+
+    fn sorted(mut self) -> impl Iterator<Item = (usize, Node)> {
+        self.items.sort_unstable_keys();
+        self.items.into_iter()
+    }
+
+    /// The items as fields named by their indices.
+    fn named(self) -> Fields {
+        let (index, guessed) = (self.end.checked_sub(1), self.guessed);
+        Fields { fields: self.sorted().map(|(at, item)| (at.to_string(), item)).collect(), index, guessed }
+    }
+
+    /// The finished list; gaps close.
+    fn into_json(self, sparse_index: usize) -> Result<Value, Excess> {
+        // Such an index does not say whether a list is meant or an object whose keys are numbers.
+        if self.end > sparse_index && self.has_gaps() {
+            return Err(Excess::Index(self.end - 1));
+        }
+        self.sorted().map(|(_, item)| item.into_json(sparse_index)).collect()
+    }
+}
+
+impl FromIterator<Node> for List {
+    fn from_iter<I: IntoIterator<Item = Node>>(items: I) -> Self {
+        let mut list = List::default();
+        items.into_iter().for_each(|item| list.push(item));
+        list
+    }
+}
+
+impl Fields {
+    fn of(name: String, value: Node) -> Fields {
+        Fields { fields: IndexMap::from([(name, value)]), index: None, guessed: None }
+    }
+
+    fn merge(&mut self, other: Fields) {
+        self.index = self.index.max(other.index);
+        self.guessed = self.guessed.max(other.guessed);
+        for (key, item) in other.fields {
+            match self.fields.get_mut(&key) {
+                Some(own) => own.merge(item),
+                None => {
+                    self.fields.insert(key, item);
+                }
+            }
+        }
+    }
+
+    /// Sets the field that a plain value names.
+    fn set(&mut self, name: String) {
+        self.guessed = self.guessed.max(self.index);
+        if name != FORBIDDEN {
+            self.fields.insert(name, Node::Flag);
+        }
+    }
+}
+
 impl Node {
     pub(super) fn empty_map() -> Node {
-        Node::Map { fields: BTreeMap::new(), last: None }
+        Node::Map(Fields::default())
     }
 
     /// One value, or the list of several that came under the same key.
     pub(super) fn leaf(mut values: Vec<String>) -> Node {
-        match values.len() {
-            1 => Node::Text(values.swap_remove(0)),
-            _ => Node::List(values.into_iter().map(Node::Text).enumerate().collect()),
+        if values.len() == 1 {
+            return Node::Text(values.swap_remove(0));
         }
+        Node::List(values.into_iter().map(Node::Text).collect())
     }
 
     /// `leaf`, wrapped in one list or map per step.
     pub(super) fn branch(steps: Vec<Step>, leaf: Node) -> Node {
         steps.into_iter().rev().fold(leaf, |inner, step| match step {
             // Lists directly in lists become one, as several values under `a[]` already are one.
-            Step::Push if matches!(inner, Node::List(_) | Node::Map { last: Some(_), .. }) => inner,
-            Step::Push => Node::List(BTreeMap::from([(0, inner)])),
-            Step::Index(index) if index < LIST => Node::List(BTreeMap::from([(index, inner)])),
-            Step::Index(index) => Node::Map { fields: BTreeMap::from([(index.to_string(), inner)]), last: Some(index) },
+            Step::Push if matches!(inner, Node::List(_)) => inner,
+            Step::Push => Node::List(List::from_iter([inner])),
+            Step::Index(index) => {
+                Node::List(List { items: IndexMap::from([(index, inner)]), end: index + 1, guessed: None })
+            }
             Step::Key(name) if name == FORBIDDEN => Node::empty_map(),
-            Step::Key(name) => Node::Map { fields: BTreeMap::from([(name, inner)]), last: None },
+            Step::Key(name) => Node::Map(Fields::of(name, inner)),
         })
     }
 
@@ -88,10 +196,10 @@ impl Node {
             Node::Flag => {}
             branch if self.is_scalar() => self.prepend_to(branch),
             Node::List(items) => match self {
-                Node::List(own) => merge_lists(own, items),
-                _ => self.merge_fields(named(items), None),
+                Node::List(own) => own.merge(items),
+                _ => self.merge_fields(items.named()),
             },
-            Node::Map { fields, last } => self.merge_fields(fields, last),
+            Node::Map(fields) => self.merge_fields(fields),
         }
     }
 
@@ -101,63 +209,31 @@ impl Node {
             return;
         }
         match self {
-            Node::List(items) => {
-                let end = end(items);
-                items.insert(end, Node::Text(text));
-                if end > LIST {
-                    *self = Node::Map { fields: named(std::mem::take(items)), last: Some(end) };
-                }
-            }
-            Node::Map { fields, last: Some(last) } => {
-                *last += 1;
-                fields.insert(last.to_string(), Node::Text(text));
-            }
-            Node::Map { fields, last: None } if text != FORBIDDEN => {
-                fields.insert(text, Node::Flag);
-            }
-            Node::Map { .. } => {}
-            Node::Text(_) | Node::Flag => self.prepend_to(Node::List(BTreeMap::from([(0, Node::Text(text))]))),
+            Node::List(list) => list.push(Node::Text(text)),
+            Node::Map(fields) => fields.set(text),
+            _ => self.prepend_to(Node::List(List::from_iter([Node::Text(text)]))),
         }
     }
 
     /// Turns a scalar into the first item of a list whose others come from `branch`.
     fn prepend_to(&mut self, branch: Node) {
-        let first = std::mem::replace(self, Node::Flag);
-        *self = match branch {
-            Node::List(items) => {
-                let mut items: BTreeMap<_, _> = items.into_iter().map(|(at, item)| (at + 1, item)).collect();
-                items.insert(0, first);
-                match end(&items) {
-                    end if end > LIST => Node::Map { fields: named(items), last: Some(end - 1) },
-                    _ => Node::List(items),
-                }
+        let mut list = List::from_iter([std::mem::replace(self, Node::Flag)]);
+        match branch {
+            Node::List(others) => {
+                list.guessed = others.has_gaps().then_some(others.end);
+                others.sorted().for_each(|(at, item)| list.insert(at + 1, item));
             }
-            Node::Map { fields, last: Some(last) } => {
-                let shifted = fields.into_iter().filter_map(|(key, item)| Some(((index(&key)? + 1).to_string(), item)));
-                let mut fields: BTreeMap<_, _> = shifted.collect();
-                fields.insert("0".to_owned(), first);
-                Node::Map { fields, last: Some(last + 1) }
-            }
-            other => Node::List(BTreeMap::from([(0, first), (1, other)])),
-        };
+            other => list.push(other),
+        }
+        *self = Node::List(list);
     }
 
-    fn merge_fields(&mut self, branch: BTreeMap<String, Node>, branch_last: Option<usize>) {
-        if let Node::List(items) = self {
-            *self = Node::Map { fields: named(std::mem::take(items)), last: None };
+    fn merge_fields(&mut self, branch: Fields) {
+        if let Node::List(list) = self {
+            *self = Node::Map(std::mem::take(list).named());
         }
-        let Node::Map { fields, last } = self else { return };
-        for (key, item) in branch {
-            *last = last.or(branch_last);
-            if let (Some(last), Some(index)) = (last.as_mut(), index(&key)) {
-                *last = index.max(*last);
-            }
-            match fields.get_mut(&key) {
-                Some(own) => own.merge(item),
-                None => {
-                    fields.insert(key, item);
-                }
-            }
+        if let Node::Map(own) = self {
+            own.merge(branch);
         }
     }
 
@@ -165,39 +241,30 @@ impl Node {
         matches!(self, Node::Text(_) | Node::Flag)
     }
 
-    /// The finished value; gaps in lists close.
-    pub(super) fn into_json(self) -> Value {
-        match self {
+    /// Puts the fields of a map in the order of `keys`; others come last.
+    pub(super) fn sort_by(&mut self, keys: &IndexMap<String, ()>) {
+        if let Node::Map(Fields { fields, .. }) = self {
+            fields.sort_by_cached_key(|key, _| keys.get_index_of(key).unwrap_or(usize::MAX));
+        }
+    }
+
+    /// The finished value.
+    ///
+    /// # Errors
+    /// An index of `sparse_index` or more that leaves open whether a list is meant or an object whose keys are numbers, and
+    /// where it matters.
+    pub(super) fn into_json(self, sparse_index: usize) -> Result<Value, Excess> {
+        Ok(match self {
             Node::Text(text) => Value::String(text),
             Node::Flag => Value::Bool(true),
-            Node::List(items) => items.into_values().map(Node::into_json).collect(),
-            Node::Map { fields, .. } => {
-                Value::Object(fields.into_iter().map(|(key, item)| (key, item.into_json())).collect::<Map<_, _>>())
+            Node::List(list) => list.into_json(sparse_index)?,
+            Node::Map(Fields { guessed: Some(index), .. }) if index >= sparse_index => {
+                return Err(Excess::Index(index));
             }
-        }
+            Node::Map(Fields { fields, .. }) => {
+                let finished = fields.into_iter().map(|(key, item)| Ok((key, item.into_json(sparse_index)?)));
+                Value::Object(finished.collect::<Result<Map<_, _>, Excess>>()?)
+            }
+        })
     }
-}
-
-fn merge_lists(own: &mut BTreeMap<usize, Node>, items: BTreeMap<usize, Node>) {
-    for (at, item) in items {
-        match own.get_mut(&at) {
-            Some(there) if !there.is_scalar() && !item.is_scalar() => there.merge(item),
-            Some(_) => {
-                own.insert(end(own), item);
-            }
-            None => {
-                own.insert(at, item);
-            }
-        }
-    }
-}
-
-/// The index behind the last item.
-fn end(items: &BTreeMap<usize, Node>) -> usize {
-    items.last_key_value().map_or(0, |(last, _)| last + 1)
-}
-
-/// The items as fields named by their indices.
-fn named(items: BTreeMap<usize, Node>) -> BTreeMap<String, Node> {
-    items.into_iter().map(|(at, item)| (at.to_string(), item)).collect()
 }

@@ -112,6 +112,34 @@ describe('A query over REST', () => {
   })
 })
 
+describe('A query by every client', () => {
+  // Neither in the order of the alphabet, so that a transport which changes it is found out.
+  const RECORDS = [['Ada', 2], ['Bo', 1], ['Cy', 2], ['Di', 1], ['Ed', 3]].map(([name, score]) => ({ name, score }))
+  const tag = unique()
+  before(async () => { await http('POST', '/messages', { body: RECORDS.map((record) => ({ ...record, tag })) }) })
+
+  for (const [name, connect] of Object.entries(clients)) {
+    it(`sorts by two fields, the first one first, over ${name}`, async () => {
+      const messages = (await connect()).service('messages')
+      const names = async ($sort) => (await messages.find({ query: { tag, $sort } })).data.map((record) => record.name)
+      assert.deepEqual(await names({ score: -1, name: 1 }), ['Ed', 'Ada', 'Cy', 'Bo', 'Di'])
+      assert.deepEqual(await names({ score: 1, name: -1 }), ['Di', 'Bo', 'Cy', 'Ada', 'Ed'])
+      assert.deepEqual(await names({ name: -1, score: 1 }), ['Ed', 'Di', 'Cy', 'Bo', 'Ada'])
+    })
+
+    it(`keeps all records that it lists to be kept, over ${name}`, async () => {
+      const kept = unique()
+      const messages = (await connect()).service('messages')
+      const size = 1500
+      await messages.create(Array.from({ length: size + 1 }, (_, n) => ({ tag: kept, n: String(n) })))
+      const $nin = Array.from({ length: size }, (_, n) => String(n))
+      const removed = await messages.remove(null, { query: { tag: kept, n: { $nin } } })
+      assert.deepEqual(removed.map(({ n }) => n), [String(size)])
+      assert.equal((await messages.find({ query: { tag: kept } })).total, size)
+    })
+  }
+})
+
 describe('Pages', () => {
   let messages, tag
   before(async () => {
