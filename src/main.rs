@@ -2,7 +2,6 @@
 
 mod cli;
 
-use clap::Parser;
 use std::process::ExitCode;
 
 // Chosen here and not in the library: an application has its own.
@@ -10,7 +9,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let exit = match cli::Args::try_parse() {
+    let exit = match cli::read() {
         Ok(args) => cli::run(&args),
         Err(message) => cli::tell(&message),
     };

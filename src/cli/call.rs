@@ -6,9 +6,10 @@ use super::{
     global::Global,
     observe,
     out::{self, Out},
+    plain,
     request::{Request, Words},
 };
-use rachis::{Error, ErrorKind, Node, signal};
+use rachis::{Answer, Error, ErrorKind, Node, mask_secrets, signal};
 use serde_json::Value;
 
 const EXAMPLES: &str = "\
@@ -23,13 +24,18 @@ Examples:
 
 /// Call a method of a service
 ///
-/// The result goes to stdout as JSON, spread out on a terminal and on one line otherwise. An error goes to stderr with
+/// It is made as code makes it, and shown as a client sees it: without fields that the service hides, and with *** in
+/// place of what its name tells to be secret, unless --reveal is given. The result goes to stdout as JSON, spread out on a terminal and on one line otherwise. An error goes to stderr with
 /// its data; with --json it goes to stdout instead, as Feathers writes it, and the exit code tells it from a result.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     words: Words,
+
+    /// Show what the service hides from clients, and secrets
+    #[arg(long)]
+    reveal: bool,
 }
 
 pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<Exit, Failure> {
@@ -42,36 +48,43 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<E
     };
     observe::leave(node).await;
     match outcome {
-        Some(Ok(result)) => {
-            out.value(&result)?;
+        Some(Ok(answer)) => {
+            out.value(&if args.reveal { answer.result } else { masked(answer.external()) })?;
             Ok(Exit::Good)
         }
         Some(Err((exit, error))) => {
-            tell(&error, out)?;
+            tell(&error, args.reveal, out)?;
             Ok(exit)
         }
         None => Err(Failure::failed("interrupted before an answer came")),
     }
 }
 
-async fn make(request: &Request, node: &Node) -> Result<Value, (Exit, Error)> {
+async fn make(request: &Request, node: &Node) -> Result<Answer, (Exit, Error)> {
     if let Some(error) = request.unserved(node) {
         return Err((Exit::NoAnswer, error));
     }
-    request.call(node).await.map_err(|error| {
+    request.call(node).answer().await.map_err(|error| {
         let exit = if error.kind() == ErrorKind::Timeout { Exit::NoAnswer } else { Exit::Failed };
         (exit, error)
     })
 }
 
-fn tell(error: &Error, out: &mut Out) -> Result<(), Failure> {
+/// Without secrets.
+pub(super) fn masked(mut value: Value) -> Value {
+    mask_secrets(&mut value);
+    value
+}
+
+fn tell(error: &Error, reveal: bool, out: &mut Out) -> Result<(), Failure> {
+    let shown = |value: &Value| if reveal { value.clone() } else { masked(value.clone()) };
     if out.json {
-        return Ok(out.document(error)?);
+        return Ok(out.document(&shown(&error.to_json()))?);
     }
-    out::say(&out::plain(&error.to_string()));
+    out::say(&error.to_string());
     for (name, value) in [("data", error.data()), ("errors", error.errors())] {
         if let Some(value) = value {
-            out::say(&format!("{name}: {value}"));
+            out::say(&format!("{name}: {}", plain::json(&shown(value))?));
         }
     }
     Ok(())

@@ -44,7 +44,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<E
         What::Check => check(tried(loaded(global).map(|(config, _)| config)).await, out),
         What::Show => show(&loaded(global)?, global, out),
         What::Schema => {
-            out.line(SCHEMA.trim_end())?;
+            out.lines(SCHEMA.trim_end())?;
             Ok(Exit::Good)
         }
     }
@@ -97,7 +97,7 @@ fn show((config, origins): &(Config, Origins), global: &Global, out: &mut Out) -
     } else {
         let mut lines = Vec::new();
         section("", &shown, &named, &mut lines).map_err(|error| failed(&error))?;
-        out.line(&lines.join("\n"))?;
+        out.lines(&lines.join("\n"))?;
     }
     Ok(Exit::Good)
 }

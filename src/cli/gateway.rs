@@ -186,7 +186,7 @@ impl Shown {
             }
         }
         if self.dev {
-            out::say(&format!(
+            out::say_lines(&format!(
                 "\nThe Redis is empty and goes with the gateway. Start a service against it:\n\n  \
                  REDIS_URL={} DISTRIBUTION_NAMESPACE={} cargo run\n",
                 self.redis, self.namespace

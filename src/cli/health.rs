@@ -4,7 +4,7 @@ use super::{
     Exit,
     exit::Failure,
     global::{Global, duration},
-    out::{self, Out},
+    out::Out,
 };
 use axum::body::{Body, to_bytes};
 use http::{Request, StatusCode, Uri};
@@ -45,7 +45,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<E
             Ok(verdict(code))
         }
         (Ok((code, status)), false) => {
-            out.line(&out::plain(&status))?;
+            out.line(&status)?;
             Ok(verdict(code))
         }
         (Err(error), true) => {

@@ -14,17 +14,19 @@ mod log;
 mod nodes;
 mod observe;
 mod out;
+mod plain;
 mod request;
 mod services;
 mod watch;
 
 pub(crate) use exit::Exit;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use exit::Failure;
 use global::Global;
 use out::Out;
 use rachis::config::RedisUrl;
+use std::ffi::OsString;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -62,6 +64,22 @@ enum Command {
     Config(config::Args),
 }
 
+/// Reads what was typed.
+///
+/// # Errors
+/// Help, or what is wrong. It quotes words, which may come from elsewhere: of those that a terminal would obey, it quotes
+/// what stands for them.
+pub(crate) fn read() -> Result<Args, clap::Error> {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    Args::try_parse_from(&words).map_err(|error| {
+        if !words.iter().any(|word| word.to_string_lossy().contains(plain::is_unsafe)) {
+            return error;
+        }
+        let plain = words.iter().map(|word| plain::plain(&word.to_string_lossy()));
+        Args::try_parse_from(plain).err().unwrap_or_else(|| clap::Error::new(error.kind()).with_cmd(&Args::command()))
+    })
+}
+
 /// Prints help, or what is wrong with the command line.
 pub(crate) fn tell(message: &clap::Error) -> Exit {
     if !message.use_stderr() {
@@ -76,7 +94,7 @@ pub(crate) fn tell(message: &clap::Error) -> Exit {
         true => drop(message.print()),
         false => {
             let hide = |text: String, url: &String| text.replace(url, &RedisUrl::from(url.as_str()).to_string());
-            out::say(urls.iter().fold(message.to_string(), hide).trim_end());
+            out::say_lines(urls.iter().fold(message.to_string(), hide).trim_end());
         }
     }
     Exit::Usage
@@ -92,6 +110,11 @@ pub(crate) fn run(args: &Args) -> Exit {
     match outcome {
         Ok(exit) => exit,
         Err(Failure::BrokenPipe) => Exit::Good,
+        // What is wrong with a file is shown with its place in it.
+        Err(Failure::Said(Exit::Usage, message)) => {
+            out::say_lines(&format!("error: {message}"));
+            Exit::Usage
+        }
         Err(Failure::Said(exit, message)) => {
             out::say(&format!("error: {message}"));
             exit
@@ -118,7 +141,6 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_holds_together() {

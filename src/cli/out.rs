@@ -1,5 +1,6 @@
 //! What goes to stdout: tables and text for people, JSON for programs.
 
+use super::plain::{self, plain};
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -34,15 +35,19 @@ impl Out {
         Out { to: Box::new(io::stdout()), json, terminal, colour: terminal && colours_wanted() }
     }
 
-    pub(crate) fn line(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.to, "{text}")?;
-        self.to.flush()
+    /// Writes one line.
+    pub(crate) fn line(&mut self, text: impl Into<Text>) -> io::Result<()> {
+        self.write(&text.into().0)
+    }
+
+    /// Writes text of several lines.
+    pub(crate) fn lines(&mut self, text: &str) -> io::Result<()> {
+        self.write(&plain_lines(text))
     }
 
     /// Writes one JSON document on one line.
     pub(crate) fn document(&mut self, value: &impl Serialize) -> io::Result<()> {
-        let text = serde_json::to_string(value)?;
-        self.line(&text)
+        self.write(&plain::json(value)?)
     }
 
     /// Writes JSON that is what was asked for: spread out where a person reads it.
@@ -50,8 +55,12 @@ impl Out {
         if self.json || !self.terminal {
             return self.document(value);
         }
-        let text = serde_json::to_string_pretty(value)?;
-        self.line(&text)
+        self.write(&plain::json_spread_out(value)?)
+    }
+
+    fn write(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.to, "{text}")?;
+        self.to.flush()
     }
 
     /// Writes rows under a header. The last column is the one that may wrap.
@@ -70,18 +79,44 @@ impl Out {
                 false => ColumnConstraint::LowerBoundary(Width::Fixed(widest.min(LEAST_WIDTH) + PADDING.1)),
             });
         }
-        self.line(&table.trim_fmt())
+        self.write(&table.trim_fmt())
     }
 
     /// `text` in `style`, where colours are wanted.
-    pub(crate) fn paint(&self, style: Style, text: &str) -> String {
-        if self.colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    pub(crate) fn paint(&self, style: Style, text: &str) -> Text {
+        let text = plain(text);
+        Text(if self.colour { format!("{style}{text}{style:#}") } else { text })
     }
 }
 
-/// Talk: to stderr, where nobody may be.
+/// One line without anything that a terminal obeys, but for styles of our own.
+pub(crate) struct Text(String);
+
+impl<T: AsRef<str>> From<T> for Text {
+    fn from(text: T) -> Self {
+        Text(plain(text.as_ref()))
+    }
+}
+
+impl Text {
+    /// The two with a gap between them.
+    pub(crate) fn then(self, next: impl Into<Text>) -> Text {
+        Text(format!("{}  {}", self.0, next.into().0))
+    }
+}
+
+fn plain_lines(text: &str) -> String {
+    text.split('\n').map(plain).collect::<Vec<_>>().join("\n")
+}
+
+/// Talk: to stderr, where nobody may be. One line, whatever is in it.
 pub(crate) fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", plain(text));
+}
+
+/// The same for text of several lines, all of which are ours or the user's.
+pub(crate) fn say_lines(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", plain_lines(text));
 }
 
 /// A bar on stderr that fills in `time`, if somebody watches; its position is in ms.
@@ -96,18 +131,6 @@ pub(crate) fn progress(time: Duration) -> ProgressBar {
 pub(crate) fn colours_wanted() -> bool {
     let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
     !set("NO_COLOR") && env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
-}
-
-/// Text from elsewhere without what a terminal would obey.
-pub(crate) fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c.is_control() {
-            true => plain.extend(c.escape_default()),
-            false => plain.push(c),
-        }
-    }
-    plain
 }
 
 /// A list, or a dash for none.
@@ -142,11 +165,6 @@ mod tests {
     fn an_age_is_told_by_its_largest_unit() {
         assert_eq!([3, 190, 7300, 200_000].map(ago), ["3 s", "3 m", "2 h", "2 d"]);
         assert_eq!(age(u64::MAX), "0 s");
-    }
-
-    #[test]
-    fn a_name_can_not_command_the_terminal() {
-        assert_eq!(plain("a\u{1b}[31mb\nc ä"), "a\\u{1b}[31mb\\nc ä");
     }
 
     #[test]

@@ -5,13 +5,14 @@ use super::{
     exit::Failure,
     global::{Global, duration},
     observe,
-    out::{self, BAD, DIM, GOOD, Out, plain},
+    out::{self, BAD, DIM, GOOD, Out, Text},
+    plain,
 };
 use futures_util::{
     StreamExt,
     stream::{SelectAll, select_all},
 };
-use rachis::{Change, Event, EventStream, Node, NodeInfo, ServiceInfo, signal};
+use rachis::{Change, Event, EventStream, Node, NodeInfo, ServiceInfo, mask_secrets, signal};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
@@ -21,7 +22,7 @@ use std::{
 /// Show what happens in the mesh
 ///
 /// Nodes and services as they come and go, and the events of the services that are named, also of those that come later.
-/// Ends at Ctrl-C. With --json, one object a line: time and type, and with it node (node-up, node-down), service
+/// What its name tells to be secret is shown as ***. Ends at Ctrl-C. With --json, one object a line: time and type, and with it node (node-up, node-down), service
 /// (service, service-removed, health), or path, event and data (event).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -123,7 +124,7 @@ fn show_change(change: &Change, out: &mut Out) -> Result<(), Failure> {
         return Ok(out.document(&about.line(kind))?);
     }
     let kind = out.paint(if good { GOOD } else { BAD }, &format!("{kind:<15}"));
-    show(out, &kind, &about.text())
+    show(out, kind, &about.text())
 }
 
 enum About<'a> {
@@ -151,17 +152,19 @@ impl About<'_> {
 }
 
 fn show_event(event: &Event, out: &mut Out) -> Result<(), Failure> {
+    let mut data = event.data.clone();
+    mask_secrets(&mut data);
     if out.json {
-        let (path, name, data) = (&event.path, &event.name, &event.data);
+        let (path, name) = (&event.path, &event.name);
         let line = json!({ "time": now(), "type": "event", "path": path, "event": name, "data": data });
         return Ok(out.document(&line)?);
     }
-    show(out, &format!("{:<15}", plain(&event.name)), &format!("{}  {}", event.path, event.data))
+    show(out, format!("{:<15}", event.name).into(), &format!("{}  {}", event.path, plain::json(&data)?))
 }
 
-fn show(out: &mut Out, kind: &str, text: &str) -> Result<(), Failure> {
+fn show(out: &mut Out, kind: Text, text: &str) -> Result<(), Failure> {
     let time = out.paint(DIM, &now());
-    Ok(out.line(&format!("{time}  {kind}  {}", plain(text)))?)
+    Ok(out.line(time.then(kind).then(text))?)
 }
 
 fn now() -> String {

@@ -11,7 +11,7 @@ use crate::{
         pool::Pooled,
         streams::EntryId,
     },
-    service::{Answer, Descriptor, Id, Method, secret},
+    service::{Answer, Descriptor, Id, Method, mask_secrets},
     wire::Request,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -97,7 +97,7 @@ pub struct DeadCall {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Replay {
-    /// What the call ended in.
+    /// What the call ended in, as a client sees it.
     pub outcome: Result<Value>,
     /// Is the letter gone? It is after an answer, and after an error that is the service's own word (400 to 499, but for
     /// 401, 404, 405, 408 and 429); after any other it stays.
@@ -217,7 +217,7 @@ impl DeadLetters {
         // That there is no such record and that no replica has the path are one class of error.
         let settled = is_verdict(&outcome) && !matches!(&outcome, Err(error) if error.kind() == ErrorKind::NotFound);
         let removed = settled && self.remove(id).await.unwrap_or(false);
-        Ok(Replay { outcome: outcome.map(|answer| answer.result), removed })
+        Ok(Replay { outcome: outcome.map(Answer::external), removed })
     }
 
     /// Throws a letter away; says whether there was one.
@@ -332,7 +332,7 @@ impl From<Request> for DeadCall {
         let call = request.into_call(true);
         let params = call.params;
         let masked = |mut value: Value| {
-            secret::mask(&mut value);
+            mask_secrets(&mut value);
             value
         };
         let extra = params.extra.into_iter().map(|(name, value)| (name, masked(value)));

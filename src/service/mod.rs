@@ -47,6 +47,7 @@ pub use query::Query;
 pub(crate) use registration::Registered;
 pub use registration::{Registration, ServiceExt};
 pub(crate) use router::{Found, Router, fill_route};
+pub use secret::mask_secrets;
 pub(crate) use service::Dispatch;
 pub use service::Service;
 pub use typed::{Typed, TypedService};

@@ -3,13 +3,15 @@
 use super::{Place, VERSION, read, too_short, write};
 use crate::{
     Result,
-    service::{Call, Method, Params, secret::is_secret},
+    service::{
+        Call, Method, Params,
+        secret::{self, is_secret},
+    },
 };
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{DeserializeSeed, Error as _, SeqAccess, Visitor},
 };
-use serde_json::Value;
 use std::{borrow::Cow, fmt, ops::Range, sync::Arc, time::Duration};
 
 /// What follows the version byte of a request.
@@ -51,10 +53,8 @@ impl Request {
         let params = &mut self.call.params;
         params.authentication = None;
         params.headers.retain(|name, _| !is_secret(name));
-        params.extra.retain(|name, _| !is_secret(name));
-        if let Some(Value::Object(user)) = &mut params.user {
-            user.retain(|name, _| !is_secret(name));
-        }
+        secret::remove_from(&mut params.extra);
+        params.user.iter_mut().for_each(secret::remove);
         self
     }
 

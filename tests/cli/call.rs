@@ -1,6 +1,7 @@
 //! `rachis call`.
 
-use crate::mesh;
+use crate::{Rachis, mesh};
+use rachis::{ALL, App, Config, Error, MemoryService, ServiceExt, auth::protect, testing};
 use serde_json::{Value, json};
 use std::process::Stdio;
 use tokio::io::AsyncWriteExt;
@@ -91,5 +92,86 @@ async fn what_can_not_be_meant_is_refused_before_anything_is_asked() {
         let ended = rachis.run(&[&["call", "echo"], *words].concat()).await;
         assert_eq!((ended.code, ended.out.as_str()), (2, ""), "{words:?}: {ended:?}");
         assert!(ended.err.contains(reason), "{words:?}: {ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_hidden_from_clients_or_secret_by_its_name_is_not_shown_unless_asked_for() {
+    let (node, rachis) = mesh().await;
+    let hash = "$2b$10$z14AlfujEji82X30QHCLyu4K0nCuYz7UW0T/BAuvhSc.MkyjbRhJa";
+    let ada = json!({ "id": 1, "email": "ada@example.org", "hash": hash, "resetToken": "r3s3t", "pin": 1234 });
+    let app = App::new()
+        .register("users", MemoryService::new().records([ada.clone()]).after(ALL, protect(["hash"])))
+        .register(
+            "fails",
+            MemoryService::new().before(ALL, async |_| {
+                Err(Error::conflict("taken").with_data(json!({ "token": "r3s3t", "name": "ada" })))
+            }),
+        );
+    let users = testing::start(Config { app: "users".into(), ..node.config().clone() }, app).await;
+    let shown = json!({ "id": 1, "email": "ada@example.org", "resetToken": "***", "pin": "***" });
+    for words in [&["find"][..], &["find", "--json"], &["find", "--query", r#"{"hash":{"$gte":"$"}}"#]] {
+        let ended = rachis.run(&[&["call", "users"], words].concat()).await;
+        assert_eq!(ended.json(), json!([shown]), "{words:?}");
+    }
+    assert_eq!(rachis.run(&["--json", "call", "users", "get", "1"]).await.json(), shown);
+    assert_eq!(rachis.run(&["--json", "call", "users", "get", "1", "--reveal"]).await.json(), ada);
+    assert_eq!(
+        rachis.run(&["call", "fails", "find", "--json"]).await.json()["data"],
+        json!({ "token": "***", "name": "ada" })
+    );
+    let ended = rachis.run(&["call", "fails", "find"]).await;
+    assert!(ended.err.contains(r#"data: {"token":"***","name":"ada"}"#), "{ended:?}");
+
+    let mut watch = rachis.start(&["watch", "users", "--json"]);
+    watch.said("watching").await;
+    users.service("users").patch(1, json!({ "token": "t0k3n" })).await.unwrap();
+    let mut patched = shown;
+    patched["token"] = json!("***");
+    assert_eq!(watch.json().await["data"], patched);
+}
+
+#[tokio::test]
+async fn nothing_from_elsewhere_commands_a_terminal() {
+    let wicked = "\u{1b}]0;x\u{7}\n2026-11-30 ERROR \u{9b}2J\u{202e}\u{2028}\u{200b}";
+    let harmless = |text: &str| {
+        let controls = |c: char| c != '\n' && (c.is_control() || "\u{202e}\u{2028}\u{200b}".contains(c));
+        assert!(!text.contains(controls) && !text.lines().any(|line| line.starts_with("2026-11-30 ERROR")), "{text:?}");
+    };
+    let app = App::new().register("todos", MemoryService::new()).register(
+        "fails",
+        MemoryService::new()
+            .before(ALL, move |_| std::future::ready(Err(Error::conflict(wicked).with_data(json!({ "a": wicked }))))),
+    );
+    let config = Config { version: wicked.into(), ..testing::config() };
+    let rachis = Rachis::on(&config);
+    let node = testing::start(config.clone(), app).await;
+    for words in [
+        &["nodes"][..],
+        &["nodes", "--json"],
+        &["services"],
+        &["services", "--json"],
+        &["call", "todos", "create", &json!({ "text": wicked }).to_string()],
+        &["call", "todos", "find", "--json"],
+        &["call", "fails", "find"],
+        &["call", "fails", "find", "--json"],
+        &["call", "todos", wicked],
+        &["call", wicked, "find"],
+        &["dead", "show", "app", wicked],
+        &[wicked],
+        &["nodes", wicked],
+    ] {
+        let ended = rachis.run(words).await;
+        harmless(&ended.out);
+        harmless(&ended.err);
+        assert!(!ended.out.is_empty() || !ended.err.is_empty(), "{words:?}");
+    }
+    let found = rachis.run(&["call", "todos", "find", "--json"]).await.json();
+    assert_eq!(found[0]["text"], wicked, "what is escaped is still the same");
+    for words in [&["watch", "--events"][..], &["watch", "--events", "--json"]] {
+        let mut watch = Rachis::on(&config).start(words);
+        watch.said("watching").await;
+        node.service("todos").create(json!({ wicked: wicked })).await.unwrap();
+        harmless(&watch.line().await);
     }
 }

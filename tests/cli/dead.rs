@@ -202,7 +202,7 @@ async fn no_secret_is_kept_with_a_letter_or_shown_of_it() {
     assert_eq!((&call["user"], &call["extra"]), (&json!({ "id": 1, "name": "Ada" }), &json!({ "tenant": 7 })));
 
     // But the call is made with what it was sent with, by the same user.
-    let replayed = rachis.run(&["dead", "replay", "mine", &ids[0]]).await.json();
+    let replayed = node.dead_letters("mine").replay(&ids[0]).await.unwrap().outcome.unwrap();
     assert_eq!(replayed["found"]["deep"][0]["password"], "of-the-data");
     assert_eq!(replayed["by"], json!({ "id": 1, "name": "Ada" }));
 }

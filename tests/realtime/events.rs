@@ -232,3 +232,57 @@ async fn a_publisher_of_an_event_that_does_not_exist_is_a_contradiction() {
     );
     let _ = Gateway::new(&node).channels(channels);
 }
+
+#[tokio::test]
+async fn events_tell_sockets_no_field_that_is_secret_by_its_name() {
+    let server = Server::remote(app(), noting()).await;
+    let mut client = server.connect().await;
+    until_heard(&server.nodes[0], "todos", &[&server.channels]).await;
+    let todos = server.nodes[0].service("todos");
+    let open =
+        json!({ "text": "a", "isPinned": true, "spinning": 1, "tokenizer": "bpe", "author": "x", "maxTokens": 9 });
+    let mut record = open.clone();
+    for (name, secret) in [
+        ("token", json!("zzz")),
+        ("pwd", json!("zzz")),
+        ("userPin", json!(1234)),
+        ("ssn", json!("078-05-1120")),
+        ("apiKey", json!({ "value": "zzz" })),
+        ("refresh_tokens", json!(["zzz"])),
+        ("Password", json!("zzz")),
+    ] {
+        record[name] = secret;
+    }
+    record["logins"] = json!([{ "at": 1, "access-token": "zzz" }]);
+    let mut shown = open;
+    shown["logins"] = json!([{ "at": 1 }]);
+    shown["id"] = json!("x");
+
+    let mut created = record.clone();
+    created["id"] = json!("x");
+    todos.create(created).await.unwrap();
+    assert_eq!(client.event().await, event("todos created", shown.clone()));
+    todos.update("x", record.clone()).await.unwrap();
+    assert_eq!(client.event().await, event("todos updated", shown.clone()));
+    todos.patch("x", json!({ "token": "new" })).await.unwrap();
+    assert_eq!(client.event().await, event("todos patched", shown.clone()));
+    // Clients that ask see what is theirs to see, and code hears all.
+    assert_eq!(client.call(json!(["get", "todos", "x", {}])).await.unwrap()["token"], "new");
+    let mut heard = server.nodes[1].service("todos").on("removed").await.unwrap();
+    todos.remove("x").await.unwrap();
+    assert_eq!(client.event().await, event("todos removed", shown));
+    assert_eq!(heard.next().await.unwrap().data["token"], "new");
+}
+
+#[tokio::test]
+async fn a_publisher_may_send_secrets_on_purpose() {
+    let channels = noting().publish_service_event("todos", "created", |event, channels| {
+        let token = json!({ "token": event.data["token"] });
+        (event.data["id"] != "probe").then(|| channels.channel("everyone").send(token))
+    });
+    let server = Server::remote(app(), channels).await;
+    let mut client = server.connect().await;
+    until_heard(&server.nodes[0], "todos", &[&server.channels]).await;
+    server.nodes[0].service("todos").create(json!({ "token": "zzz", "pin": 1 })).await.unwrap();
+    assert_eq!(client.event().await, event("todos created", json!({ "token": "zzz" })));
+}

@@ -56,18 +56,17 @@ impl Report {
 
     pub(crate) fn print(&self, out: &mut Out) -> io::Result<()> {
         let failed: u64 = self.errors.values().sum();
-        out.line(&format!(
+        out.line(format!(
             "{} calls in {:.1} s: {:.0} answered a second, {failed} failed",
             self.calls, self.seconds, self.rate
         ))?;
         for (name, count) in &self.errors {
-            let text = out.paint(BAD, &format!("  {count} {name}"));
-            out.line(&text)?;
+            out.line(out.paint(BAD, &format!("  {count} {name}")))?;
         }
         if self.calls == failed {
             return Ok(());
         }
-        out.line(&format!("latency, mean {}:", time(self.latency.mean as u64)))?;
+        out.line(format!("latency, mean {}:", time(self.latency.mean as u64)))?;
         let longest = self.latency.max.max(1) as f64;
         for (share, us) in &self.shares {
             let bar = "▇".repeat(((*us as f64 / longest) * WIDTH).round() as usize);

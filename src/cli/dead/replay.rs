@@ -3,8 +3,10 @@
 use super::failed;
 use crate::cli::{
     Exit,
+    call::masked,
     exit::Failure,
-    out::{self, Out, plain},
+    out::{self, Out},
+    plain,
 };
 use rachis::{DeadLetters, ErrorKind, Replay, signal};
 use serde_json::json;
@@ -22,7 +24,7 @@ async fn make(letters: &DeadLetters, id: Option<&str>, out: &mut Out) -> Result<
     if out.json {
         tell_programs(id, &replay, out)?;
     } else if let Ok(result) = &replay.outcome {
-        out.value(result)?;
+        out.value(&masked(result.clone()))?;
     }
     tell_people(id, &replay, out);
     Ok(exit(&replay))
@@ -37,7 +39,7 @@ async fn make_all(letters: &DeadLetters, out: &mut Out) -> Result<Exit, Failure>
             Ok(replay) => replay,
             // Somebody else was faster, or it keeps no call.
             Err(error) if error.kind() != ErrorKind::Unavailable => {
-                out::say(&plain(error.message()));
+                out::say(error.message());
                 worst = Exit::Failed;
                 continue;
             }
@@ -46,7 +48,7 @@ async fn make_all(letters: &DeadLetters, out: &mut Out) -> Result<Exit, Failure>
         if out.json {
             tell_programs(id, &replay, out)?;
         } else if let Ok(result) = &replay.outcome {
-            out.line(&format!("{id}  {result}"))?;
+            out.line(format!("{id}  {}", plain::json(&masked(result.clone()))?))?;
         }
         tell_people(id, &replay, out);
         settled += usize::from(replay.removed);
@@ -60,8 +62,8 @@ async fn make_all(letters: &DeadLetters, out: &mut Out) -> Result<Exit, Failure>
 
 fn tell_programs(id: &str, replay: &Replay, out: &mut Out) -> Result<(), Failure> {
     let document = match &replay.outcome {
-        Ok(result) => json!({ "id": id, "removed": replay.removed, "result": result }),
-        Err(error) => json!({ "id": id, "removed": replay.removed, "error": error }),
+        Ok(result) => json!({ "id": id, "removed": replay.removed, "result": masked(result.clone()) }),
+        Err(error) => json!({ "id": id, "removed": replay.removed, "error": masked(error.to_json()) }),
     };
     Ok(out.document(&document)?)
 }
@@ -72,10 +74,10 @@ fn tell_people(id: &str, replay: &Replay, out: &Out) {
     }
     let letter = if replay.removed { "settled, and gone" } else { "it stays" };
     if let Err(error) = &replay.outcome {
-        out::say(&format!("{id}: {}", plain(&error.to_string())));
+        out::say(&format!("{id}: {error}"));
         for (name, value) in [("data", error.data()), ("errors", error.errors())] {
             if let Some(value) = value {
-                out::say(&format!("{name}: {value}"));
+                out::say(&format!("{name}: {}", masked(value.clone())));
             }
         }
     }

@@ -1,11 +1,7 @@
 //! `rachis dead show`: one letter.
 
 use super::failed;
-use crate::cli::{
-    Exit,
-    exit::Failure,
-    out::{Out, plain},
-};
+use crate::cli::{Exit, exit::Failure, out::Out};
 use rachis::{DeadCall, DeadLetter, DeadLetters};
 use serde_json::{Value, json};
 use std::time::{Duration, UNIX_EPOCH};
@@ -22,7 +18,7 @@ pub(super) async fn show(letters: &DeadLetters, id: &str, out: &mut Out) -> Resu
         None => lines.push(("call", "not kept, since nobody could read it".to_owned())),
     }
     for (name, text) in lines {
-        out.line(&format!("{name:<12}{}", plain(&text)))?;
+        out.line(format!("{name:<12}{text}"))?;
     }
     Ok(Exit::Good)
 }

@@ -7,6 +7,10 @@
 //! 3. [`Channels::publish_event`]
 //! 4. [`Channels::publish`]
 //!
+//! What is sent is the event's data as clients may see it, without fields whose names tell that they are secret (`token`,
+//! `password`, `pin` and so on, see [`mask_secrets`](crate::mask_secrets)). Where a client shall have such a field, its
+//! publisher sends data of its own by [`Channel::send`], which is sent as it is.
+//!
 //! A logout and a disconnect take a connection out of all channels before the handlers run. What a connection and its
 //! channels remember stays in this process: every gateway has its own, and each hears the events of the whole mesh.
 
@@ -21,7 +25,7 @@ pub use connection::Connection;
 pub(in crate::gateway) use connection::Outbox;
 pub use rules::{Login, Publication};
 
-use crate::{Event, Node, RESYNC, config::Publish};
+use crate::{Event, Node, RESYNC, config::Publish, service::secret};
 use channel::Members;
 use rules::Rules;
 use serde_json::Value;
@@ -240,8 +244,13 @@ impl Channels {
         if event.name == RESYNC {
             return self.resync(&event.path);
         }
-        for (connection, data) in self.receivers(event) {
-            connection.send(&event.path, &event.name, data.as_ref().unwrap_or(&event.data));
+        let receivers = self.receivers(event);
+        if receivers.is_empty() {
+            return;
+        }
+        let shown = secret::without(&event.data);
+        for (connection, data) in receivers {
+            connection.send(&event.path, &event.name, data.as_ref().unwrap_or(&*shown));
         }
     }
 
