@@ -243,6 +243,11 @@ pub struct Redis {
     #[serde(with = "duration")]
     #[cfg_attr(test, schemars(with = "schema::Time"))]
     pub block: Duration,
+    /// After how long without a word a connection that does not read asks whether Redis is there, so that nobody on the
+    /// way cuts it for being idle. Default 30 s.
+    #[serde(with = "duration")]
+    #[cfg_attr(test, schemars(with = "schema::Time"))]
+    pub keep_alive: Duration,
     /// How many replicas shall have each request and each reply before the next are written. Default 0: none is waited
     /// for.
     pub wait_replicas: usize,

@@ -42,7 +42,11 @@ struct Guarded {
 
 impl Guarded {
     async fn start(users: &[(&str, Vec<String>)]) -> Self {
-        let guarded = Guarded { redis: ThrowawayRedis::start().unwrap() };
+        Guarded::start_with(&[], users).await
+    }
+
+    async fn start_with(arguments: &[&str], users: &[(&str, Vec<String>)]) -> Self {
+        let guarded = Guarded { redis: ThrowawayRedis::start_with(arguments).unwrap() };
         let url = guarded.redis.url();
         run(&url, &["ACL", "SETUSER", "admin", "on", ">admin", "~*", "&*", "+@all"]).await.unwrap();
         for (user, rules) in users {
@@ -162,6 +166,28 @@ async fn live(redis: &Guarded, todos_user: &str, other_user: &str) {
     looking.service("todos").find().await.unwrap();
     for node in [looking, caller, back] {
         node.shutdown().await.unwrap();
+    }
+}
+
+/// The names of connections, without those of the test.
+async fn connections(url: &str) -> Vec<String> {
+    let list: String = redis::cmd("CLIENT").arg("LIST").query_async(&mut connect(url).await).await.unwrap();
+    let name = |line: &str| line.split(" name=").nth(1)?.split(' ').next().map(str::to_owned);
+    list.lines().filter_map(name).filter(|name| !name.is_empty()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_create_by_these_rules_is_answered_after_its_connection_was_cut_at_rest() {
+    let redis = Guarded::start_with(&["--timeout", "1"], &[("mesh", rules("mesh"))]).await;
+    let _todos = redis.node("mesh", "todos", App::new().register("todos", MemoryService::new())).await;
+    let caller = redis.node("mesh", "web", App::new()).await;
+    caller.wait_for("todos").await.unwrap();
+    let admin = redis.url("admin");
+    for _ in 0..3 {
+        let created = caller.service("todos").create(json!({})).await;
+        created.unwrap_or_else(|error| panic!("{error} {:?}", error.data()));
+        let writes = async || connections(&admin).await.iter().filter(|name| name.ends_with(":writes")).count();
+        eventually("what rested was cut", async || writes().await == 0).await;
     }
 }
 

@@ -3,6 +3,10 @@
 #![cfg(feature = "tls")]
 #![allow(clippy::unwrap_used)]
 
+#[path = "mesh/proxy.rs"]
+#[allow(dead_code)]
+mod proxy;
+
 use rachis::{
     App, Config, MemoryService, Node,
     testing::{self, ThrowawayRedis},
@@ -62,6 +66,40 @@ async fn nodes_meet_behind_tls_with_certificates_of_their_own() {
     other.wait_for("todos").await.unwrap();
     let todo = other.service("todos").create(json!({ "text": "write" })).await.unwrap();
     assert_eq!(todo["text"], "write");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_are_answered_however_connections_behind_tls_ended_at_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let (redis, url) = server(folder.path(), &[]);
+    let mut plain = redis::Client::open(redis.url()).unwrap().get_connection().unwrap();
+    let mut rules = redis::cmd("ACL");
+    rules.arg(&["SETUSER", "blind", "on", ">secret", "~*", "&*", "+@all", "-client|kill", "-client|id", "-info"]);
+    rules.exec(&mut plain).unwrap();
+    let proxy = proxy::Proxy::before_port(url.rsplit_once(':').unwrap().1.parse().unwrap()).await;
+    let url = proxy.url().replace("redis://", "rediss://blind:secret@");
+    let rarely = |app: &str| Config {
+        heartbeat_interval: Duration::from_secs(30),
+        ttl: None,
+        timeout: Duration::from_secs(10),
+        ..config(&url, folder.path(), app)
+    };
+    let _todos = testing::start(rarely("todos"), App::new().register("todos", MemoryService::new())).await;
+    let other = testing::start(rarely("other"), App::new()).await;
+    other.wait_for("todos").await.unwrap();
+    let todos = other.service("todos");
+    todos.create(json!({})).await.unwrap();
+    for (round, end) in [proxy::End::Closed, proxy::End::Reset, proxy::End::ResetAtNextWrite, proxy::End::Silent]
+        .into_iter()
+        .enumerate()
+    {
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        proxy.end(end);
+        let created = todos.create(json!({})).await;
+        created.unwrap_or_else(|error| panic!("{end:?}: {error} {:?}", error.data()));
+        assert_eq!(todos.find().await.unwrap().as_array().unwrap().len(), round + 2, "{end:?}");
+    }
 }
 
 #[tokio::test]

@@ -52,7 +52,8 @@ impl Config {
         positive("redis.connect_timeout", self.redis.connect_timeout)?;
         positive("redis.response_timeout", self.redis.response_timeout)?;
         // Redis takes 0 for "for ever".
-        positive("redis.block", self.redis.block)
+        positive("redis.block", self.redis.block)?;
+        positive("redis.keep_alive", self.redis.keep_alive)
     }
 
     fn validate_limits(&self) -> Checked {

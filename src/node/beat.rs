@@ -61,6 +61,12 @@ impl Heart {
                 () = tokio::time::sleep_until(next.into()) => {}
                 () = self.stop.cancelled() => return,
             }
+            // One that rested longer than whoever cut it allows is no outage, and costs nobody its place.
+            let mut cut_at_rest = false;
+            if link.as_ref().is_some_and(|Opened { signs, .. }: &Opened| signs.has_ended()) {
+                cut_at_rest = !troubled && self.connector.servers().is_one();
+                link = None;
+            }
             if link.is_none() {
                 if calm.before_connecting(&self.stop).await.is_none() {
                     return;
@@ -68,7 +74,9 @@ impl Heart {
                 let attempt = || self.connector.connect("beat", &key, Duration::ZERO);
                 let Some(opened) = self.connector.until("beat", &self.stop, attempt).await else { return };
                 // It may lead to another server, which has not heard what was said to the last one for a while.
-                judges_from = judges_from.max(Instant::now() + self.ttl);
+                if !cut_at_rest || Instant::now().duration_since(last) > self.ttl / 2 {
+                    judges_from = judges_from.max(Instant::now() + self.ttl);
+                }
                 link = Some(opened);
             }
             let Some(Opened { connection, signs }) = &mut link else { continue };

@@ -25,6 +25,7 @@ pub(super) fn options(config: &Config) -> Result<Options> {
         connect_timeout: redis.connect_timeout.min(config.ttl() / 3),
         response_timeout: redis.response_timeout,
         block: redis.block,
+        keep_alive: redis.keep_alive,
         pool_size: redis.pool_size,
         wait: (redis.wait_replicas > 0).then_some(WaitFor { replicas: redis.wait_replicas, time: redis.wait_timeout }),
         // After an outage, who is back first gives the others one TTL: they must not sleep through it.

@@ -7,9 +7,10 @@ use super::{
     connection::timed_out,
     login::Logins,
     servers::{At, Shard},
+    socket::Endpoint,
     tls::Certificates,
 };
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use std::{
     collections::VecDeque,
     sync::Arc,
@@ -182,11 +183,11 @@ impl Cluster {
             .ok_or_else(|| RedisError::from(std::io::Error::other("no server of the cluster holds its slot")))
     }
 
-    /// A client for this server, if it still holds slots.
-    pub(crate) async fn reach(&self, shard: &Shard) -> RedisResult<Client> {
+    /// Where this server is, if it still holds slots.
+    pub(crate) async fn reach(&self, shard: &Shard) -> RedisResult<Endpoint> {
         self.refresh().await?;
         match shard.address() {
-            Some((host, port)) if self.has(shard) => self.like.client(host, port),
+            Some((host, port)) if self.has(shard) => Ok(self.like.there(host, port)),
             _ => Err(RedisError::from(std::io::Error::other(format!("{shard} no longer holds any slot")))),
         }
     }
@@ -198,9 +199,8 @@ impl Cluster {
         if self.learned().is_some_and(|learned| learned + YOUNG > wanted) {
             return Ok(());
         }
-        let known: Vec<Client> =
-            asking.servers.iter().filter_map(|(host, port)| self.like.client(host, *port).ok()).collect();
-        let seeds: Vec<Client> = self.seeds.iter().filter_map(|seed| seed.here().ok()).collect();
+        let known: Vec<Endpoint> = asking.servers.iter().map(|(host, port)| self.like.there(host, *port)).collect();
+        let seeds: Vec<Endpoint> = self.seeds.iter().map(At::here).collect();
         let mut trouble = None;
         for (number, server) in known.iter().chain(&seeds).enumerate() {
             if number < asking.servers.len() {
@@ -254,17 +254,10 @@ impl Cluster {
         });
     }
 
-    async fn ask(&self, server: &Client) -> RedisResult<(Map, VecDeque<Address>)> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.timeout))
-            .set_response_timeout(Some(self.timeout));
-        let mut connection = server.get_multiplexed_async_connection_with_config(&config).await?;
+    async fn ask(&self, server: &Endpoint) -> RedisResult<(Map, VecDeque<Address>)> {
+        let mut connection = server.ask_within(self.timeout).await?;
         let reply: Value = redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?;
-        let asked = match server.get_connection_info().addr() {
-            redis::ConnectionAddr::Tcp(host, _) | redis::ConnectionAddr::TcpTls { host, .. } => host.clone(),
-            _ => String::new(),
-        };
-        let (map, servers) = Map::read(reply, &asked)?;
+        let (map, servers) = Map::read(reply, server.host())?;
         match servers.is_empty() {
             true => Err(RedisError::from((
                 ErrorKind::Server(ServerErrorKind::ClusterDown),

@@ -11,12 +11,13 @@ pub(crate) use trouble::Trouble;
 use super::{
     login::{Login, Logins},
     servers::{Place, Servers, Shard},
+    socket::{Endpoint, Shared},
     streams::WaitFor,
     tls::Certificates,
 };
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ProtocolVersion, RedisError, RedisResult, Value,
-    aio::{AsyncPushSender, ConnectionLike, MultiplexedConnection, PubSub},
+    AsyncConnectionConfig, Cmd, ProtocolVersion, RedisError, RedisResult, Value,
+    aio::{AsyncPushSender, ConnectionLike, PubSub},
 };
 use std::{
     collections::HashMap,
@@ -41,6 +42,8 @@ pub(crate) struct Options {
     pub(crate) response_timeout: Duration,
     /// How long one read of a stream may block on the server.
     pub(crate) block: Duration,
+    /// After how long without a word a connection that does not read asks whether its server is there.
+    pub(crate) keep_alive: Duration,
     /// The longest pause between two attempts to connect, within [`LONGEST_PAUSE`].
     pub(crate) longest_pause: Duration,
     /// For TLS.
@@ -61,6 +64,7 @@ impl Options {
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_secs(2),
             block,
+            keep_alive: Duration::from_secs(30),
             longest_pause: Duration::from_secs(1),
             certificates: Certificates::default(),
             wait: None,
@@ -68,6 +72,13 @@ impl Options {
         }
     }
 }
+
+/// See [`Connector::probe_time`].
+const PROBE_TIME: Duration = Duration::from_millis(500);
+/// After how long without an answer a connection is asked whether its server is there before anything is sent through it
+/// of which it must be known whether it arrived. Costs one command and one round trip, and only where a second has passed
+/// without either.
+pub(crate) const PROBE_AFTER: Duration = Duration::from_secs(1);
 
 /// The first pause between two attempts to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -89,7 +100,7 @@ pub(crate) struct Connector {
 }
 
 /// A connection, and what tells that it is of no further use although nothing fails.
-pub(crate) struct Opened<C = MultiplexedConnection> {
+pub(crate) struct Opened<C = Shared> {
     pub(crate) connection: C,
     pub(crate) signs: Signs,
 }
@@ -161,7 +172,7 @@ impl Connector {
         suspicions.retain(|known, suspicion| suspicion.receiver_count() > 0 || *known == shard);
         let suspicion = suspicions.entry(shard.clone()).or_default().subscribe();
         let logins = self.logins.changes();
-        Signs { servers: self.servers.clone(), shard, key: key.map(str::to_owned), moves, suspicion, logins }
+        Signs { servers: self.servers.clone(), shard, key: key.map(str::to_owned), moves, suspicion, logins, end: None }
     }
 
     /// Changes with every [`Connector::lost`].
@@ -207,6 +218,12 @@ impl Connector {
         self.until("locate", stop, || self.servers.locate(key)).await
     }
 
+    /// How long a server may take to answer whether it is there, before another connection is tried. A server that does a
+    /// long piece of work is asked again over the new one, which does no harm.
+    pub(crate) fn probe_time(&self) -> Duration {
+        self.options.response_timeout.min(PROBE_TIME)
+    }
+
     /// How long one attempt may take. Where another server may take over, it shall not wait long for a silent one.
     pub(crate) fn patience(&self) -> Duration {
         match &*self.servers {
@@ -230,28 +247,27 @@ impl Connector {
     async fn open(&self, purpose: &str, shard: &Shard, key: Option<&str>, block: Duration) -> RedisResult<Opened> {
         // From here on a suspicion is about this connection.
         let signs = self.signs(shard.clone(), key);
-        let client = self.servers.reach(shard).await?;
-        let connected = client.get_multiplexed_async_connection_with_config(&self.settings(block)).await;
+        let endpoint = self.servers.reach(shard).await?;
+        let connected = endpoint.share(endpoint.settings(), self.settings(block), self.patience()).await;
         let mut connection = connected.inspect_err(|error| self.note_refusal(error))?;
         self.greet(&mut connection, purpose).await?;
-        Ok(Opened { connection, signs })
+        Ok(Opened { signs: signs.of(&connection), connection })
     }
 
     /// How to reach the server that holds `key`, and which that is.
-    pub(crate) async fn client(&self, key: &str) -> RedisResult<(Client, Shard)> {
+    pub(crate) async fn endpoint(&self, key: &str) -> RedisResult<(Endpoint, Shard)> {
         let shard = self.servers.locate(key).await?;
         Ok((self.servers.reach(&shard).await?, shard))
     }
 
     pub(crate) fn settings(&self, block: Duration) -> AsyncConnectionConfig {
         AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.patience()))
             .set_response_timeout(Some(self.options.response_timeout + block))
             .set_pipeline_buffer_size(1024)
     }
 
     /// The first words on a new connection, which show whether it leads to a server that is of use.
-    pub(crate) async fn greet(&self, connection: &mut MultiplexedConnection, purpose: &str) -> RedisResult<()> {
+    pub(crate) async fn greet(&self, connection: &mut impl ConnectionLike, purpose: &str) -> RedisResult<()> {
         self.servers.verify(connection).await?;
         let mut hello = redis::pipe();
         // Only helps whoever reads CLIENT LIST; an ACL may forbid it.
@@ -269,12 +285,12 @@ impl Connector {
         let attempt = async {
             let shard = self.servers.locate(key).await?;
             let signs = self.signs(shard.clone(), Some(key));
-            let client = self.servers.reach(&shard).await?;
+            let endpoint = self.servers.reach(&shard).await?;
             if self.servers.must_be_verified() {
                 // A connection for subscriptions takes no questions.
-                self.servers.verify(&mut client.get_multiplexed_async_connection().await?).await?;
+                self.servers.verify(&mut endpoint.ask_within(self.patience()).await?).await?;
             }
-            let connection = client.get_async_pubsub().await.inspect_err(|error| self.note_refusal(error))?;
+            let connection = endpoint.subscriptions().await.inspect_err(|error| self.note_refusal(error))?;
             Ok(Opened { connection, signs })
         };
         tokio::time::timeout(self.patience(), attempt).await.map_err(|_| timed_out("connecting"))?
@@ -284,15 +300,13 @@ impl Connector {
     pub(crate) async fn connect_pushed(&self, shard: &Shard, push: impl AsyncPushSender) -> RedisResult<Opened> {
         let signs = self.signs(shard.clone(), None);
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.patience()))
             .set_response_timeout(Some(self.options.response_timeout))
             .set_push_sender(push);
-        let info = self.servers.reach(shard).await?.get_connection_info().clone();
-        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let client = Client::open(info.set_redis_settings(settings))?;
-        let connected = client.get_multiplexed_async_connection_with_config(&config).await;
+        let endpoint = self.servers.reach(shard).await?;
+        let settings = endpoint.settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let connected = endpoint.share(&settings, config, self.patience()).await;
         let connection = connected.inspect_err(|error| self.note_refusal(error))?;
-        Ok(Opened { connection, signs })
+        Ok(Opened { signs: signs.of(&connection), connection })
     }
 
     /// Attempts until one succeeds or `stop` is cancelled (`None`). The first failure is logged as a warning, later

@@ -8,8 +8,9 @@ use super::{
     connection::{Calm, Connector, Opened, Sign, is_elsewhere, is_fatal},
     pubsub::{BUFFER, Command, Heard},
     servers::Shard,
+    socket::Shared,
 };
-use redis::{PushInfo, PushKind, RedisResult, Value, aio::MultiplexedConnection};
+use redis::{PushInfo, PushKind, RedisResult, Value};
 use std::{
     collections::{HashMap, HashSet},
     sync::{
@@ -209,7 +210,7 @@ impl Ear {
                     }
                 }
                 sign = signs.next() => match sign {
-                    Sign::Doubted => return Ended::Broken,
+                    Sign::Doubted | Sign::Ended => return Ended::Broken,
                     Sign::LoginChanged => self.connector.log_in(&mut connection).await,
                 },
                 () = self.stop.cancelled() => return Ended::Stopped,
@@ -218,11 +219,7 @@ impl Ear {
     }
 
     /// Subscribes what is wanted here by now, and lets go of the rest.
-    async fn keep_up(
-        &self,
-        connection: &mut MultiplexedConnection,
-        subscribed: &mut HashSet<String>,
-    ) -> RedisResult<()> {
+    async fn keep_up(&self, connection: &mut Shared, subscribed: &mut HashSet<String>) -> RedisResult<()> {
         let wanted = self.wanted.on(&self.connector, &self.shard);
         for channel in subscribed.difference(&wanted) {
             // Whichever of the two it was; the other does nothing.
@@ -274,7 +271,7 @@ impl Ear {
     }
 }
 
-async fn subscribe(connection: &mut MultiplexedConnection, channel: &str) -> RedisResult<()> {
+async fn subscribe(connection: &mut Shared, channel: &str) -> RedisResult<()> {
     let sharded: RedisResult<Value> = redis::cmd("SSUBSCRIBE").arg(channel).query_async(connection).await;
     match sharded {
         Err(error) if !is_fatal(&error) && !is_elsewhere(&error) => {

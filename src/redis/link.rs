@@ -1,18 +1,18 @@
 //! Links: connections that many share, and that come back by themselves.
 
 use super::{
-    connection::{Calm, Connector, Opened, Sign, is_fatal},
+    connection::{Calm, Connector, Opened, PROBE_AFTER, Sign, is_fatal, timed_out},
     servers::Shard,
+    socket::Shared,
 };
-use redis::{
-    RedisResult,
-    aio::{ConnectionLike, MultiplexedConnection},
-};
+use futures_util::FutureExt;
+use redis::{RedisResult, aio::ConnectionLike};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 /// A shared connection to one server that comes back by itself.
@@ -21,15 +21,20 @@ use tokio_util::sync::CancellationToken;
 /// the server has been mended; here any reported failure makes a new connection.
 #[derive(Clone)]
 pub(crate) struct Link {
+    connector: Connector,
     live: watch::Receiver<Option<Live>>,
     broken: Arc<watch::Sender<u64>>,
+    /// Somebody asks for the connection, which is not made anew before.
+    wanted: Arc<Notify>,
 }
 
 /// A connection and which one in the row it is.
 #[derive(Clone)]
 pub(crate) struct Live {
-    pub(crate) connection: MultiplexedConnection,
+    pub(crate) connection: Shared,
     pub(crate) generation: u64,
+    /// When it was last known to work, or given to somebody who will find out.
+    sound: Arc<Mutex<Instant>>,
     /// What the server calls it; `None` where it does not tell.
     pub(crate) session: Option<Arc<Session>>,
 }
@@ -48,10 +53,41 @@ impl Live {
     /// request, of which nobody would know whether it arrived.
     async fn goes_silent(&self, losses: &mut watch::Receiver<u64>) {
         while losses.changed().await.is_ok() {
-            let answer: RedisResult<()> = redis::cmd("PING").query_async(&mut self.connection.clone()).await;
-            if answer.is_err_and(|error| is_fatal(&error)) {
+            if !self.answers(None).await {
                 return;
             }
+        }
+    }
+
+    /// Returns `true` if the server answers, within `time` where that is shorter than a command may take.
+    async fn answers(&self, time: Option<Duration>) -> bool {
+        let mut connection = self.connection.clone();
+        let ping = redis::cmd("PING");
+        let asked = ping.query_async::<()>(&mut connection);
+        let answer = match time {
+            Some(time) => tokio::time::timeout(time, asked).await.unwrap_or_else(|_| Err(timed_out("PING"))),
+            None => asked.await,
+        };
+        let answers = !answer.is_err_and(|error| is_fatal(&error));
+        if answers {
+            *self.sound() = Instant::now();
+        }
+        answers
+    }
+
+    /// When it was last known to work, or given to somebody who will find out.
+    fn sound(&self) -> std::sync::MutexGuard<'_, Instant> {
+        self.sound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends when nobody has asked for the connection for this long, at least.
+    async fn rests(&self, time: Duration) {
+        loop {
+            let next = *self.sound() + time;
+            if next <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(next.into()).await;
         }
     }
 }
@@ -61,7 +97,7 @@ impl Session {
     ///
     /// # Errors
     /// The connection broke.
-    async fn of(connection: &mut MultiplexedConnection) -> RedisResult<Option<Self>> {
+    async fn of(connection: &mut Shared) -> RedisResult<Option<Self>> {
         let mut pipe = redis::pipe();
         pipe.cmd("CLIENT").arg("ID").cmd("INFO").arg("server").cmd("INFO").arg("replication");
         let told: RedisResult<(i64, String, String)> = pipe.query_async(connection).await;
@@ -175,8 +211,11 @@ impl Link {
         let mut losses = connector.losses();
         let broken = Arc::new(watch::Sender::new(0));
         let mut reports = broken.subscribe();
+        let wanted = Arc::new(Notify::new());
+        let link = Link { connector: connector.clone(), live, broken, wanted: wanted.clone() };
         tokio::spawn(async move {
             let mut calm = Calm::new(&connector);
+            let keep_alive = connector.options().keep_alive;
             for generation in 1.. {
                 if calm.before_connecting(&stop).await.is_none() {
                     return;
@@ -188,37 +227,63 @@ impl Link {
                 };
                 let Some((opened, session)) = connector.until(purpose, &stop, attempt).await else { return };
                 let Opened { connection, mut signs } = opened;
-                let live = Live { connection, generation, session };
+                let live = Live { connection, generation, sound: Arc::new(Mutex::new(Instant::now())), session };
                 publish.send_replace(Some(live.clone()));
+                // Whoever asked has it now.
+                let _ = wanted.notified().now_or_never();
                 renewals.send_modify(|times| *times += 1);
-                loop {
+                let ended = loop {
                     tokio::select! {
                         // An error means that every clone of the link is gone.
                         outcome = async { reports.wait_for(|broken| *broken >= generation).await.is_ok() } => {
                             if !outcome { return }
-                            break;
+                            break false;
                         }
                         sign = signs.next() => match sign {
-                            Sign::Doubted => break,
+                            Sign::Doubted => break false,
+                            Sign::Ended => break true,
                             Sign::LoginChanged => connector.log_in(&mut live.connection.clone()).await,
                         },
-                        () = live.goes_silent(&mut losses) => break,
+                        () = live.goes_silent(&mut losses) => break false,
+                        // Whoever cuts what is idle does not find it so.
+                        () = live.rests(keep_alive) => if !live.answers(None).await { break false },
+                        () = stop.cancelled() => return,
+                    }
+                };
+                drop(live);
+                publish.send_replace(None);
+                if ended {
+                    tracing::debug!(purpose, server = %shard, "the connection was closed by the other end");
+                    // Nobody may need it for a long time.
+                    tokio::select! {
+                        () = wanted.notified() => {}
                         () = stop.cancelled() => return,
                     }
                 }
-                drop(live);
-                publish.send_replace(None);
             }
         });
-        Link { live, broken }
+        link
     }
 
     /// The connection, as soon as there is one. `None` when the link was stopped.
     pub(crate) async fn get(&mut self) -> Option<Live> {
         let broken = self.broken.clone();
         // One that was reported is no connection any more, though it may take a moment until it is put away.
-        let usable = |live: &Option<Live>| live.as_ref().is_some_and(|live| live.generation > *broken.borrow());
-        self.live.wait_for(usable).await.ok()?.clone()
+        let usable = |live: &Option<Live>| {
+            live.as_ref()
+                .is_some_and(|live| live.generation > *broken.borrow() && !live.connection.end().is_cancelled())
+        };
+        loop {
+            if !usable(&self.live.borrow()) {
+                self.wanted.notify_one();
+            }
+            let live = self.live.wait_for(&usable).await.ok()?.clone()?;
+            if live.sound().elapsed() < PROBE_AFTER || live.answers(Some(self.connector.probe_time())).await {
+                *live.sound() = Instant::now();
+                return Some(live);
+            }
+            self.report(&live);
+        }
     }
 
     /// Says that a connection failed; reports about one that has been replaced already do nothing.

@@ -17,6 +17,7 @@ pub(crate) mod registry;
 mod sentinel;
 pub(crate) mod server;
 pub(crate) mod servers;
+pub(crate) mod socket;
 pub(crate) mod streams;
 mod throwaway;
 pub(crate) mod tls;

@@ -3,6 +3,7 @@
 use super::{
     connection::{Connector, Opened, Signs, is_elsewhere, is_fatal},
     servers::{Servers, Shard},
+    socket::Shared,
 };
 use deadpool::{
     Runtime,
@@ -10,10 +11,7 @@ use deadpool::{
         BuildError, Metrics, Object, Pool, PoolConfig, PoolError, RecycleError, RecycleResult, Timeouts, WeakPool,
     },
 };
-use redis::{
-    Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value,
-    aio::{ConnectionLike, MultiplexedConnection},
-};
+use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value, aio::ConnectionLike};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -60,7 +58,7 @@ impl Admin {
         let options = self.connector.options();
         let wait = Some(options.connect_timeout);
         let mut sizes = PoolConfig::new(options.pool_size.max(1));
-        sizes.timeouts = Timeouts { wait, create: wait, recycle: Some(options.response_timeout) };
+        sizes.timeouts = Timeouts { wait, create: wait, recycle: Some(self.connector.probe_time()) };
         let maker = Maker { connector: self.connector.clone(), shard: shard.clone() };
         let pool = Pool::builder(maker).config(sizes).runtime(Runtime::Tokio1).build().map_err(build_failed)?;
         tokio::spawn(tidy(pool.weak(), IDLE));
@@ -90,7 +88,7 @@ struct Maker {
 
 /// A connection and whether it has shown itself to be of no further use.
 struct Slot {
-    connection: MultiplexedConnection,
+    connection: Shared,
     signs: Signs,
     broken: bool,
 }
@@ -105,7 +103,7 @@ impl deadpool::managed::Manager for Maker {
     }
 
     async fn recycle(&self, slot: &mut Slot, _: &Metrics) -> RecycleResult<RedisError> {
-        if slot.broken {
+        if slot.broken || slot.signs.has_ended() {
             return Err(RecycleError::message("it failed before"));
         }
         if slot.signs.has_login_changed() {

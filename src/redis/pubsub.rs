@@ -1,15 +1,15 @@
 //! Subscriptions that outlive their connection.
 
 use super::{
-    connection::{Calm, Connector, Opened, Sign, Signs},
+    connection::{Calm, Connector, Opened, Sign, Signs, timed_out},
     ears,
 };
 use futures_util::StreamExt;
 use redis::{
-    Msg, RedisResult,
+    Msg, RedisResult, Value,
     aio::{PubSub, PubSubSink, PubSubStream},
 };
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -127,6 +127,10 @@ impl Subscriber {
         if !first && self.heard.send(Heard::Reconnected).await.is_err() {
             return Ended::Stopped;
         }
+        // Nothing else tells a way that has gone without a word from a quiet one, and keeps what is quiet from being cut.
+        let keep_alive = self.connector.options().keep_alive;
+        let mut pings = tokio::time::interval_at((Instant::now() + keep_alive).into(), keep_alive);
+        pings.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 message = stream.next() => match message {
@@ -138,7 +142,7 @@ impl Subscriber {
                     None => return Ended::Stopped,
                 },
                 sign = signs.next() => match sign {
-                    Sign::Doubted => return Ended::Broken,
+                    Sign::Doubted | Sign::Ended => return Ended::Broken,
                     // A connection for subscriptions takes no AUTH, so another takes its place before it ends.
                     Sign::LoginChanged => match self.successor().await {
                         Some((new_sink, new_stream, new_signs)) => {
@@ -150,14 +154,23 @@ impl Subscriber {
                         None => tracing::warn!("no connection for events with the new login, the old one stays"),
                     },
                 },
+                _ = pings.tick() => if self.in_time(sink.ping::<Value>()).await.is_err() { return Ended::Broken },
                 () = self.stop.cancelled() => return Ended::Stopped,
             }
         }
     }
 
+    /// Waits for the server's word, for as long as a command may take.
+    async fn in_time<T>(&self, word: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        let time = self.connector.options().response_timeout;
+        tokio::time::timeout(time, word).await.map_err(|_| timed_out("a subscription"))?
+    }
+
     async fn subscribe_all(&self, sink: &mut PubSubSink) -> RedisResult<()> {
         for channel in &self.channels {
-            sink.subscribe(channel).await.inspect_err(|error| self.connector.note_deaf(channel, error))?;
+            self.in_time(sink.subscribe(channel))
+                .await
+                .inspect_err(|error| self.connector.note_deaf(channel, error))?;
         }
         Ok(())
     }
@@ -181,7 +194,7 @@ impl Subscriber {
     async fn obey(&mut self, command: Command, sink: &mut PubSubSink) -> RedisResult<()> {
         match command {
             Command::Subscribe(channel, confirm) => {
-                let outcome = sink.subscribe(&channel).await;
+                let outcome = self.in_time(sink.subscribe(&channel)).await;
                 self.channels.insert(channel.clone());
                 match outcome {
                     Ok(()) => {
@@ -197,7 +210,7 @@ impl Subscriber {
             }
             Command::Unsubscribe(channel) => {
                 self.channels.remove(&channel);
-                sink.unsubscribe(&channel).await
+                self.in_time(sink.unsubscribe(&channel)).await
             }
         }
     }

@@ -4,12 +4,10 @@ use super::{
     connection::timed_out,
     login::{Login, Logins},
     servers::At,
+    socket::Endpoint,
     tls::Certificates,
 };
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, RedisConnectionInfo, RedisError, RedisResult, Value,
-    aio::MultiplexedConnection,
-};
+use redis::{Cmd, IntoConnectionInfo, RedisConnectionInfo, RedisError, RedisResult, Value, aio::ConnectionLike};
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
@@ -73,8 +71,8 @@ impl Sentinels {
         self.sentinels.iter().chain([&self.master]).collect()
     }
 
-    /// A client for the master, from the first sentinel that knows it.
-    pub(crate) async fn master(&self) -> RedisResult<Client> {
+    /// Where the master is, from the first sentinel that knows it.
+    pub(crate) async fn master(&self) -> RedisResult<Endpoint> {
         let (first, count) = (self.first.load(Ordering::Relaxed), self.sentinels.len());
         let mut trouble = unknown(&self.name);
         for number in (first..first + count).map(|number| number % count) {
@@ -83,7 +81,7 @@ impl Sentinels {
                 Ok((host, port)) => {
                     self.first.store(number, Ordering::Relaxed);
                     *self.last.lock().unwrap_or_else(PoisonError::into_inner) = format!("{host}:{port}");
-                    return self.master.client(&host, port);
+                    return Ok(self.master.there(&host, port));
                 }
                 Err(error) => trouble = error,
             }
@@ -92,10 +90,7 @@ impl Sentinels {
     }
 
     async fn ask(&self, sentinel: &At) -> RedisResult<(String, u16)> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.timeout))
-            .set_response_timeout(Some(self.timeout));
-        let connected = sentinel.here()?.get_multiplexed_async_connection_with_config(&config).await;
+        let connected = sentinel.here().ask_within(self.timeout).await;
         let mut connection = connected.inspect_err(|error| {
             if error.kind() == redis::ErrorKind::AuthenticationFailed {
                 self.logins.refused();
@@ -108,7 +103,7 @@ impl Sentinels {
     }
 
     /// Refuses a server that is no master: a sentinel that was cut off tells of one that was.
-    pub(crate) async fn verify(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+    pub(crate) async fn verify(&self, connection: &mut impl ConnectionLike) -> RedisResult<()> {
         let role: RedisResult<Vec<Value>> = redis::cmd("ROLE").query_async(connection).await;
         match role {
             Ok(parts) => match parts.first() {

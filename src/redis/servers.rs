@@ -7,13 +7,11 @@ use super::{
     connection::is_elsewhere,
     login::{Login, Logins},
     sentinel::Sentinels,
-    tls::{self, Certificates},
+    socket::Endpoint,
+    tls::{Certificates, Tls},
 };
 use arc_swap::ArcSwap;
-use redis::{
-    Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError, RedisResult,
-    aio::MultiplexedConnection, io::tcp::TcpSettings,
-};
+use redis::{Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError, RedisResult, aio::ConnectionLike};
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
@@ -80,7 +78,7 @@ impl Servers {
     pub(crate) fn renew(&self, certificates: &Certificates) -> RedisResult<()> {
         let all = self.all();
         let made = all.iter().map(|at| at.made(certificates)).collect::<RedisResult<Vec<_>>>()?;
-        all.into_iter().zip(made).for_each(|(at, made)| at.like.store(Arc::new(made)));
+        all.into_iter().zip(made).for_each(|(at, made)| at.tls.store(Arc::new(made)));
         Ok(())
     }
 
@@ -127,16 +125,16 @@ impl Servers {
     }
 
     /// How to connect to a server.
-    pub(crate) async fn reach(&self, shard: &Shard) -> RedisResult<Client> {
+    pub(crate) async fn reach(&self, shard: &Shard) -> RedisResult<Endpoint> {
         match self {
-            Servers::Standalone(at) => at.here(),
+            Servers::Standalone(at) => Ok(at.here()),
             Servers::Sentinel(sentinels) => sentinels.master().await,
             Servers::Cluster(cluster) => cluster.reach(shard).await,
         }
     }
 
     /// Refuses a connection that leads to a server of the wrong kind.
-    pub(crate) async fn verify(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+    pub(crate) async fn verify(&self, connection: &mut impl ConnectionLike) -> RedisResult<()> {
         match self {
             Servers::Standalone(_) | Servers::Cluster(_) => Ok(()),
             Servers::Sentinel(sentinels) => sentinels.verify(connection).await,
@@ -146,6 +144,11 @@ impl Servers {
     /// Do several servers share the keys?
     pub(crate) fn are_shared(&self) -> bool {
         matches!(self, Servers::Cluster(_))
+    }
+
+    /// Returns `true` if there is one server, by one address, for good.
+    pub(crate) fn is_one(&self) -> bool {
+        matches!(self, Servers::Standalone(_))
     }
 
     /// Is this one of them still, as far as is known?
@@ -215,7 +218,7 @@ impl Moves {
 /// Everything about a connection but where it may lead: what a URL says, the certificates, and the login of the moment.
 pub(crate) struct At {
     url: ConnectionInfo,
-    like: ArcSwap<ConnectionInfo>,
+    tls: ArcSwap<Option<Tls>>,
     logins: Arc<Logins>,
 }
 
@@ -225,38 +228,37 @@ impl At {
     }
 
     pub(super) fn from_info(
-        info: ConnectionInfo,
+        url: ConnectionInfo,
         logins: &Arc<Logins>,
         certificates: &Certificates,
     ) -> RedisResult<Self> {
-        let tcp = TcpSettings::default()
-            .set_nodelay(true)
-            .set_keepalive(redis::io::tcp::socket2::TcpKeepalive::new().with_time(Duration::from_secs(30)));
-        let url = info.set_tcp_settings(tcp);
-        let like = tls::client(url.clone(), certificates)?.get_connection_info().clone();
-        Ok(At { url, like: ArcSwap::from_pointee(like), logins: logins.clone() })
+        let tls = ArcSwap::from_pointee(tls_of(&url, certificates)?);
+        Ok(At { url, tls, logins: logins.clone() })
     }
 
-    fn made(&self, certificates: &Certificates) -> RedisResult<ConnectionInfo> {
-        Ok(tls::client(self.url.clone(), certificates)?.get_connection_info().clone())
+    fn made(&self, certificates: &Certificates) -> RedisResult<Option<Tls>> {
+        tls_of(&self.url, certificates)
     }
 
-    /// A client for the address in the URL.
-    pub(super) fn here(&self) -> RedisResult<Client> {
-        Client::open(self.logins.put_on(ConnectionInfo::clone(&self.like.load())))
+    /// The address in the URL.
+    pub(super) fn here(&self) -> Endpoint {
+        self.endpoint(self.url.clone())
     }
 
-    /// A client for another address.
-    pub(super) fn client(&self, host: &str, port: u16) -> RedisResult<Client> {
+    /// Another address.
+    pub(super) fn there(&self, host: &str, port: u16) -> Endpoint {
         let host = host.to_owned();
-        let like = self.like.load();
-        let address = match like.addr() {
+        let address = match self.url.addr() {
             ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
                 ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: tls_params.clone() }
             }
             _ => ConnectionAddr::Tcp(host, port),
         };
-        Client::open(self.logins.put_on(ConnectionInfo::clone(&like).set_addr(address)))
+        self.endpoint(self.url.clone().set_addr(address))
+    }
+
+    fn endpoint(&self, info: ConnectionInfo) -> Endpoint {
+        Endpoint { info: self.logins.put_on(info), tls: Option::clone(&self.tls.load()) }
     }
 
     pub(super) fn auth(&self) -> Option<Cmd> {
@@ -266,6 +268,10 @@ impl At {
     pub(super) fn address(&self) -> String {
         self.url.addr().to_string()
     }
+}
+
+fn tls_of(url: &ConnectionInfo, certificates: &Certificates) -> RedisResult<Option<Tls>> {
+    Tls::new(certificates, matches!(url.addr(), ConnectionAddr::TcpTls { .. }))
 }
 
 impl fmt::Display for Shard {

@@ -1,17 +1,13 @@
 //! Certificates for `rediss://` URLs.
 
-use redis::{Client, ConnectionInfo, RedisError, RedisResult};
-#[cfg(feature = "tls")]
-use std::path::Path;
+use super::socket::Socket;
+use redis::{RedisError, RedisResult};
 use std::path::PathBuf;
-
-/// How parts of PEM files end their first line.
 #[cfg(feature = "tls")]
-const CERTIFICATE: &str = "CERTIFICATE-----";
-#[cfg(feature = "tls")]
-const KEY: &str = "PRIVATE KEY-----";
+use std::{path::Path, sync::Arc};
+use tokio::net::TcpStream;
 
-/// Files in PEM form; none of them means that the system's authorities are trusted.
+/// Whom to trust, and what to show; by default the system's authorities, and nothing. Files are in PEM form.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Certificates {
     /// Whom to trust, instead of the system's authorities.
@@ -26,43 +22,105 @@ impl Certificates {
     }
 }
 
-/// A client that knows the certificates.
+/// How to speak TLS with a server.
+#[derive(Clone)]
+pub(crate) struct Tls {
+    #[cfg(feature = "tls")]
+    config: Arc<rustls::ClientConfig>,
+}
+
 #[cfg(feature = "tls")]
-pub(crate) fn client(info: ConnectionInfo, certificates: &Certificates) -> RedisResult<Client> {
-    use redis::{ClientTlsConfig, TlsCertificates};
-    // The process may have chosen a provider already, which serves as well.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    if certificates.is_empty() {
-        return Client::open(info);
-    }
-    let client_tls = match &certificates.client {
-        Some((certificate, key)) => {
-            Some(ClientTlsConfig { client_cert: read(certificate, CERTIFICATE)?, client_key: read(key, KEY)? })
+impl Tls {
+    /// Reads the certificates; `None` where the server is spoken to in the open and there are none to read.
+    pub(crate) fn new(certificates: &Certificates, wanted: bool) -> RedisResult<Option<Self>> {
+        use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+        use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::pem::PemObject};
+        if !wanted && certificates.is_empty() {
+            return Ok(None);
         }
-        None => None,
-    };
-    let root_cert = certificates.ca.as_deref().map(|ca| read(ca, CERTIFICATE)).transpose()?;
-    Client::build_with_tls(info, TlsCertificates { client_tls, root_cert })
+        let client = match &certificates.client {
+            None => None,
+            Some((certificate, key)) => {
+                let chain = read::<CertificateDer<'_>>(certificate, CERTIFICATE)?;
+                let text = text_of(key, KEY)?;
+                let secret = PrivateKeyDer::from_pem_slice(&text).map_err(|error| unusable(key, &error))?;
+                Some((chain, secret, key))
+            }
+        };
+        let mut roots = RootCertStore::empty();
+        match &certificates.ca {
+            Some(path) => {
+                for authority in read::<CertificateDer<'_>>(path, CERTIFICATE)? {
+                    roots.add(authority).map_err(|error| unusable(path, &error))?;
+                }
+            }
+            None => {
+                // Those that can not be read are none to be trusted.
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            }
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+        let config = config.with_safe_default_protocol_versions().map_err(|error| failed(error.to_string()))?;
+        let config = config.with_root_certificates(roots);
+        let config = match client {
+            None => config.with_no_client_auth(),
+            Some((chain, secret, key)) => {
+                config.with_client_auth_cert(chain, secret).map_err(|error| unusable(key, &error))?
+            }
+        };
+        Ok(Some(Tls { config: Arc::new(config) }))
+    }
+
+    /// Speaks TLS over `socket` with a server of this name.
+    pub(super) async fn speak(&self, host: &str, socket: TcpStream) -> RedisResult<Socket> {
+        let name = rustls::pki_types::ServerName::try_from(host.to_owned())
+            .map_err(|_| failed(format!("{host:?} is no name that a certificate could be for")))?;
+        let connector = tokio_rustls::TlsConnector::from(self.config.clone());
+        Ok(Box::new(connector.connect(name, socket).await?))
+    }
 }
 
-/// A client without TLS, which certificates are of no use to.
 #[cfg(not(feature = "tls"))]
-pub(crate) fn client(info: ConnectionInfo, certificates: &Certificates) -> RedisResult<Client> {
-    if certificates.is_empty() {
-        return Client::open(info);
+impl Tls {
+    /// Certificates are of no use without TLS.
+    pub(crate) fn new(certificates: &Certificates, wanted: bool) -> RedisResult<Option<Self>> {
+        if !wanted && certificates.is_empty() {
+            return Ok(None);
+        }
+        Err(failed("TLS is configured, and this program was built without the feature `tls`".to_owned()))
     }
-    Err(failed("certificates are configured, and this program was built without the feature `tls`".to_owned()))
+
+    pub(super) async fn speak(&self, _host: &str, _socket: TcpStream) -> RedisResult<Socket> {
+        Err(failed("this program was built without the feature `tls`".to_owned()))
+    }
+}
+
+/// How parts of PEM files end their first line.
+#[cfg(feature = "tls")]
+const CERTIFICATE: &str = "CERTIFICATE-----";
+#[cfg(feature = "tls")]
+const KEY: &str = "PRIVATE KEY-----";
+
+#[cfg(feature = "tls")]
+fn read<T: rustls::pki_types::pem::PemObject>(path: &Path, kind: &str) -> RedisResult<Vec<T>> {
+    let text = text_of(path, kind)?;
+    T::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(|error| unusable(path, &error))
 }
 
 #[cfg(feature = "tls")]
-fn read(path: impl AsRef<Path>, kind: &str) -> RedisResult<Vec<u8>> {
-    let path = path.as_ref();
+fn text_of(path: &Path, kind: &str) -> RedisResult<Vec<u8>> {
     let text = std::fs::read(path).map_err(|error| failed(format!("{} can not be read: {error}", path.display())))?;
     // An authority without certificates would be taken, and trust nobody.
-    match text.windows(kind.len()).any(|part| part == kind.as_bytes()) {
-        true => Ok(text),
-        false => Err(failed(format!("{} is no PEM file with a {}", path.display(), kind.trim_end_matches('-')))),
+    if text.windows(kind.len()).any(|part| part == kind.as_bytes()) {
+        Ok(text)
+    } else {
+        Err(failed(format!("{} is no PEM file with a {}", path.display(), kind.trim_end_matches('-'))))
     }
+}
+
+#[cfg(feature = "tls")]
+fn unusable(path: &Path, error: &dyn std::fmt::Display) -> RedisError {
+    failed(format!("{} can not be used: {error}", path.display()))
 }
 
 fn failed(why: String) -> RedisError {

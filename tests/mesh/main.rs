@@ -24,6 +24,7 @@ mod proxy;
 mod publishing;
 mod redis_faults;
 mod reload;
+mod rest;
 mod rolling;
 mod scripted;
 mod sealed;

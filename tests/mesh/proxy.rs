@@ -21,27 +21,61 @@ enum Way {
     Hole,
 }
 
+/// How a connection ends at which nothing happens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End {
+    /// It is closed.
+    Closed,
+    /// It is reset.
+    Reset,
+    /// Nobody is told; whoever writes next is answered by a reset, as by a balancer that has forgotten a connection.
+    ResetAtNextWrite,
+    /// Nobody is told, and nobody answers.
+    Silent,
+}
+
 /// A proxy on a port of its own.
 pub(crate) struct Proxy {
     port: u16,
     way: watch::Sender<Way>,
     cuts: Arc<AtomicUsize>,
+    /// Which connections have ended, by their number, and how.
+    ended: watch::Sender<Option<(usize, End)>>,
+    made: Arc<AtomicUsize>,
 }
 
 impl Proxy {
     pub(crate) async fn before(redis: &ThrowawayRedis) -> Proxy {
+        Proxy::before_port(redis.port()).await
+    }
+
+    pub(crate) async fn before_port(to: u16) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (port, to) = (listener.local_addr().unwrap().port(), redis.port());
+        let port = listener.local_addr().unwrap().port();
         let way = watch::Sender::new(Way::Open);
         let ways = way.subscribe();
         let cuts = Arc::<AtomicUsize>::default();
         let counted = cuts.clone();
+        let ended = watch::Sender::new(None);
+        let ends = ended.subscribe();
+        let made = Arc::<AtomicUsize>::default();
+        let count = made.clone();
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(connect(near, to, ways.clone(), counted.clone()));
+                let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+                tokio::spawn(connect(near, to, ways.clone(), counted.clone(), number, ends.clone()));
             }
         });
-        Proxy { port, way, cuts }
+        Proxy { port, way, cuts, ended, made }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Ends every connection that there is; those made from now on work.
+    pub(crate) fn end(&self, how: End) {
+        self.ended.send_replace(Some((self.made.load(Ordering::SeqCst), how)));
     }
 
     pub(crate) fn url(&self) -> String {
@@ -68,12 +102,33 @@ impl Proxy {
     }
 }
 
-async fn connect(near: TcpStream, to: u16, way: watch::Receiver<Way>, cuts: Arc<AtomicUsize>) {
-    let Ok(far) = TcpStream::connect(("127.0.0.1", to)).await else { return };
-    let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far.into_split());
-    let back = tokio::spawn(pass(from_far, to_near, way.clone(), cuts.clone()));
-    pass(from_near, to_far, way, cuts).await;
-    back.abort();
+async fn connect(
+    mut near: TcpStream,
+    to: u16,
+    way: watch::Receiver<Way>,
+    cuts: Arc<AtomicUsize>,
+    number: usize,
+    mut ends: watch::Receiver<Option<(usize, End)>>,
+) {
+    let Ok(mut far) = TcpStream::connect(("127.0.0.1", to)).await else { return };
+    let end = {
+        let ((from_near, to_near), (from_far, to_far)) = (near.split(), far.split());
+        tokio::select! {
+            () = pass(from_far, to_near, way.clone(), cuts.clone()) => return,
+            () = pass(from_near, to_far, way, cuts) => return,
+            Ok(end) = ends.wait_for(|end| end.is_some_and(|(last, _)| number <= last)) => *end,
+        }
+    };
+    drop(far);
+    match end {
+        Some((_, End::Reset)) => near.set_zero_linger().unwrap(),
+        Some((_, End::ResetAtNextWrite)) => {
+            let _ = near.read(&mut [0]).await;
+            near.set_zero_linger().unwrap();
+        }
+        Some((_, End::Silent)) => std::future::pending().await,
+        Some((_, End::Closed)) | None => {}
+    }
 }
 
 async fn pass(

@@ -1,8 +1,12 @@
 //! What tells that a connection is of no further use although nothing fails.
 
-use crate::redis::servers::{Moves, Servers, Shard};
+use crate::redis::{
+    servers::{Moves, Servers, Shard},
+    socket::Shared,
+};
 use std::sync::Arc;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// What tells that a server has gone silent, or that the key has moved away from it.
 pub(crate) struct Signs {
@@ -13,17 +17,31 @@ pub(crate) struct Signs {
     pub(super) moves: Moves,
     pub(super) suspicion: watch::Receiver<u64>,
     pub(super) logins: watch::Receiver<u64>,
+    /// Tells that the other end has closed the connection, where that is known.
+    pub(super) end: Option<CancellationToken>,
 }
 
 /// What is to be done about a connection.
 pub(crate) enum Sign {
     /// It had better be made anew.
     Doubted,
+    /// The other end has closed it, when nothing was to be sent.
+    Ended,
     /// The server should be told who one is now, by [`Connector::log_in`](super::Connector::log_in).
     LoginChanged,
 }
 
 impl Signs {
+    /// Those of this connection.
+    pub(super) fn of(self, connection: &Shared) -> Self {
+        Signs { end: Some(connection.end()), ..self }
+    }
+
+    /// Returns `true` if the other end has closed the connection.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.end.as_ref().is_some_and(CancellationToken::is_cancelled)
+    }
+
     /// Ends when the connection had better be made anew.
     pub(crate) async fn doubted(&mut self) {
         loop {
@@ -41,7 +59,15 @@ impl Signs {
     /// Ends when something is to be done about the connection.
     pub(crate) async fn next(&mut self) -> Sign {
         let mut logins = self.logins.clone();
+        let end = self.end.clone();
+        let ended = async {
+            match &end {
+                Some(end) => end.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            () = ended => Sign::Ended,
             () = self.doubted() => Sign::Doubted,
             Ok(()) = logins.changed() => {
                 self.logins.mark_unchanged();

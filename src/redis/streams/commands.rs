@@ -1,10 +1,6 @@
 //! Many commands that leave in one write, built in one piece of memory.
 
-use super::{
-    EntryId,
-    entry_id::{digits, write_digits},
-};
-use redis::{Cmd, Pipeline};
+use super::{EntryId, entry_id::write_digits};
 use std::ops::Range;
 
 /// Commands as the server reads them.
@@ -86,32 +82,6 @@ impl Commands {
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
-
-    /// The same commands for a connection that only redis-rs can write to.
-    pub(super) fn pipeline(&self) -> Pipeline {
-        let mut pipe = Pipeline::with_capacity(self.count);
-        let mut rest = &self.bytes[..];
-        while let Some(parts) = length(&mut rest) {
-            let mut command = Cmd::new();
-            for _ in 0..parts {
-                let Some((part, behind)) = length(&mut rest).and_then(|length| rest.split_at_checked(length)) else {
-                    break;
-                };
-                command.arg(part);
-                rest = behind.get(2..).unwrap_or_default();
-            }
-            pipe.add_command(command);
-        }
-        pipe
-    }
-}
-
-/// Takes a line off the front: the number in it.
-fn length(rest: &mut &[u8]) -> Option<usize> {
-    let end = rest.iter().position(|byte| *byte == b'\r')?;
-    let number = usize::try_from(digits(rest.get(1..end)?)?).ok()?;
-    *rest = rest.get(end + 2..)?;
-    Some(number)
 }
 
 #[cfg(test)]
@@ -141,6 +111,5 @@ mod tests {
         expected.cmd("XACK").arg("17-0");
         assert_eq!(commands.len(), 4);
         assert_eq!(commands.bytes(), expected.get_packed_pipeline());
-        assert_eq!(commands.pipeline().get_packed_pipeline(), expected.get_packed_pipeline());
     }
 }

@@ -1,7 +1,6 @@
 //! A connection of one reader or one writer alone, whose replies are read as the bytes they are.
 //!
-//! redis-rs finds the server and says hello, so that whatever it takes to be let in is done in one place; then the
-//! socket is taken back from it. Under TLS it keeps the socket, since it shows nobody what it would take to open one.
+//! redis-rs says hello, so that whatever it takes to be let in is done in one place; then the socket is taken back from it.
 
 use super::{
     commands::Commands,
@@ -10,13 +9,11 @@ use super::{
 use crate::redis::{
     connection::{Connector, Opened, Signs, timed_out},
     servers::Shard,
+    socket::{Endpoint, Socket},
 };
 use bytes::{Buf, BytesMut};
-use redis::{
-    Client, Cmd, ConnectionAddr, ProtocolVersion, RedisError, RedisResult,
-    aio::MultiplexedConnection,
-    io::tcp::{TcpSettings, socket2::SockRef},
-};
+use futures_util::FutureExt;
+use redis::{Cmd, ProtocolVersion, RedisError, RedisResult, aio::MultiplexedConnection};
 use std::{
     io,
     pin::Pin,
@@ -25,7 +22,6 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
-    net::{TcpStream, UnixStream},
     sync::oneshot,
     time::timeout,
 };
@@ -35,22 +31,22 @@ const CHUNK: usize = 64 * 1024;
 /// A buffer that a large reply has blown up beyond this is let go of.
 const LARGEST: usize = 1024 * 1024;
 
-/// A socket, whatever its kind.
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Duplex for S {}
-
-pub(super) type Socket = Box<dyn Duplex>;
+/// How long it may take to read what has come already.
+const UNREAD: Duration = Duration::from_millis(10);
 
 /// A connection that takes one command at a time, or as many as leave in one write.
-pub(super) enum Direct {
-    Socket {
-        socket: Socket,
-        buffer: BytesMut,
-        /// How long a reply may take.
-        patience: Duration,
-    },
-    /// Where the socket is redis-rs's.
-    Kept(MultiplexedConnection),
+pub(super) struct Direct {
+    socket: Socket,
+    buffer: BytesMut,
+    /// How long a reply may take.
+    patience: Duration,
+}
+
+/// Why commands brought nothing.
+pub(super) struct Untold {
+    pub(super) error: RedisError,
+    /// Nothing of them has left this process.
+    pub(super) unsent: bool,
 }
 
 impl Direct {
@@ -61,41 +57,33 @@ impl Direct {
         key: &str,
         block: Duration,
     ) -> RedisResult<Opened<Direct>> {
-        let (client, shard) = connector.client(key).await?;
+        let (endpoint, shard) = connector.endpoint(key).await?;
         // From here on a suspicion is about this connection.
         let signs = connector.signs(shard, Some(key));
-        match Direct::greeted(connector, &client, signs, purpose, block).await? {
-            Ok(opened) => Ok(opened),
-            Err(_) => connector.connect(purpose, key, block).await.map(kept),
-        }
+        Direct::greeted(connector, &endpoint, signs, purpose, block).await
     }
 
     /// One attempt to reach this server, for all the keys that it holds.
     pub(super) async fn connect_to(connector: &Connector, purpose: &str, shard: &Shard) -> RedisResult<Opened<Direct>> {
         let signs = connector.signs(shard.clone(), None);
-        let client = connector.servers().reach(shard).await?;
-        match Direct::greeted(connector, &client, signs, purpose, Duration::ZERO).await? {
-            Ok(opened) => Ok(opened),
-            Err(_) => connector.connect_to(purpose, shard).await.map(kept),
-        }
+        let endpoint = connector.servers().reach(shard).await?;
+        Direct::greeted(connector, &endpoint, signs, purpose, Duration::ZERO).await
     }
 
-    /// Opens a socket and says hello; the signs come back where only redis-rs can open one.
+    /// Opens a socket and says hello.
     async fn greeted(
         connector: &Connector,
-        client: &Client,
+        endpoint: &Endpoint,
         signs: Signs,
         purpose: &str,
         block: Duration,
-    ) -> RedisResult<Result<Opened<Direct>, Signs>> {
+    ) -> RedisResult<Opened<Direct>> {
         let time = connector.patience();
-        let Some(socket) = timeout(time, dial(client)).await.map_err(|_| timed_out("connecting"))?? else {
-            return Ok(Err(signs));
-        };
+        let socket = timeout(time, endpoint.dial()).await.map_err(|_| timed_out("connecting"))??;
         let (back, returned) = oneshot::channel();
         let lent = Lent { socket: Some(socket), back: Some(back) };
         // What is read here is RESP 2, whatever the URL asks for.
-        let info = client.get_connection_info().redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
+        let info = endpoint.settings().clone().set_protocol(ProtocolVersion::RESP2);
         let greeted = async {
             let config = connector.settings(Duration::ZERO);
             let connected = MultiplexedConnection::new_with_config(&info, lent, config).await;
@@ -108,7 +96,22 @@ impl Direct {
         timeout(time, greeted).await.map_err(|_| timed_out("connecting"))??;
         let socket = returned.await.map_err(|_| closed())?;
         let patience = connector.options().response_timeout + block;
-        Ok(Ok(Opened { connection: Direct::Socket { socket, buffer: BytesMut::new(), patience }, signs }))
+        Ok(Opened { connection: Direct { socket, buffer: BytesMut::new(), patience }, signs })
+    }
+
+    /// Ends when the other end has closed the connection, or says something that it was not asked for: what comes next
+    /// could not be told from an answer. Nothing is lost where the waiting ends before.
+    pub(super) async fn ended(&mut self) {
+        let _ = self.socket.read_buf(&mut self.buffer).await;
+    }
+
+    /// Returns `true` if that has happened. The kernel is asked itself where nobody has waited for it meanwhile.
+    pub(super) async fn has_ended(&mut self, ask_kernel: bool) -> bool {
+        if self.ended().now_or_never().is_some() {
+            return true;
+        }
+        // Under TLS it may be about the connection itself.
+        ask_kernel && self.socket.has_unread() && timeout(UNREAD, self.ended()).await.is_ok()
     }
 
     /// Sends a command and waits for its reply. A command that was not waited for to its end leaves the connection of no
@@ -123,53 +126,41 @@ impl Direct {
         first: Option<&Cmd>,
         command: &Cmd,
     ) -> RedisResult<(Option<Told>, Reply)> {
-        match self {
-            Direct::Kept(connection) => {
-                let told = match first {
-                    Some(first) => Some(connection.send_packed_command(first).await?.into()),
-                    None => None,
-                };
-                Ok((told, Reply::Value(connection.send_packed_command(command).await?)))
-            }
-            Direct::Socket { socket, buffer, patience } => {
-                let asked = async {
-                    let mut bytes = first.map(Cmd::get_packed_command).unwrap_or_default();
-                    command.write_packed_command(&mut bytes);
-                    socket.write_all(&bytes).await?;
-                    socket.flush().await?;
-                    let told = match first {
-                        Some(_) => receive_all(socket, buffer, 1).await?.pop(),
-                        None => None,
-                    };
-                    Ok((told, receive(socket, buffer).await?))
-                };
-                timeout(*patience, asked).await.map_err(|_| timed_out("a read"))?
-            }
-        }
+        let Direct { socket, buffer, patience } = self;
+        let asked = async {
+            let mut bytes = first.map(Cmd::get_packed_command).unwrap_or_default();
+            command.write_packed_command(&mut bytes);
+            socket.write_all(&bytes).await?;
+            socket.flush().await?;
+            let told = match first {
+                Some(_) => receive_all(socket, buffer, 1).await?.pop(),
+                None => None,
+            };
+            Ok((told, receive(socket, buffer).await?))
+        };
+        timeout(*patience, asked).await.map_err(|_| timed_out("a read"))?
     }
 
     /// Sends commands in one write and waits for what each of them brought, under the same condition.
-    pub(super) async fn tell(&mut self, commands: &Commands) -> RedisResult<Vec<Told>> {
-        match self {
-            Direct::Kept(connection) => {
-                let count = commands.len();
-                let replies = connection.send_packed_commands(&commands.pipeline(), 0, count).await?;
-                Ok(replies.into_iter().map(Told::from).collect())
+    pub(super) async fn tell(&mut self, commands: &Commands) -> Result<Vec<Told>, Untold> {
+        let Direct { socket, buffer, patience } = self;
+        let mut unsent = true;
+        let told = async {
+            let mut left = commands.bytes();
+            while !left.is_empty() {
+                let written = socket.write(left).await?;
+                if written == 0 {
+                    return Err(closed());
+                }
+                unsent = false;
+                left = &left[written..];
             }
-            Direct::Socket { socket, buffer, patience } => {
-                let told = async {
-                    socket.write_all(commands.bytes()).await?;
-                    socket.flush().await?;
-                    receive_all(socket, buffer, commands.len()).await
-                };
-                timeout(*patience, told).await.map_err(|_| timed_out("a write"))?
-            }
-        }
+            socket.flush().await?;
+            receive_all(socket, buffer, commands.len()).await
+        };
+        let told = timeout(*patience, told).await.unwrap_or_else(|_| Err(timed_out("a write")));
+        told.map_err(|error| Untold { error, unsent })
     }
-}
-
-fn kept(opened: Opened) -> Opened<Direct> {
-    Opened { connection: Direct::Kept(opened.connection), signs: opened.signs }
 }
 
 async fn receive_all(socket: &mut Socket, buffer: &mut BytesMut, count: usize) -> RedisResult<Vec<Told>> {
@@ -207,28 +198,6 @@ async fn receive(socket: &mut Socket, buffer: &mut BytesMut) -> RedisResult<Repl
             return Ok(reply);
         }
         fill(socket, buffer).await?;
-    }
-}
-
-/// Opens a socket to the server; `None` where only redis-rs can.
-async fn dial(client: &Client) -> RedisResult<Option<Socket>> {
-    let info = client.get_connection_info();
-    match info.addr() {
-        ConnectionAddr::Tcp(host, port) => {
-            let socket = TcpStream::connect((host.as_str(), *port)).await?;
-            settle(&socket, info.tcp_settings())?;
-            Ok(Some(Box::new(socket)))
-        }
-        ConnectionAddr::Unix(path) => Ok(Some(Box::new(UnixStream::connect(path).await?))),
-        _ => Ok(None),
-    }
-}
-
-fn settle(socket: &TcpStream, settings: &TcpSettings) -> io::Result<()> {
-    socket.set_nodelay(settings.nodelay())?;
-    match settings.keepalive() {
-        Some(keepalive) => SockRef::from(socket).set_tcp_keepalive(keepalive),
-        None => Ok(()),
     }
 }
 

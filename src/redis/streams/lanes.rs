@@ -2,7 +2,7 @@
 
 use super::{
     WaitFor,
-    outlet::Outlet,
+    outlet::{Chore, Outlet},
     write::Write,
     writer::{Senders, write_lane},
 };
@@ -154,7 +154,11 @@ impl Lane {
                 return false;
             }
             if !batch.is_empty() {
-                return true;
+                if self.outlet.is_sound().await {
+                    return true;
+                }
+                self.outlet.run(Chore::LetGo).await;
+                continue;
             }
             tokio::select! {
                 write = self.due.recv() => match write {

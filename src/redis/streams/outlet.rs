@@ -2,17 +2,24 @@
 
 use super::{
     commands::Commands,
-    direct::Direct,
+    direct::{Direct, Untold},
     resp::{Reply, Told},
 };
 use crate::redis::{
-    connection::{Calm, Connector, Opened, Sign, is_fatal, timed_out},
+    connection::{Calm, Connector, Opened, PROBE_AFTER, Sign, is_fatal, timed_out},
     link::{Links, Session},
     servers::Shard,
 };
 use redis::{Cmd, FromRedisValue, RedisResult, Value};
-use std::sync::Arc;
-use tokio::sync::watch;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    sync::watch,
+    time::{Sleep, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 /// What `CLIENT LIST` shows of it.
@@ -32,17 +39,29 @@ pub(super) struct Outlet {
 struct Open {
     connection: Opened<Direct>,
     session: Option<Arc<Session>>,
+    /// When something last came through it.
+    sound: Instant,
+    /// When to look whether it rests.
+    look: Pin<Box<Sleep>>,
 }
+
+/// After how long without an answer the kernel is asked whether a connection has ended. Before, who waits for its end has
+/// noticed it, or the next answer is on its way.
+const ASK_KERNEL_AFTER: Duration = Duration::from_millis(1);
 
 /// What is to be done about a connection through which nothing is written.
 pub(super) enum Chore {
     /// It had better be made anew.
     Renew,
+    /// The other end has closed it. It is made anew when there is something to write.
+    LetGo,
     /// The server should be told who one is now.
     LogIn,
     /// Another connection was lost. Whether this one is, too, is found out now, and not by the next request, of which
     /// nobody would know whether it arrived.
     Probe,
+    /// Nothing was written for a while. Whoever cuts what is idle shall not find it so.
+    KeepAlive,
 }
 
 impl Outlet {
@@ -55,7 +74,7 @@ impl Outlet {
         self.links.connector()
     }
 
-    /// Has anything been written, or was to be?
+    /// Has anything been written, or was to be, since the other end closed a connection that rested?
     pub(super) fn was_used(&self) -> bool {
         self.used
     }
@@ -80,13 +99,29 @@ impl Outlet {
 
     /// Waits until something is to be done about the connection. Nothing is lost where the waiting ends before.
     pub(super) async fn chore(&mut self) -> Chore {
-        let Some(Open { connection, .. }) = &mut self.opened else { return std::future::pending().await };
+        let keep_alive = self.connector().options().keep_alive;
+        let Some(Open { connection: Opened { connection, signs }, sound, look, .. }) = &mut self.opened else {
+            return std::future::pending().await;
+        };
+        let rests = async {
+            loop {
+                look.as_mut().await;
+                let due = *sound + keep_alive;
+                if due <= Instant::now() {
+                    return;
+                }
+                look.as_mut().reset(due.into());
+            }
+        };
         tokio::select! {
-            sign = connection.signs.next() => match sign {
+            sign = signs.next() => match sign {
                 Sign::Doubted => Chore::Renew,
+                Sign::Ended => Chore::LetGo,
                 Sign::LoginChanged => Chore::LogIn,
             },
+            () = connection.ended() => Chore::LetGo,
             Ok(()) = self.losses.changed() => Chore::Probe,
+            () = rests => Chore::KeepAlive,
         }
     }
 
@@ -94,13 +129,41 @@ impl Outlet {
     pub(super) async fn run(&mut self, chore: Chore) {
         match chore {
             Chore::Renew => self.close(),
+            Chore::LetGo => {
+                tracing::debug!(server = %self.shard, "the connection for writes was closed by the other end");
+                self.close();
+                self.used = false;
+            }
             Chore::LogIn => self.log_in().await,
-            Chore::Probe => {
-                if self.ask(&redis::cmd("PING")).await.is_err_and(|error| is_fatal(&error)) {
+            Chore::Probe | Chore::KeepAlive => {
+                let asked = tokio::time::timeout(self.connector().options().response_timeout, self.probe());
+                if !asked.await.unwrap_or(false) {
                     self.close();
                 }
             }
         }
+    }
+
+    /// Returns `true` if what is written now can be expected to arrive. Of what is written through a connection that has
+    /// ended before, nobody could tell later that it did not arrive, so that is found out now.
+    pub(super) async fn is_sound(&mut self) -> bool {
+        let patience = self.connector().probe_time();
+        let Some(Open { connection, sound, .. }) = &mut self.opened else { return false };
+        let silent = sound.elapsed();
+        if connection.connection.has_ended(silent >= ASK_KERNEL_AFTER).await {
+            return false;
+        }
+        // The way may have gone without a word, and whoever has forgotten it says so to the next who uses it.
+        if silent < PROBE_AFTER || tokio::time::timeout(patience, self.probe()).await.unwrap_or(false) {
+            return true;
+        }
+        self.connector().lost();
+        false
+    }
+
+    /// Returns `true` if the server answers.
+    async fn probe(&mut self) -> bool {
+        !self.ask(&redis::cmd("PING")).await.is_err_and(|error| is_fatal(&error))
     }
 
     async fn log_in(&mut self) {
@@ -110,28 +173,34 @@ impl Outlet {
     }
 
     async fn ask(&mut self, command: &Cmd) -> RedisResult<Value> {
-        let Some(Open { connection, .. }) = &mut self.opened else { return Ok(Value::Nil) };
-        value(&mut connection.connection, command).await
+        let Some(Open { connection, sound, .. }) = &mut self.opened else { return Ok(Value::Nil) };
+        let answer = value(&mut connection.connection, command).await;
+        *sound = Instant::now();
+        answer
     }
 
     /// Writes, and waits for what each command brought.
     ///
     /// # Errors
-    /// The connection broke: nobody knows what of it the server has taken. It is closed.
-    pub(super) async fn write(&mut self, commands: &Commands) -> RedisResult<Vec<Told>> {
+    /// The connection broke: nobody knows what of it the server has taken, unless nothing has left. It is closed.
+    pub(super) async fn write(&mut self, commands: &Commands) -> Result<Vec<Told>, Untold> {
         if commands.len() == 0 {
             return Ok(Vec::new());
         }
         if self.opened.as_mut().is_some_and(|open| open.connection.signs.has_login_changed()) {
             self.log_in().await;
         }
-        let Some(Open { connection: Opened { connection, signs }, .. }) = &mut self.opened else {
-            return Err(std::io::Error::from(std::io::ErrorKind::NotConnected).into());
+        let Some(Open { connection: Opened { connection, signs }, sound, .. }) = &mut self.opened else {
+            let error = std::io::Error::from(std::io::ErrorKind::NotConnected).into();
+            return Err(Untold { error, unsent: true });
         };
         let written = tokio::select! {
             written = connection.tell(commands) => written,
-            () = signs.doubted() => Err(timed_out("a server that has gone silent")),
+            () = signs.doubted() => {
+                Err(Untold { error: timed_out("a server that has gone silent"), unsent: false })
+            }
         };
+        *sound = Instant::now();
         if written.is_err() {
             self.close();
             // Those that nobody reads from find out whether they were lost, too.
@@ -168,7 +237,9 @@ async fn open(connector: &Connector, shard: &Shard) -> RedisResult<Open> {
         // An ACL forbids to ask.
         Err(_) => None,
     };
-    Ok(Open { connection, session })
+    let sound = Instant::now();
+    let look = Box::pin(sleep_until((sound + connector.options().keep_alive).into()));
+    Ok(Open { connection, session, sound, look })
 }
 
 async fn session(connection: &mut Direct) -> RedisResult<Option<Session>> {

@@ -7,6 +7,7 @@ use super::{
     EntryId,
     bundles::{Bundles, INBOX_LENGTH},
     commands::Commands,
+    direct::Untold,
     lanes::{Lane, Lanes},
     resp::Told,
     wait::{Shortfalls, WaitFor},
@@ -114,9 +115,14 @@ pub(super) async fn write_lane(mut lane: Lane, senders: Arc<dyn Senders>) {
                     tokio::time::sleep(ELSEWHERE_PAUSE).await;
                 }
             }
-            Err(error) => {
-                tracing::debug!(%error, entries = batch.len(), "a write failed");
+            Err(Untold { error, unsent }) => {
+                tracing::debug!(%error, unsent, entries = batch.len(), "a write failed");
                 batch.retain(|write| match write {
+                    // Nothing of it can arrive, so its caller need not know.
+                    Write::Request { token, .. } if unsent => {
+                        senders.kept(*token);
+                        true
+                    }
                     Write::Request { token, stream, .. } => {
                         senders.sent(*token, stream, Outcome::Unknown(session.clone()));
                         false

@@ -1,0 +1,189 @@
+//! Sockets to a server: how each connection of a node is opened, and how one finds out that the other end has gone.
+//!
+//! redis-rs says hello on them and reads what comes, where many share a connection; it opens none, since it tells nobody
+//! that a connection which nothing is written to has ended.
+
+use super::{connection::timed_out, tls::Tls};
+use redis::{
+    AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, Pipeline, RedisConnectionInfo, RedisFuture,
+    RedisResult, Value,
+    aio::{ConnectionLike, MultiplexedConnection, PubSub},
+    io::tcp::socket2::{SockRef, TcpKeepalive},
+};
+use std::{io, mem::MaybeUninit, os::fd::AsFd, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    task::AbortHandle,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+/// After how long without a word the kernel asks the other end whether it is there.
+const QUIET: Duration = Duration::from_secs(15);
+/// How often it asks, and how many answers may be missing.
+const ASKS_EVERY: Duration = Duration::from_secs(5);
+const ASKS: u32 = 3;
+/// How long the other end may take to confirm what was sent; together with the above, how long a connection lives whose
+/// other end has gone without a word. What waits for an answer gives up sooner, by `redis.response_timeout`.
+const UNCONFIRMED: Duration = Duration::from_secs(30);
+
+/// A socket, whatever its kind.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Sync + Unpin {
+    /// Returns `true` if the kernel holds something that has not been read, be it the end.
+    fn has_unread(&self) -> bool;
+}
+
+pub(crate) type Socket = Box<dyn Duplex>;
+
+impl Duplex for TcpStream {
+    fn has_unread(&self) -> bool {
+        has_unread(self)
+    }
+}
+
+impl Duplex for UnixStream {
+    fn has_unread(&self) -> bool {
+        has_unread(self)
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Duplex for tokio_rustls::client::TlsStream<TcpStream> {
+    fn has_unread(&self) -> bool {
+        has_unread(self.get_ref().0)
+    }
+}
+
+/// Tokio's sockets do not block, so this does not either.
+fn has_unread(socket: &impl AsFd) -> bool {
+    let looked = SockRef::from(socket).peek(&mut [MaybeUninit::uninit()]);
+    !matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// Where a server is and who to say one is to it.
+#[derive(Clone)]
+pub(crate) struct Endpoint {
+    pub(super) info: ConnectionInfo,
+    pub(super) tls: Option<Tls>,
+}
+
+impl Endpoint {
+    pub(crate) fn settings(&self) -> &RedisConnectionInfo {
+        self.info.redis_settings()
+    }
+
+    /// The host, where it is not a file.
+    pub(super) fn host(&self) -> &str {
+        match self.info.addr() {
+            ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host,
+            _ => "",
+        }
+    }
+
+    /// Opens a socket, for as long as it takes.
+    pub(crate) async fn dial(&self) -> RedisResult<Socket> {
+        match self.info.addr() {
+            ConnectionAddr::Tcp(host, port) => Ok(Box::new(tcp(host, *port).await?)),
+            ConnectionAddr::TcpTls { host, port, .. } => match &self.tls {
+                Some(tls) => tls.speak(host, tcp(host, *port).await?).await,
+                None => Err(io::Error::other("TLS is wanted, and not set up").into()),
+            },
+            ConnectionAddr::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
+            _ => Err(io::Error::other("there is no way to an address of this kind").into()),
+        }
+    }
+
+    /// Opens a connection that many share, within `time`.
+    pub(crate) async fn share(
+        &self,
+        settings: &RedisConnectionInfo,
+        config: AsyncConnectionConfig,
+        time: Duration,
+    ) -> RedisResult<Shared> {
+        let attempt = async { Shared::over(self.dial().await?, settings, config).await };
+        timeout(time, attempt).await.map_err(|_| timed_out("connecting"))?
+    }
+
+    /// Opens a connection for questions of any kind whose answers take no longer than `time`, within as long.
+    pub(crate) async fn ask_within(&self, time: Duration) -> RedisResult<Shared> {
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(time));
+        self.share(self.settings(), config, time).await
+    }
+
+    /// Opens a connection for subscriptions, for as long as it takes.
+    pub(crate) async fn subscriptions(&self) -> RedisResult<PubSub> {
+        PubSub::new(self.settings(), self.dial().await?).await
+    }
+}
+
+async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(&stream);
+    let keep_alive = TcpKeepalive::new().with_time(QUIET).with_interval(ASKS_EVERY);
+    #[cfg(target_os = "linux")]
+    {
+        socket.set_tcp_keepalive(&keep_alive.with_retries(ASKS))?;
+        socket.set_tcp_user_timeout(Some(UNCONFIRMED))?;
+    }
+    #[cfg(not(target_os = "linux"))]
+    socket.set_tcp_keepalive(&keep_alive)?;
+    Ok(stream)
+}
+
+/// A connection that many share; it is closed when the last of its clones is dropped.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    connection: MultiplexedConnection,
+    driver: Arc<Driver>,
+}
+
+/// What reads and writes for all of them.
+struct Driver {
+    task: AbortHandle,
+    ended: CancellationToken,
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Shared {
+    async fn over(socket: Socket, settings: &RedisConnectionInfo, config: AsyncConnectionConfig) -> RedisResult<Self> {
+        let (connection, driver) = MultiplexedConnection::new_with_config(settings, socket, config).await?;
+        let ended = CancellationToken::new();
+        let end = ended.clone().drop_guard();
+        let task = tokio::spawn(async move {
+            driver.await;
+            drop(end);
+        });
+        Ok(Shared { connection, driver: Arc::new(Driver { task: task.abort_handle(), ended }) })
+    }
+
+    /// Is cancelled when the connection has ended.
+    pub(crate) fn end(&self) -> CancellationToken {
+        self.driver.ended.clone()
+    }
+}
+
+impl ConnectionLike for Shared {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        self.connection.req_packed_command(command)
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        self.connection.req_packed_commands(pipeline, offset, count)
+    }
+
+    fn get_db(&self) -> i64 {
+        self.connection.get_db()
+    }
+}
