@@ -13,6 +13,7 @@ mod events;
 mod login;
 mod services;
 mod stop;
+mod users;
 
 use axum::Router;
 use client::Client;
