@@ -61,6 +61,12 @@ pub fn config_for(url: &str) -> Config {
     config
 }
 
+/// Lets the nodes that this process starts from now on beat on the runtime that starts them, instead of on a thread of
+/// their own, so that whoever pauses tokio's clock rules over heartbeats as well.
+pub fn beat_with_the_rest() {
+    crate::node::beat_with_the_rest();
+}
+
 /// Starts a node per app, each an app of its own by name (`app-0`, `app-1`, …), and waits until all know each other.
 ///
 /// # Panics

@@ -6,7 +6,10 @@ use crate::redis::{
     registry::{Beat, Registry},
 };
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::{runtime::Handle, sync::mpsc};
@@ -15,18 +18,29 @@ use tokio_util::sync::CancellationToken;
 /// The pause after a heartbeat whose connection broke.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// Whether nodes beat on the runtime that starts them.
+static WITH_THE_REST: AtomicBool = AtomicBool::new(false);
+
+/// Lets nodes beat on the runtime that starts them.
+pub(crate) fn with_the_rest() {
+    WITH_THE_REST.store(true, Ordering::Relaxed);
+}
+
 /// The one thread on which all nodes of this process beat.
-fn thread() -> std::io::Result<&'static Handle> {
+fn thread() -> std::io::Result<Handle> {
     static THREAD: OnceLock<Handle> = OnceLock::new();
+    if WITH_THE_REST.load(Ordering::Relaxed) {
+        return Ok(Handle::current());
+    }
     if let Some(handle) = THREAD.get() {
-        return Ok(handle);
+        return Ok(handle.clone());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();
     std::thread::Builder::new()
         .name("rachis-beat".into())
         .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
-    Ok(THREAD.get_or_init(|| handle))
+    Ok(THREAD.get_or_init(|| handle).clone())
 }
 
 /// What drives one node's heartbeat.

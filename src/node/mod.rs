@@ -35,6 +35,7 @@ mod spread;
 mod takeover;
 mod view;
 
+pub(crate) use beat::with_the_rest as beat_with_the_rest;
 pub use builder::NodeBuilder;
 pub use dead::{DeadCall, DeadLetter, DeadLetters, Replay};
 pub use info::{Change, NodeInfo, ServiceInfo};

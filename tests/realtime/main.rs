@@ -13,7 +13,6 @@ mod events;
 mod login;
 mod services;
 mod stop;
-mod users;
 
 use axum::Router;
 use client::Client;

@@ -38,7 +38,7 @@ async fn run(session: &Session, method: Method, arguments: Vec<Value>) -> Result
     let realtime = session.realtime();
     let unknown = || Error::not_found(format!("Service '{path}' not found"));
     let found = realtime.node.resolve(&path);
-    let service = found.ok_or_else(|| target::away(&realtime.node, &path).unwrap_or_else(unknown))?;
+    let service = found.ok_or_else(|| target::starting(&realtime.node).unwrap_or_else(unknown))?;
     if !service.descriptor.methods.contains(&method) {
         return Err(Error::method_not_allowed(format!("Method '{method}' not allowed on service '{path}'")));
     }

@@ -14,7 +14,6 @@ mod message;
 mod outbox;
 mod relay;
 mod socket;
-mod users;
 
 pub(super) use handshake::Stopping;
 
@@ -24,13 +23,12 @@ use handshake::Door;
 use socketioxide::{ParserConfig, SocketIo};
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
-use users::Removed;
 
 /// Where sockets are opened, below whatever the router is nested in.
 pub(super) const PATH: &str = "/socket.io";
@@ -61,13 +59,6 @@ pub(super) struct Realtime {
     authentication: String,
     /// The field of a login that holds whoever logged in.
     entity: String,
-    /// The path of the service that has the users; empty if there is none.
-    users: String,
-    /// The field of a user that names it.
-    user_id: String,
-    /// Are the users of all connections being looked for just now?
-    checking: AtomicBool,
-    removed: Mutex<Removed>,
     connections: AtomicU64,
     /// How many sockets are open, or about to be.
     seats: Arc<AtomicUsize>,
@@ -86,10 +77,6 @@ impl Realtime {
             channels,
             authentication: config.authentication_path.trim_matches('/').to_owned(),
             entity: config.auth.entity.clone(),
-            users: config.auth.service.trim_matches('/').to_owned(),
-            user_id: config.auth.entity_id.clone(),
-            checking: AtomicBool::new(false),
-            removed: Mutex::default(),
             connections: AtomicU64::new(0),
             seats: Arc::default(),
             closed: AtomicBool::new(false),

@@ -35,7 +35,7 @@ impl Session {
         &self.0.connection
     }
 
-    pub(super) fn realtime(&self) -> &Arc<Realtime> {
+    pub(super) fn realtime(&self) -> &Realtime {
         &self.0.realtime
     }
 
