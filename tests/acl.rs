@@ -236,8 +236,9 @@ async fn a_mesh_lives_by_the_rules_of_its_user_who_reaches_nothing_else() {
     live(&redis, "mesh", "mesh").await;
     assert_eq!(redis.refused().await, Vec::<String>::new());
     // Only a full memory takes EVAL, and only a look for a lost request or for dead letters XREVRANGE.
-    let unused = unused(&redis.url("admin"), &rules("mesh")).await;
-    assert_eq!(unused, ["eval", "xrevrange"], "allowed, and nobody needs it");
+    let mut unused = unused(&redis.url("admin"), &rules("mesh")).await;
+    unused.retain(|command| !["eval", "xrevrange"].contains(&command.as_str()));
+    assert_eq!(unused, Vec::<String>::new(), "allowed, and nobody needs it");
     is_refused(&redis.url("mesh"), FOREIGN).await;
 }
 

@@ -152,11 +152,12 @@ pub(crate) async fn listen(node: Arc<Inner>, mut heard: mpsc::Receiver<Heard>, l
                 }
             }
             Heard::Message { channel, payload } => node.events.message(&node, &channel, &payload).await,
-            Heard::Reconnected => {
-                if lifecycle.send(Lifecycle::Gap).await.is_err() {
+            Heard::Reconnected { channels } => {
+                let was_missed = channels.contains(&channel_of_changes);
+                if was_missed && lifecycle.send(Lifecycle::Gap).await.is_err() {
                     return;
                 }
-                node.events.resume(&node).await;
+                node.events.resume(&node, channels).await;
             }
         }
     }

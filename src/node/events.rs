@@ -198,9 +198,8 @@ impl Events {
         self.hear(node, channel, logged);
     }
 
-    /// Reads what every channel missed while the connection was away.
-    pub(crate) async fn resume(&self, node: &Inner) {
-        let channels: Vec<String> = self.lock().keys().cloned().collect();
+    /// Reads what these channels missed while their connection was away.
+    pub(crate) async fn resume(&self, node: &Inner, channels: Vec<String>) {
         for channel in channels {
             self.catch_up(node, &channel).await;
         }
@@ -360,7 +359,7 @@ impl Drop for Listening {
         if entry.users == 0 {
             heard.remove(&self.channel);
             if let Some(channels) = events.channels.get() {
-                channels.unsubscribe(self.channel.clone());
+                channels.unsubscribe(&self.channel);
             }
         }
     }

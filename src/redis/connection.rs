@@ -17,7 +17,7 @@ use super::{
 };
 use redis::{
     AsyncConnectionConfig, Cmd, ProtocolVersion, RedisError, RedisResult, Value,
-    aio::{AsyncPushSender, ConnectionLike, PubSub},
+    aio::{AsyncPushSender, ConnectionLike},
 };
 use std::{
     collections::HashMap,
@@ -280,24 +280,13 @@ impl Connector {
         }
     }
 
-    /// One attempt at a connection for subscriptions, to the server that holds `key`.
-    pub(crate) async fn connect_pubsub(&self, key: &str) -> RedisResult<Opened<PubSub>> {
-        let attempt = async {
-            let shard = self.servers.locate(key).await?;
-            let signs = self.signs(shard.clone(), Some(key));
-            let endpoint = self.servers.reach(&shard).await?;
-            if self.servers.must_be_verified() {
-                // A connection for subscriptions takes no questions.
-                self.servers.verify(&mut endpoint.ask_within(self.patience()).await?).await?;
-            }
-            let connection = endpoint.subscriptions().await.inspect_err(|error| self.note_refusal(error))?;
-            Ok(Opened { connection, signs })
-        };
-        tokio::time::timeout(self.patience(), attempt).await.map_err(|_| timed_out("connecting"))?
-    }
-
     /// One attempt to reach this server, for subscriptions whose messages go to `push`.
-    pub(crate) async fn connect_pushed(&self, shard: &Shard, push: impl AsyncPushSender) -> RedisResult<Opened> {
+    pub(crate) async fn connect_pushed(
+        &self,
+        purpose: &str,
+        shard: &Shard,
+        push: impl AsyncPushSender,
+    ) -> RedisResult<Opened> {
         let signs = self.signs(shard.clone(), None);
         let config = AsyncConnectionConfig::new()
             .set_response_timeout(Some(self.options.response_timeout))
@@ -305,7 +294,8 @@ impl Connector {
         let endpoint = self.servers.reach(shard).await?;
         let settings = endpoint.settings().clone().set_protocol(ProtocolVersion::RESP3);
         let connected = endpoint.share(&settings, config, self.patience()).await;
-        let connection = connected.inspect_err(|error| self.note_refusal(error))?;
+        let mut connection = connected.inspect_err(|error| self.note_refusal(error))?;
+        self.greet(&mut connection, purpose).await?;
         Ok(Opened { signs: signs.of(&connection), connection })
     }
 

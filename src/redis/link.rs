@@ -225,7 +225,16 @@ impl Link {
                     let session = Session::of(&mut opened.connection).await?.map(Arc::new);
                     Ok((opened, session))
                 };
-                let Some((opened, session)) = connector.until(purpose, &stop, attempt).await else { return };
+                let mut moves = connector.servers().moves();
+                // A server of a cluster that no longer holds anything is not tried for ever.
+                if !connector.servers().has(&shard) {
+                    return;
+                }
+                let opened = tokio::select! {
+                    opened = connector.until(purpose, &stop, attempt) => opened,
+                    () = moves.next() => continue,
+                };
+                let Some((opened, session)) = opened else { return };
                 let Opened { connection, mut signs } = opened;
                 let live = Live { connection, generation, sound: Arc::new(Mutex::new(Instant::now())), session };
                 publish.send_replace(Some(live.clone()));

@@ -4,7 +4,6 @@ mod cluster;
 pub(crate) mod connection;
 pub(crate) mod credentials;
 pub(crate) mod dead;
-mod ears;
 pub(crate) mod event_log;
 pub(crate) mod keys;
 pub(crate) mod link;

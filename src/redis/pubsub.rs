@@ -1,16 +1,22 @@
-//! Subscriptions that outlive their connection.
+//! Subscriptions that outlive their connections.
+//!
+//! There is one connection to each server on which someone here listens: in a cluster a message to a sharded channel stays
+//! on the server that holds the channel's slot, everywhere else there is one server. What is subscribed is written down
+//! once, and each connection keeps up with what of it lies on its server.
 
-use super::{
-    connection::{Calm, Connector, Opened, Sign, Signs, timed_out},
-    ears,
+mod subscriber;
+
+use super::{connection::Connector, servers::Shard};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
-use futures_util::StreamExt;
-use redis::{
-    Msg, RedisResult, Value,
-    aio::{PubSub, PubSubSink, PubSubStream},
+use subscriber::Subscriber;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
 };
-use std::{collections::HashSet, time::Instant};
-use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// What comes in from the channels.
@@ -18,200 +24,164 @@ use tokio_util::sync::CancellationToken;
 pub(crate) enum Heard {
     /// A message.
     Message { channel: String, payload: Vec<u8> },
-    /// The connection was made anew and every channel subscribed again: messages may have been missed.
-    Reconnected,
+    /// These channels were subscribed anew: messages may have been missed.
+    Reconnected { channels: Vec<String> },
 }
 
-/// Messages between the connection and whoever reads; pub/sub has no other brake, and a reader that falls this far
-/// behind is slower than Redis's own output buffer allows anyway.
-pub(super) const BUFFER: usize = 4096;
+/// Messages between a connection and whoever reads. Of a reader that falls this far behind the connection is made anew, and
+/// what it missed is read otherwise.
+const BUFFER: usize = 4096;
 
-pub(super) enum Command {
-    Subscribe(String, oneshot::Sender<()>),
-    Unsubscribe(String),
-}
+/// How often it is looked whether every channel has a connection to its server; otherwise only when something changes.
+const LOOK: Duration = Duration::from_secs(1);
 
-/// Adds and removes channels of one connection. Cheap to clone.
+/// Adds and removes channels. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Channels {
-    commands: mpsc::UnboundedSender<Command>,
-    /// In a cluster, the channels that have a server of their own: all but the one that is everybody's.
-    sharded: Option<(String, mpsc::UnboundedSender<Command>)>,
+    wanted: Arc<Wanted>,
+    stop: CancellationToken,
 }
 
 impl Channels {
     /// Subscribes; returns when Redis has confirmed it, so nothing published after that is missed. `false`: the
-    /// subscription connection was stopped first.
+    /// subscriptions were stopped first.
     pub(crate) async fn subscribe(&self, channel: String) -> bool {
         let (confirm, confirmed) = oneshot::channel();
-        self.to(&channel).send(Command::Subscribe(channel, confirm)).is_ok() && confirmed.await.is_ok()
+        self.wanted.add(channel, confirm);
+        tokio::select! {
+            outcome = confirmed => outcome.is_ok(),
+            () = self.stop.cancelled() => false,
+        }
     }
 
     /// Unsubscribes, soon.
-    pub(crate) fn unsubscribe(&self, channel: String) {
-        let _ = self.to(&channel).send(Command::Unsubscribe(channel));
+    pub(crate) fn unsubscribe(&self, channel: &str) {
+        self.wanted.remove(channel);
+    }
+}
+
+/// The channels that someone listens to.
+struct Wanted {
+    /// The one that every server of a cluster passes on; all others are sharded.
+    everybodys: String,
+    channels: Mutex<HashMap<String, Listeners>>,
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Listeners {
+    /// It was subscribed before, so messages may be missed whenever it is subscribed anew.
+    heard_before: bool,
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+impl Wanted {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Listeners>> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn to(&self, channel: &str) -> &mpsc::UnboundedSender<Command> {
-        match &self.sharded {
-            Some((everybodys, sharded)) if everybodys != channel => sharded,
-            _ => &self.commands,
+    fn add(&self, channel: String, confirm: oneshot::Sender<()>) {
+        self.lock().entry(channel).or_default().waiting.push(confirm);
+        self.changed();
+    }
+
+    fn remove(&self, channel: &str) {
+        self.lock().remove(channel);
+        self.changed();
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|times| *times += 1);
+    }
+
+    /// The servers of all channels, as far as they are known. Where none is, whoever looks for one finds it.
+    fn shards(&self, connector: &Connector) -> Vec<Shard> {
+        let mut shards: Vec<_> = self.lock().keys().filter_map(|channel| connector.servers().shard(channel)).collect();
+        shards.sort();
+        shards.dedup();
+        shards
+    }
+
+    /// The channels that lie on this server.
+    fn on(&self, connector: &Connector, shard: &Shard) -> Vec<String> {
+        let here = |channel: &&String| connector.servers().shard(channel).as_ref() == Some(shard);
+        self.lock().keys().filter(here).cloned().collect()
+    }
+
+    /// Lets those go on who wait for channels that are subscribed already.
+    fn confirm_again(&self, subscribed: &HashSet<String>) {
+        for (channel, listeners) in self.lock().iter_mut() {
+            if !listeners.waiting.is_empty() && subscribed.contains(channel) {
+                listeners.confirm();
+            }
+        }
+    }
+
+    /// Notes that a channel is subscribed; returns `true` if messages may have been missed before.
+    fn confirm(&self, channel: &str) -> bool {
+        let mut channels = self.lock();
+        let Some(listeners) = channels.get_mut(channel) else { return false };
+        listeners.confirm();
+        std::mem::replace(&mut listeners.heard_before, true)
+    }
+}
+
+impl Listeners {
+    fn confirm(&mut self) {
+        for waiting in self.waiting.drain(..) {
+            // Whoever has given up waiting does not listen.
+            let _ = waiting.send(());
         }
     }
 }
 
-/// Opens a connection for subscriptions, to the server that holds `channel`, and keeps it up until `stop` is cancelled.
-/// In a cluster that connection is for this one channel, and there are others for the rest.
+/// Keeps subscriptions up until `stop` is cancelled. `everybodys` is the channel that lies on no server of a cluster alone.
 pub(crate) fn open(
     connector: Connector,
-    channel: String,
+    everybodys: String,
     stop: CancellationToken,
 ) -> (Channels, mpsc::Receiver<Heard>) {
-    let (commands, inbox) = mpsc::unbounded_channel();
     let (heard, messages) = mpsc::channel(BUFFER);
-    let sharded = connector.servers().are_shared().then(|| {
-        let (commands, inbox) = mpsc::unbounded_channel();
-        tokio::spawn(ears::listen(connector.clone(), heard.clone(), inbox, stop.clone()));
-        (channel.clone(), commands)
+    let wanted = Arc::new(Wanted { everybodys, channels: Mutex::default(), changes: watch::Sender::default() });
+    let channels = Channels { wanted: wanted.clone(), stop: stop.clone() };
+    tokio::spawn(async move {
+        stop.run_until_cancelled(look_after(&connector, &wanted, &heard, &stop)).await;
     });
-    let subscriber =
-        Subscriber { connector, key: channel, stop, inbox, heard, channels: HashSet::new(), waiting: Vec::new() };
-    tokio::spawn(subscriber.run());
-    (Channels { commands, sharded }, messages)
+    (channels, messages)
 }
 
-struct Subscriber {
-    connector: Connector,
-    key: String,
-    stop: CancellationToken,
-    inbox: mpsc::UnboundedReceiver<Command>,
-    heard: mpsc::Sender<Heard>,
-    channels: HashSet<String>,
-    waiting: Vec<(String, oneshot::Sender<()>)>,
-}
-
-/// Why a connection was given up.
-enum Ended {
-    Broken,
-    Stopped,
-}
-
-impl Subscriber {
-    async fn run(mut self) {
-        let mut first = true;
-        let mut calm = Calm::new(&self.connector);
-        loop {
-            let connector = self.connector.clone();
-            let stop = self.stop.clone();
-            if calm.before_connecting(&stop).await.is_none() {
-                return;
-            }
-            let attempt = || connector.connect_pubsub(&self.key);
-            let Some(opened) = connector.until("events", &stop, attempt).await else { return };
-            match self.serve(opened, first).await {
-                Ended::Broken => first = false,
-                Ended::Stopped => return,
-            }
+/// Starts what listens to a server, wherever a channel lies on one to which nobody listens.
+async fn look_after(
+    connector: &Connector,
+    wanted: &Arc<Wanted>,
+    heard: &mpsc::Sender<Heard>,
+    stop: &CancellationToken,
+) {
+    let mut subscribers: HashMap<Shard, JoinHandle<()>> = HashMap::new();
+    let mut changes = wanted.changes.subscribe();
+    changes.mark_changed();
+    let mut moves = connector.servers().moves();
+    let mut looks = tokio::time::interval(LOOK);
+    loop {
+        tokio::select! {
+            _ = changes.changed() => {}
+            () = moves.next() => wanted.changed(),
+            // A server that is the only one is the only one for good.
+            _ = looks.tick(), if connector.servers().are_shared() => {}
         }
-    }
-
-    async fn serve(&mut self, opened: Opened<PubSub>, first: bool) -> Ended {
-        let Opened { connection, mut signs } = opened;
-        let (mut sink, mut stream) = connection.split();
-        if self.subscribe_all(&mut sink).await.is_err() {
-            return Ended::Broken;
-        }
-        for (_, confirm) in self.waiting.drain(..) {
-            let _ = confirm.send(());
-        }
-        if !first && self.heard.send(Heard::Reconnected).await.is_err() {
-            return Ended::Stopped;
-        }
-        // Nothing else tells a way that has gone without a word from a quiet one, and keeps what is quiet from being cut.
-        let keep_alive = self.connector.options().keep_alive;
-        let mut pings = tokio::time::interval_at((Instant::now() + keep_alive).into(), keep_alive);
-        pings.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                message = stream.next() => match message {
-                    Some(message) => if self.hand_on(&message).await.is_err() { return Ended::Stopped },
-                    None => return Ended::Broken,
-                },
-                command = self.inbox.recv() => match command {
-                    Some(command) => if self.obey(command, &mut sink).await.is_err() { return Ended::Broken },
-                    None => return Ended::Stopped,
-                },
-                sign = signs.next() => match sign {
-                    Sign::Doubted | Sign::Ended => return Ended::Broken,
-                    // A connection for subscriptions takes no AUTH, so another takes its place before it ends.
-                    Sign::LoginChanged => match self.successor().await {
-                        Some((new_sink, new_stream, new_signs)) => {
-                            (sink, stream, signs) = (new_sink, new_stream, new_signs);
-                            if self.heard.send(Heard::Reconnected).await.is_err() {
-                                return Ended::Stopped;
-                            }
-                        }
-                        None => tracing::warn!("no connection for events with the new login, the old one stays"),
-                    },
-                },
-                _ = pings.tick() => if self.in_time(sink.ping::<Value>()).await.is_err() { return Ended::Broken },
-                () = self.stop.cancelled() => return Ended::Stopped,
-            }
-        }
-    }
-
-    /// Waits for the server's word, for as long as a command may take.
-    async fn in_time<T>(&self, word: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-        let time = self.connector.options().response_timeout;
-        tokio::time::timeout(time, word).await.map_err(|_| timed_out("a subscription"))?
-    }
-
-    async fn subscribe_all(&self, sink: &mut PubSubSink) -> RedisResult<()> {
-        for channel in &self.channels {
-            self.in_time(sink.subscribe(channel))
-                .await
-                .inspect_err(|error| self.connector.note_deaf(channel, error))?;
-        }
-        Ok(())
-    }
-
-    /// A connection with every subscription of the one that is open.
-    async fn successor(&self) -> Option<(PubSubSink, PubSubStream, Signs)> {
-        let attempt = async {
-            let Opened { connection, signs } = self.connector.connect_pubsub(&self.key).await?;
-            let (mut sink, stream) = connection.split();
-            self.subscribe_all(&mut sink).await?;
-            RedisResult::Ok((sink, stream, signs))
-        };
-        attempt.await.inspect_err(|error| tracing::debug!(%error, "no connection with the new login")).ok()
-    }
-
-    async fn hand_on(&self, message: &Msg) -> Result<(), mpsc::error::SendError<Heard>> {
-        let channel = message.get_channel_name().to_owned();
-        self.heard.send(Heard::Message { channel, payload: message.get_payload_bytes().to_vec() }).await
-    }
-
-    async fn obey(&mut self, command: Command, sink: &mut PubSubSink) -> RedisResult<()> {
-        match command {
-            Command::Subscribe(channel, confirm) => {
-                let outcome = self.in_time(sink.subscribe(&channel)).await;
-                self.channels.insert(channel.clone());
-                match outcome {
-                    Ok(()) => {
-                        let _ = confirm.send(());
-                        Ok(())
-                    }
-                    Err(error) => {
-                        self.connector.note_deaf(&channel, &error);
-                        self.waiting.push((channel, confirm));
-                        Err(error)
-                    }
-                }
-            }
-            Command::Unsubscribe(channel) => {
-                self.channels.remove(&channel);
-                self.in_time(sink.unsubscribe(&channel)).await
-            }
+        subscribers.retain(|_, subscriber| !subscriber.is_finished());
+        for shard in wanted.shards(connector) {
+            subscribers.entry(shard.clone()).or_insert_with(|| {
+                let subscriber =
+                    Subscriber { connector: connector.clone(), shard, wanted: wanted.clone(), heard: heard.clone() };
+                let stop = stop.clone();
+                tokio::spawn(async move {
+                    stop.run_until_cancelled(subscriber.run(&stop)).await;
+                })
+            });
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -184,11 +184,6 @@ impl Servers {
         })
     }
 
-    /// Can it be told only by asking whether a connection leads to the right server?
-    pub(crate) fn must_be_verified(&self) -> bool {
-        matches!(self, Servers::Sentinel(_))
-    }
-
     /// Where one looks, without user and password.
     pub(crate) fn address(&self) -> String {
         match self {

@@ -7,7 +7,7 @@ use super::{connection::timed_out, tls::Tls};
 use redis::{
     AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, Pipeline, RedisConnectionInfo, RedisFuture,
     RedisResult, Value,
-    aio::{ConnectionLike, MultiplexedConnection, PubSub},
+    aio::{ConnectionLike, MultiplexedConnection},
     io::tcp::socket2::{SockRef, TcpKeepalive},
 };
 use std::{io, mem::MaybeUninit, os::fd::AsFd, sync::Arc, time::Duration};
@@ -109,11 +109,6 @@ impl Endpoint {
     pub(crate) async fn ask_within(&self, time: Duration) -> RedisResult<Shared> {
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(time));
         self.share(self.settings(), config, time).await
-    }
-
-    /// Opens a connection for subscriptions, for as long as it takes.
-    pub(crate) async fn subscriptions(&self) -> RedisResult<PubSub> {
-        PubSub::new(self.settings(), self.dial().await?).await
     }
 }
 

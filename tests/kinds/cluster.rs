@@ -1,8 +1,12 @@
 //! Keys that several servers share.
 
 use crate::{load::Mesh, servers::crash, shards::Cluster};
-use rachis::{Config, testing};
-use std::{collections::BTreeSet, time::Instant};
+use rachis::{App, Config, MemoryService, testing};
+use serde_json::json;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 fn config(redis: &Cluster) -> Config {
     testing::config_for(&redis.url())
@@ -109,4 +113,41 @@ async fn partitions_lie_on_several_masters_and_the_death_of_one_loses_no_call() 
         .await;
     mesh.agrees_with(&books).await;
     mesh.stays_whole().await;
+}
+
+/// How often any server was asked who holds which slot.
+fn asked_for_slots(redis: &Cluster) -> u64 {
+    let asked = |server: usize| {
+        let info: String = redis.ask(server, &["INFO", "commandstats"]);
+        let calls = info.split("cmdstat_cluster|slots:calls=").nth(1).and_then(|rest| rest.split(',').next());
+        calls.map_or(0, |calls| calls.parse::<u64>().unwrap())
+    };
+    (0..6).map(asked).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn listeners_come_to_rest_after_a_server_that_they_heard_has_handed_over_its_slots() {
+    let redis = Cluster::start();
+    let config = config(&redis);
+    let services = App::new().register("todos", MemoryService::new());
+    let there = testing::start(Config { app: "there".into(), ..config.clone() }, services).await;
+    let here = testing::start(Config { app: "here".into(), ..config.clone() }, App::new()).await;
+    here.wait_for("todos").await.unwrap();
+    let mut events = here.service("todos").on("created").await.unwrap();
+    let old = redis.owner(&format!("{}:{{events:default/todos}}", config.namespace));
+    redis.ask::<String>(old + 3, &["CLUSTER", "FAILOVER"]);
+    tokio::task::block_in_place(|| redis.waits_for_master(old + 3));
+    testing::eventually("it is heard where the slot is now", async || {
+        let _ = there.service("todos").create(json!({})).await;
+        redis.ask::<Vec<String>>(old + 3, &["PUBSUB", "SHARDCHANNELS"]).len() == 1
+    })
+    .await;
+    let last = there.service("todos").create(json!({})).await.unwrap();
+    while events.next().await.unwrap().data != last {}
+    testing::eventually("nobody asks where anything is any more", async || {
+        let before = asked_for_slots(&redis);
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        asked_for_slots(&redis) == before
+    })
+    .await;
 }

@@ -16,6 +16,7 @@ mod garbage;
 mod idempotency;
 mod idle;
 mod linger;
+mod listening;
 mod lost;
 mod outage;
 mod partitions;

@@ -82,7 +82,7 @@ async fn events_stay_in_order_and_come_once_though_redis_refuses_some_of_those_t
         let first = round as u64 * 1000;
         let (held, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (reached, went_on) = (held.clone(), go_on.clone());
-        let (mut calls, refused) = (0, 10);
+        let (mut calls, refused) = (0, 4);
         pair.way.decide(move |command| {
             if !is_script_on(command, "jobs}:log") {
                 return Act::Pass;

@@ -1,0 +1,293 @@
+//! Listens to one server.
+//!
+//! A server of a cluster that knows no sharded channels (before Redis 7) is asked for a plain one, and its scripts publish
+//! there: both sides talk to the same server, so they agree.
+
+use super::{BUFFER, Heard, Wanted};
+use crate::redis::{
+    connection::{Calm, Connector, Opened, Sign, is_elsewhere, is_fatal},
+    servers::Shard,
+    socket::Shared,
+};
+use futures_util::future::BoxFuture;
+use redis::{
+    PushInfo, PushKind, RedisResult, Value,
+    aio::ConnectionLike,
+};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// How often a server of a cluster is asked whether it is still there, since no heartbeat goes there; where there is one
+/// server, `redis.keep_alive`.
+const PING: Duration = Duration::from_secs(5);
+/// The first and the longest pause before a server is asked again for a channel that it did not let this node listen to.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+/// Channels in one question.
+const TOGETHER: usize = 256;
+
+/// Keeps up the subscriptions of the channels that lie on one server. Ends when that server holds nothing any more.
+pub(super) struct Subscriber {
+    pub(super) connector: Connector,
+    pub(super) shard: Shard,
+    pub(super) wanted: Arc<Wanted>,
+    pub(super) heard: mpsc::Sender<Heard>,
+}
+
+/// What came in that nobody has read yet.
+struct Pushes {
+    queue: mpsc::Receiver<PushInfo>,
+    /// Set when the queue was full, and something was dropped.
+    overflowed: Arc<AtomicBool>,
+}
+
+/// A question that is under way. An error says that the connection is of no further use.
+type Asking = BoxFuture<'static, RedisResult<Answers>>;
+
+/// What a server said to the wish to listen to each of some channels.
+type Answers = Vec<(String, RedisResult<()>)>;
+
+/// The state of one connection.
+struct Serving {
+    connection: Shared,
+    subscribed: HashSet<String>,
+    /// Channels that the server did not let this node listen to are asked for again then.
+    again: Option<Instant>,
+    pause: Duration,
+}
+
+impl Subscriber {
+    pub(super) async fn run(self, stop: &CancellationToken) {
+        let mut calm = Calm::new(&self.connector);
+        loop {
+            // Before the look, so that no move comes between the two.
+            let mut moves = self.connector.servers().moves();
+            if !self.connector.servers().has(&self.shard) {
+                return;
+            }
+            let opened = async {
+                calm.before_connecting(stop).await?;
+                self.connector.until("events", stop, || self.connect()).await
+            };
+            tokio::select! {
+                opened = opened => match opened {
+                    Some((opened, pushes)) => self.serve(opened, pushes).await,
+                    None => return,
+                },
+                () = moves.next() => {}
+            }
+        }
+    }
+
+    async fn connect(&self) -> RedisResult<(Opened, Pushes)> {
+        let (sender, queue) = mpsc::channel(BUFFER);
+        let overflowed = Arc::new(AtomicBool::new(false));
+        let full = overflowed.clone();
+        // Called where the connection reads, so it must not wait.
+        let push = move |push: PushInfo| -> Result<(), ()> {
+            if let Err(mpsc::error::TrySendError::Full(_)) = sender.try_send(push) {
+                full.store(true, Ordering::Relaxed);
+            }
+            Ok(())
+        };
+        let opened = self.connector.connect_pushed("events", &self.shard, push).await?;
+        Ok((opened, Pushes { queue, overflowed }))
+    }
+
+    /// Listens until the connection is of no further use.
+    async fn serve(&self, opened: Opened, mut pushes: Pushes) {
+        let Opened { connection, mut signs } = opened;
+        let mut serving = Serving { connection, subscribed: HashSet::new(), again: None, pause: PAUSES.0 };
+        let mut changes = self.wanted.changes.subscribe();
+        changes.mark_changed();
+        let options = self.connector.options();
+        let shared = self.connector.servers().are_shared();
+        let every = if shared { options.block.min(PING).min(options.keep_alive) } else { options.keep_alive };
+        let mut pings = tokio::time::interval_at((Instant::now() + every).into(), every);
+        pings.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut asking: Option<Asking> = None;
+        loop {
+            let again = serving.again;
+            tokio::select! {
+                push = pushes.queue.recv() => {
+                    let Some(push) = push else { return };
+                    if !self.take_in(push, &serving.subscribed).await {
+                        return;
+                    }
+                    if pushes.overflowed.load(Ordering::Relaxed) {
+                        tracing::warn!(server = %self.shard, "events come faster than they are read, some are read from the log");
+                        return;
+                    }
+                }
+                answers = answered(&mut asking), if asking.is_some() => {
+                    asking = None;
+                    let Ok(answers) = answers else { return };
+                    self.note(&mut serving, answers).await;
+                }
+                _ = changes.changed(), if asking.is_none() => asking = self.differences(&mut serving),
+                () = rest(again), if again.is_some() && asking.is_none() => {
+                    serving.again = None;
+                    asking = self.differences(&mut serving);
+                }
+                // Nothing else tells a silent server from a quiet one, and keeps what is quiet from being cut.
+                _ = pings.tick(), if asking.is_none() => {
+                    asking = Some(Box::pin(ping(serving.connection.clone())));
+                }
+                sign = signs.next() => match sign {
+                    Sign::Doubted | Sign::Ended => return,
+                    Sign::LoginChanged => self.connector.log_in(&mut serving.connection).await,
+                },
+            }
+        }
+    }
+
+    /// What the server is to be asked so that exactly the channels are subscribed that are wanted here by now.
+    fn differences(&self, serving: &mut Serving) -> Option<Asking> {
+        self.wanted.confirm_again(&serving.subscribed);
+        let wanted = self.wanted.on(&self.connector, &self.shard);
+        let new: Vec<String> =
+            wanted.iter().filter(|channel| !serving.subscribed.contains(*channel)).cloned().collect();
+        let wanted: HashSet<String> = wanted.into_iter().collect();
+        let left: Vec<String> = serving.subscribed.difference(&wanted).cloned().collect();
+        if new.is_empty() && left.is_empty() {
+            return None;
+        }
+        serving.subscribed.retain(|channel| wanted.contains(channel));
+        let is_plain = |channel: &String| !self.connector.servers().are_shared() || *channel == self.wanted.everybodys;
+        let (plain, sharded) = new.into_iter().partition(is_plain);
+        let (left, left_sharded) = left.into_iter().partition(is_plain);
+        Some(Box::pin(ask(serving.connection.clone(), [left, left_sharded], [plain, sharded])))
+    }
+
+    /// Takes in which channels are subscribed.
+    async fn note(&self, serving: &mut Serving, answers: Answers) {
+        let mut missed = Vec::new();
+        let mut refused = false;
+        for (channel, answer) in answers {
+            match answer {
+                Ok(()) => {
+                    if self.wanted.confirm(&channel) {
+                        missed.push(channel.clone());
+                    }
+                    serving.subscribed.insert(channel);
+                }
+                Err(error) => {
+                    refused = true;
+                    if is_elsewhere(&error) {
+                        tracing::debug!(channel, %error, "not subscribed yet");
+                    } else {
+                        self.connector.note_deaf(&channel, &error);
+                    }
+                    self.connector.servers().learn_from(&error).await;
+                }
+            }
+        }
+        if refused {
+            serving.again = Some(Instant::now() + serving.pause);
+            serving.pause = (serving.pause * 2).min(PAUSES.1);
+        } else {
+            serving.pause = PAUSES.0;
+        }
+        if !missed.is_empty() {
+            // Nobody is left to tell when this fails.
+            let _ = self.heard.send(Heard::Reconnected { channels: missed }).await;
+        }
+    }
+
+    /// Hands a message on; `false` when the connection is of no further use.
+    async fn take_in(&self, push: PushInfo, subscribed: &HashSet<String>) -> bool {
+        let mut data = push.data.into_iter();
+        let Some(channel) = data.next().and_then(bytes).and_then(|channel| String::from_utf8(channel).ok()) else {
+            return push.kind != PushKind::Disconnection;
+        };
+        match push.kind {
+            PushKind::SMessage | PushKind::Message => match data.next().and_then(bytes) {
+                // An error says that nobody reads any more, so this will be stopped.
+                Some(payload) => self.heard.send(Heard::Message { channel, payload }).await.is_ok(),
+                None => true,
+            },
+            // Told unasked when the slot has moved; the client may have taken it for the answer to something.
+            PushKind::SUnsubscribe => !subscribed.contains(&channel),
+            PushKind::Disconnection => false,
+            _ => true,
+        }
+    }
+}
+
+async fn rest(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn answered(asking: &mut Option<Asking>) -> RedisResult<Answers> {
+    match asking {
+        Some(asking) => asking.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn ping(mut connection: Shared) -> RedisResult<Answers> {
+    redis::cmd("PING").query_async::<Value>(&mut connection).await?;
+    Ok(Vec::new())
+}
+
+/// Leaves channels and subscribes others, all at once.
+///
+/// # Errors
+/// The connection is of no further use.
+async fn ask(
+    mut connection: Shared,
+    [left, left_sharded]: [Vec<String>; 2],
+    [plain, sharded]: [Vec<String>; 2],
+) -> RedisResult<Answers> {
+    // A refusal is no harm: nobody here listens any more. Of a sharded channel the server may have made a plain one; the
+    // other command does nothing.
+    each(&mut connection, "SUNSUBSCRIBE", left_sharded.clone()).await?;
+    each(&mut connection, "UNSUBSCRIBE", [left, left_sharded].concat()).await?;
+    let mut answers = each(&mut connection, "SUBSCRIBE", plain).await?;
+    let (unknown, known): (Vec<_>, Vec<_>) = each(&mut connection, "SSUBSCRIBE", sharded)
+        .await?
+        .into_iter()
+        .partition(|(_, answer)| answer.as_ref().is_err_and(|error| !is_elsewhere(error)));
+    answers.extend(known);
+    answers
+        .extend(each(&mut connection, "SUBSCRIBE", unknown.into_iter().map(|(channel, _)| channel).collect()).await?);
+    Ok(answers)
+}
+
+/// Sends one command for each channel, without waiting for one answer before the next command.
+async fn each(connection: &mut Shared, command: &str, channels: Vec<String>) -> RedisResult<Answers> {
+    let mut answers = Vec::with_capacity(channels.len());
+    for channels in channels.chunks(TOGETHER) {
+        let mut pipe = redis::pipe();
+        for channel in channels {
+            pipe.cmd(command).arg(channel);
+        }
+        let replies = connection.req_packed_commands(&pipe, 0, channels.len()).await?;
+        for (channel, reply) in channels.iter().zip(replies) {
+            let answer = reply.extract_error().map(drop);
+            match answer {
+                Err(error) if is_fatal(&error) && !is_elsewhere(&error) => return Err(error),
+                answer => answers.push((channel.clone(), answer)),
+            }
+        }
+    }
+    Ok(answers)
+}
+
+fn bytes(value: Value) -> Option<Vec<u8>> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes),
+        Value::SimpleString(text) => Some(text.into_bytes()),
+        _ => None,
+    }
+}
