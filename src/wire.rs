@@ -15,7 +15,7 @@ mod seal;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use request::{CallId, LONGEST, Request, sender, stamp};
+pub(crate) use request::{CallId, LONGEST, Request, print, sender, stamp};
 pub(crate) use seal::{Place, Seal, UNKNOWING, is_signed, until};
 
 use crate::{

@@ -256,7 +256,7 @@ impl NodeBuilder {
             [&config.mesh.secret, &config.mesh.previous_secret].map(|secret| secret.as_ref().map(Secret::expose));
         let seal = Seal::new(secret, previous);
         let inbox = keys.inbox(&id);
-        let rpc = Arc::new(Rpc::new(&id, limits, admin.clone(), clock.clone(), seal.clone(), inbox));
+        let rpc = Arc::new(Rpc::new(&id, limits, clock.clone(), seal.clone(), inbox));
         let links = OnceLock::new();
         let (events, outgoing) = Events::new(keys.clone(), config.limits.event_buffer, admin.clone());
         let (dead_replicas, dead) = mpsc::unbounded_channel();

@@ -3,6 +3,7 @@
 //! It does so when a connection breaks before the reply has left, and when a failover loses the last writes, so that a
 //! request that was settled is pending again.
 
+use super::in_hand::Print;
 use crate::redis::streams::EntryId;
 use bytes::Bytes;
 use std::{
@@ -47,7 +48,7 @@ pub(crate) struct Done {
 /// Some that were finished one after the other.
 struct Chunk {
     ids: Range<EntryId>,
-    requests: Vec<(EntryId, Option<Span>)>,
+    requests: Vec<(EntryId, Print, Option<Span>)>,
     /// Inboxes and frames; empty once they are forgotten.
     bytes: Vec<u8>,
     times: Range<Instant>,
@@ -63,9 +64,9 @@ struct Span {
 
 impl Done {
     /// Remembers a request that was finished `now`.
-    pub(crate) fn add(&mut self, id: EntryId, reply: Option<&Reply>, now: Instant) {
+    pub(crate) fn add(&mut self, id: EntryId, print: Print, reply: Option<&Reply>, now: Instant) {
         let reply = reply.filter(|(_, frame)| frame.len() <= LARGEST);
-        let length = self.chunk(now).add(id, reply, now);
+        let length = self.chunk(now).add(id, print, reply, now);
         self.requests += 1;
         self.bytes += length;
         self.newest = self.newest.max(id);
@@ -97,11 +98,11 @@ impl Done {
     }
 
     /// The reply to a request that was finished: `None` when it was not, or is not remembered.
-    pub(crate) fn reply(&self, id: EntryId) -> Option<Option<Reply>> {
+    pub(crate) fn reply(&self, id: EntryId, print: Print) -> Option<Option<Reply>> {
         if id > self.newest {
             return None;
         }
-        self.chunks.iter().rev().find_map(|chunk| chunk.reply(id))
+        self.chunks.iter().rev().find_map(|chunk| chunk.reply(id, print))
     }
 }
 
@@ -119,7 +120,7 @@ impl Chunk {
     }
 
     /// Says how many bytes are kept of the reply.
-    fn add(&mut self, id: EntryId, reply: Option<&Reply>, now: Instant) -> usize {
+    fn add(&mut self, id: EntryId, print: Print, reply: Option<&Reply>, now: Instant) -> usize {
         let begin = self.bytes.len();
         let span = reply.and_then(|(inbox, frame)| {
             self.bytes.extend_from_slice(inbox.as_bytes());
@@ -128,17 +129,18 @@ impl Chunk {
             let [inbox, frame, end] = [begin, middle, self.bytes.len()].map(u32::try_from);
             Some(Span { inbox: inbox.ok()?, frame: frame.ok()?, end: end.ok()? })
         });
-        self.requests.push((id, span));
+        self.requests.push((id, print, span));
         self.ids = self.ids.start.min(id)..self.ids.end.max(id);
         self.times.end = now;
         self.bytes.len() - begin
     }
 
-    fn reply(&self, id: EntryId) -> Option<Option<Reply>> {
+    fn reply(&self, id: EntryId, print: Print) -> Option<Option<Reply>> {
         if id < self.ids.start || id > self.ids.end {
             return None;
         }
-        let (_, span) = self.requests.iter().find(|(finished, _)| *finished == id)?;
+        let is_it = |finished: EntryId, of: Print| finished == id && of.is_like(print);
+        let (.., span) = self.requests.iter().find(|(finished, of, _)| is_it(*finished, *of))?;
         Some(span.and_then(|Span { inbox, frame, end }| {
             let part = |from: u32, to: u32| self.bytes.get(usize::try_from(from).ok()?..usize::try_from(to).ok()?);
             let inbox = str::from_utf8(part(inbox, frame)?).ok()?;
@@ -153,6 +155,8 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::HashMap;
 
+    const ONE: Print = Print::UNKNOWN;
+
     fn reply(bytes: usize) -> Reply {
         ("inbox".into(), vec![0; bytes].into())
     }
@@ -160,13 +164,23 @@ mod tests {
     #[test]
     fn a_finished_request_is_known_with_its_reply() {
         let mut done = Done::default();
-        done.add(EntryId::new(5, 1), Some(&reply(3)), Instant::now());
-        done.add(EntryId::new(5, 3), None, Instant::now());
-        assert_eq!(done.reply(EntryId::new(5, 1)), Some(Some(reply(3))));
-        assert_eq!(done.reply(EntryId::new(5, 3)), Some(None));
+        done.add(EntryId::new(5, 1), ONE, Some(&reply(3)), Instant::now());
+        done.add(EntryId::new(5, 3), ONE, None, Instant::now());
+        assert_eq!(done.reply(EntryId::new(5, 1), ONE), Some(Some(reply(3))));
+        assert_eq!(done.reply(EntryId::new(5, 3), ONE), Some(None));
         for other in [EntryId::new(5, 0), EntryId::new(5, 2), EntryId::new(5, 4)] {
-            assert_eq!(done.reply(other), None);
+            assert_eq!(done.reply(other, ONE), None);
         }
+    }
+
+    #[test]
+    fn another_request_under_the_id_of_a_finished_one_is_not_taken_for_it() {
+        let (mut done, id) = (Done::default(), EntryId::new(5, 1));
+        let prints = [b"\x00R0000one", b"\x00R0000two"].map(|frame| Print::of(frame));
+        done.add(id, prints[0], Some(&reply(3)), Instant::now());
+        assert_eq!((done.reply(id, prints[0]), done.reply(id, prints[1])), (Some(Some(reply(3))), None));
+        done.add(id, prints[1], None, Instant::now());
+        assert_eq!((done.reply(id, prints[0]), done.reply(id, prints[1])), (Some(Some(reply(3))), Some(None)));
     }
 
     #[test]
@@ -174,13 +188,14 @@ mod tests {
         let mut done = Done::default();
         let all = 2 * BYTES / LARGEST;
         let now = Instant::now();
-        (0..all).for_each(|n| done.add(EntryId::new(n as u64, 0), Some(&reply(LARGEST)), now));
-        assert_eq!(done.reply(EntryId::new(0, 0)), Some(None));
-        assert_eq!(done.reply(EntryId::new(all as u64 - 1, 0)), Some(Some(reply(LARGEST))));
-        let kept = (0..all).filter(|n| done.reply(EntryId::new(*n as u64, 0)) == Some(Some(reply(LARGEST)))).count();
+        (0..all).for_each(|n| done.add(EntryId::new(n as u64, 0), ONE, Some(&reply(LARGEST)), now));
+        assert_eq!(done.reply(EntryId::new(0, 0), ONE), Some(None));
+        assert_eq!(done.reply(EntryId::new(all as u64 - 1, 0), ONE), Some(Some(reply(LARGEST))));
+        let kept =
+            (0..all).filter(|n| done.reply(EntryId::new(*n as u64, 0), ONE) == Some(Some(reply(LARGEST)))).count();
         assert!((all / 2 - 2..=all / 2).contains(&kept), "{kept} of {all}");
-        done.add(EntryId::new(999, 9), Some(&reply(LARGEST + 1)), now);
-        assert_eq!(done.reply(EntryId::new(999, 9)), Some(None));
+        done.add(EntryId::new(999, 9), ONE, Some(&reply(LARGEST + 1)), now);
+        assert_eq!(done.reply(EntryId::new(999, 9), ONE), Some(None));
     }
 
     #[test]
@@ -188,11 +203,11 @@ mod tests {
         let mut done = Done::default();
         let now = Instant::now();
         let all = REQUESTS + 10;
-        (0..all).for_each(|n| done.add(EntryId::new(n as u64, 0), Some(&reply(100)), now));
+        (0..all).for_each(|n| done.add(EntryId::new(n as u64, 0), ONE, Some(&reply(100)), now));
         assert!((REQUESTS - CHUNK_REQUESTS..=REQUESTS).contains(&done.requests), "{}", done.requests);
         assert!(done.bytes <= BYTES, "{}", done.bytes);
-        assert_eq!(done.reply(EntryId::new(9, 0)), None);
-        assert!(done.reply(EntryId::new((all - REQUESTS + CHUNK_REQUESTS) as u64, 0)).is_some());
+        assert_eq!(done.reply(EntryId::new(9, 0), ONE), None);
+        assert!(done.reply(EntryId::new((all - REQUESTS + CHUNK_REQUESTS) as u64, 0), ONE).is_some());
         let counted: usize = done.chunks.iter().map(|chunk| chunk.requests.len()).sum();
         assert_eq!(counted, done.requests);
     }
@@ -200,12 +215,15 @@ mod tests {
     #[test]
     fn what_was_finished_long_ago_is_forgotten_with_its_reply() {
         let (mut done, start) = (Done::default(), Instant::now());
-        (0..100).for_each(|n| done.add(EntryId::new(n as u64, 0), Some(&reply(100)), start));
-        done.add(EntryId::new(100, 0), Some(&reply(100)), start + TIME);
+        (0..100).for_each(|n| done.add(EntryId::new(n as u64, 0), ONE, Some(&reply(100)), start));
+        done.add(EntryId::new(100, 0), ONE, Some(&reply(100)), start + TIME);
         assert_eq!(done.requests, 101);
-        done.add(EntryId::new(101, 0), None, start + TIME + Duration::from_millis(1));
+        done.add(EntryId::new(101, 0), ONE, None, start + TIME + Duration::from_millis(1));
         assert_eq!((done.requests, done.bytes, done.chunks.len()), (2, 105, 1));
-        assert_eq!((done.reply(EntryId::new(0, 0)), done.reply(EntryId::new(100, 0))), (None, Some(Some(reply(100)))));
+        assert_eq!(
+            (done.reply(EntryId::new(0, 0), ONE), done.reply(EntryId::new(100, 0), ONE)),
+            (None, Some(Some(reply(100))))
+        );
     }
 
     proptest! {
@@ -217,13 +235,13 @@ mod tests {
                 let id = EntryId::new(id, 0);
                 let reply = (bytes > 0).then(|| reply(bytes));
                 // As a replica does: what is known is not done again.
-                if done.reply(id).is_none() {
-                    done.add(id, reply.as_ref(), now);
+                if done.reply(id, ONE).is_none() {
+                    done.add(id, ONE, reply.as_ref(), now);
                     map.insert(id, reply);
                 }
             }
             let asked = EntryId::new(asked, 0);
-            prop_assert_eq!(done.reply(asked), map.get(&asked).cloned());
+            prop_assert_eq!(done.reply(asked, ONE), map.get(&asked).cloned());
         }
     }
 }

@@ -1,36 +1,74 @@
 //! The requests that this replica works on, so that none is begun twice.
 
-use crate::redis::streams::EntryId;
-use rustc_hash::FxHashSet;
+use crate::{redis::streams::EntryId, wire};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Entry ids of requests from their start until Redis has been told that they are settled. Cheap to clone.
+/// Tells apart two requests under one entry id: while one master takes over from another, both may give it out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Print(u64);
+
+/// Requests from their start until Redis has been told that they are settled. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct InHand(Arc<Mutex<FxHashSet<EntryId>>>);
+pub(crate) struct InHand(Arc<Mutex<All>>);
+
+#[derive(Default)]
+struct All {
+    entries: FxHashMap<EntryId, Print>,
+    /// Others under ids that are taken.
+    twins: FxHashSet<(EntryId, Print)>,
+}
 
 /// One request in hand, until this is dropped.
 pub(crate) struct Held {
     all: InHand,
     entry: EntryId,
+    print: Print,
+}
+
+impl Print {
+    /// That of a request which is known by its id alone; it is like any other.
+    pub(crate) const UNKNOWN: Print = Print(0);
+
+    pub(crate) fn of(frame: &[u8]) -> Self {
+        Print(wire::print(frame).max(1))
+    }
+
+    /// May both be of one request?
+    pub(crate) fn is_like(self, other: Print) -> bool {
+        self == other || self == Print::UNKNOWN || other == Print::UNKNOWN
+    }
 }
 
 impl InHand {
     /// Takes a request in hand; `None` when it is already.
-    pub(crate) fn take(&self, entry: EntryId) -> Option<Held> {
-        let new = self.lock().insert(entry);
-        new.then(|| Held { all: self.clone(), entry })
+    pub(crate) fn take(&self, entry: EntryId, print: Print) -> Option<Held> {
+        let mut all = self.lock();
+        let new = match all.entries.get(&entry) {
+            Some(known) if known.is_like(print) => false,
+            Some(_) => all.twins.insert((entry, print)),
+            None => all.entries.insert(entry, print).is_none(),
+        };
+        new.then(|| Held { all: self.clone(), entry, print })
     }
 
     pub(crate) fn contains(&self, entry: EntryId) -> bool {
-        self.lock().contains(&entry)
+        let all = self.lock();
+        all.entries.contains_key(&entry) || all.twins.iter().any(|(twin, _)| *twin == entry)
+    }
+
+    /// How many are in hand now.
+    pub(crate) fn len(&self) -> usize {
+        let all = self.lock();
+        all.entries.len() + all.twins.len()
     }
 
     /// All that is in hand now.
     pub(crate) fn all(&self) -> Vec<EntryId> {
-        self.lock().iter().copied().collect()
+        self.lock().entries.keys().copied().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, FxHashSet<EntryId>> {
+    fn lock(&self) -> MutexGuard<'_, All> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -39,11 +77,30 @@ impl Held {
     pub(crate) fn entry(&self) -> EntryId {
         self.entry
     }
+
+    pub(crate) fn print(&self) -> Print {
+        self.print
+    }
+
+    /// Says which request it is, where only its id was known.
+    pub(crate) fn of(mut self, print: Print) -> Self {
+        if self.print == Print::UNKNOWN {
+            self.print = print;
+            self.all.lock().entries.insert(self.entry, print);
+        }
+        self
+    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.all.lock().remove(&self.entry);
+        let mut all = self.all.lock();
+        match all.entries.get(&self.entry) {
+            Some(print) if *print == self.print => drop(all.entries.remove(&self.entry)),
+            _ => {
+                all.twins.remove(&(self.entry, self.print));
+            }
+        }
     }
 }
 
@@ -51,14 +108,39 @@ impl Drop for Held {
 mod tests {
     use super::*;
 
+    const ONE: EntryId = EntryId::new(1, 0);
+
     #[test]
     fn a_request_is_in_one_hand_at_a_time() {
         let all = InHand::default();
-        let one = EntryId::new(1, 0);
-        let held = all.take(one).unwrap();
-        assert!(all.take(one).is_none() && all.contains(one));
-        assert_eq!(held.entry(), one);
+        let held = all.take(ONE, Print(7)).unwrap();
+        assert!(all.take(ONE, Print(7)).is_none() && all.contains(ONE));
+        assert_eq!(held.entry(), ONE);
         drop(held);
-        assert!(!all.contains(one) && all.take(one).is_some());
+        assert!(!all.contains(ONE) && all.take(ONE, Print(7)).is_some());
+    }
+
+    #[test]
+    fn two_requests_under_one_id_are_in_hand_beside_each_other() {
+        let all = InHand::default();
+        let (one, two) = (all.take(ONE, Print(7)).unwrap(), all.take(ONE, Print(8)).unwrap());
+        assert!(all.take(ONE, Print(7)).is_none() && all.take(ONE, Print(8)).is_none());
+        assert_eq!((all.len(), all.all().len()), (2, 1));
+        drop(one);
+        assert!(all.contains(ONE));
+        drop(two);
+        assert!(!all.contains(ONE) && all.len() == 0);
+    }
+
+    #[test]
+    fn one_that_is_known_by_its_id_alone_may_be_any_until_it_says_which() {
+        let all = InHand::default();
+        let unknown = all.take(ONE, Print::UNKNOWN).unwrap();
+        assert!(all.take(ONE, Print(7)).is_none());
+        let known = unknown.of(Print(7));
+        assert!(all.take(ONE, Print(7)).is_none() && all.take(ONE, Print::UNKNOWN).is_none());
+        let twin = all.take(ONE, Print(8)).unwrap();
+        drop((known, twin));
+        assert!(!all.contains(ONE));
     }
 }

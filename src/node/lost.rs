@@ -6,7 +6,7 @@
 
 use super::{
     Inner,
-    pending::{Finding, Stage, Suspect, Verdict, Which},
+    pending::{Finding, Safety, Stage, Suspect, Verdict, Which},
 };
 use crate::{
     redis::{
@@ -17,15 +17,13 @@ use crate::{
     },
     wire,
 };
+use futures_util::future::join_all;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// How often calls that wait are asked about though nothing seems wrong.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -45,19 +43,24 @@ pub(crate) struct Doubts {
     wake: Notify,
     all: Mutex<bool>,
     orphans: Mutex<BTreeSet<Arc<str>>>,
-    losses: AtomicU64,
+    losses: watch::Sender<u64>,
 }
 
 impl Doubts {
     /// Redis has forgotten this node, so perhaps its requests, too.
     pub(crate) fn forgotten(&self) {
-        self.losses.fetch_add(1, Ordering::SeqCst);
+        self.losses.send_modify(|losses| *losses += 1);
         self.all();
     }
 
-    /// How often that happened.
-    pub(crate) fn losses(&self) -> u64 {
-        self.losses.load(Ordering::SeqCst)
+    /// How often that happened so far.
+    pub(crate) fn count(&self) -> u64 {
+        *self.losses.borrow()
+    }
+
+    /// The same, as it changes.
+    pub(crate) fn losses(&self) -> watch::Receiver<u64> {
+        self.losses.subscribe()
     }
 
     /// An app has lost its last replica. It is named by its first stream.
@@ -123,12 +126,22 @@ impl Look<'_> {
         for suspect in self.0.rpc.suspects(which) {
             streams.entry(suspect.stream.clone()).or_default().push(suspect);
         }
-        let mut missing = Vec::new();
-        for (stream, suspects) in streams {
+        // Beside each other: a server that does not answer holds up what is about it, and nothing else.
+        let looks = streams.into_iter().map(async |(stream, suspects)| {
             let gone = self.missing(&stream, suspects).await?;
-            missing.extend(self.search(&stream, gone).await?);
+            self.search(&stream, gone).await
+        });
+        let (mut missing, mut outcome) = (Vec::new(), Ok(()));
+        for looked in join_all(looks).await {
+            match looked {
+                Ok(found) => missing.extend(found),
+                Err(error) => outcome = Err(error),
+            }
         }
-        if missing.is_empty() { Ok(()) } else { self.conclude(missing).await }
+        if !missing.is_empty() {
+            self.conclude(missing).await?;
+        }
+        outcome
     }
 
     /// Those that are not where they were put.
@@ -229,13 +242,31 @@ impl Look<'_> {
             return Ok(());
         }
         tokio::time::sleep_until((found_out + GRACE).into()).await;
-        let losses = self.0.rpc.doubts().losses();
+        let losses = self.0.rpc.doubts().count();
+        let mut later = Vec::new();
         for Missing { suspect, cut_off } in missing {
             let never_arrived = cut_off && intact && suspect.left.losses == losses;
-            let finding = if never_arrived { Finding::NeverArrived } else { Finding::Gone };
-            self.0.rpc.judge(&suspect, finding);
+            match (never_arrived, suspect.safety) {
+                (true, _) => self.0.rpc.judge(&suspect, Finding::NeverArrived),
+                (false, Safety::Keyed) => later.push(suspect),
+                (false, Safety::Idempotent | Safety::Unsafe) => self.0.rpc.judge(&suspect, Finding::Gone),
+            }
+        }
+        if !later.is_empty() {
+            self.judge_later(later, found_out);
         }
         Ok(())
+    }
+
+    /// A call with an idempotency key may be running while Redis has lost its mark. It is sent again when whoever runs it
+    /// has found that out, by a beat at the latest, and has set the mark again.
+    fn judge_later(&self, suspects: Vec<Suspect>, found_out: Instant) {
+        let (node, when) = (self.0.clone(), found_out + GRACE + self.0.config.heartbeat_interval * 3 / 2);
+        let judging = async move {
+            tokio::time::sleep_until(when.into()).await;
+            suspects.iter().for_each(|suspect| node.rpc.judge(suspect, Finding::Gone));
+        };
+        tokio::spawn(self.0.stop.clone().run_until_cancelled_owned(judging));
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     Error, ErrorKind, Result,
     redis::{
         Failure,
+        link::Links,
         once::{Begun, Mark, ms},
         streams::Write,
     },
@@ -29,6 +30,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::sync::watch;
 use tracing::Instrument;
 
 /// The header of a REST reply that is that of an earlier request with the same key.
@@ -58,10 +60,11 @@ pub(crate) struct Run {
 pub(crate) struct Ended(Mark);
 
 impl Ended {
-    /// What to write right before the reply, for repeats of the call.
-    pub(crate) fn keep(self, outcome: &Result<Answer>, time: Duration, seal: &Seal) -> Option<Write> {
-        let value = self.0.finished(&kept(outcome, seal.at(&self.0.key))?);
-        Some(Write::Keep { key: self.0.key, value, ttl_ms: ms(time) })
+    /// Has this written before `reply`, for repeats of the call: nobody has a reply that a repeat would not get.
+    pub(crate) fn keep(self, outcome: &Result<Answer>, time: Duration, seal: &Seal, reply: Write) -> Write {
+        let Some(kept) = kept(outcome, seal.at(&self.0.key)) else { return reply };
+        let (value, then) = (self.0.finished(&kept), Some(Box::new(reply)));
+        Write::Keep { key: self.0.key, value, ttl_ms: ms(time), forced: false, then }
     }
 }
 
@@ -105,7 +108,9 @@ impl Inner {
         found: Found<Arc<Registered>>,
         call: Box<Call>,
     ) -> Result<Answer> {
-        let running = tokio::spawn(
+        let node = self.clone();
+        // A shutdown waits for it as for calls of other nodes.
+        let running = node.partitions.spawn_call(
             async move {
                 let until = Instant::now() + call.timeout.unwrap_or(self.live.load().timeout);
                 let run = Run { name: format!("here:{}", ulid::Ulid::generate()), first: true, until };
@@ -176,8 +181,15 @@ impl Inner {
     /// Renews the mark for as long as it is asked to.
     async fn keep_up(&self, mark: &Mark) -> Infallible {
         let holds = self.mark_holds();
+        let mut losses = self.rpc.doubts().losses();
+        let mut renewals = self.links.get().map(Links::renewals);
         loop {
-            tokio::time::sleep(holds / RENEWALS).await;
+            // At once where Redis may have lost the mark: a repeat must not begin beside this run.
+            tokio::select! {
+                () = tokio::time::sleep(holds / RENEWALS) => {}
+                Ok(()) = losses.changed() => {}
+                Some(Ok(())) = changed(renewals.as_mut()) => {}
+            }
             let renewed =
                 self.redis(&mark.key, |mut live| async move { mark.renew(&mut live.connection, holds).await });
             match renewed.await {
@@ -227,6 +239,10 @@ impl Inner {
     fn is_announced(&self) -> bool {
         !self.observer && self.last_beat.borrow().is_some()
     }
+}
+
+async fn changed(renewals: Option<&mut watch::Receiver<u64>>) -> Option<Result<(), watch::error::RecvError>> {
+    Some(renewals?.changed().await)
 }
 
 /// A node that the registry did not know, and since when.

@@ -33,7 +33,10 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, futures::Notified, watch},
+    task::JoinHandle,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long whatever brings requests in may take to end.
@@ -55,7 +58,11 @@ pub(crate) struct Work {
     pub(crate) slots: Arc<Semaphore>,
     /// How many wait for requests, each with one of the slots.
     pub(crate) readers: Arc<AtomicUsize>,
+    /// Who waits for a slot beside them.
+    pub(crate) waiting: Arc<Waiting>,
     pub(crate) tasks: TaskTracker,
+    /// Calls of this process that go on without their callers.
+    own: TaskTracker,
     /// Whatever brings requests in, so that a shutdown knows when none come any more.
     pub(crate) sources: TaskTracker,
 }
@@ -69,15 +76,66 @@ impl Work {
             writer: Arc::default(),
             slots: Arc::new(Semaphore::new(max_in_flight)),
             readers: Arc::default(),
+            waiting: Arc::default(),
             tasks: TaskTracker::new(),
+            own: TaskTracker::new(),
             sources: TaskTracker::new(),
         }
     }
 }
 
+/// Requests that were taken over or handed on and wait for a slot. A read that waits for new ones keeps one, and is ended
+/// for them.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    count: AtomicUsize,
+    more: Notify,
+}
+
+impl Waiting {
+    /// Waits for one of the slots.
+    pub(crate) async fn slot(&self, slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+        if let Ok(slot) = slots.clone().try_acquire_owned() {
+            return Some(slot);
+        }
+        let _one = Counted::of(&self.count);
+        self.more.notify_waiters();
+        slots.clone().acquire_owned().await.ok()
+    }
+
+    /// Does anybody wait?
+    pub(crate) fn any(&self) -> bool {
+        self.count.load(Ordering::SeqCst) > 0
+    }
+
+    /// Ends when one more does.
+    pub(crate) fn one_more(&self) -> Notified<'_> {
+        self.more.notified()
+    }
+}
+
+/// One more, until this is dropped.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn of(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Counted(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// How many requests a reader that has a slot asks for, and how long at most (ms) it waits for the first, when `free`
-/// more slots are there for all `readers`. Each could take its share at once; a read that had to wait brings one.
-pub(crate) fn share(free: usize, readers: usize) -> (usize, Option<u64>) {
+/// more slots are there for all `readers`, and whether somebody else waits for one. Each could take its share at once; a read that had to wait brings one.
+pub(crate) fn share(free: usize, readers: usize, others_wait: bool) -> (usize, Option<u64>) {
+    if others_wait && free == 0 {
+        return (1, Some(SCARCE_WAIT));
+    }
     if readers <= 1 {
         return (1 + free.min(PULL - 1), None);
     }
@@ -171,6 +229,19 @@ impl Partitions {
         self.work.tasks.len()
     }
 
+    /// Is there anything that a shutdown waits for?
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.work.tasks.is_empty() || !self.work.own.is_empty()
+    }
+
+    /// Runs a call of this process, which a shutdown waits for.
+    pub(crate) fn spawn_call<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.work.own.spawn(call)
+    }
+
     /// Runs something that brings in requests and ends when `pulling` is cancelled.
     pub(crate) fn spawn_source(&self, source: impl Future<Output = ()> + Send + 'static) {
         self.work.sources.spawn(source);
@@ -221,7 +292,10 @@ impl Partitions {
     fn read(&self, node: &Arc<Inner>, open: &mut Open) {
         let stop = node.pulling.child_token();
         let stream = open.responder.calls().stream().to_owned();
+        // Redis goes on to give requests to a read that blocks though its process is gone and did not say so. None is left
+        // when the death is noticed, so whoever inherits then finds all.
         let reader = Reader::new(node.connector.clone(), "calls", stream, stop.clone()).releasing();
+        let reader = reader.blocking_at_most(node.config.ttl() / 2);
         self.work.readers.fetch_add(1, Ordering::Relaxed);
         let (readers, pull) =
             (self.work.readers.clone(), open.responder.clone().pull(node.clone(), reader, stop.clone()));
@@ -309,9 +383,12 @@ impl Partitions {
                 tracing::warn!(%error, "requests that were not started could not be handed back; others will claim them");
             }
         }
-        self.work.tasks.close();
-        let _ = tokio::time::timeout(grace, self.work.tasks.wait()).await;
-        self.work.tasks.len()
+        let all = [&self.work.tasks, &self.work.own];
+        for tasks in all {
+            tasks.close();
+        }
+        let _ = tokio::time::timeout(grace, join_all(all.iter().map(|tasks| tasks.wait()))).await;
+        all.iter().map(|tasks| tasks.len()).sum()
     }
 }
 
@@ -359,14 +436,19 @@ mod tests {
 
     #[test]
     fn one_reader_asks_for_what_is_free_up_to_a_batch_and_waits_as_long_as_it_likes() {
-        let asked = [0, 7, PULL - 1, 9999].map(|free| share(free, 1));
+        let asked = [0, 7, PULL - 1, 9999].map(|free| share(free, 1, false));
         assert_eq!(asked, [(1, None), (8, None), (PULL, None), (PULL, None)]);
+    }
+
+    #[test]
+    fn who_has_the_last_slot_lets_go_of_it_soon_where_others_wait_for_one() {
+        assert_eq!([0, 5].map(|free| share(free, 1, true)), [(1, Some(SCARCE_WAIT)), (6, None)]);
     }
 
     proptest! {
         #[test]
         fn readers_ask_for_no_more_than_there_are_slots(free in 0_usize..10_000, readers in 1_usize..=64) {
-            let (count, wait) = share(free, readers);
+            let (count, wait) = share(free, readers, false);
             // Each has one of its own, which is not among the free.
             prop_assert!((count - 1) * readers <= free && count >= 1);
             prop_assert_eq!(wait.is_some(), readers > 1 && free < readers);

@@ -30,9 +30,20 @@ struct Slot<W, R> {
     reply: Option<Box<R>>,
     stage: Stage,
     stream: Arc<str>,
-    repeatable: bool,
+    safety: Safety,
     deadline: Instant,
     left: Option<Left>,
+}
+
+/// What may be done with a request of which nobody knows what became of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Safety {
+    /// Running it twice does no harm.
+    Idempotent,
+    /// It has an idempotency key: running it twice is prevented, as long as Redis knows of the first run.
+    Keyed,
+    /// It must not run twice.
+    Unsafe,
 }
 
 /// How far a request has come.
@@ -86,6 +97,7 @@ pub(crate) struct Suspect {
     pub(crate) id: u64,
     pub(crate) stream: Arc<str>,
     pub(crate) stage: Stage,
+    pub(crate) safety: Safety,
     pub(crate) left: Left,
 }
 
@@ -134,13 +146,12 @@ impl<W, R> Pending<W, R> {
         self.calls.len()
     }
 
-    /// Takes a call in and numbers it. Numbers are never used again. `repeatable` says whether running it twice does
-    /// no harm.
+    /// Takes a call in and numbers it. Numbers are never used again.
     pub(crate) fn insert(
         &mut self,
         waiter: W,
         stream: Arc<str>,
-        repeatable: bool,
+        safety: Safety,
         deadline: Instant,
     ) -> Result<u64, Full> {
         if self.calls.len() >= self.capacity {
@@ -149,7 +160,7 @@ impl<W, R> Pending<W, R> {
         let id = self.next;
         self.next += 1;
         let (waiter, stage) = ((!self.closed).then_some(waiter), Stage::Queued);
-        self.calls.insert(id, Slot { waiter, reply: None, stage, stream, repeatable, deadline, left: None });
+        self.calls.insert(id, Slot { waiter, reply: None, stage, stream, safety, deadline, left: None });
         Ok(id)
     }
 
@@ -230,12 +241,12 @@ impl<W, R> Pending<W, R> {
     }
 
     /// Says that nobody knows whether the request arrived. Returns whoever waits if it is best sent again at once: a
-    /// second copy of what may run twice does no harm. Of anything else it has to be found out first.
+    /// second copy of what is idempotent does no harm. Of anything else it has to be found out first.
     pub(crate) fn adrift(&mut self, id: u64, session: Option<Arc<Session>>) -> Option<W> {
         self.overtaken.remove(&id);
         let slot = self.calls.get_mut(&id)?;
         slot.stage = Stage::Adrift(session);
-        if slot.repeatable { slot.waiter.take() } else { None }
+        if slot.safety == Safety::Idempotent { slot.waiter.take() } else { None }
     }
 
     /// Ends a call by its reply and returns whoever waits, with that. `None` for a second reply, for one that came too
@@ -282,8 +293,8 @@ impl<W, R> Pending<W, R> {
                     (Stage::Sent(_), Which::Orphans(first)) => same_app(first, &slot.stream),
                     (Stage::Sent(_), Which::All) | (Stage::Adrift(_), _) => true,
                 };
-                let (stream, stage) = (slot.stream.clone(), slot.stage.clone());
-                asked.then_some(Suspect { id: *id, stream, stage, left })
+                let (stream, stage, safety) = (slot.stream.clone(), slot.stage.clone(), slot.safety);
+                asked.then_some(Suspect { id: *id, stream, stage, safety, left })
             })
             .collect();
         suspects.sort_by_key(|suspect| suspect.id);
@@ -303,10 +314,10 @@ impl<W, R> Pending<W, R> {
                 slot.stage = Stage::Sent(entry);
                 return None;
             }
-            (Finding::Orphaned, _) if slot.repeatable => return None,
+            (Finding::Orphaned, _) if slot.safety != Safety::Unsafe => return None,
             (Finding::Orphaned, _) => Verdict::Orphaned,
             (Finding::NeverArrived, Stage::Adrift(_)) => Verdict::Again,
-            (Finding::Gone | Finding::NeverArrived, _) if slot.repeatable => Verdict::Again,
+            (Finding::Gone | Finding::NeverArrived, _) if slot.safety != Safety::Unsafe => Verdict::Again,
             (Finding::Gone | Finding::NeverArrived, _) => Verdict::Lost,
         };
         if verdict == Verdict::Again {

@@ -7,9 +7,9 @@ use super::{
     Inner,
     done::Done,
     fired::{self, noting},
-    in_hand::{Held, InHand},
+    in_hand::{Held, InHand, Print},
     once::{Asked, Run},
-    partitions::{Work, share},
+    partitions::{Waiting, Work, share},
     rpc::{CallLimits, Given},
     seen::Seen,
     seldom::Seldom,
@@ -62,6 +62,7 @@ pub(crate) struct Responder {
     refused: Seldom,
     slots: Arc<Semaphore>,
     readers: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
     in_hand: InHand,
     done: Mutex<Done>,
     tasks: TaskTracker,
@@ -83,6 +84,7 @@ impl Responder {
             refused: Seldom::new(),
             slots: work.slots.clone(),
             readers: work.readers.clone(),
+            waiting: work.waiting.clone(),
             in_hand: InHand::default(),
             done: Mutex::default(),
             tasks: work.tasks.clone(),
@@ -111,8 +113,12 @@ impl Responder {
                 () = stop.cancelled() => return,
             };
             let Ok(first) = first else { return };
-            let (free, wait) = share(self.slots.available_permits(), self.readers.load(Ordering::Relaxed));
-            match self.calls.pull(&mut reader, free, wait).await {
+            let mut interrupt = std::pin::pin!(self.waiting.one_more());
+            // Before it is asked whether anybody waits, so that nobody comes unseen in between.
+            interrupt.as_mut().enable();
+            let readers = self.readers.load(Ordering::Relaxed);
+            let (free, wait) = share(self.slots.available_permits(), readers, self.waiting.any());
+            match self.calls.pull(&mut reader, free, wait, interrupt).await {
                 None => return,
                 Some(Pulled::New(requests)) => {
                     let mut slots = first;
@@ -121,7 +127,7 @@ impl Responder {
                         slots.merge(others);
                     }
                     for entry in requests {
-                        let Some(held) = self.take(entry.id) else { continue };
+                        let Some(held) = self.take(&entry) else { continue };
                         // No more were asked for than there are slots, but what was handed on takes some as well.
                         let slot = match slots.split(1) {
                             Some(slot) => slot,
@@ -173,13 +179,13 @@ impl Responder {
     }
 
     /// Takes a request in hand that Redis has given out; `None` when it is already, or was finished here.
-    fn take(&self, entry: EntryId) -> Option<Held> {
-        self.unless_done(self.in_hand.take(entry)?)
+    fn take(&self, entry: &Entry) -> Option<Held> {
+        self.unless_done(self.in_hand.take(entry.id, Print::of(&entry.frame))?)
     }
 
     fn unless_done(&self, held: Held) -> Option<Held> {
         let entry = held.entry();
-        let Some(reply) = self.done().reply(entry) else { return Some(held) };
+        let Some(reply) = self.done().reply(entry, held.print()) else { return Some(held) };
         // Redis gives it out all the same: it has lost what it was told.
         tracing::debug!(%entry, "finished already, settled again");
         self.write(Write::Finished { stream: self.stream.clone(), entry, reply, held: Arc::new(held) });
@@ -212,9 +218,9 @@ impl Responder {
 
     /// Runs a request that was taken over from a dead replica, if it may run twice.
     pub(crate) async fn take_over(self: &Arc<Self>, node: &Arc<Inner>, claimed: Delivered) {
-        let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
+        let Some(slot) = self.waiting.slot(&self.slots).await else { return };
         // It may have been found among what this replica was given.
-        if let Some(held) = self.take(claimed.entry.id) {
+        if let Some(held) = self.take(&claimed.entry) {
             self.start(node, claimed, Way::Queue, held, slot);
         }
     }
@@ -250,6 +256,35 @@ impl Responder {
         }
     }
 
+    /// How many requests this replica works on.
+    pub(crate) fn in_hand(&self) -> usize {
+        self.in_hand.len()
+    }
+
+    /// Starts what this replica was given a while ago and does not work on, beside whoever asks: it may have to wait for
+    /// slots.
+    pub(crate) async fn begin_overlooked(self: &Arc<Self>, node: &Arc<Inner>) -> Result<(), Failure> {
+        // Younger ones may be on their way.
+        let age = node.config.ttl() / 2;
+        let given = |mut live: Live| async move { self.calls.given_before(&mut live.connection, age).await };
+        let given = node.redis(&self.stream, given).await?;
+        let overlooked: Vec<EntryId> = given.into_iter().filter(|entry| !self.in_hand.contains(*entry)).collect();
+        if overlooked.is_empty() {
+            return Ok(());
+        }
+        tracing::debug!(requests = overlooked.len(), "was given requests that it does not work on");
+        let (me, node, stop) = (self.clone(), node.clone(), node.pulling.clone());
+        self.sources.spawn(async move {
+            stop.run_until_cancelled(async {
+                for entry in overlooked {
+                    me.begin_given(&node, entry, Way::Queue).await;
+                }
+            })
+            .await;
+        });
+        Ok(())
+    }
+
     async fn begin_note(self: &Arc<Self>, node: &Arc<Inner>, note: &HandedOn) {
         match note.entry.parse() {
             Ok(entry) => self.begin_given(node, entry, Way::HandedOn).await,
@@ -263,8 +298,8 @@ impl Responder {
         if self.in_hand.contains(entry) {
             return;
         }
-        let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
-        let Some(held) = self.in_hand.take(entry) else { return };
+        let Some(slot) = self.waiting.slot(&self.slots).await else { return };
+        let Some(held) = self.in_hand.take(entry, Print::UNKNOWN) else { return };
         let given = loop {
             let asked = |mut live: Live| async move { self.calls.own(&mut live.connection, entry).await };
             match node.redis(&self.stream, asked).await {
@@ -274,7 +309,7 @@ impl Responder {
             tokio::time::sleep(ASK_AGAIN).await;
         };
         let Some(given) = given else { return tracing::debug!(%entry, "is settled, or another replica's") };
-        let Some(held) = self.unless_done(held) else { return };
+        let Some(held) = self.unless_done(held.of(Print::of(&given.entry.frame))) else { return };
         match node.draining.is_cancelled() {
             // Who leaves begins nothing: another replica gets it as if it were new.
             true => self.requeue(node, given).await,
@@ -306,11 +341,13 @@ impl Responder {
             Ok(decoded) => decoded,
             Err(error) => {
                 self.refuse(entry.id, &error);
-                return Box::pin(self.bury(node, &delivered, None, error.message())).await;
+                Box::pin(self.bury(node, &delivered, None, error.message())).await;
+                return;
             }
         };
         let expires = expiry(entry, left);
-        if expires <= node.clock.now() {
+        let is_poison = *deliveries > self.limits.load().max_deliveries;
+        if expires <= node.clock.now() && !is_poison {
             tracing::debug!(call = %request.call_id(), "came after its deadline and is not started");
             return self.settle(held, None);
         }
@@ -323,9 +360,12 @@ impl Responder {
         }
         if *deliveries > 1 {
             if let Err(error) = self.may_run_again(node, &request, *deliveries) {
-                if *deliveries > self.limits.load().max_deliveries {
+                if is_poison {
                     tracing::warn!(entry = %entry.id, %error, "a request goes to the dead letters");
-                    Box::pin(self.bury(node, &delivered, Some(&request), error.message())).await;
+                    if !Box::pin(self.bury(node, &delivered, Some(&request), error.message())).await {
+                        // Its caller need not wait for that.
+                        return self.tell(&request, Err(error));
+                    }
                 }
                 return self.answer(held, &request, Err(error));
             }
@@ -355,10 +395,11 @@ impl Responder {
                     let ((outcome, ended), fired) = noting(run).await;
                     fired.taken(node.events.intake(), waits(node, expires)).await;
                     let time = node.live.load().limits.idempotency_ttl;
-                    if let Some(keep) = ended.and_then(|ended| ended.keep(&outcome, time, &self.seal)) {
-                        self.write(keep);
-                    }
-                    self.reply(held, id, &from, outcome);
+                    let finished = self.finished(held, id, &from, outcome.clone());
+                    self.write(match ended {
+                        Some(ended) => ended.keep(&outcome, time, &self.seal, finished),
+                        None => finished,
+                    });
                 }
                 Err(error) => match self.elsewhere(node, &request) {
                     Some(replica) => Box::pin(self.hand_on(node, held, expires, &replica)).await,

@@ -12,7 +12,7 @@ pub(crate) use late::wake_late;
 use super::{
     clock::Clock,
     lost::Doubts,
-    pending::{Finding, Full, Pending, Suspect, Verdict, Which},
+    pending::{Finding, Full, Pending, Safety, Suspect, Verdict, Which},
     seldom::Seldom,
     spread::Spread,
 };
@@ -20,8 +20,7 @@ use crate::{
     Error, Result,
     redis::{
         Failure,
-        pool::Admin,
-        streams::{EntryId, Outcome, Write, Writer, cancel},
+        streams::{EntryId, Outcome, Write, Writer},
     },
     service::{Answer, Call, Descriptor},
     wire::{self, Request, Seal},
@@ -75,7 +74,6 @@ pub(crate) struct Rpc {
     inbox_read: watch::Sender<EntryId>,
     // When each stream that was found too long may be tried again.
     full: Mutex<HashMap<Arc<str>, Instant>>,
-    admin: Admin,
     clock: Arc<Clock>,
     seal: Seal,
     /// Where replies to this node stand, and count.
@@ -104,14 +102,7 @@ enum Arrived {
 }
 
 impl Rpc {
-    pub(crate) fn new(
-        node: &str,
-        limits: CallLimits,
-        admin: Admin,
-        clock: Arc<Clock>,
-        seal: Seal,
-        inbox: String,
-    ) -> Self {
+    pub(crate) fn new(node: &str, limits: CallLimits, clock: Arc<Clock>, seal: Seal, inbox: String) -> Self {
         Rpc {
             node: node.into(),
             limits: ArcSwap::from_pointee(limits),
@@ -120,7 +111,6 @@ impl Rpc {
             hurry: Notify::new(),
             inbox_read: watch::Sender::new(EntryId::FIRST),
             full: Mutex::default(),
-            admin,
             clock,
             seal,
             inbox,
@@ -158,10 +148,14 @@ impl Rpc {
         let deadline = late::deadline(Instant::now(), timeout);
         let stream = self.choose(target, call.params.idempotency_key.as_deref())?;
         let (waiter, arrived) = oneshot::channel();
-        let repeatable = target.descriptor.is_idempotent(&call.method) || call.params.idempotency_key.is_some();
+        let safety = match (target.descriptor.is_idempotent(&call.method), &call.params.idempotency_key) {
+            (true, _) => Safety::Idempotent,
+            (false, Some(_)) => Safety::Keyed,
+            (false, None) => Safety::Unsafe,
+        };
         let id = {
             let mut pending = self.lock();
-            let taken = pending.insert(waiter, stream.clone(), repeatable, deadline);
+            let taken = pending.insert(waiter, stream.clone(), safety, deadline);
             let id = taken.map_err(|Full| self.too_many_pending())?;
             self.awaited(&mut pending, deadline);
             id
@@ -209,7 +203,7 @@ impl Rpc {
                 }
                 Ok(Arrived::Late) => return Err(Box::pin(ticket.time_out(target, &method, timeout)).await),
                 Ok(Arrived::TooMany { entry }) => {
-                    if Box::pin(self.cancel(&ticket.stream, entry)).await.unwrap_or(false) {
+                    if self.cancel(&ticket.stream, entry).await {
                         return Err(ticket.told(self.too_many_queued(target)));
                     }
                     // A replica was faster: the call runs.
@@ -246,25 +240,23 @@ impl Rpc {
         if sent { Ok(()) } else { Err(Error::unavailable("This node has shut down and makes no more calls")) }
     }
 
-    /// Deletes a request that nobody has started; says whether that was so.
-    async fn cancel(&self, stream: &str, entry: EntryId) -> Result<bool, Failure> {
-        let mut connection = self.admin.get(stream).await?;
-        cancel(&mut connection, stream, entry).await
+    /// Deletes a request that nobody has started; says whether that was so. `false` where it is not known.
+    async fn cancel(&self, stream: &Arc<str>, entry: EntryId) -> bool {
+        let (told, answer) = oneshot::channel();
+        self.write_cancel(stream.clone(), entry, Some(told));
+        answer.await.unwrap_or(false)
     }
 
     /// Does so, soon, for a request whose caller has gone.
     fn withdraw(&self, stream: Arc<str>, entry: EntryId) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let admin = self.admin.clone();
-        runtime.spawn(async move {
-            let withdrawn = async {
-                let mut connection = admin.get(&stream).await?;
-                cancel(&mut connection, &stream, entry).await
-            };
-            if let Err(error) = withdrawn.await {
-                tracing::debug!(%error, "a request that nobody waits for could not be withdrawn");
-            }
-        });
+        self.write_cancel(stream, entry, None);
+    }
+
+    // With all else that is written: however many give up at once, it leaves in a few writes and takes nobody's connection.
+    fn write_cancel(&self, stream: Arc<str>, entry: EntryId, told: Option<oneshot::Sender<bool>>) {
+        if let Some(writer) = self.writer.get() {
+            writer.push(Write::Cancel { stream, entry, told });
+        }
     }
 
     /// Reasons to look after requests under way.

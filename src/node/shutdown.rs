@@ -71,42 +71,51 @@ impl Node {
     /// # Errors
     /// `Timeout` when calls still ran at the end of the grace; they are left to other replicas as if this one had died.
     pub async fn shutdown(&self) -> Result<()> {
-        let node = &self.inner;
-        let running = node.replace_running(Running::Over);
-        node.draining.cancel();
-        match running {
-            Running::Joined => {}
-            Running::LookingOn => {
-                node.flush().await;
-                node.app.teardown().await;
-                node.stop.cancel();
-                return Ok(());
-            }
-            Running::Assembled { .. } | Running::Joining | Running::Over => {
-                node.stop.cancel();
-                return Ok(());
-            }
+        // By itself, so that a caller who goes leaves no member behind that pulls nothing.
+        let leaving = tokio::spawn(leave(self.clone()));
+        leaving
+            .await
+            .unwrap_or_else(|_| Err(Error::unavailable("The runtime ended before this node had left the mesh")))
+    }
+}
+
+/// Takes a node out of the mesh.
+async fn leave(leaving: Node) -> Result<()> {
+    let node = &leaving.inner;
+    let running = node.replace_running(Running::Over);
+    node.draining.cancel();
+    match running {
+        Running::Joined => {}
+        Running::LookingOn => {
+            node.flush().await;
+            node.app.teardown().await;
+            node.stop.cancel();
+            return Ok(());
         }
-        let deadline = Instant::now() + node.live.load().shutdown.grace;
-        node.pulling.cancel();
-        // While calls run it stays in the registry as `draining`: known to be alive, so nobody claims them.
-        if node.partitions.in_flight() > 0 {
-            node.tell_registry(Step::Draining).await;
+        Running::Assembled { .. } | Running::Joining | Running::Over => {
+            node.stop.cancel();
+            return Ok(());
         }
-        let left = node.partitions.drain(node, deadline.saturating_duration_since(Instant::now())).await;
-        node.flush().await;
-        node.beating.cancel();
-        node.tell_registry(Step::Withdrawn).await;
-        node.app.teardown().await;
-        node.stop.cancel();
-        tracing::info!(node = %node.id, "left the mesh");
-        match left {
-            0 => Ok(()),
-            left => Err(Error::timeout(format!(
-                "{left} calls still ran after shutdown.grace ({}); other replicas take them over",
-                humantime::format_duration(node.live.load().shutdown.grace)
-            ))),
-        }
+    }
+    let deadline = Instant::now() + node.live.load().shutdown.grace;
+    node.pulling.cancel();
+    // While calls run it stays in the registry as `draining`: known to be alive, so nobody claims them.
+    if node.partitions.is_busy() {
+        node.tell_registry(Step::Draining).await;
+    }
+    let left = node.partitions.drain(node, deadline.saturating_duration_since(Instant::now())).await;
+    node.flush().await;
+    node.beating.cancel();
+    node.tell_registry(Step::Withdrawn).await;
+    node.app.teardown().await;
+    node.stop.cancel();
+    tracing::info!(node = %node.id, "left the mesh");
+    match left {
+        0 => Ok(()),
+        left => Err(Error::timeout(format!(
+            "{left} calls still ran after shutdown.grace ({}); other replicas take them over",
+            humantime::format_duration(node.live.load().shutdown.grace)
+        ))),
     }
 }
 

@@ -8,11 +8,12 @@ use crate::{
         secret::{self, is_secret},
     },
 };
+use rustc_hash::FxHasher;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{DeserializeSeed, Error as _, SeqAccess, Visitor},
 };
-use std::{borrow::Cow, fmt, ops::Range, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, hash::Hasher, ops::Range, sync::Arc, time::Duration};
 
 /// What follows the version byte of a request.
 pub(super) const REQUEST: u8 = b'Q';
@@ -202,6 +203,17 @@ pub(crate) fn sender(front: &[u8]) -> Option<(u64, String)> {
     // The rest is missing, so there is always an error in the end.
     let _ = rmp_serde::Deserializer::new(front.get(TIME_LEFT.end..)?).deserialize_seq(Sender(&mut found));
     found
+}
+
+/// How many bytes tell a request from others: its number and the id of its node stand at the front.
+const PRINT: usize = 40;
+
+/// A number that two requests hardly share, and every copy of one does, however much time it has left.
+pub(crate) fn print(frame: &[u8]) -> u64 {
+    let front = frame.get(TIME_LEFT.end..).unwrap_or_default();
+    let mut hasher = FxHasher::default();
+    hasher.write(front.get(..PRINT).unwrap_or(front));
+    hasher.finish()
 }
 
 struct Sender<'a>(&'a mut Option<(u64, String)>);

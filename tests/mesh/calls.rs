@@ -390,3 +390,20 @@ async fn a_stream_that_was_deleted_is_made_anew_and_calls_go_on() {
     assert_eq!(here.service("echo").get(3).await.unwrap()["id"], 3);
     assert_eq!(here.service("echo").create(json!({})).await.unwrap()["method"], "create");
 }
+
+#[tokio::test]
+async fn however_many_give_up_at_once_each_learns_that_its_call_never_ran() {
+    let mut config = testing::config();
+    config.linger = rachis::config::Linger::Forever;
+    config.redis.pool_size = 1;
+    let worker = start(&config, "worker", App::new().register("jobs", crate::services::Echo)).await;
+    let caller = start(&config, "caller", App::new()).await;
+    knows(&caller, "jobs").await;
+    worker.shutdown().await.unwrap();
+    let impatient = || caller.service("jobs").create("x").timeout(Duration::from_millis(500)).answer();
+    for error in join_all((0..3000).map(|_| impatient())).await {
+        let error = error.unwrap_err();
+        assert_eq!((error.kind(), outcome(&error)), (ErrorKind::Timeout, "never ran"), "{error}");
+    }
+    assert_eq!(crate::queued(&config, "worker").await, 0);
+}

@@ -7,7 +7,10 @@ use crate::{
     services::Gate,
     start,
 };
-use rachis::{App, Config, Error, ErrorKind, Method, Node, Params, Result, Service, config::ByteSize, testing};
+use rachis::{
+    App, Config, Error, ErrorKind, Method, Node, Params, Result, Service, config::ByteSize, testing,
+    testing::ThrowawayRedis,
+};
 use serde_json::{Value, json};
 use std::{
     sync::{
@@ -405,4 +408,65 @@ async fn hooks_and_methods_see_the_key() {
         let note = node.service("notes").create(json!({})).idempotency_key(key).params(Params::default());
         assert_eq!(note.await.unwrap()["key"], key, "it is not lost with other params");
     }
+}
+
+#[tokio::test]
+async fn a_run_whose_mark_redis_has_lost_is_not_joined_by_another() {
+    let redis = ThrowawayRedis::start().unwrap();
+    let config = Config { timeout: Duration::from_secs(20), ..testing::config_for(&redis.url()) };
+    let gate = Gate::closed("there");
+    let _there = start(&config, "worker", App::new().register("jobs", gate.clone())).await;
+    let _other = start(&config, "worker", App::new().register("jobs", gate.clone())).await;
+    let here = start(&config, "caller", App::new()).await;
+    sees_replicas(&here, "jobs", 2).await;
+    let create = tokio::spawn(here.service("jobs").create("x").idempotency_key(KEY).answer());
+    testing::eventually("it has begun", async || gate.started() == 1).await;
+    command(&config, &["FLUSHALL"]).await.unwrap();
+    testing::eventually("it is sent again", async || queued(&config, "worker").await == 1).await;
+    // The second delivery waits for the first, as a repeat does.
+    let repeat = tokio::spawn(here.service("jobs").create("x").idempotency_key(KEY).answer());
+    testing::eventually("the repeat is there", async || queued(&config, "worker").await == 2).await;
+    gate.open_up();
+    assert_eq!(create.await.unwrap().unwrap().result, "there");
+    assert_eq!(repeat.await.unwrap().unwrap().result, "there");
+    assert_eq!(gate.started(), 1);
+}
+
+#[tokio::test]
+async fn a_reply_is_kept_though_redis_is_out_of_memory() {
+    let redis = ThrowawayRedis::start().unwrap();
+    let config = Config { timeout: Duration::from_secs(20), ..testing::config_for(&redis.url()) };
+    let gate = Gate::closed("there");
+    let _there = start(&config, "worker", App::new().register("jobs", gate.clone())).await;
+    let here = start(&config, "caller", App::new()).await;
+    knows(&here, "jobs").await;
+    let create = tokio::spawn(here.service("jobs").create("x").idempotency_key(KEY).answer());
+    testing::eventually("it has begun", async || gate.started() == 1).await;
+    command(&config, &["CONFIG", "SET", "maxmemory", "1"]).await.unwrap();
+    gate.open_up();
+    assert_eq!(create.await.unwrap().unwrap().result, "there");
+    command(&config, &["CONFIG", "SET", "maxmemory", "0"]).await.unwrap();
+    let repeat = here.service("jobs").create("x").idempotency_key(KEY).await;
+    assert_eq!((repeat.unwrap(), gate.started()), (json!("there"), 1));
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_for_a_run_of_the_own_process() {
+    let config = config();
+    let gate = Gate::closed("here");
+    let here = start(&config, "worker", App::new().register("jobs", gate.clone())).await;
+    let other = start(&config, "other", App::new()).await;
+    let create = tokio::spawn(here.service("jobs").create("x").idempotency_key(KEY).answer());
+    testing::eventually("it has begun", async || gate.started() == 1).await;
+    let leaving = here.clone();
+    let leaving = tokio::spawn(async move { leaving.shutdown().await });
+    let drains = async || other.nodes().iter().any(|node| node.id == here.id() && !node.up);
+    testing::eventually("it drains", async || drains().await || leaving.is_finished()).await;
+    assert!(!leaving.is_finished(), "it has left");
+    gate.open_up();
+    assert_eq!(create.await.unwrap().unwrap().result, "here");
+    leaving.await.unwrap().unwrap();
+    let next = start(&config, "worker", App::new().register("jobs", gate.clone())).await;
+    assert_eq!(next.service("jobs").create("x").idempotency_key(KEY).await.unwrap(), "here");
+    assert_eq!(gate.started(), 1);
 }

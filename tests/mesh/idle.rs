@@ -51,14 +51,15 @@ async fn an_idle_node_costs_one_beat_a_heartbeat_and_its_blocking_reads() {
     println!("figure: one idle node with the defaults, {window:?}: {commands:?}, {bytes} bytes");
     let scripts = commands.get("evalsha").copied().unwrap_or(0);
     assert!((8..=11).contains(&scripts), "one beat every two seconds: {scripts}");
-    for read in ["xread", "xreadgroup"] {
-        let reads = commands.get(read).copied().unwrap_or(0);
-        assert!((1..=3).contains(&reads), "one {read} every ten seconds: {reads}");
+    let often = [("xread", 1..=3), ("xreadgroup", 5..=8), ("xpending", 2..=4)];
+    for (name, often) in &often {
+        let times = commands.get(*name).copied().unwrap_or(0);
+        assert!(often.contains(&times), "an {name} every ten, every three and every six seconds: {times}");
     }
     // What a beat does inside the server.
     let of_a_beat = ["time", "pexpire", "zadd", "zrangebyscore", "get"];
     for (name, calls) in &commands {
-        let known = ["evalsha", "xread", "xreadgroup"].contains(&name.as_str());
+        let known = name == "evalsha" || often.iter().any(|(often, _)| often == name);
         assert!(known || (of_a_beat.contains(&name.as_str()) && *calls <= 3 * scripts), "{name}: {calls}");
     }
     drop(node);
@@ -89,7 +90,7 @@ async fn what_an_idle_mesh_costs_grows_with_its_nodes_and_not_with_their_square(
         tokio::time::sleep(Duration::from_millis(2500)).await;
         let window = Duration::from_secs(5);
         let (commands, bytes) = within(&config, window).await;
-        let calls = ["evalsha", "xread", "xreadgroup"]
+        let calls = ["evalsha", "xread", "xreadgroup", "xpending"]
             .iter()
             .map(|name| commands.get(*name).copied().unwrap_or(0))
             .sum::<u64>();

@@ -425,3 +425,22 @@ async fn what_a_lost_connection_is_given_after_its_replica_has_looked_is_found_a
     assert_eq!(call.await.unwrap().unwrap().result, "there");
     assert!(asked.elapsed() < LONG / 2, "{:?}", asked.elapsed());
 }
+
+#[tokio::test]
+async fn a_stream_that_can_not_be_asked_about_does_not_keep_others_from_being_looked_after() {
+    let config = Config { timeout: LONG, ..testing::config() };
+    let (one, two) = (Gate::closed("one"), Gate::closed("two"));
+    // Looked at one after the other by name, the first would be the one that fails.
+    let _one = start(&config, "a-worker", App::new().register("one", one.clone())).await;
+    let _two = start(&config, "b-worker", App::new().register("two", two.clone())).await;
+    let here = start(&config, "caller", App::new()).await;
+    knows(&here, "one").await;
+    knows(&here, "two").await;
+    let _stuck = tokio::spawn(here.service("one").create("x").answer());
+    let lost = tokio::spawn(here.service("two").create("x").answer());
+    testing::eventually("both have begun", async || one.started() == 1 && two.started() == 1).await;
+    command(&config, &["SET", &calls_of(&config, "a-worker"), "no stream"]).await.unwrap();
+    command(&config, &["DEL", &calls_of(&config, "b-worker")]).await.unwrap();
+    let error = lost.await.unwrap().unwrap_err();
+    assert_eq!((error.kind(), outcome(&error)), (ErrorKind::Unavailable, "unknown"), "{error}");
+}

@@ -30,6 +30,7 @@ mod rolling;
 mod scripted;
 mod sealed;
 mod services;
+mod settled;
 mod shutdown;
 mod sizes;
 mod takeover;

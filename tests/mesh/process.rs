@@ -20,8 +20,14 @@ pub(crate) struct Replica {
 impl Replica {
     /// Starts a replica of `app` that serves `jobs`; its calls end only if `works`.
     pub(crate) fn spawn(config: &Config, app: &str, works: bool) -> Self {
+        Replica::spawn_blocking(config, app, works, testing::config().redis.block)
+    }
+
+    /// The same with reads that block for that long.
+    pub(crate) fn spawn_blocking(config: &Config, app: &str, works: bool, block: Duration) -> Self {
         let works = if works { "works" } else { "hangs" };
-        let spec = format!("{} {} {app} {works} {}", config.redis.url.expose(), config.namespace, config.partitions);
+        let (url, block) = (config.redis.url.expose(), block.as_millis());
+        let spec = format!("{url} {} {app} {works} {} {block}", config.namespace, config.partitions);
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", ENTRY, "--nocapture"]).env(SPEC, spec).stdout(Stdio::null());
         Replica { child: command.spawn().unwrap() }
@@ -133,7 +139,8 @@ pub(crate) async fn jobs(config: &Config, app: &str, works: bool) -> Node {
 async fn be_a_replica(spec: &str) {
     let parts: Vec<&str> = spec.split(' ').collect();
     let partitions = parts[4].parse().unwrap();
-    let config = Config { namespace: parts[1].into(), partitions, ..testing::config_for(parts[0]) };
+    let mut config = Config { namespace: parts[1].into(), partitions, ..testing::config_for(parts[0]) };
+    config.redis.block = Duration::from_millis(parts[5].parse().unwrap());
     assert!(RedisUrl::from(parts[0]) == config.redis.url);
     jobs(&config, parts[2], parts[3] == "works").await.run_until_signal().await.unwrap();
 }

@@ -17,6 +17,8 @@ enum Way {
     Open,
     /// A connection that is to bring these bytes to Redis is cut before they arrive.
     CutAt(&'static [u8]),
+    /// A connection that is to bring both of these to Redis is cut between them.
+    CutBetween([&'static [u8]; 2]),
     /// Nothing comes through in either direction, and no connection is closed.
     Hole,
 }
@@ -86,6 +88,11 @@ impl Proxy {
         self.way.send_replace(Way::CutAt(bytes));
     }
 
+    /// Cuts connections after the first, and before the second, of two commands that are on their way together.
+    pub(crate) fn cut_between(&self, commands: [&'static [u8]; 2]) {
+        self.way.send_replace(Way::CutBetween(commands));
+    }
+
     /// How many connections were cut so.
     pub(crate) fn cuts(&self) -> usize {
         self.cuts.load(Ordering::SeqCst)
@@ -143,6 +150,22 @@ async fn pass(
         let now = *way.borrow();
         match now {
             Way::CutAt(bytes) if buffer[..count].windows(bytes.len()).any(|part| part == bytes) => {
+                cuts.fetch_add(1, Ordering::SeqCst);
+                return;
+            }
+            Way::CutBetween(commands) => {
+                let places = commands.map(|bytes| buffer[..count].windows(bytes.len()).position(|part| part == bytes));
+                let [Some(one), Some(two)] = places else {
+                    if to.write_all(&buffer[..count]).await.is_err() {
+                        return;
+                    }
+                    continue;
+                };
+                // A command begins with a line that says of how many parts it is.
+                let later = one.max(two);
+                let begin = buffer[..later].iter().rposition(|byte| *byte == b'*').unwrap_or(later);
+                let _ = to.write_all(&buffer[..begin]).await;
+                let _ = to.flush().await;
                 cuts.fetch_add(1, Ordering::SeqCst);
                 return;
             }

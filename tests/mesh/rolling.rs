@@ -7,7 +7,7 @@ use crate::{
     wire::{self, request},
 };
 use futures_util::future::join_all;
-use rachis::{App, ErrorKind, Registration, testing};
+use rachis::{App, Config, ErrorKind, Registration, testing};
 use std::time::Duration;
 
 #[tokio::test]
@@ -148,4 +148,19 @@ async fn a_method_refused_says_so_with_its_class() {
             .await;
     let error = here.service("todos").remove(1).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::MethodNotAllowed, 405));
+}
+
+#[tokio::test]
+async fn a_call_that_was_handed_on_does_not_wait_for_an_idle_read_that_has_the_last_slot() {
+    let mut config = Config { timeout: Duration::from_secs(60), ..testing::config() };
+    (config.ttl, config.redis.block) = (Some(Duration::from_secs(90)), Duration::from_secs(45));
+    config.limits.max_in_flight = 1;
+    let old = App::new().register("todos", Registration::from(Named("old")).methods(["find"]));
+    let old = start(&config, "worker", old).await;
+    let _new = start(&config, "worker", App::new().register("todos", Named("new"))).await;
+    testing::eventually("both know both", async || old.nodes().len() == 2).await;
+    for id in 0..3 {
+        wire::hand_on(&config, "worker", old.id(), &request(id, "todos", "find", Duration::from_secs(60))).await;
+        testing::eventually("it is answered", async || wire::replies(&config).await.len() == id as usize + 1).await;
+    }
 }

@@ -5,7 +5,7 @@ use crate::{
     services::{Gate, Named},
     start,
 };
-use futures_util::future::join_all;
+use futures_util::{FutureExt, future::join_all};
 use rachis::{App, ErrorKind, Readiness, testing};
 use std::{
     sync::{
@@ -153,4 +153,21 @@ async fn events_fired_last_are_published_before_the_node_is_gone() {
     for n in 0..500 {
         assert_eq!(events.next().await.unwrap().data, n);
     }
+}
+
+#[tokio::test]
+async fn a_node_leaves_though_nobody_waits_for_its_shutdown() {
+    let config = testing::config();
+    let gate = Gate::closed("leaving");
+    let leaving = start(&config, "worker", App::new().register("jobs", gate.clone())).await;
+    let caller = start(&config, "caller", App::new()).await;
+    knows(&caller, "jobs").await;
+    let create = tokio::spawn(caller.service("jobs").create("x").answer());
+    testing::eventually("it has begun", async || gate.started() == 1).await;
+    // One look at it, and it is dropped.
+    assert!(leaving.shutdown().now_or_never().is_none());
+    testing::eventually("it drains", async || leaving.readiness() == Readiness::Draining).await;
+    gate.open_up();
+    assert_eq!(create.await.unwrap().unwrap().result, "leaving");
+    testing::eventually("it has left", async || caller.nodes().len() == 1).await;
 }

@@ -167,3 +167,84 @@ async fn a_replica_that_stood_still_does_not_inherit_from_itself() {
     assert!(pending.iter().all(|entry| entry.3 == 1), "{pending:?}");
     assert_eq!((pending.len(), ran(&config, "get").await), (2, 1));
 }
+
+#[tokio::test]
+async fn what_redis_gives_to_a_replica_that_stands_still_after_its_death_was_noticed_is_nobodys_loss() {
+    // Reads would block for longer than anybody waits, if they could.
+    let config = Config { timeout: Duration::from_secs(60), ..config() };
+    let caller = start(&config, "caller", App::new()).await;
+    let frozen = Replica::spawn_blocking(&config, "worker", true, Duration::from_secs(120));
+    knows(&caller, "jobs").await;
+    let _other = jobs(&config, "worker", true).await;
+    sees_replicas(&caller, "jobs", 2).await;
+    frozen.signal("STOP");
+    testing::eventually("it is believed dead", async || crate::replicas(&caller, "jobs") == Some(1)).await;
+    // Of two reads that block, Redis serves the older one first, which is that of the frozen one.
+    for _ in 0..8 {
+        let create = caller.service("jobs").create(json!({}));
+        let created = tokio::time::timeout(Duration::from_secs(20), create).await;
+        assert_eq!(created.expect("it is answered, or told of, long before its deadline").unwrap(), std::process::id());
+    }
+    assert_eq!(queued(&config, "worker").await, 0);
+}
+
+/// Lets `consumer` have what stands in the stream, as Redis would have given it to that one.
+async fn give(config: &Config, consumer: &str, method: &str) -> String {
+    let stream = calls_of(config, "worker");
+    let frame = request(7, "jobs", method, Duration::from_secs(60));
+    let mut connection = crate::redis_of(config).await;
+    let mut given = redis::pipe();
+    given.atomic();
+    given.cmd("XADD").arg(&stream).arg("*").arg("m").arg(&frame);
+    let read = ["XREADGROUP", "GROUP", "replicas", consumer, "COUNT", "1", "STREAMS", &stream, ">"];
+    given.cmd(read[0]).arg(&read[1..]).ignore();
+    let (entry,): (String,) = given.query_async(&mut connection).await.unwrap();
+    entry
+}
+
+#[tokio::test]
+async fn what_was_given_to_a_replica_that_nobody_knows_is_taken_over_though_no_death_was_told() {
+    let config = config();
+    let _worker = jobs(&config, "worker", true).await;
+    // Both looks of the start are over.
+    tokio::time::sleep(config.heartbeat_interval * 4).await;
+    for method in ["find", "create"] {
+        give(&config, "ghost", method).await;
+    }
+    testing::eventually("both callers are told", async || wire::replies(&config).await.len() == 2).await;
+    let replies = wire::replies(&config).await;
+    assert!(replies.iter().any(|(_, reply)| reply["Failure"]["data"]["outcome"] == "unknown"), "{replies:?}");
+    assert_eq!((ran(&config, "find").await, ran(&config, "create").await), (1, 0));
+    testing::eventually("nothing is left", async || queued(&config, "worker").await == 0).await;
+}
+
+#[tokio::test]
+async fn what_a_replica_was_given_and_never_got_is_begun_all_the_same() {
+    let config = config();
+    let worker = jobs(&config, "worker", true).await;
+    for method in ["find", "create"] {
+        give(&config, worker.id(), method).await;
+    }
+    testing::eventually("both callers are answered", async || wire::replies(&config).await.len() == 2).await;
+    assert_eq!((ran(&config, "find").await, ran(&config, "create").await), (1, 1));
+}
+
+#[tokio::test]
+async fn a_request_that_can_not_be_set_aside_stays_until_it_can_and_its_caller_is_told_at_once() {
+    let config = config();
+    let _worker = jobs(&config, "worker", true).await;
+    let (stream, dead) = (calls_of(&config, "worker"), crate::dead_of(&config, "worker"));
+    command(&config, &["SET", &dead, "no stream"]).await.unwrap();
+    let entry = give(&config, "ghost", "find").await;
+    command(&config, &["XCLAIM", &stream, "replicas", "ghost", "0", &entry, "RETRYCOUNT", "9", "JUSTID"])
+        .await
+        .unwrap();
+    testing::eventually("its caller is told", async || !wire::replies(&config).await.is_empty()).await;
+    let failure = wire::replies(&config).await[0].1["Failure"].clone();
+    assert_eq!((crate::text(&failure, "name"), &failure["data"]["outcome"]), ("Unavailable".into(), &json!("unknown")));
+    assert_eq!(queued(&config, "worker").await, 1, "it is not dropped");
+    command(&config, &["DEL", &dead]).await.unwrap();
+    testing::eventually("it is set aside", async || dead_letters(&config, "worker").await.len() == 1).await;
+    testing::eventually("nothing is left", async || queued(&config, "worker").await == 0).await;
+    assert_eq!(ran(&config, "find").await, 0);
+}

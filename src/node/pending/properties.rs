@@ -108,7 +108,8 @@ fn run(
             Step::Insert => {
                 let waiter = Waiter::new(ended);
                 let (number, repeatable) = (waiter.number, waiter.number.is_multiple_of(2));
-                let taken = pending.insert(waiter, "stream".into(), repeatable, deadline(number));
+                let safety = if repeatable { Safety::Idempotent } else { Safety::Unsafe };
+                let taken = pending.insert(waiter, "stream".into(), safety, deadline(number));
                 prop_assert_eq!(taken.is_ok(), expected.len() < CAPACITY);
                 if let Ok(id) = taken {
                     prop_assert!(given.insert(id), "{} was given before", id);

@@ -14,13 +14,17 @@ fn later(seconds: u64) -> Instant {
     *BEGIN + Duration::from_secs(seconds)
 }
 
+fn safety_of(repeatable: bool) -> Safety {
+    if repeatable { Safety::Idempotent } else { Safety::Unsafe }
+}
+
 fn left() -> Left {
     Left { at: Instant::now(), losses: 0 }
 }
 
-fn one(repeatable: bool, stage: &Stage) -> (Calls, Suspect) {
+fn one(safety: Safety, stage: &Stage) -> (Calls, Suspect) {
     let mut pending = Pending::new(10);
-    let id = pending.insert("ada", stream(), repeatable, later(0)).unwrap();
+    let id = pending.insert("ada", stream(), safety, later(0)).unwrap();
     pending.leaves(id, left());
     match stage {
         Stage::Sent(entry) => assert!(pending.sent(id, *entry)),
@@ -38,14 +42,14 @@ fn one(repeatable: bool, stage: &Stage) -> (Calls, Suspect) {
 #[test]
 fn a_second_reply_finds_nobody() {
     let mut pending = Calls::new(10);
-    let id = pending.insert("ada", stream(), true, later(0)).unwrap();
+    let id = pending.insert("ada", stream(), Safety::Idempotent, later(0)).unwrap();
     assert_eq!((pending.complete(id, 1), pending.complete(id, 2)), (Some(("ada", 1)), None));
 }
 
 #[test]
 fn a_reply_that_comes_while_its_caller_is_awake_is_kept_for_it() {
     let mut pending = Calls::new(10);
-    let id = pending.insert("ada", stream(), true, later(0)).unwrap();
+    let id = pending.insert("ada", stream(), Safety::Idempotent, later(0)).unwrap();
     assert_eq!(pending.wake(id), Some("ada"));
     assert_eq!((pending.complete(id, 1), pending.complete(id, 2)), (None, None));
     assert_eq!(pending.rearm(id, "ada"), Rearmed::Replied(1));
@@ -64,7 +68,7 @@ fn the_alarm_is_that_of_whoever_gives_up_first() {
 fn those_whose_time_is_over_are_woken_and_the_next_ones_awaited() {
     let mut pending = Calls::new(10);
     let [_, answered, _, awake] = [("ada", 1), ("ben", 2), ("cleo", 3), ("dan", 1)]
-        .map(|(who, seconds)| pending.insert(who, stream(), true, later(seconds)).unwrap());
+        .map(|(who, seconds)| pending.insert(who, stream(), Safety::Idempotent, later(seconds)).unwrap());
     pending.complete(answered, 1);
     pending.wake(awake);
     assert_eq!((pending.late(later(0)), pending.alarm()), (vec![], Some(later(1))));
@@ -80,10 +84,10 @@ fn those_whose_time_is_over_are_woken_and_the_next_ones_awaited() {
 fn who_comes_when_all_are_let_go_is_let_go_as_well() {
     let mut pending = Pending::<Arc<()>, u8>::new(10);
     let (here, awake) = (Arc::new(()), Arc::new(()));
-    let id = pending.insert(awake, stream(), true, later(1)).unwrap();
+    let id = pending.insert(awake, stream(), Safety::Idempotent, later(1)).unwrap();
     let awake = pending.wake(id).unwrap();
     pending.close();
-    pending.insert(here.clone(), stream(), true, later(1)).unwrap();
+    pending.insert(here.clone(), stream(), Safety::Idempotent, later(1)).unwrap();
     assert_eq!(pending.rearm(id, awake.clone()), Rearmed::Over);
     assert_eq!((Arc::strong_count(&here), Arc::strong_count(&awake)), (1, 1));
 }
@@ -91,16 +95,16 @@ fn who_comes_when_all_are_let_go_is_let_go_as_well() {
 #[test]
 fn a_full_table_takes_nobody_in_until_someone_leaves() {
     let mut pending = Calls::new(1);
-    let first = pending.insert("", stream(), true, later(0)).unwrap();
-    assert_eq!(pending.insert("", stream(), true, later(0)), Err(Full));
+    let first = pending.insert("", stream(), Safety::Idempotent, later(0)).unwrap();
+    assert_eq!(pending.insert("", stream(), Safety::Idempotent, later(0)), Err(Full));
     pending.abandon(first);
-    assert!(pending.insert("", stream(), true, later(0)).is_ok());
+    assert!(pending.insert("", stream(), Safety::Idempotent, later(0)).is_ok());
 }
 
 #[test]
 fn a_request_whose_reply_is_faster_than_the_word_where_it_stands_is_not_withdrawn() {
     let mut pending = Calls::new(10);
-    let [replied, abandoned] = [0, 1].map(|_| pending.insert("", stream(), false, later(0)).unwrap());
+    let [replied, abandoned] = [0, 1].map(|_| pending.insert("", stream(), Safety::Unsafe, later(0)).unwrap());
     for id in [replied, abandoned] {
         assert!(pending.leaves(id, left()));
     }
@@ -113,7 +117,7 @@ fn a_request_whose_reply_is_faster_than_the_word_where_it_stands_is_not_withdraw
 #[test]
 fn an_abandoned_call_tells_how_far_its_request_has_come() {
     let mut pending = Calls::new(10);
-    let ids: Vec<u64> = (0..5).map(|_| pending.insert("", stream(), false, later(0)).unwrap()).collect();
+    let ids: Vec<u64> = (0..5).map(|_| pending.insert("", stream(), Safety::Unsafe, later(0)).unwrap()).collect();
     for id in &ids[1..] {
         assert!(pending.leaves(*id, left()));
     }
@@ -130,37 +134,54 @@ fn an_abandoned_call_tells_how_far_its_request_has_come() {
 
 #[test]
 fn what_is_lost_is_sent_again_only_if_it_may_run_twice_or_never_arrived() {
-    use {Finding as F, Verdict as V};
+    use {
+        Finding as F,
+        Safety::{Idempotent, Keyed, Unsafe},
+        Verdict as V,
+    };
     let (sent, adrift) = (Stage::Sent(EntryId::new(1, 0)), Stage::Adrift(None));
     let cases = [
-        (true, &sent, F::Gone, Some(V::Again)),
-        (false, &sent, F::Gone, Some(V::Lost)),
-        (true, &adrift, F::Gone, Some(V::Again)),
-        (false, &adrift, F::Gone, Some(V::Lost)),
-        (false, &adrift, F::NeverArrived, Some(V::Again)),
+        (Idempotent, &sent, F::Gone, Some(V::Again)),
+        (Unsafe, &sent, F::Gone, Some(V::Lost)),
+        (Idempotent, &adrift, F::Gone, Some(V::Again)),
+        (Unsafe, &adrift, F::Gone, Some(V::Lost)),
+        (Unsafe, &adrift, F::NeverArrived, Some(V::Again)),
+        (Keyed, &sent, F::Gone, Some(V::Again)),
+        (Keyed, &adrift, F::Gone, Some(V::Again)),
+        (Keyed, &sent, F::Orphaned, None),
         // It was in the stream, whatever anybody says later.
-        (false, &sent, F::NeverArrived, Some(V::Lost)),
-        (true, &sent, F::Orphaned, None),
-        (false, &sent, F::Orphaned, Some(V::Orphaned)),
-        (false, &adrift, F::Stands(EntryId::new(2, 0)), None),
+        (Unsafe, &sent, F::NeverArrived, Some(V::Lost)),
+        (Idempotent, &sent, F::Orphaned, None),
+        (Unsafe, &sent, F::Orphaned, Some(V::Orphaned)),
+        (Unsafe, &adrift, F::Stands(EntryId::new(2, 0)), None),
     ];
-    for (repeatable, stage, finding, expected) in cases {
-        let (mut pending, suspect) = one(repeatable, stage);
+    for (safety, stage, finding, expected) in cases {
+        let (mut pending, suspect) = one(safety, stage);
         let verdict = pending.judge(&suspect, finding.clone()).map(|(verdict, _)| verdict);
-        assert_eq!(verdict, expected, "{repeatable} {stage:?} {finding:?}");
+        assert_eq!(verdict, expected, "{safety:?} {stage:?} {finding:?}");
+    }
+}
+
+#[test]
+fn of_what_broke_off_on_its_way_only_the_idempotent_is_sent_again_before_anything_is_known() {
+    for (safety, again) in [(Safety::Idempotent, true), (Safety::Keyed, false), (Safety::Unsafe, false)] {
+        let mut pending = Calls::new(10);
+        let id = pending.insert("ada", stream(), safety, later(0)).unwrap();
+        assert!(pending.leaves(id, left()));
+        assert_eq!(pending.adrift(id, None).is_some(), again, "{safety:?}");
     }
 }
 
 #[test]
 fn a_request_that_was_found_stands_where_it_was_found() {
-    let (mut pending, suspect) = one(false, &Stage::Adrift(None));
+    let (mut pending, suspect) = one(Safety::Unsafe, &Stage::Adrift(None));
     assert_eq!(pending.judge(&suspect, Finding::Stands(EntryId::new(7, 0))), None);
     assert_eq!(pending.abandon(suspect.id), Some(Stage::Sent(EntryId::new(7, 0))));
 }
 
 #[test]
 fn a_finding_about_an_earlier_stage_decides_nothing() {
-    let (mut pending, suspect) = one(false, &Stage::Sent(EntryId::new(1, 0)));
+    let (mut pending, suspect) = one(Safety::Unsafe, &Stage::Sent(EntryId::new(1, 0)));
     pending.sent(suspect.id, EntryId::new(2, 0));
     assert_eq!(pending.judge(&suspect, Finding::Gone), None);
     assert_eq!(pending.complete(suspect.id, 1), Some(("ada", 1)));
@@ -168,7 +189,7 @@ fn a_finding_about_an_earlier_stage_decides_nothing() {
 
 #[test]
 fn a_caller_that_is_awake_is_not_judged() {
-    let (mut pending, suspect) = one(true, &Stage::Sent(EntryId::new(1, 0)));
+    let (mut pending, suspect) = one(Safety::Idempotent, &Stage::Sent(EntryId::new(1, 0)));
     pending.wake(suspect.id);
     assert_eq!(pending.judge(&suspect, Finding::Gone), None);
     assert_eq!(pending.abandon(suspect.id), Some(Stage::Sent(EntryId::new(1, 0))));
@@ -177,7 +198,7 @@ fn a_caller_that_is_awake_is_not_judged() {
 #[test]
 fn only_calls_that_are_somewhere_in_redis_are_asked_about() {
     let mut pending = Calls::new(10);
-    let ids: Vec<u64> = (0..4).map(|_| pending.insert("", stream(), false, later(0)).unwrap()).collect();
+    let ids: Vec<u64> = (0..4).map(|_| pending.insert("", stream(), Safety::Unsafe, later(0)).unwrap()).collect();
     for id in &ids[1..] {
         pending.leaves(*id, left());
     }
@@ -199,7 +220,7 @@ fn a_request_that_turns_to_another_partition_is_asked_about_there_and_is_of_the_
     let keys = crate::redis::keys::Keys::new("ns");
     let of = |app: &str| -> Arc<str> { keys.calls(app).into() };
     let mut pending = Calls::new(10);
-    let id = pending.insert("ada", of("default/shop/3"), false, later(0)).unwrap();
+    let id = pending.insert("ada", of("default/shop/3"), Safety::Unsafe, later(0)).unwrap();
     pending.turns_to(id, of("default/shop/1"));
     pending.leaves(id, left());
     pending.sent(id, EntryId::new(1, 0));
@@ -254,7 +275,7 @@ proptest! {
         for step in steps {
             let known = |id: u64, over: &HashSet<u64>| id < repeatable.len() as u64 && !over.contains(&id);
             match step {
-                Step::Insert(may_repeat) => if let Ok(id) = pending.insert(repeatable.len() as u64, stream(), may_repeat, later(0)) {
+                Step::Insert(may_repeat) => if let Ok(id) = pending.insert(repeatable.len() as u64, stream(), safety_of(may_repeat), later(0)) {
                     prop_assert_eq!(id, repeatable.len() as u64);
                     repeatable.push(may_repeat);
                 },

@@ -3,7 +3,10 @@
 use super::{ASK_AGAIN, Responder};
 use crate::{
     Error, Result,
-    node::{Inner, done, in_hand::Held},
+    node::{
+        Inner, done,
+        in_hand::{Held, Print},
+    },
     redis::{
         Failure,
         link::Live,
@@ -52,7 +55,21 @@ impl Responder {
         self.reply(held, request.id, &request.from, outcome);
     }
 
+    /// Answers a request that is not settled yet.
+    pub(super) fn tell(&self, request: &Request, outcome: Result<Answer>) {
+        let inbox = self.keys.inbox(&request.from);
+        match Reply::new(request.id, outcome).encode(self.seal.at(&inbox)) {
+            Ok(frame) => self.write(Write::Send { inbox: inbox.into(), frame: frame.into(), then: None }),
+            Err(error) => tracing::error!(%error, "no reply could be made; the caller will time out"),
+        }
+    }
+
     pub(super) fn reply(&self, held: Held, id: u64, to: &str, outcome: Result<Answer>) {
+        self.write(self.finished(held, id, to, outcome));
+    }
+
+    /// What answers a request and settles it.
+    pub(super) fn finished(&self, held: Held, id: u64, to: &str, outcome: Result<Answer>) -> Write {
         let max = self.limits.load().max_payload;
         let inbox = self.keys.inbox(to);
         let place = self.seal.at(&inbox);
@@ -65,10 +82,10 @@ impl Responder {
         });
         let frame = frame.or_else(|error| Reply::new(id, Err(error)).encode(place));
         match frame {
-            Ok(frame) => self.settle(held, Some((inbox.into(), frame.into()))),
+            Ok(frame) => self.settled(held, Some((inbox.into(), frame.into()))),
             Err(error) => {
                 tracing::error!(%error, "no reply could be made; the caller will time out");
-                self.settle(held, None);
+                self.settled(held, None)
             }
         }
     }
@@ -76,12 +93,24 @@ impl Responder {
     /// Sends a reply to an inbox and lets go of the request, in one write. It stays in hand until Redis has that: after a
     /// reconnect it may still be listed as given to this replica, and must not look like one that was never begun.
     pub(super) fn settle(&self, held: Held, reply: Option<done::Reply>) {
-        self.done().add(held.entry(), reply.as_ref(), Instant::now());
-        let (stream, entry) = (self.stream.clone(), held.entry());
-        self.write(Write::Finished { stream, entry, reply, held: Arc::new(held) });
+        self.write(self.settled(held, reply));
     }
 
-    pub(super) async fn bury(&self, node: &Inner, delivered: &Delivered, request: Option<&Request>, reason: &str) {
+    fn settled(&self, held: Held, reply: Option<done::Reply>) -> Write {
+        self.done().add(held.entry(), held.print(), reply.as_ref(), Instant::now());
+        let (stream, entry) = (self.stream.clone(), held.entry());
+        Write::Finished { stream, entry, reply, held: Arc::new(held) }
+    }
+
+    /// Moves a request to the dead letters; `false`: it stays as it is, pending and not in hand, and is tried again by
+    /// whoever looks after what is pending.
+    pub(super) async fn bury(
+        &self,
+        node: &Inner,
+        delivered: &Delivered,
+        request: Option<&Request>,
+        reason: &str,
+    ) -> bool {
         let Entry { id, frame } = &delivered.entry;
         tracing::debug!(entry = %id, reason, "a request goes to the dead letters");
         let place = self.seal.at(self.calls.dead());
@@ -96,9 +125,15 @@ impl Responder {
         match outcome {
             Ok(true) => {
                 node.metrics.buried.inc();
+                true
             }
-            Ok(false) => {}
-            Err(error) => tracing::warn!(entry = %id, %error, "it could not be buried and stays pending"),
+            Ok(false) => true,
+            Err(error) => {
+                if let Some(more) = self.refused.say() {
+                    tracing::warn!(entry = %id, %error, more, "a request could not be set aside and stays pending, trying again");
+                }
+                false
+            }
         }
     }
 
@@ -106,8 +141,10 @@ impl Responder {
     pub(crate) async fn hand_back(&self, node: &Inner) -> Result<(), Failure> {
         let mut connection = node.admin.get(&self.stream).await?;
         for entry in self.calls.given(&mut connection).await? {
-            let Some(_held) = self.in_hand.take(entry) else { continue };
+            let Some(held) = self.in_hand.take(entry, Print::UNKNOWN) else { continue };
             let Some(given) = self.calls.own(&mut connection, entry).await? else { continue };
+            // Redis may have lost that it was settled; then it is settled again.
+            let Some(_held) = self.unless_done(held.of(Print::of(&given.entry.frame))) else { continue };
             self.requeue_on(&mut connection, node, given).await?;
         }
         Ok(())

@@ -16,7 +16,7 @@ const FULL_FOR: Duration = Duration::from_millis(100);
 /// What the writer asks and tells.
 impl Senders for Rpc {
     fn wanted(&self, token: u64, now: Instant) -> bool {
-        self.lock().leaves(token, Left { at: now, losses: self.doubts.losses() })
+        self.lock().leaves(token, Left { at: now, losses: self.doubts.count() })
     }
 
     fn kept(&self, token: u64) {

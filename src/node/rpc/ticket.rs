@@ -71,7 +71,7 @@ impl Ticket {
         let never_ran = match stage {
             Some(Stage::Sent(entry)) => {
                 let cancelled = tokio::time::timeout(CANCEL_TIME, self.rpc.cancel(&self.stream, entry)).await;
-                matches!(cancelled, Ok(Ok(true)))
+                matches!(cancelled, Ok(true))
             }
             // The writer asks before it sends and will find nobody waiting.
             Some(Stage::Queued) => true,

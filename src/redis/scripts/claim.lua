@@ -2,17 +2,22 @@
 -- KEYS: 1 calls. ARGV: 1 group, 2 the dead consumer, 3 the heir, 4 how many at most
 -- In one step, so that of two heirs only one gets each request. Returns triples of entry id, frame and how often it
 -- was delivered, this time included. A consumer with nothing left is removed; with something left it would take that along.
-local pending = redis.pcall('XPENDING', KEYS[1], ARGV[1], '-', '+', ARGV[4], ARGV[2])
-if pending.err then return {} end
-local taken = {}
-for _, entry in ipairs(pending) do
-  local claimed = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[3], '0', entry[1])
-  if claimed[1] and claimed[1][2] then
-    local fields = claimed[1][2]
-    for i = 1, #fields, 2 do
-      if fields[i] == 'm' then taken[#taken + 1] = { entry[1], fields[i + 1], entry[4] + 1 } end
+local taken, pending = {}, nil
+repeat
+  pending = redis.pcall('XPENDING', KEYS[1], ARGV[1], '-', '+', ARGV[4], ARGV[2])
+  if pending.err then return {} end
+  for _, entry in ipairs(pending) do
+    local claimed = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[3], '0', entry[1])
+    if claimed[1] and claimed[1][2] then
+      local fields = claimed[1][2]
+      for i = 1, #fields, 2 do
+        if fields[i] == 'm' then taken[#taken + 1] = { entry[1], fields[i + 1], entry[4] + 1 } end
+      end
+    else
+      -- It was settled, as far as being deleted.
+      redis.call('XACK', KEYS[1], ARGV[1], entry[1])
     end
   end
-end
+until #taken > 0 or #pending == 0
 if #pending == 0 then redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2]) end
 return taken

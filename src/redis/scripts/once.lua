@@ -1,12 +1,13 @@
 -- Begins a call that shall run once, unless somebody runs it or has run it.
 -- KEYS: 1 the call. ARGV: 1 fingerprint of what is asked, 2 node, 3 which of its runs, 4 how long the mark holds (ms),
--- 5 a node that is dead (or ''), 6 '1' to make one's own mark hold longer and nothing else
+-- 5 a node that is dead (or ''), 6 '1' to make one's own mark hold on, or again, and nothing else
 -- The value is a letter and the fingerprint, then, of a call that runs (R), 'NODE RUN', or of a finished one (F), its reply.
 local there = redis.call('GET', KEYS[1])
 local own = 'R' .. ARGV[1] .. ARGV[2] .. ' ' .. ARGV[3]
 if ARGV[6] == '1' then
-  if there ~= own then return { 'lost' } end
-  redis.call('PEXPIRE', KEYS[1], ARGV[4])
+  if there and there ~= own then return { 'lost' } end
+  -- Redis may have lost it, while the run goes on.
+  redis.call('SET', KEYS[1], own, 'PX', ARGV[4])
   return { 'begun' }
 end
 if there then

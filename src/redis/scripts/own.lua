@@ -6,7 +6,7 @@ local pending = redis.pcall('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, A
 if pending.err or not pending[1] then return false end
 local entries = redis.call('XRANGE', KEYS[1], ARGV[3], ARGV[3])
 if not entries[1] then
-  -- Its caller has withdrawn it just as it was given out.
+  -- Its caller has withdrawn it just as it was given out, or it was settled, as far as being deleted.
   redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
   return false
 end

@@ -2,10 +2,9 @@
 
 use super::{Entry, EntryId, Reader, entries, reader::Read};
 use crate::redis::keys::{GROUP, Keys, LOST};
-use redis::{Cmd, RedisError, RedisResult, Script, aio::ConnectionLike};
-use std::sync::LazyLock;
+use redis::{Cmd, RedisError, RedisResult, Script, Value, aio::ConnectionLike};
+use std::{sync::LazyLock, time::Duration};
 
-static CANCEL: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/cancel.lua")));
 static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/claim.lua")));
 static OWN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/own.lua")));
 static HAND_ON: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/hand_on.lua")));
@@ -34,6 +33,13 @@ pub(crate) struct Delivered {
     pub(crate) deliveries: u32,
     /// The dead replica that it was taken over from.
     pub(crate) from: Option<String>,
+}
+
+/// How many requests a replica was given and has not settled.
+#[derive(Debug, PartialEq)]
+pub(crate) struct PendingOf {
+    pub(crate) consumer: String,
+    pub(crate) count: usize,
 }
 
 /// What a pull came back with.
@@ -80,11 +86,17 @@ impl Calls {
         REGROUP.key(&self.stream).arg(GROUP).arg(LOST).arg(&self.consumer).arg(in_hand).invoke_async(on).await
     }
 
-    /// Waits for requests, at most `count` and, where it says so, no longer than `wait_ms`; `None` when the reader was
-    /// stopped.
-    pub(crate) async fn pull(&self, reader: &mut Reader, count: usize, wait_ms: Option<u64>) -> Option<Pulled> {
+    /// Waits for requests, at most `count` and, where it says so, no longer than `wait_ms` or until `interrupt` ends;
+    /// `None` when the reader was stopped.
+    pub(crate) async fn pull(
+        &self,
+        reader: &mut Reader,
+        count: usize,
+        wait_ms: Option<u64>,
+        interrupt: impl Future<Output = ()>,
+    ) -> Option<Pulled> {
         let command = self.read_new(wait_ms.unwrap_or(u64::MAX).min(reader.block_ms()), count);
-        match reader.read(&command).await {
+        match reader.read_unless(interrupt, &command).await {
             Read::Reply(reply) => Some(Pulled::New(entries(reply))),
             Read::Reconnected => Some(Pulled::Reconnected),
             Read::Refused(error) => Some(Pulled::Refused(error)),
@@ -103,9 +115,34 @@ impl Calls {
     pub(crate) async fn given(&self, on: &mut impl ConnectionLike) -> RedisResult<Vec<EntryId>> {
         let mut command = redis::cmd("XPENDING");
         command.arg(&self.stream).arg(GROUP).arg("-").arg("+").arg(GIVEN_BATCH).arg(&self.consumer);
-        let given: RedisResult<Vec<(EntryId, String, u64, u64)>> = command.query_async(on).await;
+        self.ids(command.query_async(on).await)
+    }
+
+    /// Those of them that it was given at least so long ago, the oldest first, some at most.
+    pub(crate) async fn given_before(&self, on: &mut impl ConnectionLike, age: Duration) -> RedisResult<Vec<EntryId>> {
+        let mut command = redis::cmd("XPENDING");
+        command.arg(&self.stream).arg(GROUP).arg("IDLE").arg(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        command.arg("-").arg("+").arg(GIVEN_BATCH).arg(&self.consumer);
+        self.ids(command.query_async(on).await)
+    }
+
+    fn ids(&self, given: RedisResult<Vec<(EntryId, String, u64, u64)>>) -> RedisResult<Vec<EntryId>> {
         match given {
             Ok(given) => Ok(given.into_iter().map(|(id, ..)| id).collect()),
+            Err(error) if error.code() == Some("NOGROUP") => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Who was given requests and has not settled them, and how many each; none where there is no group.
+    pub(crate) async fn pending(&self, on: &mut impl ConnectionLike) -> RedisResult<Vec<PendingOf>> {
+        type Summary = (u64, Value, Value, Option<Vec<(String, usize)>>);
+        let summary: RedisResult<Summary> = redis::cmd("XPENDING").arg(&self.stream).arg(GROUP).query_async(on).await;
+        match summary {
+            Ok((.., consumers)) => {
+                let each = consumers.unwrap_or_default().into_iter();
+                Ok(each.map(|(consumer, count)| PendingOf { consumer, count }).collect())
+            }
             Err(error) if error.code() == Some("NOGROUP") => Ok(Vec::new()),
             Err(error) => Err(error),
         }
@@ -172,9 +209,4 @@ impl Calls {
             .invoke_async(on)
             .await
     }
-}
-
-/// Deletes a request of `stream` that nobody has started; `false` if somebody has.
-pub(crate) async fn cancel(on: &mut impl ConnectionLike, stream: &str, id: EntryId) -> RedisResult<bool> {
-    CANCEL.key(stream).arg(GROUP).arg(id).invoke_async(on).await
 }

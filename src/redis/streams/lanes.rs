@@ -21,6 +21,9 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+/// Writes of which each is made when the one before has been: what is kept, a reply, what settles its request.
+const CHAIN: usize = 3;
+
 // Without a bound of its own: requests are bounded by the calls pending, replies by those in flight.
 type Queue = mpsc::UnboundedSender<Write>;
 
@@ -103,7 +106,8 @@ impl Lanes {
 
     /// Waits until everything pushed so far has been written, or the writer has ended.
     pub(super) async fn flush(&self) {
-        // What settles a request follows its reply in another lane, so a second look is needed.
+        // What is kept of a call is followed by its reply, and that by what settles its request, each in a write of its own,
+        // so further looks are needed.
         for look in 1.. {
             let ended = self.ended.load(Ordering::Relaxed);
             let (written, wait) = oneshot::channel();
@@ -117,10 +121,7 @@ impl Lanes {
             }
             drop(written);
             let _ = wait.await;
-            if self.only.get().is_some()
-                || self.stop.is_cancelled()
-                || look > 1 && ended == self.ended.load(Ordering::Relaxed)
-            {
+            if self.stop.is_cancelled() || look >= CHAIN && ended == self.ended.load(Ordering::Relaxed) {
                 return;
             }
         }

@@ -15,7 +15,7 @@ mod wait;
 mod write;
 mod writer;
 
-pub(crate) use calls::{Calls, Delivered, Pulled, cancel};
+pub(crate) use calls::{Calls, Delivered, PendingOf, Pulled};
 pub(crate) use entry_id::EntryId;
 pub(crate) use find::{Place, exists, find, newest, places};
 pub(crate) use inbox::{Inbox, Inward};

@@ -24,6 +24,8 @@ pub(crate) struct Reader {
     releases: bool,
     /// Whether the server lets this reader trim.
     trims: bool,
+    /// How long a read may block.
+    block: Duration,
     /// What the server calls the connection.
     id: Option<i64>,
 }
@@ -42,8 +44,8 @@ pub(crate) enum Read {
 
 impl Reader {
     pub(crate) fn new(connector: Connector, purpose: &'static str, key: String, stop: CancellationToken) -> Self {
-        let calm = Calm::new(&connector);
-        Reader { connector, purpose, key, stop, opened: None, calm, releases: false, trims: true, id: None }
+        let (calm, block) = (Calm::new(&connector), connector.options().block);
+        Reader { connector, purpose, key, stop, opened: None, calm, releases: false, trims: true, block, id: None }
     }
 
     /// Lets a stop wait until the server has let go of a read that blocks. The server learns only late that a
@@ -53,17 +55,29 @@ impl Reader {
         self
     }
 
+    /// Lets a read block no longer than this, whatever the configuration says.
+    pub(crate) fn blocking_at_most(mut self, longest: Duration) -> Self {
+        self.block = self.block.min(longest);
+        self
+    }
+
     /// How long a read may block on the server, in ms.
     pub(crate) fn block_ms(&self) -> u64 {
-        u64::try_from(self.connector.options().block.as_millis()).unwrap_or(u64::MAX).max(1)
+        u64::try_from(self.block.as_millis()).unwrap_or(u64::MAX).max(1)
     }
 
-    pub(crate) async fn read(&mut self, command: &Cmd) -> Read {
-        self.read_behind(None, command).await
+    /// Reads until something comes, the time of the read is over, or `interrupt` ends: then the server is asked to let go
+    /// of it.
+    pub(crate) async fn read_unless(&mut self, interrupt: impl Future<Output = ()>, command: &Cmd) -> Read {
+        self.read_whole(None, interrupt, command).await
     }
 
-    /// The same, with a command in front that trims, where the server allows that.
+    /// Reads, with a command in front that trims, where the server allows that.
     pub(crate) async fn read_behind(&mut self, trim: Option<&Cmd>, command: &Cmd) -> Read {
+        self.read_whole(trim, std::future::pending(), command).await
+    }
+
+    async fn read_whole(&mut self, trim: Option<&Cmd>, interrupt: impl Future<Output = ()>, command: &Cmd) -> Read {
         let trim = trim.filter(|_| self.trims);
         let Some(Opened { connection, signs }) = &mut self.opened else { return self.connect().await };
         // Between two reads, since nothing is answered behind one that blocks.
@@ -74,14 +88,26 @@ impl Reader {
         }
         let outcome = {
             let mut reading = std::pin::pin!(connection.ask_behind(trim, command));
-            tokio::select! {
-                outcome = &mut reading => Some(outcome),
-                () = signs.doubted() => None,
-                () = self.stop.cancelled() => {
-                    if let Some(id) = self.id {
-                        release(&self.connector, &self.key, id, reading).await;
+            let mut interrupt = std::pin::pin!(interrupt);
+            let mut interrupted = false;
+            loop {
+                tokio::select! {
+                    outcome = &mut reading => break Some(outcome),
+                    () = signs.doubted() => break None,
+                    () = &mut interrupt, if !interrupted => {
+                        interrupted = true;
+                        if let Some(id) = self.id {
+                            let (connector, key) = (self.connector.clone(), self.key.clone());
+                            // It comes to its end by itself where that fails.
+                            tokio::spawn(async move { unblock(&connector, &key, id).await });
+                        }
                     }
-                    return Read::Stopped;
+                    () = self.stop.cancelled() => {
+                        if let Some(id) = self.id {
+                            release(&self.connector, &self.key, id, reading).await;
+                        }
+                        return Read::Stopped;
+                    }
                 }
             }
         };
@@ -116,8 +142,7 @@ impl Reader {
         if self.calm.before_connecting(&self.stop).await.is_none() {
             return Read::Stopped;
         }
-        let block = self.connector.options().block;
-        let attempt = || Direct::connect(&self.connector, self.purpose, &self.key, block);
+        let attempt = || Direct::connect(&self.connector, self.purpose, &self.key, self.block);
         match self.connector.until(self.purpose, &self.stop, attempt).await {
             Some(mut opened) => {
                 self.id = match self.releases {
@@ -151,7 +176,13 @@ async fn client_id(connection: &mut Direct) -> Option<i64> {
     }
 }
 
-/// Asks the server to end a read that blocks, and waits for its end. What it still brought stays pending.
+/// Asks the server to end a read that blocks.
+async fn unblock(connector: &Connector, key: &str, id: i64) -> RedisResult<()> {
+    let mut other = connector.connect("release", key, Duration::ZERO).await?;
+    redis::cmd("CLIENT").arg("UNBLOCK").arg(id).query_async(&mut other.connection).await
+}
+
+/// The same, and waits for its end. What it still brought stays pending.
 async fn release(
     connector: &Connector,
     key: &str,
@@ -159,8 +190,7 @@ async fn release(
     reading: impl Future<Output = RedisResult<(Option<Told>, Reply)>>,
 ) {
     let released = async {
-        let mut other = connector.connect("release", key, Duration::ZERO).await?;
-        let _: i64 = redis::cmd("CLIENT").arg("UNBLOCK").arg(id).query_async(&mut other.connection).await?;
+        unblock(connector, key, id).await?;
         reading.await
     };
     match tokio::time::timeout(RELEASE_TIME, released).await {

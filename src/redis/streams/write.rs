@@ -40,8 +40,17 @@ pub(crate) enum Write {
     Send { inbox: Arc<str>, frame: Bytes, then: Then },
     /// The same for an entry that Redis had no memory for.
     Forced { inbox: Arc<str>, frame: Bytes, then: Then },
-    /// What a call ended in, for repeats of it; pushed right before the reply, and so never behind it.
-    Keep { key: String, value: Vec<u8>, ttl_ms: u64 },
+    /// What a call ended in, for repeats of it; where it is, and not before, the call is answered by `then`.
+    Keep {
+        key: String,
+        value: Vec<u8>,
+        ttl_ms: u64,
+        /// Shall Redis have it though its memory is full?
+        forced: bool,
+        then: Option<Box<Write>>,
+    },
+    /// Deletes a request that no replica was given, and tells whether there was one to delete.
+    Cancel { stream: Arc<str>, entry: EntryId, told: Option<oneshot::Sender<bool>> },
     /// Nothing: is dropped when everything pushed before has been written.
     Mark { _written: Arc<oneshot::Sender<()>> },
 }
@@ -68,6 +77,9 @@ impl Write {
                 Write::Forced { inbox, frame, then: Some((stream, entry, held)) }
             }
             Write::Send { inbox, frame, then } => Write::Forced { inbox, frame, then },
+            Write::Keep { key, value, ttl_ms, forced: false, then } => {
+                Write::Keep { key, value, ttl_ms, forced: true, then }
+            }
             other => {
                 *self = other;
                 return false;
@@ -80,7 +92,7 @@ impl Write {
     /// The keys it touches.
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         let (stream, inbox): (Option<&str>, Option<&str>) = match self {
-            Write::Request { stream, .. } => (Some(stream), None),
+            Write::Request { stream, .. } | Write::Cancel { stream, .. } => (Some(stream), None),
             Write::Finished { stream, reply, .. } => (Some(stream), reply.as_ref().map(|(inbox, _)| &**inbox)),
             Write::Send { inbox, .. } | Write::Forced { inbox, .. } => (None, Some(inbox)),
             Write::Keep { key, .. } => (Some(key), None),
@@ -112,7 +124,7 @@ impl Write {
 
     /// Is it a command of its own? Replies go into bundles.
     pub(super) fn stands_alone(&self) -> bool {
-        matches!(self, Write::Request { .. } | Write::Keep { .. } | Write::Forced { .. })
+        matches!(self, Write::Request { .. } | Write::Keep { .. } | Write::Forced { .. } | Write::Cancel { .. })
     }
 
     /// The frame it puts into an inbox.
@@ -120,7 +132,19 @@ impl Write {
         match self {
             Write::Finished { reply, .. } => reply.as_ref().map(|(_, frame)| frame),
             Write::Send { frame, .. } | Write::Forced { frame, .. } => Some(frame),
-            Write::Request { .. } | Write::Keep { .. } | Write::Mark { .. } => None,
+            Write::Request { .. } | Write::Keep { .. } | Write::Cancel { .. } | Write::Mark { .. } => None,
+        }
+    }
+
+    /// What is to be written now that Redis has this, or never will.
+    pub(super) fn followed_by(&mut self) -> Option<Write> {
+        match self {
+            Write::Send { then, .. } | Write::Forced { then, .. } => {
+                let (stream, entry, held) = then.take()?;
+                Some(Write::Finished { stream, entry, reply: None, held })
+            }
+            Write::Keep { then, .. } => then.take().map(|then| *then),
+            _ => None,
         }
     }
 
@@ -130,7 +154,7 @@ impl Write {
             Write::Send { frame, .. } | Write::Forced { frame, .. } => frame.len(),
             Write::Finished { reply, .. } => reply.as_ref().map_or(0, |(_, frame)| frame.len()),
             Write::Keep { value, .. } => value.len(),
-            Write::Mark { .. } => 0,
+            Write::Cancel { .. } | Write::Mark { .. } => 0,
         }
     }
 }

@@ -41,6 +41,8 @@ const OVERHEAD: usize = 160;
 const ELSEWHERE_PAUSE: Duration = Duration::from_millis(20);
 
 const REPLY: &str = include_str!("../scripts/reply.lua");
+const KEEP: &str = include_str!("../scripts/keep.lua");
+const CANCEL: &str = include_str!("../scripts/cancel.lua");
 
 /// Whoever sent requests.
 pub(crate) trait Senders: Send + Sync + 'static {
@@ -132,6 +134,7 @@ pub(super) async fn write_lane(mut lane: Lane, senders: Arc<dyn Senders>) {
                     | Write::Send { .. }
                     | Write::Forced { .. }
                     | Write::Keep { .. }
+                    | Write::Cancel { .. }
                     | Write::Mark { .. } => true,
                 });
             }
@@ -185,8 +188,16 @@ fn build(batch: &mut [Write], now: Instant, wait: Option<WaitFor>) -> Built {
                 }
             }
             Write::Send { inbox, frame, .. } => bundles.add(at, inbox, frame.len()),
-            Write::Keep { key, value, ttl_ms } => {
+            Write::Keep { key, value, ttl_ms, forced: false, .. } => {
                 commands.add(&[b"SET", key.as_bytes(), value, b"PX", ttl_ms.to_string().as_bytes()]);
+            }
+            Write::Keep { key, value, ttl_ms, forced: true, .. } => {
+                commands.add(&[b"EVAL", KEEP.as_bytes(), b"1", key.as_bytes(), value, ttl_ms.to_string().as_bytes()]);
+            }
+            Write::Cancel { stream, entry, .. } => {
+                let entry = entry.to_string();
+                let parts = [b"EVAL", CANCEL.as_bytes(), b"1", stream.as_bytes(), GROUP.as_bytes(), entry.as_bytes()];
+                commands.add(&parts);
             }
             Write::Forced { inbox, frame, .. } => {
                 commands.add(&[b"EVAL", REPLY.as_bytes(), b"1", inbox.as_bytes(), INBOX_LENGTH, frame, INBOX_TTL_MS]);
@@ -196,16 +207,18 @@ fn build(batch: &mut [Write], now: Instant, wait: Option<WaitFor>) -> Built {
     }
     bundles.add_to(&mut commands, batch);
     for (stream, entries) in &settled {
+        // Deleted first: an entry that stood there and were nobody's would look as if no replica had been given it, to
+        // whoever wants to withdraw it, and for ever if the connection broke in between.
+        commands.begin(2 + entries.len());
+        commands.part("XDEL");
+        commands.part(&**stream);
+        let ids = commands.end();
+        entries.iter().for_each(|(id, _)| commands.id(*id));
+        let ids = ids..commands.end();
         commands.begin(3 + entries.len());
         commands.part("XACK");
         commands.part(&**stream);
         commands.part(GROUP);
-        let ids = commands.end();
-        entries.iter().for_each(|(id, _)| commands.id(*id));
-        let ids = ids..commands.end();
-        commands.begin(2 + entries.len());
-        commands.part("XDEL");
-        commands.part(&**stream);
         commands.again(ids);
     }
     for inbox in bundles.inboxes() {
@@ -253,12 +266,7 @@ impl Verdict {
             }
             None => {}
         }
-        if let Write::Send { then: Some((stream, entry, held)), .. }
-        | Write::Forced { then: Some((stream, entry, held)), .. } = write
-        {
-            let (stream, entry, held) = (stream.clone(), *entry, held.clone());
-            self.then.push(Write::Finished { stream, entry, reply: None, held });
-        }
+        self.then.extend(write.followed_by());
         false
     }
 }
@@ -291,6 +299,16 @@ fn settle(batch: &mut Vec<Write>, mut replies: Vec<Told>, built: Built, senders:
         }
         // Dropping a mark tells whoever waits.
         Write::Finished { reply: None, .. } | Write::Mark { .. } => false,
+        Write::Cancel { told, .. } => match alone.next() {
+            Some(Told::Error(error)) if verdict.note(&error) => true,
+            // Nobody knows, where Redis refuses to.
+            answer => {
+                if let (Some(told), Some(Told::Int(deleted))) = (told.take(), answer) {
+                    let _ = told.send(deleted > 0);
+                }
+                false
+            }
+        },
         Write::Keep { .. } | Write::Forced { .. } => verdict.keeps(write, alone.next().as_ref()),
         Write::Finished { .. } | Write::Send { .. } => {
             let told = bundle.next().and_then(|bundle| bundles.get(bundle));

@@ -4,6 +4,7 @@ use super::{
     super::{Arrived, Rpc},
     AT_ONCE, LARGE, Large,
 };
+use crate::node::pending::Safety;
 use crate::{
     Answer, Config, Error, Node, Result,
     config::StartDelay,
@@ -33,7 +34,7 @@ impl Ends {
 
     fn call(&self) -> Call {
         let (waiter, arrived) = oneshot::channel();
-        (self.rpc.lock().insert(waiter, "stream".into(), false, std::time::Instant::now()).unwrap(), arrived)
+        (self.rpc.lock().insert(waiter, "stream".into(), Safety::Unsafe, std::time::Instant::now()).unwrap(), arrived)
     }
 
     fn frame(&self, id: u64, outcome: Result<Value>) -> Vec<u8> {
