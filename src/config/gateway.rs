@@ -1,7 +1,8 @@
 //! The table `gateway`: how services are served over HTTP.
 
-use super::{ByteSize, GatewayAuth, GatewayQuery, value};
+use super::{ByteSize, GatewayAuth, GatewayQuery, duration, value};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// The HTTP face.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -20,6 +21,18 @@ pub struct Gateway {
     pub compression: bool,
     /// Sockets that may be open at once. Default 10,000.
     pub max_sockets: usize,
+    /// Largest message of a socket, attachments included. Default 1 MB.
+    pub max_message: ByteSize,
+    /// Calls of one socket that run at once. Default 256.
+    pub socket_calls: usize,
+    /// Bytes of the messages whose calls of one socket run at once. Default 4 MB.
+    pub socket_inbox: ByteSize,
+    /// Bytes that wait for the client of one socket. Default 8 MB.
+    pub socket_outbox: ByteSize,
+    /// How long a client may take nothing of what waits for it. Default 60 s.
+    #[serde(with = "duration")]
+    #[cfg_attr(test, schemars(with = "super::schema::Time"))]
+    pub socket_patience: Duration,
     /// The service whose `create` and `remove` are logins and logouts. Default `authentication`; empty: none is.
     pub authentication_path: String,
     /// Who may call. Default everyone.

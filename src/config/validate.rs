@@ -49,6 +49,7 @@ impl Config {
         })?;
         positive("timeout", self.timeout)?;
         positive("limits.idempotency_ttl", self.limits.idempotency_ttl)?;
+        positive("gateway.socket_patience", self.gateway.socket_patience)?;
         positive("redis.connect_timeout", self.redis.connect_timeout)?;
         positive("redis.response_timeout", self.redis.response_timeout)?;
         // Redis takes 0 for "for ever".
@@ -71,14 +72,21 @@ impl Config {
             ("limits.dead_letters", limits.dead_letters),
             ("redis.pool_size", self.redis.pool_size),
             ("gateway.max_sockets", self.gateway.max_sockets),
+            ("gateway.socket_calls", self.gateway.socket_calls),
         ];
         for (key, count) in counts {
             check((1..=LARGEST_LIMIT).contains(&count), key, || {
                 format!("is {count}: set it to 1 or more, at most {LARGEST_LIMIT}")
             })?;
         }
-        for (key, size) in [("limits.max_payload", limits.max_payload), ("gateway.body_limit", self.gateway.body_limit)]
-        {
+        let sizes = [
+            ("limits.max_payload", limits.max_payload),
+            ("gateway.body_limit", self.gateway.body_limit),
+            ("gateway.max_message", self.gateway.max_message),
+            ("gateway.socket_inbox", self.gateway.socket_inbox),
+            ("gateway.socket_outbox", self.gateway.socket_outbox),
+        ];
+        for (key, size) in sizes {
             check((ByteSize(1)..=LARGEST_PAYLOAD).contains(&size), key, || {
                 format!("is {size}: set it to 1 byte or more, at most {LARGEST_PAYLOAD}")
             })?;

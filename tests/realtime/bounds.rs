@@ -4,11 +4,13 @@ use crate::{
     Server,
     client::{Client, End},
     everyone,
-    services::{Gate, app},
+    polling::Poller,
+    services::{Gate, app, todos},
 };
 use http::StatusCode;
 use rachis::{
     App,
+    config::ByteSize,
     gateway::{Channels, Gateway},
     testing::{self, eventually},
 };
@@ -99,18 +101,89 @@ async fn other_namespaces_are_refused() {
 }
 
 #[tokio::test]
-async fn a_socket_may_not_run_calls_without_end() {
-    let server = Server::local(App::new().register("gate", Gate::default()), Channels::new()).await;
-    let mut client = server.connect().await;
-    for number in 0..256 {
+async fn calls_that_find_no_room_wait_their_turn() {
+    let server =
+        Server::local(App::new().register("gate", Gate::default()).register("todos", todos()), everyone()).await;
+    let (mut client, mut other) = (server.connect().await, server.connect().await);
+    for number in 0..300 {
         client.ask(json!(["get", "gate", number])).await;
     }
-    let refused = client.call(json!(["get", "gate", 256])).await.unwrap_err();
-    assert_eq!(refused["code"], 429);
+    for _ in 0..300 {
+        // Others are not held up.
+        other.call(json!(["create", "gate", {}])).await.unwrap();
+    }
+    for id in 1..=300 {
+        assert_eq!(client.answer(id).await, Ok(json!("passed")));
+    }
 }
 
 #[tokio::test]
-async fn a_message_that_is_too_large_closes_its_socket() {
+async fn five_thousand_calls_at_once_are_all_answered() {
+    let server = Server::remote(app(), Channels::new()).await;
+    let mut client = server.connect().await;
+    for number in 0..5000 {
+        client.ask(json!(["create", "todos", { "number": number }])).await;
+    }
+    for id in 1..=5000 {
+        assert_eq!(client.answer(id).await.unwrap()["number"], id - 1);
+    }
+}
+
+#[tokio::test]
+async fn calls_and_answers_larger_than_their_bounds_take_turns() {
+    let mut config = testing::config();
+    (config.gateway.socket_inbox, config.gateway.socket_outbox) = (ByteSize(20_000), ByteSize(20_000));
+    config.gateway.socket_calls = 3;
+    let node = testing::start(config, app()).await;
+    let server = Server::of(&node, Channels::new()).await;
+    let mut client = server.connect().await;
+    let text = "x".repeat(50_000);
+    for number in 0..100 {
+        client.ask(json!(["create", "todos", { "number": number, "text": text }])).await;
+    }
+    for id in 1..=100 {
+        assert_eq!(client.answer(id).await.unwrap()["text"], text);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_closed_and_harms_no_other() {
+    let mut config = testing::config();
+    config.gateway.socket_patience = Duration::from_millis(500);
+    config.gateway.socket_outbox = ByteSize(1_000_000);
+    let node = testing::start(config, app()).await;
+    let channels = everyone();
+    let server = Server::serve(&node, Gateway::new(&node).channels(channels.clone()).router(), channels).await;
+    node.service("todos").create(json!({ "id": 1, "text": "x".repeat(1_000_000) })).await.unwrap();
+    let (mut deaf, mut other) = (server.connect().await, server.connect().await);
+    // It asks for far more than the system keeps for it on the way, and reads none of it.
+    for _ in 0..30 {
+        deaf.ask(json!(["get", "todos", 1])).await;
+    }
+    eventually("it is gone", async || server.channels.connections().len() == 1).await;
+    assert!(other.call(json!(["find", "todos", { "$limit": 0 }])).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_call_of_a_message_that_is_too_large_is_refused_and_its_socket_goes_on() {
+    let server = with_seats(2).await;
+    let mut client = server.connect().await;
+    let place = json!({ "_placeholder": true, "num": 0 });
+    for length in [1_000_001, 1_200_000, 5_000_000] {
+        let refused = client.call(json!(["create", "todos", { "text": "x".repeat(length) }])).await.unwrap_err();
+        assert_eq!((&refused["code"], &refused["name"]), (&json!(413), &json!("PayloadTooLarge")));
+        let id = client.ask_with_bytes(json!(["create", "todos", { "bytes": place }]), &[&vec![0; length]]).await;
+        assert_eq!(client.answer(id).await.unwrap_err()["code"], 413);
+    }
+    // No part of it alone is too large.
+    let parts = [&[0; 600_000][..], &[0; 600_000], &[0]];
+    let id = client.ask_with_bytes(json!(["create", "todos", { "bytes": place }]), &parts).await;
+    assert_eq!(client.answer(id).await.unwrap_err()["code"], 413);
+    assert_eq!(client.call(json!(["find", "todos"])).await, Ok(json!([])));
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_and_wants_no_answer_closes_its_socket() {
     let server = with_seats(2).await;
     let mut client = server.connect().await;
     client.write(format!("42[\"create\",\"todos\",{{\"a\":\"{}\"}}]", "x".repeat(1_000_001))).await;
@@ -118,8 +191,28 @@ async fn a_message_that_is_too_large_closes_its_socket() {
 }
 
 #[tokio::test]
+async fn how_large_a_message_may_be_is_a_setting_that_new_sockets_are_told() {
+    let mut config = testing::config();
+    config.gateway.max_message = ByteSize(2000);
+    let node = testing::start(config.clone(), app()).await;
+    let server = Server::of(&node, Channels::new()).await;
+    let told = async || {
+        let answer = Poller::open(server.address).await.handshake;
+        answer["maxPayload"].as_u64().unwrap()
+    };
+    assert_eq!(told().await, 2000);
+    config.gateway.max_message = ByteSize(3000);
+    assert_eq!(node.reload(config).unwrap().taken, ["gateway.max_message"]);
+    assert_eq!(told().await, 3000);
+}
+
+#[tokio::test]
 async fn a_client_that_reads_too_slowly_misses_events_and_is_told_so() {
-    let server = Server::local(app(), everyone()).await;
+    let mut config = testing::config();
+    config.gateway.socket_outbox = ByteSize(1_000_000);
+    let node = testing::start(config, app()).await;
+    let channels = everyone();
+    let server = Server::serve(&node, Gateway::new(&node).channels(channels.clone()).router(), channels).await;
     let todos = server.nodes[0].service("todos");
     let (mut slow, mut quick) = (server.connect().await, server.connect().await);
     while timeout(Duration::from_millis(100), quick.event()).await.is_err() {

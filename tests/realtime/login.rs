@@ -3,6 +3,7 @@
 use crate::{
     Server,
     client::{Client, End},
+    polling::Poller,
     services::app,
 };
 use rachis::{gateway::Channels, testing::eventually};
@@ -138,6 +139,19 @@ async fn a_token_in_the_handshake_logs_in_before_the_connection() {
     let mut client = Client::connect_with(server.address, &[("Authorization", "Bearer ada")]).await.unwrap();
     assert_eq!(seen(&mut client).await.0["name"], "ada");
     until(&log, &["login ada", "connection ada"]).await;
+}
+
+#[tokio::test]
+async fn what_may_pass_closes_the_transport_so_that_clients_come_back() {
+    let server = Server::local(app(), Channels::new()).await;
+    for name in ["unavailable", "timeout", "busy", "broken", "panic"] {
+        let mut client = Client::open(server.address, &[("authorization", name)]).await;
+        client.write("40").await;
+        assert_eq!(client.end().await, End::Closed, "{name}");
+        let poller = Poller::open_with(server.address, &[("authorization", name)]).await;
+        assert_eq!(poller.poll_and_post("40").await, "1", "{name}");
+    }
+    assert!(Client::connect_with(server.address, &[("authorization", "ada")]).await.is_ok());
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod client;
 mod doors;
 mod events;
 mod login;
+mod polling;
 mod services;
 mod stop;
 

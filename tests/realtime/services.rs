@@ -121,7 +121,7 @@ impl Service for Failures {
     }
 }
 
-/// The token of `{ name, ttl }` is `NAME`; anybody called `nobody` is unknown.
+/// The token of `{ name, ttl }` is `NAME`; anybody called `nobody` is unknown, and others fail as they are called.
 pub(crate) struct Authentication;
 
 impl Service for Authentication {
@@ -129,8 +129,14 @@ impl Service for Authentication {
 
     async fn create(&self, data: Value, _: Params) -> Result<Value> {
         let name = data.get("name").or_else(|| data.get("accessToken")).cloned().unwrap_or_default();
-        if name == "nobody" {
-            return Err(Error::not_authenticated("Invalid login"));
+        match name.as_str() {
+            Some("nobody") => return Err(Error::not_authenticated("Invalid login")),
+            Some("unavailable") => return Err(Error::unavailable("Not now")),
+            Some("timeout") => return Err(Error::timeout("Not now")),
+            Some("busy") => return Err(Error::too_many_requests("Not now")),
+            Some("broken") => return Err(Error::general("Not now")),
+            Some("panic") => panic!("this panic is part of the test"),
+            _ => {}
         }
         let ttl = Duration::from_millis(data["ttl"].as_u64().unwrap_or(60_000));
         let expiry = SystemTime::UNIX_EPOCH.elapsed().unwrap() + ttl;

@@ -6,8 +6,9 @@
 
 use crate::{Error, Result};
 use bytes::Bytes;
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
+use std::cell::RefCell;
 
 /// Puts attachments in the places that wait for them, each in one: many places for one attachment would make a small
 /// message a huge value.
@@ -36,22 +37,34 @@ fn bytes(value: &Value) -> Option<Vec<u8>> {
     data.as_array()?.iter().map(|byte| byte.as_u64().and_then(|byte| u8::try_from(byte).ok())).collect()
 }
 
-/// Serializes with bytes as bytes.
-pub(super) struct Binary<'a>(pub(super) &'a Value);
+/// The attachments of a message that is being written.
+pub(super) type Attachments = RefCell<Vec<Bytes>>;
+
+/// Serializes with places for bytes, which become attachments.
+pub(super) struct Binary<'a> {
+    value: &'a Value,
+    attachments: &'a Attachments,
+}
+
+impl<'a> Binary<'a> {
+    pub(super) fn new(value: &'a Value, attachments: &'a Attachments) -> Self {
+        Binary { value, attachments }
+    }
+}
 
 impl Serialize for Binary<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Value::Array(items) => serializer.collect_seq(items.iter().map(Binary)),
+        let within = |value| Binary { value, attachments: self.attachments };
+        match self.value {
+            Value::Array(items) => serializer.collect_seq(items.iter().map(within)),
             Value::Object(fields) => {
-                if let Some(bytes) = bytes(self.0) {
-                    return serializer.serialize_bytes(&bytes);
+                if let Some(bytes) = bytes(self.value) {
+                    let mut attachments = self.attachments.borrow_mut();
+                    let number = attachments.len();
+                    attachments.push(bytes.into());
+                    return json!({ "_placeholder": true, "num": number }).serialize(serializer);
                 }
-                let mut map = serializer.serialize_map(Some(fields.len()))?;
-                for (name, field) in fields {
-                    map.serialize_entry(name, &Binary(field))?;
-                }
-                map.end()
+                serializer.collect_map(fields.iter().map(|(name, field)| (name, within(field))))
             }
             plain => plain.serialize(serializer),
         }

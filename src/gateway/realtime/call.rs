@@ -1,41 +1,35 @@
 //! One call of a client, from its arguments to its answer.
 
-use super::{
-    message::Message,
-    socket::{Session, session_of},
-};
+use super::Realtime;
 use crate::{
     Call, Error, Id, Method, Params, Query, Result,
-    gateway::{reply, target},
+    gateway::{channels::Connection, reply, target},
 };
 use futures_util::FutureExt;
 use serde_json::Value;
 use std::panic::AssertUnwindSafe;
 
-/// Runs what the message asks for and answers, whatever comes of it.
-pub(super) async fn answer(message: Message) {
-    let Some(session) = session_of(&message.socket) else { return };
-    let answering = message.answering();
-    let Ok(_running) = session.calls().try_acquire_owned() else {
-        let error = Error::too_many_requests("Too many calls of this socket are running: wait for answers first");
-        return answering.send(Err(error)).await;
-    };
-    let result = match message.content {
-        Ok((method, arguments)) => AssertUnwindSafe(run(&session, method.into(), arguments)).catch_unwind().await,
-        Err(error) => Ok(Err(error)),
-    };
+/// Runs the call in a message: the name of a method, and its arguments.
+///
+/// # Errors
+/// Those of the call, and of a message that is none.
+pub(super) async fn answer(
+    realtime: &Realtime,
+    connection: &Connection,
+    content: Result<(String, Vec<Value>)>,
+) -> Result<Value> {
+    let (method, arguments) = content?;
+    let answer = AssertUnwindSafe(run(realtime, connection, method.into(), arguments)).catch_unwind().await;
     // What panicked is in the log, by the panic hook; the client learns nothing of it.
-    let result = result.unwrap_or_else(|_| Err(Error::general("The server failed at this request")));
-    answering.send(result).await;
+    answer.unwrap_or_else(|_| Err(Error::general("The server failed at this request")))
 }
 
 /// The checks are in the order of Feathers' servers, and so are their words.
-async fn run(session: &Session, method: Method, arguments: Vec<Value>) -> Result<Value> {
+async fn run(realtime: &Realtime, connection: &Connection, method: Method, arguments: Vec<Value>) -> Result<Value> {
     let mut arguments = arguments.into_iter();
     let Some(Value::String(path)) = arguments.next() else {
         return Err(Error::not_found("Invalid service path"));
     };
-    let realtime = session.realtime();
     let unknown = || Error::not_found(format!("Service '{path}' not found"));
     let found = realtime.node.resolve(&path);
     let service = found.ok_or_else(|| target::starting(&realtime.node).unwrap_or_else(unknown))?;
@@ -43,28 +37,25 @@ async fn run(session: &Session, method: Method, arguments: Vec<Value>) -> Result
         return Err(Error::method_not_allowed(format!("Method '{method}' not allowed on service '{path}'")));
     }
     let Arguments { id, data, query } = Arguments::read(&method, arguments.collect())?;
-    let params = session.params(query);
+    let params = params(connection, query);
     let call = Call { id, data, params, ..Call::new(path, method) };
-    let answer = realtime.call(Box::new(call), Some(session.connection())).await?;
+    let answer = realtime.call(Box::new(call), Some(connection)).await?;
     // Unlike over REST, an external view that JavaScript takes for false counts as none.
     Ok(answer.dispatch.filter(|dispatch| !reply::is_falsy(dispatch)).unwrap_or(answer.result))
 }
 
-impl Session {
-    /// What goes with every call of this socket. Whether its credentials are good is for hooks to decide.
-    fn params(&self, query: Query) -> Params {
-        let connection = self.connection();
-        let mut params = Params {
-            query,
-            provider: Some("socketio".into()),
-            headers: connection.shared_headers(),
-            authentication: connection.authentication(),
-            user: connection.user(),
-            ..Params::default()
-        };
-        params.extensions.insert(connection.clone());
-        params
-    }
+/// What goes with every call of this socket. Whether its credentials are good is for hooks to decide.
+fn params(connection: &Connection, query: Query) -> Params {
+    let mut params = Params {
+        query,
+        provider: Some("socketio".into()),
+        headers: connection.shared_headers(),
+        authentication: connection.authentication(),
+        user: connection.user(),
+        ..Params::default()
+    };
+    params.extensions.insert(connection.clone());
+    params
 }
 
 /// What follows the path.

@@ -8,6 +8,7 @@
 
 mod binary;
 mod call;
+mod engine;
 mod handshake;
 mod login;
 mod message;
@@ -18,33 +19,20 @@ mod socket;
 pub(super) use handshake::Stopping;
 
 use super::{Channels, Node};
-use axum::{Router, middleware, routing::any_service};
+use axum::{Router, routing::any};
+use engine::{Bounds, Sessions};
 use handshake::Door;
-use socketioxide::{ParserConfig, SocketIo};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 
 /// Where sockets are opened, below whatever the router is nested in.
 pub(super) const PATH: &str = "/socket.io";
-/// The largest message a client may send, attachments included. Clients are told so.
-const MAX_PAYLOAD: usize = 1_000_000;
-/// Packets that wait for a client that reads slowly; see [`outbox`] for what happens when they are too many.
-const BUFFER: usize = 128;
-/// Attachments of one message.
-const ATTACHMENTS: usize = 1000;
-/// What a socket reads ahead. Most messages are smaller, and an idle socket costs this much.
-const READ_BUFFER: usize = 2048;
-const PING_INTERVAL: Duration = Duration::from_secs(25);
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a socket may take to join its namespace, for which clients ask right after the handshake. One that goes
-/// before it has joined is kept until then, seat and all, so the usual 45 seconds would let a few clients take all seats.
-const JOINING: Duration = Duration::from_secs(10);
 
 /// Is this where sockets are opened?
 pub(super) fn is_at(path: &str) -> bool {
@@ -62,8 +50,9 @@ pub(super) struct Realtime {
     connections: AtomicU64,
     /// How many sockets are open, or about to be.
     seats: Arc<AtomicUsize>,
-    /// Is no socket let in any more?
-    closed: AtomicBool,
+    sessions: Sessions,
+    /// What serves websockets.
+    tasks: TaskTracker,
     ended: CancellationToken,
     _end: DropGuard,
 }
@@ -79,7 +68,8 @@ impl Realtime {
             entity: config.auth.entity.clone(),
             connections: AtomicU64::new(0),
             seats: Arc::default(),
-            closed: AtomicBool::new(false),
+            sessions: Sessions::default(),
+            tasks: TaskTracker::new(),
             _end: ended.clone().drop_guard(),
             ended,
         })
@@ -92,33 +82,23 @@ impl Realtime {
 
     /// The routes of Socket.IO.
     pub(super) fn router(self: &Arc<Self>) -> Router {
-        let parser =
-            ParserConfig::common().max_incoming_binary_buf_size(MAX_PAYLOAD).max_incoming_binaries(ATTACHMENTS);
-        let (service, io) = SocketIo::builder()
-            .req_path(PATH)
-            .max_payload(MAX_PAYLOAD as u64)
-            .ws_max_message_size(MAX_PAYLOAD)
-            .ws_max_frame_size(MAX_PAYLOAD)
-            .ws_read_buffer_size(READ_BUFFER)
-            .ping_interval(PING_INTERVAL)
-            .ping_timeout(PING_TIMEOUT)
-            .connect_timeout(JOINING)
-            .max_buffer_size(BUFFER)
-            .with_parser(parser)
-            .build_svc();
-        socket::accept(&io, self);
-        let door = Arc::new(Door::new(self.clone(), io));
+        let door = Arc::new(Door::new(self.clone()));
         door.start();
-        let service = any_service(service).layer(middleware::from_fn_with_state(door, handshake::admit));
+        let service = any(handshake::admit).with_state(door);
         Router::new().route(PATH, service.clone()).route(&format!("{PATH}/"), service)
     }
 
-    fn close(&self) {
-        self.closed.store(true, Ordering::Relaxed);
-    }
-
-    fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Relaxed)
+    /// What sockets that are opened from now on may take.
+    fn bounds(&self) -> Bounds {
+        let live = self.node.live();
+        let gateway = &live.gateway;
+        Bounds {
+            message: gateway.max_message.as_usize(),
+            calls: gateway.socket_calls,
+            inbox: gateway.socket_inbox.as_usize(),
+            outbox: gateway.socket_outbox.as_usize(),
+            patience: gateway.socket_patience,
+        }
     }
 
     fn next_number(&self) -> u64 {
