@@ -66,7 +66,7 @@ async fn main() -> Result<()> {
     let node = Node::builder(Config::load()?).app(app).start().await?;
     let listener = tokio::net::TcpListener::bind(&node.config().gateway.listen).await?;
     println!("http://{}", listener.local_addr()?);
-    serve(listener, gateway(&node), signal(), node.config().shutdown.grace).await?;
+    serve(listener, gateway(&node), signal(), node.config()).await?;
     node.shutdown().await
 }
 

@@ -19,6 +19,6 @@ async fn main() -> Result<()> {
 
     let listener = tokio::net::TcpListener::bind(&node.config().gateway.listen).await?;
     println!("http://{}", listener.local_addr()?);
-    serve(listener, web, signal(), node.config().shutdown.grace).await?;
+    serve(listener, web, signal(), node.config()).await?;
     node.shutdown().await
 }

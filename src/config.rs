@@ -15,6 +15,7 @@
 //! # Ok::<_, rachis::config::ConfigError>(())
 //! ```
 
+mod allowed_origin;
 mod auth;
 mod calls;
 mod difference;
@@ -41,6 +42,8 @@ mod validate;
 mod value;
 mod watch;
 
+#[cfg(feature = "gateway")]
+pub(crate) use allowed_origin::AllowedOrigin;
 #[cfg(feature = "auth")]
 pub(crate) use auth::SECRET_BYTES;
 pub use auth::{Algorithm, GatewayAuth, JwtOptions, LocalOptions};
@@ -127,7 +130,8 @@ pub struct Config {
     /// Whether this node verifies the tokens of incoming calls itself (`true`, the default), or takes the calling
     /// node's word that it has done so. The user that a calling node names is passed on in both cases.
     pub authentication: bool,
-    /// The path below which the health of remote services is served. Default `/distribution/healthcheck/`.
+    /// The path below which the health of remote services is served. Default `/distribution/healthcheck/`;
+    /// empty: none.
     pub healthcheck_path: String,
     /// How much of everything.
     pub limits: Limits,

@@ -74,7 +74,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Role::Services => "conformance-services".into(),
         };
     }
-    config.gateway.cors_origins = vec!["*".into()];
 
     let auth = users::authentication()?;
     let app = match role {
@@ -122,7 +121,7 @@ async fn serve_http(node: &Node, port: u16) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let web = Gateway::new(node).channels(channels::channels()).router();
-    serve(listener, web, signal(), node.config().shutdown.grace).await?;
+    serve(listener, web, signal(), node.config()).await?;
     node.shutdown().await?;
     Ok(())
 }

@@ -47,7 +47,7 @@ pub(crate) async fn run(mut config: Config) -> Result<()> {
         .merge(page())
         .merge(Gateway::new(&node).channels(live::channels()).router());
     println!("gateway on http://{}", listener.local_addr()?);
-    serve(listener, web, signal(), node.config().shutdown.grace).await?;
+    serve(listener, web, signal(), node.config()).await?;
     node.shutdown().await
 }
 

@@ -10,7 +10,7 @@ use super::{
 use rachis::{
     App, Error, Node, NodeBuilder,
     config::{Config, StartDelay},
-    gateway::{Gateway, Guard, guarded_by, serve, serve_metrics},
+    gateway::{self, Gateway, Guard, Serving, guarded_by, serve, serve_metrics},
     signal,
     testing::ThrowawayRedis,
 };
@@ -67,8 +67,8 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<E
 
     serve_metrics(&node).await.map_err(|error| Failure::failed(error.message()))?;
     let stop = CancellationToken::new();
-    let grace = node.config().shutdown.grace;
-    let server = tokio::spawn(serve(listener, Gateway::new(&node).service(), stop.clone().cancelled_owned(), grace));
+    let waits = Serving::from(node.config());
+    let server = tokio::spawn(serve(listener, Gateway::new(&node).service(), stop.clone().cancelled_owned(), waits));
     let first_signal = signal();
     tokio::pin!(first_signal);
     let joined = tokio::select! {
@@ -136,7 +136,7 @@ fn config(args: &Args, global: &Global, own_redis: Option<&ThrowawayRedis>) -> R
 }
 
 async fn listen(address: &str) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
+    gateway::listen(address).await.map_err(|error| {
         Failure::failed(format!("can not listen on {address} ({error}): free it, or choose another by --listen"))
     })
 }

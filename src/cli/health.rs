@@ -65,7 +65,8 @@ fn reachable(listen: &str) -> Result<String, Failure> {
     match listen.rsplit_once(':') {
         Some((_, "0")) => Err(Failure::usage("`gateway.listen` has port 0, so name the gateway: rachis health URL")),
         Some(("0.0.0.0", port)) => Ok(format!("127.0.0.1:{port}")),
-        Some(("[::]", port)) => Ok(format!("[::1]:{port}")),
+        // It takes IPv4 as well, and only that where there is no IPv6.
+        Some(("[::]", port)) => Ok(format!("127.0.0.1:{port}")),
         _ => Ok(listen.to_owned()),
     }
 }
@@ -107,7 +108,7 @@ mod tests {
     #[test]
     fn any_address_is_asked_at_this_machine() {
         assert_eq!(reachable("0.0.0.0:3030").unwrap(), "127.0.0.1:3030");
-        assert_eq!(reachable("[::]:80").unwrap(), "[::1]:80");
+        assert_eq!(reachable("[::]:80").unwrap(), "127.0.0.1:80");
         assert_eq!(reachable("10.0.0.1:80").unwrap(), "10.0.0.1:80");
         assert!(reachable("127.0.0.1:0").is_err());
     }

@@ -11,6 +11,7 @@ pub(super) fn secret<'a>(config: &'a Config, key: &str) -> Option<&'a str> {
         "redis.url" => return Some(config.redis.url.expose()),
         "redis.password" => &config.redis.password,
         "redis.sentinel_password" => &config.redis.sentinel_password,
+        "metrics.token" => &config.metrics.token,
         "mesh.secret" => &config.mesh.secret,
         "mesh.previous_secret" => &config.mesh.previous_secret,
         "gateway.auth.secret" => &auth.secret,

@@ -66,6 +66,7 @@ pub const ENV: &[EnvName] = &[
     row("JWT_SECRET", "gateway.auth.secret", EnvUse::Secret),
     row("JWT_PREVIOUS_SECRET", "gateway.auth.previous_secret", EnvUse::Secret),
     row("METRICS_LISTEN", "metrics.listen", EnvUse::Value),
+    row("METRICS_TOKEN", "metrics.token", EnvUse::Secret),
     row("PORT", "gateway.listen", EnvUse::Port),
     row("RUST_LOG", "log.level", EnvUse::Value),
 ];

@@ -13,8 +13,26 @@ pub struct Gateway {
     pub listen: String,
     /// The path all services are served below. Default `/`.
     pub prefix: String,
-    /// Origins whose pages may call. Default `*`: any.
+    /// Where Socket.IO is. Default `/socket.io/`.
+    pub socket_path: String,
+    /// Origins whose pages may call, and open sockets. Default `*`: any.
     pub cors_origins: Vec<String>,
+    /// Methods that those pages may use. Default the six of REST.
+    pub cors_methods: Vec<String>,
+    /// Headers that those pages may send. Default empty: all they ask for.
+    pub cors_headers: Vec<String>,
+    /// Headers of replies that those pages may read, beside those of the gateway. Default none.
+    pub cors_exposed_headers: Vec<String>,
+    /// Whether those pages may send cookies and certificates of the browser. Default no.
+    pub cors_credentials: bool,
+    /// How long browsers may remember what pages may do. Default 10 min.
+    #[serde(with = "duration")]
+    #[cfg_attr(test, schemars(with = "super::schema::Time"))]
+    pub cors_max_age: Duration,
+    /// How long a connection may be idle. Default 75 s.
+    #[serde(with = "duration")]
+    #[cfg_attr(test, schemars(with = "super::schema::Time"))]
+    pub keep_alive: Duration,
     /// Largest HTTP body, decompressed. Default 100 KiB.
     pub body_limit: ByteSize,
     /// Whether replies are compressed. Default yes.

@@ -1,5 +1,6 @@
 //! Where the counters are told.
 
+use super::Secret;
 use serde::{Deserialize, Serialize};
 
 /// Where a node tells its counters, as OpenMetrics text for Prometheus and whoever reads the same.
@@ -12,10 +13,13 @@ pub struct Metrics {
     /// `host:port` of a listener of their own, with `/metrics`, `/livez` and `/readyz`, for nodes that are no gateway
     /// and for gateways that show no counters to their clients. Default empty: none.
     pub listen: String,
+    /// What has to be sent as `Authorization: Bearer` to be told the counters, or the health of the mesh. Default `None`:
+    /// everyone is told.
+    pub token: Option<Secret>,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        Metrics { path: "metrics".to_owned(), listen: String::new() }
+        Metrics { path: "metrics".to_owned(), listen: String::new(), token: None }
     }
 }

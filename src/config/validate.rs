@@ -1,6 +1,6 @@
 //! What types cannot say: ranges, and keys that depend on each other.
 
-use super::{ByteSize, Config, ConfigError};
+use super::{ByteSize, Config, ConfigError, allowed_origin::AllowedOrigin};
 use crate::redis::keys::MAX_PARTITIONS;
 use std::time::Duration;
 
@@ -8,6 +8,8 @@ use std::time::Duration;
 const SHORTEST_BEAT: Duration = Duration::from_millis(10);
 /// The longest value that Redis takes.
 const LARGEST_PAYLOAD: ByteSize = ByteSize(512 << 20);
+/// Below it, clients would be cut off while they write.
+const SHORTEST_KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// More replicas than any master has.
 const MOST_REPLICAS: usize = 1000;
 /// Far beyond any use, and below what channels and semaphores can count to, which panic above it.
@@ -34,6 +36,7 @@ impl Config {
         self.validate_limits()?;
         self.validate_redis()?;
         self.validate_paths()?;
+        self.validate_clients()?;
         self.mesh.validate()?;
         self.gateway.query.validate()?;
         check(!self.log.level.trim().is_empty(), "log.level", || "is empty: set a level such as \"info\"".into())
@@ -114,15 +117,77 @@ impl Config {
     }
 
     fn validate_paths(&self) -> Checked {
-        for (key, path) in [("healthcheck_path", &self.healthcheck_path), ("gateway.prefix", &self.gateway.prefix)] {
+        let gateway = &self.gateway;
+        for (key, path) in [("gateway.prefix", &gateway.prefix), ("gateway.socket_path", &gateway.socket_path)] {
             check(path.starts_with('/'), key, || format!("is {path:?}: begin it with a slash"))?;
         }
-        let listen = &self.gateway.listen;
-        let port = listen.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
-        check(matches!(port, Some(Ok(_))), "gateway.listen", || {
-            format!("is {listen:?}: write it as host:port, e.g. \"127.0.0.1:3030\"")
-        })
+        let health = &self.healthcheck_path;
+        check(health.is_empty() || health.starts_with('/'), "healthcheck_path", || {
+            format!("is {health:?}: begin it with a slash")
+        })?;
+        let sockets = gateway.socket_path.trim_matches('/');
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
+        check(
+            !sockets.is_empty() && sockets.chars().all(plain) && !sockets.contains("//"),
+            "gateway.socket_path",
+            || {
+                let path = &gateway.socket_path;
+                format!("is {path:?}: write it as a path of letters, digits and - . _ ~, e.g. \"/api/socket.io/\"")
+            },
+        )?;
+        let taken = [
+            ("gateway.prefix", gateway.prefix.trim_matches('/')),
+            ("healthcheck_path", health.trim_matches('/')),
+            ("metrics.path", self.metrics.path.trim_matches('/')),
+        ];
+        for (key, path) in taken {
+            check(path != sockets, "gateway.socket_path", || format!("is {path:?}, as {key} is: choose another"))?;
+        }
+        for (key, listen) in [("gateway.listen", &gateway.listen), ("metrics.listen", &self.metrics.listen)] {
+            let port =
+                listen.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+            let is_none = key == "metrics.listen" && listen.is_empty();
+            check(is_none || matches!(port, Some(Ok(_))), key, || {
+                format!("is {listen:?}: write it as host:port, e.g. \"127.0.0.1:3030\"")
+            })?;
+        }
+        Ok(())
     }
+
+    fn validate_clients(&self) -> Checked {
+        let gateway = &self.gateway;
+        for origin in &gateway.cors_origins {
+            AllowedOrigin::parse(origin)
+                .map_err(|why| ConfigError::new(format!("has {origin:?}, {why}")).at("gateway.cors_origins"))?;
+        }
+        let any = gateway.cors_origins.iter().any(|origin| origin.trim() == "*");
+        check(!(any && gateway.cors_credentials), "gateway.cors_credentials", || {
+            "is set while gateway.cors_origins has \"*\", so any page could call in the name of whoever looks at it: name \
+             the origins"
+                .into()
+        })?;
+        let lists = [
+            ("gateway.cors_methods", &gateway.cors_methods, "methods"),
+            ("gateway.cors_headers", &gateway.cors_headers, "headers"),
+            ("gateway.cors_exposed_headers", &gateway.cors_exposed_headers, "headers"),
+        ];
+        for (key, names, what) in lists {
+            let bad = names.iter().find(|name| !is_token(name));
+            check(bad.is_none(), key, || {
+                format!("has {:?}: list the names of {what}", bad.cloned().unwrap_or_default())
+            })?;
+        }
+        check(gateway.keep_alive.is_zero() || gateway.keep_alive >= SHORTEST_KEEP_ALIVE, "gateway.keep_alive", || {
+            format!("is {}: set it to 1s or more, or to 0 for one request a connection", text(gateway.keep_alive))
+        })?;
+        Ok(())
+    }
+}
+
+/// Whether `text` is a name as methods and headers have them.
+fn is_token(text: &str) -> bool {
+    let names = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(names)
 }
 
 /// Whether names that become part of Redis keys, patterns and paths may contain `c`. Braces choose a cluster's slot, and

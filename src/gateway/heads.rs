@@ -39,6 +39,18 @@ impl Heads {
         Alarm { heads: self.clone(), sleep: None }
     }
 
+    /// Says that something came: if hyper waits for a head, that has to end after `longest` from now.
+    pub(super) fn begun(&self, longest: Duration) {
+        let waiting = &self.0.until;
+        let until = waiting.load(Ordering::Relaxed);
+        if until != NEVER {
+            let ms = (now() + longest).saturating_duration_since(self.0.began).as_millis();
+            let soonest = until.min(u64::try_from(ms).unwrap_or(NEVER));
+            // Both sides are the connection's own task.
+            waiting.store(soonest, Ordering::Relaxed);
+        }
+    }
+
     /// Until when hyper waits, if it does.
     fn until(&self) -> Option<Instant> {
         match self.0.until.load(Ordering::Relaxed) {
@@ -102,8 +114,8 @@ impl Alarm {
     /// Sees to it that the task is woken, to be called after hyper was. `Ready` when hyper has to be asked again, since
     /// its time is over.
     ///
-    /// A sleep is left as it is when hyper waits for the next head, and set anew when it ends too early: that is once in
-    /// a while, and heads are many.
+    /// A sleep is left as it is when hyper waits for the next head, and set anew when it ends too early, or would too late:
+    /// that is once in a while, and heads are many.
     pub(super) fn poll(&mut self, task: &mut Context<'_>) -> Poll<()> {
         loop {
             let Some(sleep) = &mut self.sleep else {
@@ -114,6 +126,10 @@ impl Alarm {
                 self.sleep = Some(Box::pin(tokio::time::sleep_until(until.into())));
                 continue;
             };
+            if self.heads.until().is_some_and(|until| until < sleep.deadline().into_std()) {
+                self.sleep = None;
+                continue;
+            }
             std::task::ready!(sleep.as_mut().poll(task));
             self.sleep = None;
         }

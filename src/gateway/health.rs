@@ -1,12 +1,12 @@
 //! Is the mesh, is this process well? For monitors, load balancers and orchestrators.
 
-use super::{reply, target};
+use super::{monitor, reply, target};
 use crate::{
     Error, Result,
     node::{Node, Readiness},
 };
 use axum::{
-    Json,
+    extract::Request,
     response::{IntoResponse, Response},
 };
 use http::{Method as Verb, StatusCode};
@@ -40,15 +40,16 @@ impl<'a> Probe<'a> {
     }
 }
 
-pub(super) fn answer(node: &Node, probe: Probe<'_>, verb: &Verb) -> Response {
-    if let Some(refused) = unless_read(verb) {
+pub(super) fn answer(node: &Node, probe: Probe<'_>, request: &Request) -> Response {
+    if let Some(refused) = unless_read(request.method()) {
         return refused;
     }
     match probe {
         Probe::Live => live(),
         Probe::Ready => ready(node.readiness()),
         Probe::Mesh(key) => {
-            mesh(node, key).map_or_else(|error| reply::error(&error), |services| Json(services).into_response())
+            let services = monitor::admit(node, request.headers()).and_then(|()| mesh(node, key));
+            services.map_or_else(|error| reply::error(&error), |services| reply::json(StatusCode::OK, &services))
         }
     }
 }
@@ -68,7 +69,7 @@ pub(super) fn unless_read(verb: &Verb) -> Option<Response> {
 }
 
 pub(super) fn live() -> Response {
-    Json(json!({ "status": "alive" })).into_response()
+    reply::json(StatusCode::OK, &json!({ "status": "alive" }))
 }
 
 /// A degraded node still serves what it knows, so it keeps its traffic.
@@ -79,7 +80,7 @@ pub(super) fn ready(readiness: Readiness) -> Response {
         Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
         Readiness::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
     };
-    (code, Json(json!({ "status": status }))).into_response()
+    reply::json(code, &json!({ "status": status }))
 }
 
 fn mesh(node: &Node, key: Option<&str>) -> Result<BTreeMap<String, bool>> {

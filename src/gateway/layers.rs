@@ -1,12 +1,14 @@
 //! What goes around every request: its id and span, compression, CORS, and a net for panics.
 
 use super::{cors::Cors, reply};
-use crate::Error;
+use crate::{Error, config::Gateway};
 use axum::{body::Body, extract::Request, response::Response};
 use futures_util::FutureExt;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method as Verb,
-    header::{ACCEPT_ENCODING, AUTHORIZATION, COOKIE, ORIGIN, PROXY_AUTHORIZATION, SET_COOKIE, VARY},
+    header::{
+        ACCEPT_ENCODING, AUTHORIZATION, COOKIE, ORIGIN, PROXY_AUTHORIZATION, SET_COOKIE, VARY, X_CONTENT_TYPE_OPTIONS,
+    },
 };
 use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 use tower::{Layer, Service, ServiceExt, service_fn, util::Either};
@@ -16,8 +18,8 @@ use ulid::{ULID_LEN, Ulid};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Says that a reply is that of an earlier request with the same key.
-pub(super) const REPLAYED: HeaderName = HeaderName::from_static(crate::node::once::REPLAYED);
+/// Tells browsers to believe the type of an answer rather than guess it.
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 /// Longer ids are replaced: they travel with the call and stand in every log line.
 const REQUEST_ID_LENGTH: usize = 128;
 /// What nothing may print that prints headers.
@@ -42,8 +44,8 @@ pub(super) struct Layers {
 }
 
 impl Layers {
-    pub(super) fn new(origins: &[String], compression: bool) -> Self {
-        Layers { cors: Cors::new(origins).map(Arc::new), compression }
+    pub(super) fn new(config: &Gateway) -> Self {
+        Layers { cors: Cors::new(config).map(Arc::new), compression: config.compression }
     }
 
     /// The net for panics is innermost, so even the answer to one has its CORS headers and its id.
@@ -76,12 +78,12 @@ async fn compressed(service: impl Answers, request: Request) -> Result<Response,
 /// Answers browsers that ask what they may do, and lets the others read what `service` answers.
 async fn shared(cors: Option<Arc<Cors>>, service: impl Answers, request: Request) -> Result<Response, Infallible> {
     let Some(cors) = cors else { return caught(service, request).await };
-    let origin = request.headers().get(ORIGIN).cloned();
     if request.method() == Verb::OPTIONS {
-        return Ok(cors.preflight(origin.as_ref()));
+        return Ok(cors.preflight(request.headers()));
     }
+    let origins: HeaderMap = request.headers().get_all(ORIGIN).iter().map(|origin| (ORIGIN, origin.clone())).collect();
     let mut response = caught(service, request).await?;
-    cors.mark(origin.as_ref(), response.headers_mut());
+    cors.mark(&origins, response.headers_mut());
     Ok(response)
 }
 
@@ -119,6 +121,7 @@ async fn observe(service: impl Answers, mut request: Request) -> Result<Response
     };
     let mut response = answer.instrument(span).await?;
     response.headers_mut().insert(REQUEST_ID, id);
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     hide_secrets(response.headers_mut());
     Ok(response)
 }

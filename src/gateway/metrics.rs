@@ -1,6 +1,6 @@
 //! The counters of a node over HTTP.
 
-use super::health;
+use super::{health, listen::listen, monitor, reply};
 use crate::{
     Error, Result,
     node::{METRICS_TYPE, Node},
@@ -11,9 +11,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{Method as Verb, header};
+use http::{HeaderMap, Method as Verb, header};
 use prometheus_client::{metrics::gauge::ConstGauge, registry::Registry};
-use tokio::net::TcpListener;
 
 /// Serves `/metrics`, `/livez` and `/readyz` at `metrics.listen` of the node's configuration until the node has shut
 /// down; does nothing where that is empty.
@@ -34,14 +33,20 @@ pub async fn serve_metrics(node: &Node) -> Result<()> {
     if address.is_empty() {
         return Ok(());
     }
-    let listener = TcpListener::bind(address).await.map_err(|error| {
+    let listener = listen(address).await.map_err(|error| {
         Error::general(format!("Can not listen on {address} ({error}): free it, or set metrics.listen to another"))
     })?;
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "metrics");
     }
     let router = Router::new()
-        .route("/metrics", get(async |State(node): State<Node>| tell(&node, |_| {}).await))
+        .route(
+            "/metrics",
+            get(async |State(node): State<Node>, headers: HeaderMap| match monitor::admit(&node, &headers) {
+                Ok(()) => tell(&node, |_| {}).await,
+                Err(error) => reply::error(&error),
+            }),
+        )
         .route("/livez", get(async || health::live()))
         .route("/readyz", get(async |State(node): State<Node>| health::ready(node.readiness())))
         .with_state(node.clone());
@@ -55,9 +60,12 @@ pub async fn serve_metrics(node: &Node) -> Result<()> {
 }
 
 /// Answers with the counters of a gateway.
-pub(super) async fn answer(node: &Node, verb: &Verb, sockets: usize) -> Response {
+pub(super) async fn answer(node: &Node, verb: &Verb, headers: &HeaderMap, sockets: usize) -> Response {
     if let Some(refused) = health::unless_read(verb) {
         return refused;
+    }
+    if let Err(error) = monitor::admit(node, headers) {
+        return reply::error(&error);
     }
     tell(node, |registry| {
         let sockets = ConstGauge::new(i64::try_from(sockets).unwrap_or(i64::MAX));

@@ -11,7 +11,7 @@
 //! | `PUT`, `PATCH`, `DELETE /todos` | update, patch, remove many |
 //! | `GET /distribution/healthcheck[/key]` | which remote services have a replica up |
 //! | `GET /livez`, `GET /readyz` | whether this process lives, and whether it should get traffic |
-//! | `/socket.io/` | Socket.IO: calls and events for the clients of Feathers |
+//! | `/socket.io/`, or `gateway.socket_path` | Socket.IO: calls and events for the clients of Feathers |
 //!
 //! Which events go to which sockets is said by [`Channels`]; without them, none is sent. Who may call is said by hooks, or
 //! by configuration with [`guarded()`]; without either, everyone may.
@@ -23,32 +23,39 @@
 //! let web = axum::Router::new().route("/", axum::routing::get(async || "Hello")).merge(gateway(&node));
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:3030").await?;
 //! let stop = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
-//! serve(listener, web, stop, node.config().shutdown.grace).await?;
+//! serve(listener, web, stop, node.config()).await?;
 //! # Ok(()) }
 //! ```
 
 mod body;
 mod channels;
 mod cors;
+mod framing;
 mod guarded;
 mod heads;
 mod health;
 mod json;
 mod layers;
+mod listen;
 mod metrics;
+mod monitor;
 mod params;
 pub(crate) mod query_string;
 mod realtime;
 mod reply;
 mod rest;
 mod serve;
+mod serving;
 mod signal;
 mod target;
 
 pub use channels::{Channel, Channels, Connection, Login, Names, Publication};
+pub use cors::{CorsLayer, CorsService, cors};
 pub use guarded::{Guard, guarded, guarded_by};
+pub use listen::listen;
 pub use metrics::serve_metrics;
 pub use serve::serve;
+pub use serving::Serving;
 
 use crate::node::Node;
 use axum::{Router, extract::Request, response::Response};
@@ -96,10 +103,11 @@ impl Gateway {
     /// The prefix, the limits, the CORS origins and compression come from the node's configuration. All requests that
     /// no route of the application takes end up here, as the router's fallback; the application's own routes win.
     ///
-    /// Sockets stay at `/socket.io/` whatever the configured prefix is. Where the router is nested, they are nested,
-    /// too: clients then need the option `path`, e.g. `"/api/socket.io/"`.
+    /// Sockets are at `gateway.socket_path`, by default `/socket.io/`, whatever the configured prefix is. Where the router
+    /// is nested, they are nested, too. Clients of another path than `/socket.io/` need the option `path`, e.g.
+    /// `"/api/socket.io/"`.
     pub fn router(self) -> Router {
-        let (front, sockets) = self.faces();
+        let (front, sockets, _) = self.faces();
         Router::new().fallback_service(front).merge(sockets)
     }
 
@@ -111,38 +119,40 @@ impl Gateway {
     ///
     /// # async fn run(node: rachis::Node) -> rachis::Result<()> {
     /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3030").await?;
-    /// serve(listener, Gateway::new(&node).service(), rachis::signal(), node.config().shutdown.grace).await?;
+    /// serve(listener, Gateway::new(&node).service(), rachis::signal(), node.config()).await?;
     /// # Ok(()) }
     /// ```
     pub fn service(
         self,
     ) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
     {
-        let (front, sockets) = self.faces();
-        service_fn(move |request: Request| match realtime::is_at(request.uri().path()) {
+        let (front, sockets, realtime) = self.faces();
+        service_fn(move |request: Request| match realtime.is_at(request.uri().path()) {
             true => sockets.clone().oneshot(request).left_future(),
             false => front.clone().oneshot(request).right_future(),
         })
     }
 
-    /// What answers everything but sockets, and what opens those.
-    fn faces(self) -> (impl Answers, Router) {
+    /// What answers everything but sockets, what opens those, and what knows where.
+    fn faces(self) -> (impl Answers, Router, Arc<Realtime>) {
         let config = self.node.config();
         let settings = Settings {
             prefix: config.gateway.prefix.trim_matches('/').to_owned(),
             healthcheck: config.healthcheck_path.trim_matches('/').to_owned(),
             metrics: config.metrics.path.trim_matches('/').to_owned(),
         };
-        let layers = Layers::new(&config.gateway.cors_origins, config.gateway.compression);
+        let layers = Layers::new(&config.gateway);
         let realtime = Realtime::new(&self.node, self.channels);
         let sockets = realtime.router();
-        let front = Arc::new(Front { node: self.node, settings, realtime });
+        let front = Arc::new(Front { node: self.node, settings, realtime: realtime.clone() });
         let front = service_fn(move |request| {
             let front = front.clone();
             // On the heap, or each layer would copy all of it to where its own is.
             Box::pin(async move { Ok(answer(&front, request).await) })
         });
-        (layers.around(front), sockets.layer(layer_fn(move |route: axum::routing::Route| layers.around(route))))
+        let answers = layers.around(front);
+        let sockets = sockets.layer(layer_fn(move |route: axum::routing::Route| layers.around(route)));
+        (answers, sockets, realtime)
     }
 }
 
@@ -172,9 +182,9 @@ async fn answer(gateway: &Front, request: Request) -> Response {
     let head = request.method() == http::Method::HEAD;
     let path = request.uri().path().trim_matches('/');
     let response = match health::Probe::of(path, &gateway.settings.healthcheck) {
-        Some(probe) => health::answer(&gateway.node, probe, request.method()),
+        Some(probe) => health::answer(&gateway.node, probe, &request),
         None if !path.is_empty() && path == gateway.settings.metrics => {
-            metrics::answer(&gateway.node, request.method(), gateway.realtime.sockets()).await
+            metrics::answer(&gateway.node, request.method(), request.headers(), gateway.realtime.sockets()).await
         }
         None => rest::answer(gateway, request).await,
     };

@@ -10,15 +10,19 @@ use http::{
     header::{self, ACCEPT, ALLOW, CONTENT_LENGTH, LOCATION, VARY},
 };
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// What may not stand in a URL. A `%` is looked at apart, since it may already start a code.
 const NOT_IN_URL: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}');
 
+/// With its charset, which JSON does not need and some clients do: without, they read Latin-1.
+const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+
 /// What most bodies have room in, and how many headers a response of this gateway has; more make both grow.
 const BODY: usize = 512;
-const HEADERS: usize = 10;
+const HEADERS: usize = 12;
 
 /// How bodies are framed is the server's business; a hook that set one of these would break the connection.
 const FRAMING: &[HeaderName] = &[
@@ -50,7 +54,7 @@ pub(super) fn answer(method: &Method, answer: Answer) -> Response {
 }
 
 /// A response with this JSON, and with room for the headers that are added on its way out.
-fn json(status: StatusCode, body: &Value) -> Response {
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let mut bytes = Vec::with_capacity(BODY);
     if let Err(error) = serde_json::to_writer(&mut bytes, body) {
         return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response();
@@ -58,7 +62,7 @@ fn json(status: StatusCode, body: &Value) -> Response {
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = status;
     let mut headers = HeaderMap::with_capacity(HEADERS);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CONTENT_TYPE, JSON);
     *response.headers_mut() = headers;
     response
 }

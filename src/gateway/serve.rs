@@ -1,8 +1,10 @@
 //! Serves a router until it is told to stop, and then stops in a known time.
 
 use super::{
+    framing,
     heads::Heads,
     realtime::{self, Stopping},
+    serving::Serving,
     signal::{Signal, Watch},
 };
 use axum::{
@@ -11,6 +13,7 @@ use axum::{
     response::Response,
     serve::Listener,
 };
+use futures_util::FutureExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use std::{
@@ -32,16 +35,18 @@ use tower::{Service, ServiceExt};
 /// How long a client may take not a single byte of what is written to it. Without an end, one that stopped reading would
 /// hold its connection, and what waits in it, as long as it likes.
 const STALLED: Duration = Duration::from_secs(60);
-/// How long a client may take to send the head of its next request, from when it may: the first one, and each that
-/// follows over the same connection. Proxies keep idle connections for 60 seconds by habit; one that closed sooner than
-/// they do would break their next request.
-const HEAD: Duration = Duration::from_secs(75);
+/// How long a client may take to send the head of a request, from its first byte on, however long it may be idle before.
+pub(super) const HEAD: Duration = Duration::from_secs(75);
 
-/// Serves a gateway, or a router, over HTTP/1.1 until `shutdown` is ready: then accepts nothing new, tells sockets to go, lets requests
-/// in flight end within `grace`, and closes what is still open.
+/// Serves a gateway, or a router, over HTTP/1.1 until `shutdown` is ready: then accepts nothing new, tells sockets to go,
+/// lets requests in flight end within the grace of `waits`, and closes what is still open.
 ///
-/// A connection that sends no whole head of a request within 75 seconds is closed, and so is one that takes nothing of
+/// `waits` is the node's configuration, or only the grace as a `Duration`: see [`Serving`]. A connection that is idle for
+/// longer than that allows is closed, and so is one whose next head takes more than 75 seconds, or that takes nothing of
 /// its answer for 60 seconds.
+///
+/// A request without one header `Host`, or with another `Transfer-Encoding` than `chunked`, is answered with 400, since a
+/// proxy in front might have read it otherwise.
 ///
 /// # Errors
 /// When the listener's address cannot be used.
@@ -49,13 +54,14 @@ pub async fn serve<L, S>(
     listener: L,
     service: S,
     shutdown: impl Future<Output = ()> + Send + 'static,
-    grace: Duration,
+    waits: impl Into<Serving>,
 ) -> io::Result<()>
 where
     L: Listener,
     L::Addr: std::fmt::Debug,
     S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
 {
+    let Serving { grace, keep_alive } = waits.into();
     tracing::debug!(address = ?listener.local_addr()?, "listening");
     let (stopping, closed) = (Signal::new(), Signal::new());
     // Also when nobody waits for the server any more.
@@ -64,7 +70,7 @@ where
     let told = Stopping { token: stopping.token().clone(), busy: busy.downgrade() };
     let connections = TaskTracker::new();
     tokio::select! {
-        () = accept(Closing { listener, closed: closed.clone() }, service, &told, &connections, &stopping) => {}
+        () = accept(Closing { listener, closed: closed.clone() }, service, &told, &connections, &stopping, keep_alive) => {}
         () = shutdown => {}
     }
     stopping.raise();
@@ -88,13 +94,14 @@ async fn accept<L, S>(
     told: &Stopping,
     connections: &TaskTracker,
     stopping: &Signal,
+    keep_alive: Duration,
 ) where
     L: Listener,
     S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
 {
     loop {
         let (io, _) = listener.accept().await;
-        connections.spawn(answer(io, service.clone(), told.clone(), stopping.watch()));
+        connections.spawn(answer(io, service.clone(), told.clone(), stopping.watch(), keep_alive));
     }
 }
 
@@ -102,16 +109,23 @@ async fn accept<L, S>(
 ///
 /// Not left to axum, which gives hyper no timer: a client that sends its headers byte by byte, or none, would stay
 /// forever.
-async fn answer<T, S>(io: Connection<T>, service: S, told: Stopping, mut stopping: Watch)
+async fn answer<T, S>(mut io: Connection<T>, service: S, told: Stopping, mut stopping: Watch, keep_alive: Duration)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request, Response = Response, Error = Infallible> + Clone,
 {
     let heads = Heads::new();
     let mut alarm = heads.alarm();
+    if keep_alive > HEAD {
+        io.heads = Some(heads.clone());
+    }
     let mut http = http1::Builder::new();
-    http.timer(heads).header_read_timeout(HEAD);
-    let service = service_fn(|request| service.clone().oneshot(opened(request, &told)));
+    let idle = if keep_alive.is_zero() { HEAD } else { keep_alive };
+    http.timer(heads).header_read_timeout(idle).keep_alive(!keep_alive.is_zero());
+    let service = service_fn(|request| match framing::refuse(&request) {
+        Some(refused) => std::future::ready(Ok(refused)).left_future(),
+        None => service.clone().oneshot(opened(request, &told)).right_future(),
+    });
     let mut connection = pin!(http.serve_connection(TokioIo::new(io), service).with_upgrades());
     let mut leaving = false;
     let ended = poll_fn(|task| {
@@ -134,7 +148,7 @@ where
 /// would cost each of them a map.
 fn opened(request: hyper::Request<Incoming>, told: &Stopping) -> Request {
     let mut request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
-    if request.uri().path().contains(realtime::PATH) {
+    if realtime::is_meant(request.uri()) {
         request.extensions_mut().insert(told.clone());
     }
     request
@@ -153,7 +167,7 @@ impl<L: Listener> Listener for Closing<L> {
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         let (io, address) = self.listener.accept().await;
-        (Connection { io, closed: self.closed.watch(), stalled: None }, address)
+        (Connection { io, closed: self.closed.watch(), stalled: None, heads: None }, address)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
@@ -166,6 +180,8 @@ struct Connection<T> {
     closed: Watch,
     /// Runs while a write makes no progress.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// What is told when something comes, where a connection may be idle for longer than a head may take.
+    heads: Option<Heads>,
 }
 
 impl<T: Unpin> Connection<T> {
@@ -191,7 +207,13 @@ impl<T: Unpin> Connection<T> {
 
 impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
     fn poll_read(self: Pin<&mut Self>, task: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.open(task)?.poll_read(task, buffer)
+        let Some(heads) = self.heads.clone() else { return self.open(task)?.poll_read(task, buffer) };
+        let before = buffer.filled().len();
+        let outcome = self.open(task)?.poll_read(task, buffer);
+        if buffer.filled().len() > before {
+            heads.begun(HEAD);
+        }
+        outcome
     }
 }
 
@@ -222,7 +244,7 @@ mod tests {
     };
 
     fn connection(io: DuplexStream) -> Connection<DuplexStream> {
-        Connection { io, closed: Signal::new().watch(), stalled: None }
+        Connection { io, closed: Signal::new().watch(), stalled: None, heads: None }
     }
 
     #[tokio::test(start_paused = true)]
@@ -268,10 +290,14 @@ mod tests {
 
     /// A connection to a server that answers `yes`.
     async fn connect() -> DuplexStream {
+        connect_to(Duration::ZERO.into()).await
+    }
+
+    async fn connect_to(waits: Serving) -> DuplexStream {
         let (ours, theirs) = duplex(1024);
         let (accept, accepted) = mpsc::channel(1);
         let router = Router::new().fallback(|| async { "yes" });
-        tokio::spawn(serve(Pipes(accepted), router, std::future::pending(), Duration::ZERO));
+        tokio::spawn(serve(Pipes(accepted), router, std::future::pending(), waits));
         accept.send(theirs).await.unwrap();
         ours
     }
@@ -305,6 +331,43 @@ mod tests {
             while !answer.ends_with(b"yes") {
                 assert_ne!(client.read_buf(&mut answer).await.unwrap(), 0);
             }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_may_be_idle_as_long_as_is_said_and_no_head_takes_longer_than_before() {
+        let ten_minutes = Duration::from_secs(600);
+        let idle = Serving::from(Duration::ZERO).keep_alive(ten_minutes);
+        let started = Instant::now();
+        assert_eq!(connect_to(idle).await.read(&mut [0]).await.unwrap(), 0);
+        assert_eq!(started.elapsed().as_secs(), ten_minutes.as_secs());
+
+        let mut slow = connect_to(idle).await;
+        tokio::time::sleep(ten_minutes - HEAD * 2).await;
+        let started = Instant::now();
+        while slow.write_all(b"G").await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(started.elapsed().as_secs().abs_diff(HEAD.as_secs()) / 2, 0, "{:?}", started.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_keep_alive_each_request_has_a_connection_of_its_own() {
+        let mut client = connect_to(Serving::from(Duration::ZERO).keep_alive(Duration::ZERO)).await;
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.contains("connection: close") && answer.ends_with("yes"), "{answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_can_be_read_in_two_ways_is_refused_and_ends_its_connection() {
+        for head in ["", "host: a\r\nhost: b\r\n", "host: a\r\ntransfer-encoding: gzip, chunked\r\n"] {
+            let mut client = connect().await;
+            client.write_all(format!("POST / HTTP/1.1\r\n{head}\r\n0\r\n\r\n").as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 400 ") && answer.matches("HTTP/").count() == 1, "{head}: {answer}");
         }
     }
 }

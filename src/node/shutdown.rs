@@ -47,7 +47,7 @@ impl Node {
     ///     signal().await;
     ///     leaving.retire().await;
     /// };
-    /// serve(listener, gateway(&node), stop, node.config().shutdown.grace).await?;
+    /// serve(listener, gateway(&node), stop, node.config()).await?;
     /// node.shutdown().await
     /// # }
     /// ```

@@ -83,7 +83,7 @@ impl Web {
 impl Reply {
     #[track_caller]
     fn json(&self) -> Value {
-        assert_eq!(self.header("content-type"), Some("application/json"), "{self:?}");
+        assert_eq!(self.header("content-type"), Some("application/json; charset=utf-8"), "{self:?}");
         serde_json::from_str(&self.text).unwrap()
     }
 

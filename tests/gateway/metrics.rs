@@ -87,6 +87,40 @@ async fn a_node_that_is_no_gateway_tells_on_a_listener_of_its_own() {
 }
 
 #[tokio::test]
+async fn with_a_token_only_who_has_it_is_told_the_counters_and_the_health_of_the_mesh() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let token = Some("hush-hush".into());
+    let metrics = Metrics { listen: format!("127.0.0.1:{port}"), token, ..Metrics::default() };
+    let node = testing::start(Config { metrics, ..testing::config() }, app()).await;
+    serve_metrics(&node).await.unwrap();
+    let web = Web { router: rachis::gateway::gateway(&node), nodes: vec![node.clone()] };
+    for (sent, status) in [
+        (None, 401),
+        (Some("Bearer hush"), 401),
+        (Some("hush-hush"), 401),
+        (Some("Basic hush-hush"), 401),
+        (Some("Bearer hush-hush"), 200),
+        (Some("bearer  hush-hush"), 200),
+    ] {
+        for url in ["/metrics", "/distribution/healthcheck"] {
+            let request = http::Request::get(url);
+            let request = match sent {
+                Some(sent) => request.header("authorization", sent),
+                None => request,
+            };
+            let reply = web.ask(request, axum::body::Body::empty()).await;
+            assert_eq!(reply.status, status, "{url} {sent:?}");
+        }
+        let own = reqwest::Client::new().get(format!("http://127.0.0.1:{port}/metrics"));
+        let own = sent.into_iter().fold(own, |own, sent| own.header("authorization", sent));
+        assert_eq!(own.send().await.unwrap().status().as_u16(), status, "{sent:?}");
+    }
+    for url in ["/livez", "/readyz"] {
+        assert_eq!(web.get(url).await.status, 200);
+    }
+}
+
+#[tokio::test]
 async fn the_path_of_the_counters_can_be_another_or_none() {
     for (path, there) in [("internal/metrics", true), ("", false)] {
         let metrics = Metrics { path: path.into(), ..Metrics::default() };

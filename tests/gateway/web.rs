@@ -1,8 +1,12 @@
 //! What browsers and proxies need: CORS, compression, request ids.
 
 use crate::{Web, services::app};
-use axum::body::Body;
+use axum::{Router, body::Body, routing::get};
 use http::Request;
+use rachis::{
+    gateway::{cors, gateway},
+    testing,
+};
 use serde_json::json;
 
 #[tokio::test]
@@ -11,11 +15,11 @@ async fn a_preflight_allows_what_feathers_clients_send() {
     let preflight = Request::options("/echo")
         .header("origin", "https://app.example")
         .header("access-control-request-method", "PATCH")
-        .header("access-control-request-headers", "authorization,content-type,x-service-method");
+        .header("access-control-request-headers", "authorization,content-type,x-service-method,baggage,x-tenant");
     let reply = web.ask(preflight, Body::empty()).await;
-    assert_eq!((reply.status, reply.header("access-control-allow-origin")), (200, Some("*")));
+    assert_eq!((reply.status, reply.header("access-control-allow-origin")), (204, Some("*")));
     let allowed = |name: &str| reply.header(name).unwrap().to_lowercase();
-    for header in ["authorization", "content-type", "x-service-method", "idempotency-key", "x-request-id"] {
+    for header in ["authorization", "content-type", "x-service-method", "baggage", "x-tenant"] {
         assert!(allowed("access-control-allow-headers").contains(header), "{header}");
     }
     for verb in ["get", "post", "put", "patch", "delete"] {
@@ -31,6 +35,41 @@ async fn every_answer_has_cors_headers_even_an_error() {
         assert_eq!(reply.header("access-control-allow-origin"), Some("*"), "{url}");
         let exposed = reply.header("access-control-expose-headers").unwrap_or_default();
         assert!(exposed.contains("location") && exposed.contains("x-request-id"), "{exposed}");
+    }
+}
+
+#[tokio::test]
+async fn routes_of_the_application_have_the_same_cors_where_the_layer_is() {
+    let mut config = testing::config();
+    config.gateway.cors_origins = vec!["https://*.app.example".into()];
+    config.gateway.cors_credentials = true;
+    let node = testing::start(config, app()).await;
+    let own = Router::new().route("/version", get(async || "1.2.3")).layer(cors(node.config()));
+    let inside = own.clone().merge(gateway(&node));
+    let around =
+        Router::new().route("/version", get(async || "1.2.3")).merge(gateway(&node)).layer(cors(node.config()));
+    for router in [inside, around] {
+        let web = Web { router, nodes: vec![node.clone()] };
+        for (url, verb, status) in [("/version", "GET", 200), ("/version", "OPTIONS", 204), ("/echo", "GET", 200)] {
+            let ask = |origin: &'static str| {
+                web.ask(Request::builder().method(verb).uri(url).header("origin", origin), Body::empty())
+            };
+            let reply = ask("https://a.app.example").await;
+            assert_eq!(reply.status, status, "{verb} {url}");
+            assert_eq!(reply.header("access-control-allow-origin"), Some("https://a.app.example"), "{verb} {url}");
+            assert_eq!(reply.header("access-control-allow-credentials"), Some("true"), "{verb} {url}");
+            let varies = reply.headers.get_all("vary").iter().filter(|vary| *vary == "origin").count();
+            assert_eq!(varies, 1, "{verb} {url}");
+            assert_eq!(ask("https://evil.example").await.header("access-control-allow-origin"), None, "{verb} {url}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_answer_is_to_be_taken_for_another_type() {
+    let web = Web::local(app()).await;
+    for url in ["/echo", "/nowhere", "/meta/panic", "/livez", "/metrics", "/socket.io/"] {
+        assert_eq!(web.get(url).await.header("x-content-type-options"), Some("nosniff"), "{url}");
     }
 }
 

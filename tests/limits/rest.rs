@@ -21,7 +21,6 @@ async fn malformed_json(address: SocketAddr) {
         ("nope".to_owned(), "expected ident at line 1 column 2"),
         ("{}}".to_owned(), "trailing characters at line 1 column 3"),
         ("{\"a\":1e999}".to_owned(), "number out of range at line 1 column 10"),
-        ("\"\\ud800\"".to_owned(), "unexpected end of hex escape at line 1 column 8"),
         ("\0".to_owned(), "expected value at line 1 column 1"),
         (deep("["), "recursion limit exceeded at line 1 column 128"),
         (deep("{\"a\":"), "recursion limit exceeded at line 1 column 636"),
@@ -29,8 +28,9 @@ async fn malformed_json(address: SocketAddr) {
         let message = format!("The body is not valid JSON: {why}");
         assert_eq!(post(address, JSON, body.as_bytes()).await.error(), bad_request(message), "{body:.20}");
     }
-    let answer = post(address, JSON, b"{\"a\":\"\xff\"}").await.error();
-    assert_eq!(answer, bad_request("The body is not valid JSON: invalid unicode code point at line 1 column 7"));
+    for replaced in [&b"{\"a\":\"\xff\"}"[..], b"{\"a\":\"\\ud800\"}"] {
+        assert_eq!(post(address, JSON, replaced).await.json()["data"], json!({ "a": "\u{fffd}" }));
+    }
 }
 
 async fn primitives(address: SocketAddr) {
@@ -44,12 +44,12 @@ async fn content_types(address: SocketAddr) {
     for content_type in
         ["text/plain", "application/xml", "multipart/form-data; boundary=x", "json", "/", "\u{e9}", ";;"]
     {
-        let answer = post(address, content_type, b"{\"a\":1}").await;
-        assert_eq!((answer.status, &answer.json()["data"]), (201, &json!({})), "{content_type}");
+        let answer = post(address, content_type, b"{\"a\":1}").await.error();
+        assert_eq!((answer.0, answer.1.as_str()), (415, "UnsupportedMediaType"), "{content_type}");
     }
     let packed = "content-type: application/json\r\ncontent-encoding: gzip\r\n";
     let answer = ask(address, "POST /echo", packed, b"{}").await.error();
-    assert_eq!(answer, bad_request("Compressed bodies are not read: send it without Content-Encoding"));
+    assert_eq!(answer, bad_request("The body is not what its Content-Encoding says"));
 }
 
 fn query_of(answer: &Answer) -> Value {

@@ -1,8 +1,13 @@
 //! What a socket says of itself is not believed.
 
 use crate::{Server, client::Client, services::app};
-use rachis::gateway::Channels;
+use rachis::{gateway::Channels, testing};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
+use tokio_tungstenite::{
+    client_async,
+    tungstenite::{Error, client::IntoClientRequest},
+};
 
 #[tokio::test]
 async fn nothing_in_handshake_query_or_data_makes_a_socket_anybody_else() {
@@ -42,4 +47,60 @@ async fn what_comes_with_the_connect_packet_means_nothing() {
         (&seen["provider"], &seen["user"], &seen["authentication"]),
         (&json!("socketio"), &Value::Null, &Value::Null)
     );
+}
+
+/// The status of a handshake by this transport.
+async fn handshake(address: SocketAddr, path: &str, transport: &str, origin: Option<&str>) -> u16 {
+    let url = format!("{address}{path}?EIO=4&transport={transport}");
+    if transport == "polling" {
+        let request = reqwest::Client::new().get(format!("http://{url}"));
+        let request = origin.into_iter().fold(request, |request, origin| request.header("origin", origin));
+        return request.send().await.unwrap().status().as_u16();
+    }
+    let mut request = format!("ws://{url}").into_client_request().unwrap();
+    if let Some(origin) = origin {
+        request.headers_mut().insert("origin", origin.parse().unwrap());
+    }
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    match client_async(request, stream).await {
+        Ok((_, response)) => response.status().as_u16(),
+        Err(Error::Http(response)) => response.status().as_u16(),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn only_pages_of_the_own_and_of_listed_origins_open_sockets() {
+    for (origins, evil, friend) in [(&[][..], 403, 403), (&["https://*.friend.example"], 403, 200), (&["*"], 200, 200)]
+    {
+        let mut config = testing::config();
+        config.gateway.cors_origins = origins.iter().map(|origin| (*origin).to_owned()).collect();
+        let server = Server::of(&testing::start(config, app()).await, Channels::new()).await;
+        let own = format!("http://{}", server.address);
+        for transport in ["websocket", "polling"] {
+            let opened = if transport == "websocket" { 101 } else { 200 };
+            for (origin, status) in [
+                (None, 200),
+                (Some(own.as_str()), 200),
+                (Some("https://evil.example"), evil),
+                (Some("null"), evil),
+                (Some("https://a.friend.example"), friend),
+            ] {
+                let expected = if status == 200 { opened } else { status };
+                let seen = handshake(server.address, "/socket.io/", transport, origin).await;
+                assert_eq!(seen, expected, "{transport} {origin:?} {origins:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn sockets_are_where_the_configuration_says() {
+    let mut config = testing::config();
+    config.gateway.prefix = "/api".into();
+    config.gateway.socket_path = "/api/live/".into();
+    let server = Server::of(&testing::start(config, app()).await, Channels::new()).await;
+    for (path, status) in [("/api/live/", 101), ("/api/live", 101), ("/socket.io/", 404), ("/live/", 404)] {
+        assert_eq!(handshake(server.address, path, "websocket", None).await, status, "{path}");
+    }
 }

@@ -17,6 +17,7 @@ fn every_variable_of_the_table_sets_its_key() {
         ("DISTRIBUTION_APP", "shop", json!("shop")),
         ("DISTRIBUTION_NAMESPACE", "team:mesh", json!("team:mesh")),
         ("METRICS_LISTEN", "0.0.0.0:9464", json!("0.0.0.0:9464")),
+        ("METRICS_TOKEN", "hunter2", json!("***")),
         ("DISTRIBUTION_VERSION", "1.0", json!("1.0")),
         ("DISTRIBUTION_TIMEOUT", "5000", json!("5s")),
         ("PUBLICATION_DELAY", "10s", json!("10s")),
@@ -164,6 +165,7 @@ fn a_secret_that_looks_like_something_else_stays_text_and_is_in_no_error() {
                         let exposed = [
                             &config.redis.password,
                             &config.redis.sentinel_password,
+                            &config.metrics.token,
                             &config.mesh.secret,
                             &config.mesh.previous_secret,
                             &config.gateway.auth.secret,

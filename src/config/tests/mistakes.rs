@@ -123,6 +123,33 @@ fn what_is_out_of_range_is_told_with_what_to_change() {
         ("healthcheck_path = 'health'", "`healthcheck_path` is \"health\": begin it with a slash"),
         ("gateway.max_sockets = 0", "`gateway.max_sockets` is 0: set it to 1 or more, at most 1000000000"),
         ("gateway.prefix = ''", "`gateway.prefix` is \"\": begin it with a slash"),
+        ("gateway.socket_path = 'live'", "`gateway.socket_path` is \"live\": begin it with a slash"),
+        (
+            "gateway.socket_path = '/{any}'",
+            "`gateway.socket_path` is \"/{any}\": write it as a path of letters, digits and - . _ ~, e.g. \"/api/socket.io/\"",
+        ),
+        (
+            "gateway = { prefix = '/api/', socket_path = '/api' }",
+            "`gateway.socket_path` is \"api\", as gateway.prefix is: choose another",
+        ),
+        (
+            "gateway.cors_origins = ['https://app.example/path']",
+            "`gateway.cors_origins` has \"https://app.example/path\", which has a path: an origin is a scheme, a host and perhaps a port",
+        ),
+        (
+            "gateway.cors_origins = ['app.example']",
+            "`gateway.cors_origins` has \"app.example\", which has no scheme: write it as \"https://app.example\"",
+        ),
+        (
+            "gateway.cors_credentials = true",
+            "`gateway.cors_credentials` is set while gateway.cors_origins has \"*\", so any page could call in the name of whoever looks at it: name the origins",
+        ),
+        ("gateway.cors_headers = ['a b']", "`gateway.cors_headers` has \"a b\": list the names of headers"),
+        (
+            "gateway.keep_alive = '10ms'",
+            "`gateway.keep_alive` is 10ms: set it to 1s or more, or to 0 for one request a connection",
+        ),
+        ("metrics.listen = '9090'", "`metrics.listen` is \"9090\": write it as host:port, e.g. \"127.0.0.1:3030\""),
         ("gateway.listen = '3030'", "`gateway.listen` is \"3030\": write it as host:port, e.g. \"127.0.0.1:3030\""),
         ("redis.wait_replicas = 1001", "`redis.wait_replicas` is 1001: set it to 1000 or less"),
         ("redis.wait_timeout = 0", "`redis.wait_timeout` is 0s: set it to 1ms or more"),

@@ -3,7 +3,7 @@
 use super::{Realtime, engine, relay};
 use crate::{
     Error,
-    gateway::{params, reply},
+    gateway::{cors::Origins, params, reply},
 };
 use axum::{
     extract::{Request, State},
@@ -31,6 +31,7 @@ pub(in crate::gateway) struct Stopping {
 /// What every request of Socket.IO passes. The sockets' handlers know nothing of it, so it goes with its router.
 pub(super) struct Door {
     realtime: Arc<Realtime>,
+    origins: Origins,
     started: AtomicBool,
     stopping: OnceLock<()>,
 }
@@ -55,7 +56,8 @@ impl Drop for Seat {
 
 impl Door {
     pub(super) fn new(realtime: Arc<Realtime>) -> Self {
-        Door { realtime, started: AtomicBool::new(false), stopping: OnceLock::new() }
+        let origins = Origins::new(&realtime.node.config().gateway.cors_origins);
+        Door { realtime, origins, started: AtomicBool::new(false), stopping: OnceLock::new() }
     }
 
     /// Starts what runs beside the sockets. Outside of a runtime that is done by the first handshake.
@@ -124,11 +126,16 @@ async fn close(door: &Weak<Door>) {
     door.realtime.tasks.wait().await;
 }
 
-/// Answers a request of Socket.IO.
+/// Answers a request of Socket.IO, if it is of a page that may send one.
 pub(super) async fn admit(State(door): State<Arc<Door>>, request: Request) -> Response {
     door.start();
     if let Some(stopping) = request.extensions().get::<Stopping>() {
         door.close_with(&stopping.clone());
+    }
+    // Browsers let any page open a socket and read from it; they only say which one it is.
+    if !door.origins.admits(request.headers()) {
+        let why = "Pages of this origin may not open sockets: they can be allowed by gateway.cors_origins";
+        return reply::error(&Error::forbidden(why));
     }
     engine::answer(&door.realtime, request).await
 }

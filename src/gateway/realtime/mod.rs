@@ -19,7 +19,7 @@ mod socket;
 pub(super) use handshake::Stopping;
 
 use super::{Channels, Node};
-use axum::{Router, routing::any};
+use axum::{Router, http::Uri, routing::any};
 use engine::{Bounds, Sessions};
 use handshake::Door;
 use std::sync::{
@@ -31,18 +31,17 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-/// Where sockets are opened, below whatever the router is nested in.
-pub(super) const PATH: &str = "/socket.io";
-
-/// Is this where sockets are opened?
-pub(super) fn is_at(path: &str) -> bool {
-    path.strip_prefix(PATH).is_some_and(|rest| matches!(rest, "" | "/"))
+/// Whether a request is one of Engine.IO's, which all say so in their query, wherever sockets are.
+pub(super) fn is_meant(uri: &Uri) -> bool {
+    uri.query().is_some_and(|query| query.contains("EIO="))
 }
 
 /// What all sockets share.
 pub(super) struct Realtime {
     node: Node,
     pub(super) channels: Channels,
+    /// Where sockets are opened, below whatever the router is nested in; without a slash at its end.
+    path: String,
     /// The path of the authentication service; empty if there is none.
     authentication: String,
     /// The field of a login that holds whoever logged in.
@@ -64,6 +63,7 @@ impl Realtime {
         Arc::new(Realtime {
             node: node.clone(),
             channels,
+            path: format!("/{}", config.socket_path.trim_matches('/')),
             authentication: config.authentication_path.trim_matches('/').to_owned(),
             entity: config.auth.entity.clone(),
             connections: AtomicU64::new(0),
@@ -80,12 +80,17 @@ impl Realtime {
         self.seats.load(Ordering::Relaxed)
     }
 
+    /// Is this where sockets are opened?
+    pub(super) fn is_at(&self, path: &str) -> bool {
+        path.strip_prefix(self.path.as_str()).is_some_and(|rest| matches!(rest, "" | "/"))
+    }
+
     /// The routes of Socket.IO.
     pub(super) fn router(self: &Arc<Self>) -> Router {
         let door = Arc::new(Door::new(self.clone()));
         door.start();
         let service = any(handshake::admit).with_state(door);
-        Router::new().route(PATH, service.clone()).route(&format!("{PATH}/"), service)
+        Router::new().route(&self.path, service.clone()).route(&format!("{}/", self.path), service)
     }
 
     /// What sockets that are opened from now on may take.
