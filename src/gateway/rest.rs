@@ -27,7 +27,7 @@ async fn respond(gateway: &Front, parts: &Parts, body: &mut Body) -> Response {
     let target = match Target::find(&gateway.node, &gateway.settings.prefix, parts.uri.path()) {
         Ok(Some(target)) => target,
         Ok(None) => {
-            return match target::starting(&gateway.node) {
+            return match target::away_at(&gateway.node, &gateway.settings.prefix, parts.uri.path()) {
                 Some(error) => reply::error(&error),
                 None => reply::page_not_found(&url(parts), &parts.headers),
             };

@@ -51,12 +51,36 @@ fn one(path: &str, parent: &str, found: Resolved) -> Result<Option<Target>> {
     Ok(Some(Target::new(parent, found, Some(id))))
 }
 
-/// What to say of a path that is not known, while none can be: a gateway listens before it has joined the mesh, and must
-/// not say then that there is no such service.
-pub(super) fn starting(node: &Node) -> Option<Error> {
-    let why = "This gateway has not joined the mesh yet and knows no services: try again when /readyz says so";
-    (node.readiness() == Readiness::Starting)
-        .then(|| Error::unavailable(why).with_data(json!({ "outcome": "never ran" })))
+/// What to say of a path that is not known, where `NotFound` would be too much to say.
+///
+/// A gateway listens before it has joined the mesh, and knows no service then. And clients forget their tokens when the
+/// authentication service is not found, so of that one it is never said: its node may be about to come back, or has not
+/// come yet.
+pub(super) fn away(node: &Node, path: &str) -> Option<Error> {
+    let why = if node.readiness() == Readiness::Starting {
+        "This gateway has not joined the mesh yet and knows no services: try again when /readyz says so".to_owned()
+    } else if is_authentication(node, path) {
+        format!("Nobody can log in or out: the service '{}' is not there. Try again later", authentication(node))
+    } else {
+        return None;
+    };
+    Some(Error::unavailable(why).with_data(json!({ "outcome": "never ran" })))
+}
+
+/// The path of the authentication service; empty if there is none.
+fn authentication(node: &Node) -> &str {
+    node.config().gateway.authentication_path.trim_matches('/')
+}
+
+/// Is it the authentication service, or a record of it?
+fn is_authentication(node: &Node, path: &str) -> bool {
+    let rest = path.trim_matches('/').strip_prefix(authentication(node));
+    !authentication(node).is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The same for the path of a URL.
+pub(super) fn away_at(node: &Node, prefix: &str, path: &str) -> Option<Error> {
+    away(node, &below(prefix, path).map(named)?.ok()?)
 }
 
 /// Does the service that takes the whole path mean it more literally than the one that takes its last segment for an

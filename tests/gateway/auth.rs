@@ -111,3 +111,41 @@ async fn other_verbs_on_the_authentication_are_not_allowed() {
         assert_eq!(web.send(verb, url).await.status, 405, "{verb} {url}");
     }
 }
+
+/// Clients forget their tokens when the service is not found, so it never is.
+#[tokio::test]
+async fn an_authentication_service_that_is_away_is_unavailable_and_not_unknown() {
+    let web = Web::remote(App::new().register("other", MemoryService::new())).await;
+    let asked = [("POST", "/authentication"), ("DELETE", "/authentication/"), ("DELETE", "/%61uthentication/x.y.z")];
+    let assert_away = async |why: &str| {
+        for (verb, url) in asked {
+            let reply = web.json(verb, url, json!({ "strategy": "jwt", "accessToken": "x" })).await;
+            assert_eq!(
+                (reply.status, &reply.json()["data"]["outcome"]),
+                (503, &json!("never ran")),
+                "{why}: {reply:?}"
+            );
+        }
+    };
+    assert_away("it was never there").await;
+    for url in ["/authentications", "/other/authentication/x", "/absent"] {
+        assert_eq!(web.json("POST", url, json!({})).await.status, 404, "{url}");
+    }
+    let auth = Authentication::new(AuthConfig::new("a-fixture-secret-of-at-least-32-bytes!")).unwrap();
+    let [services, gateway] = &web.nodes[..] else { unreachable!() };
+    services.register("authentication", auth).await.unwrap();
+    gateway.wait_for("authentication").await.unwrap();
+    assert_eq!(web.json("POST", "/authentication", json!({})).await.status, 401);
+    services.unregister("authentication").await.unwrap();
+    rachis::testing::eventually("it is gone", async || gateway.resolve("authentication").is_none()).await;
+    assert_away("it is gone").await;
+}
+
+#[tokio::test]
+async fn a_gateway_without_authentication_knows_no_such_path() {
+    let mut config = rachis::testing::config();
+    config.gateway.authentication_path = String::new();
+    let node = rachis::testing::start(config, App::new()).await;
+    let web = Web { router: rachis::gateway::gateway(&node), nodes: vec![node] };
+    assert_eq!(web.json("POST", "/authentication", json!({})).await.status, 404);
+}

@@ -182,3 +182,14 @@ async fn logins_over_rest_are_told_without_a_connection() {
     assert_eq!(answer.status(), 200);
     until(&log, &["login by rest ada", "logout -"]).await;
 }
+
+#[tokio::test]
+async fn without_an_authentication_service_a_login_is_not_possible_now_rather_than_not_found() {
+    let server = Server::remote(rachis::App::new(), Channels::new()).await;
+    let mut client = server.connect().await;
+    for call in [login("ada"), json!(["remove", "authentication", null, {}])] {
+        let error = client.call(call).await.unwrap_err();
+        assert_eq!((&error["code"], &error["data"]["outcome"]), (&json!(503), &json!("never ran")), "{error}");
+    }
+    assert_eq!(client.call(json!(["find", "absent", {}])).await.unwrap_err()["code"], 404);
+}

@@ -14,6 +14,7 @@ mod login;
 mod polling;
 mod services;
 mod stop;
+mod users;
 
 use axum::Router;
 use client::Client;

@@ -1,6 +1,6 @@
 //! A channel: connections under a name, or several names taken together.
 
-use super::Connection;
+use super::{Connection, owners::Owners};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -16,6 +16,7 @@ pub(super) struct Members {
     channels: HashMap<Arc<str>, BTreeSet<u64>>,
     /// The channels of each connection that is in one.
     joined: HashMap<u64, BTreeSet<Arc<str>>>,
+    owners: Owners,
 }
 
 impl Members {
@@ -26,6 +27,18 @@ impl Members {
     pub(super) fn close(&mut self, connection: &Connection) {
         self.leave_all(connection);
         self.open.remove(&connection.number());
+        self.owners.set(connection.number(), None);
+    }
+
+    /// Notes whose an open connection is from now on.
+    pub(super) fn set_owner(&mut self, connection: &Connection, user: Option<String>) {
+        let user = user.filter(|_| self.open.contains_key(&connection.number()));
+        self.owners.set(connection.number(), user);
+    }
+
+    /// Every open connection of that user.
+    pub(super) fn of_user(&self, user: &str) -> Vec<Connection> {
+        self.owners.of(user).filter_map(|number| self.open.get(&number).cloned()).collect()
     }
 
     pub(super) fn leave_all(&mut self, connection: &Connection) {
@@ -46,7 +59,7 @@ impl Members {
 
     #[cfg(test)]
     pub(super) fn is_clean(&self) -> bool {
-        self.channels.is_empty() && self.joined.is_empty()
+        self.channels.is_empty() && self.joined.is_empty() && self.owners.is_empty()
     }
 
     /// A connection that has ended joins nothing, so it leaves nothing behind.

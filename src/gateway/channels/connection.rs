@@ -122,6 +122,13 @@ impl Connection {
         abort(std::mem::replace(&mut identity.expiry, expiry));
     }
 
+    /// Takes over the fields of a changed user record; those that it lacks stay.
+    pub(in crate::gateway) fn update_user(&self, record: &Value) {
+        if let (Some(Value::Object(user)), Value::Object(record)) = (&mut self.identity().user, record) {
+            user.extend(record.iter().map(|(name, value)| (name.clone(), value.clone())));
+        }
+    }
+
     /// Forgets who logged in.
     pub(in crate::gateway) fn log_out(&self) {
         let mut identity = self.identity();

@@ -11,11 +11,13 @@
 //! `password`, `pin` and so on, see [`mask_secrets`](crate::mask_secrets)). Where a client shall have such a field, its
 //! publisher sends data of its own by [`Channel::send`], which is sent as it is.
 //!
-//! A logout and a disconnect take a connection out of all channels before the handlers run. What a connection and its
+//! A logout and a disconnect take a connection out of all channels before the handlers run. So does the removal of the
+//! connection's user, which counts as a logout, a login as somebody else, and the end of its token. What a connection and its
 //! channels remember stays in this process: every gateway has its own, and each hears the events of the whole mesh.
 
 mod channel;
 mod connection;
+mod owners;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -123,6 +125,26 @@ impl Channels {
     /// Runs `handler` for every logout through this gateway, those over REST included.
     pub fn on_logout(mut self, handler: impl Fn(&Login<'_>, &Channels) + Send + Sync + 'static) -> Self {
         self.rules_mut().logout.push(Arc::new(handler));
+        self
+    }
+
+    /// Runs `handler` for every connection whose user's record was updated or patched, by whatever node: the event of the
+    /// users service (`gateway.auth.service`) says so. [`Connection::user`] has the new values then, and channels that the
+    /// user may not hear any more can be left.
+    ///
+    /// A user who is removed needs no handler: its connections are logged out, as by themselves.
+    ///
+    /// ```
+    /// use rachis::gateway::Channels;
+    ///
+    /// let channels = Channels::new().on_user_change(|connection, channels| {
+    ///     if connection.user().is_none_or(|user| user["role"] != "admin") {
+    ///         channels.channel("admins").leave(connection);
+    ///     }
+    /// });
+    /// ```
+    pub fn on_user_change(mut self, handler: impl Fn(&Connection, &Channels) + Send + Sync + 'static) -> Self {
+        self.rules_mut().user_change.push(Arc::new(handler));
         self
     }
 
@@ -237,6 +259,26 @@ impl Channels {
             self.lock().leave_all(connection);
         }
         self.rules.logout.iter().for_each(|handler| handler(login, self));
+    }
+
+    /// Notes whose a connection is from now on; `None` is nobody's.
+    pub(in crate::gateway) fn set_owner(&self, connection: &Connection, user: Option<String>) {
+        self.lock().set_owner(connection, user);
+    }
+
+    /// Every open connection of the user with that id.
+    pub(in crate::gateway) fn of_user(&self, user: &str) -> Vec<Connection> {
+        self.lock().of_user(user)
+    }
+
+    /// Tells that the record of a connection's user has changed.
+    pub(in crate::gateway) fn user_changed(&self, connection: &Connection) {
+        self.rules.user_change.iter().for_each(|handler| handler(connection, self));
+    }
+
+    /// Takes a connection that is about to end out of everything it would hear.
+    pub(in crate::gateway) fn silence(&self, connection: &Connection) {
+        self.lock().leave_all(connection);
     }
 
     /// Sends an event to everybody it is published to.

@@ -75,6 +75,7 @@ pub(super) struct Rules {
     pub(super) disconnect: Vec<OnConnection>,
     pub(super) login: Vec<OnLogin>,
     pub(super) logout: Vec<OnLogin>,
+    pub(super) user_change: Vec<OnConnection>,
 }
 
 impl Rules {

@@ -7,14 +7,14 @@ use crate::{
 };
 use futures_util::FutureExt;
 use serde_json::Value;
-use std::panic::AssertUnwindSafe;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 /// Runs the call in a message: the name of a method, and its arguments.
 ///
 /// # Errors
 /// Those of the call, and of a message that is none.
 pub(super) async fn answer(
-    realtime: &Realtime,
+    realtime: &Arc<Realtime>,
     connection: &Connection,
     content: Result<(String, Vec<Value>)>,
 ) -> Result<Value> {
@@ -25,14 +25,19 @@ pub(super) async fn answer(
 }
 
 /// The checks are in the order of Feathers' servers, and so are their words.
-async fn run(realtime: &Realtime, connection: &Connection, method: Method, arguments: Vec<Value>) -> Result<Value> {
+async fn run(
+    realtime: &Arc<Realtime>,
+    connection: &Connection,
+    method: Method,
+    arguments: Vec<Value>,
+) -> Result<Value> {
     let mut arguments = arguments.into_iter();
     let Some(Value::String(path)) = arguments.next() else {
         return Err(Error::not_found("Invalid service path"));
     };
     let unknown = || Error::not_found(format!("Service '{path}' not found"));
     let found = realtime.node.resolve(&path);
-    let service = found.ok_or_else(|| target::starting(&realtime.node).unwrap_or_else(unknown))?;
+    let service = found.ok_or_else(|| target::away(&realtime.node, &path).unwrap_or_else(unknown))?;
     if !service.descriptor.methods.contains(&method) {
         return Err(Error::method_not_allowed(format!("Method '{method}' not allowed on service '{path}'")));
     }

@@ -7,10 +7,13 @@ use super::Realtime;
 use crate::{
     Answer, Call, Caller, Method, Params, Result,
     auth::parse_header,
-    gateway::channels::{Connection, Login},
+    gateway::channels::{Channels, Connection, Login},
 };
 use serde_json::{Value, json};
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use tokio::task::AbortHandle;
 
 impl Realtime {
@@ -18,7 +21,11 @@ impl Realtime {
     ///
     /// # Errors
     /// Those of the call.
-    pub(in crate::gateway) async fn call(&self, call: Box<Call>, connection: Option<&Connection>) -> Result<Answer> {
+    pub(in crate::gateway) async fn call(
+        self: &Arc<Self>,
+        call: Box<Call>,
+        connection: Option<&Connection>,
+    ) -> Result<Answer> {
         let logs = matches!(call.method, Method::Create | Method::Remove)
             && !self.authentication.is_empty()
             && call.path == self.authentication;
@@ -30,16 +37,16 @@ impl Realtime {
         Ok(answer)
     }
 
-    fn note(&self, method: &Method, params: &Params, result: &Value, connection: Option<&Connection>) {
+    fn note(self: &Arc<Self>, method: &Method, params: &Params, result: &Value, connection: Option<&Connection>) {
         let login = Login { result, params, connection };
         if *method == Method::Create {
             if let Some(connection) = connection {
-                log_in(connection, result, &self.entity);
+                self.log_in(connection, result);
             }
             self.channels.logged_in(&login);
         } else {
             if let Some(connection) = connection {
-                log_out(connection, result);
+                self.log_out(connection, result);
             }
             self.channels.logged_out(&login);
         }
@@ -49,45 +56,79 @@ impl Realtime {
     ///
     /// # Errors
     /// Those of the authentication service.
-    pub(super) async fn log_in_by_header(&self, connection: &Connection) -> Result<()> {
+    pub(super) async fn log_in_by_header(self: &Arc<Self>, connection: &Connection) -> Result<()> {
         let header = connection.headers().get("authorization");
         let Some(credentials) = header.and_then(|header| parse_header(header)) else { return Ok(()) };
         let service = self.node.resolve(&self.authentication).filter(|_| !self.authentication.is_empty());
         if !service.is_some_and(|service| service.descriptor.methods.contains(&Method::Create)) {
             return Ok(());
         }
-        let mut params =
-            Params { provider: Some("socketio".into()), headers: connection.shared_headers(), ..Params::default() };
-        params.extensions.insert(connection.clone());
-        let call = Call { data: credentials, params, ..Call::new(&self.authentication, Method::Create) };
+        let call = Call {
+            data: credentials,
+            params: params_of(connection),
+            ..Call::new(&self.authentication, Method::Create)
+        };
         self.call(Box::new(call), Some(connection)).await.map(drop)
     }
 }
 
-/// Whatever the strategy was, the token is what the next calls bring along.
-fn log_in(connection: &Connection, result: &Value, entity: &str) {
-    let Some(token) = result.get("accessToken").filter(|token| token.is_string()) else { return };
-    let authentication = json!({ "strategy": "jwt", "accessToken": token });
-    let expiry = result.pointer("/authentication/payload/exp").and_then(Value::as_f64);
-    let expiry = expiry.map(|at| disconnect_at(connection.clone(), at));
-    connection.log_in(result.get(entity).cloned(), authentication, expiry);
-}
+impl Realtime {
+    /// Whatever the strategy was, the token is what the next calls bring along.
+    fn log_in(self: &Arc<Self>, connection: &Connection, result: &Value) {
+        let Some(token) = result.get("accessToken").filter(|token| token.is_string()) else { return };
+        let user = result.get(&self.entity);
+        let id = user.and_then(|user| self.id_of(user));
+        let before = connection.user().and_then(|user| self.id_of(&user));
+        if before.is_some() && before != id {
+            // What the one might hear, the other may not.
+            self.end_login(connection);
+        }
+        let authentication = json!({ "strategy": "jwt", "accessToken": token });
+        let expiry = result.pointer("/authentication/payload/exp").and_then(Value::as_f64);
+        let expiry = expiry.map(|at| disconnect_at(self.channels.clone(), connection.clone(), at));
+        connection.log_in(user.cloned(), authentication, expiry);
+        self.channels.set_owner(connection, id.clone());
+        if let Some(id) = id {
+            self.check_login(connection, &id);
+        }
+    }
 
-/// Somebody else's token logs nobody out.
-fn log_out(connection: &Connection, result: &Value) {
-    let own = connection.authentication().and_then(|own| own.get("accessToken").cloned());
-    if own.is_some() && own.as_ref() == result.get("accessToken") {
-        connection.log_out();
+    /// Somebody else's token logs nobody out.
+    fn log_out(&self, connection: &Connection, result: &Value) {
+        let own = connection.authentication().and_then(|own| own.get("accessToken").cloned());
+        if own.is_some() && own.as_ref() == result.get("accessToken") {
+            self.channels.set_owner(connection, None);
+            connection.log_out();
+        }
+    }
+
+    /// Logs a connection out without its doing.
+    pub(super) fn end_login(&self, connection: &Connection) {
+        let Some(mut credentials) = connection.authentication() else { return };
+        let result = json!({ "accessToken": credentials["accessToken"].take(), &self.entity: connection.user() });
+        let params = params_of(connection);
+        self.log_out(connection, &result);
+        self.channels.logged_out(&Login { result: &result, params: &params, connection: Some(connection) });
     }
 }
 
-/// Disconnects at `expiry`, in seconds since 1970 by this machine's clock.
-fn disconnect_at(connection: Connection, expiry: f64) -> AbortHandle {
+/// What comes along with a call that is made for a connection.
+fn params_of(connection: &Connection) -> Params {
+    let mut params =
+        Params { provider: Some("socketio".into()), headers: connection.shared_headers(), ..Params::default() };
+    params.extensions.insert(connection.clone());
+    params
+}
+
+/// Disconnects at `expiry`, in seconds since 1970 by this machine's clock. The connection hears nothing any more from then
+/// on, even if its client takes its time to go.
+fn disconnect_at(channels: Channels, connection: Connection, expiry: f64) -> AbortHandle {
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let expiry = Duration::try_from_secs_f64(expiry.max(0.0)).unwrap_or(Duration::MAX);
     let left = expiry.saturating_sub(now);
     let task = tokio::spawn(async move {
         tokio::time::sleep(left).await;
+        channels.silence(&connection);
         connection.disconnect();
     });
     task.abort_handle()

@@ -15,6 +15,7 @@ mod message;
 mod outbox;
 mod relay;
 mod socket;
+mod users;
 
 pub(super) use handshake::Stopping;
 
@@ -23,13 +24,14 @@ use axum::{Router, http::Uri, routing::any};
 use engine::{Bounds, Sessions};
 use handshake::Door;
 use std::sync::{
-    Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
 };
+use users::Removed;
 
 /// Whether a request is one of Engine.IO's, which all say so in their query, wherever sockets are.
 pub(super) fn is_meant(uri: &Uri) -> bool {
@@ -46,6 +48,13 @@ pub(super) struct Realtime {
     authentication: String,
     /// The field of a login that holds whoever logged in.
     entity: String,
+    /// The path of the service that has the users; empty if there is none.
+    users: String,
+    /// The field of a user that names it.
+    user_id: String,
+    /// Are the users of all connections being looked for just now?
+    checking: AtomicBool,
+    removed: Mutex<Removed>,
     connections: AtomicU64,
     /// How many sockets are open, or about to be.
     seats: Arc<AtomicUsize>,
@@ -66,6 +75,10 @@ impl Realtime {
             path: format!("/{}", config.socket_path.trim_matches('/')),
             authentication: config.authentication_path.trim_matches('/').to_owned(),
             entity: config.auth.entity.clone(),
+            users: config.auth.service.trim_matches('/').to_owned(),
+            user_id: config.auth.entity_id.clone(),
+            checking: AtomicBool::new(false),
+            removed: Mutex::default(),
             connections: AtomicU64::new(0),
             seats: Arc::default(),
             sessions: Sessions::default(),

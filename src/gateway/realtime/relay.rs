@@ -69,7 +69,9 @@ fn listen(realtime: &Arc<Realtime>, heard: &mut BTreeMap<String, Heard>, looked:
     let services: BTreeMap<String, ServiceInfo> =
         realtime.node.services().into_iter().map(|service| (service.path.clone(), service)).collect();
     heard.retain(|path, _| services.contains_key(path));
-    for (path, service) in services.into_iter().filter(|(path, _)| realtime.channels.concern(path)) {
+    for (path, service) in
+        services.into_iter().filter(|(path, _)| realtime.channels.concern(path) || *path == realtime.users)
+    {
         let before = heard.get(&path);
         let source = Source { key: service.key, app: service.app, remote: service.remote };
         if before.is_some_and(|before| before.source == source) {
@@ -109,11 +111,17 @@ impl Ears {
                 Ok(mut events) => {
                     pause = SHORTEST_PAUSE;
                     if std::mem::replace(&mut self.missed, true) {
-                        self.with(|realtime| realtime.channels.resync(self.service.path()));
+                        self.with(|realtime| {
+                            realtime.channels.resync(self.service.path());
+                            realtime.heed_gap(self.service.path());
+                        });
                     }
                     let mut since_turn = 0;
                     while let Some(event) = events.next().await {
-                        self.with(|realtime| realtime.channels.deliver(&event));
+                        self.with(|realtime| {
+                            realtime.channels.deliver(&event);
+                            realtime.heed_user(&event);
+                        });
                         since_turn += 1;
                         if since_turn == TURN {
                             since_turn = 0;
@@ -136,7 +144,7 @@ impl Ears {
         node.events_since(self.service.path(), self.since.filter(|_| !self.missed)).await
     }
 
-    fn with(&self, act: impl FnOnce(&Realtime)) {
+    fn with(&self, act: impl FnOnce(&Arc<Realtime>)) {
         if let Some(realtime) = self.realtime.upgrade() {
             act(&realtime);
         }
