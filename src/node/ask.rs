@@ -52,7 +52,8 @@ impl Inner {
                 }
             }
         };
-        let time = self.config.redis.response_timeout;
+        // A connection that has gone without a word is found out first.
+        let time = self.config.redis.response_timeout + self.connector.probe_time();
         tokio::time::timeout(time, asked).await.unwrap_or_else(|_| Err(timed_out("Redis")))
     }
 }

@@ -127,8 +127,11 @@ impl Heart {
                     if is_fatal(&error) {
                         link = None;
                         self.connector.servers().learn_from(&error).await;
-                        // Nothing else wakes a connection that waits on a server gone silent.
-                        self.connector.suspect(&key);
+                        // Nothing else wakes a connection that waits on a server gone silent. One that was closed says so
+                        // to each connection by itself, and what goes well on others is not to be cut short.
+                        if error.is_timeout() {
+                            self.connector.suspect(&key);
+                        }
                         // Not to wait a whole interval for the next attempt.
                         next = Instant::now() + RETRY.min(self.interval);
                     }

@@ -241,7 +241,7 @@ impl NodeBuilder {
         let id = ulid::Ulid::generate().to_string();
         let app_name = config.app_name();
         let app_key = format!("{}/{app_name}", config.key);
-        let keys = Keys::new(&config.namespace);
+        let keys = Keys::new(&config.namespace).in_database(settings::database_of(&config)?);
         let name = format!("rachis:{app_name}:{id}");
         let connector = Connector::new(settings::options(&config)?, &name).map_err(|error| {
             Error::bad_request(format!("redis.url ({}) can not be used: {error}", config.redis.url))

@@ -14,6 +14,7 @@ use crate::{
         tls::Certificates,
     },
 };
+use ::redis::IntoConnectionInfo;
 
 /// How to reach Redis.
 pub(super) fn options(config: &Config) -> Result<Options> {
@@ -76,6 +77,18 @@ pub(super) fn login_of(config: &Config) -> Result<Login> {
         .map_err(|error| Error::bad_request(format!("redis.url ({}) can not be used: {error}", config.redis.url)))?;
     let own = login(config.redis.username.as_ref(), config.redis.password.as_ref());
     Ok(Login { username: own.username.or(of_url.username), password: own.password.or(of_url.password) })
+}
+
+/// The database that the URL names.
+pub(super) fn database_of(config: &Config) -> Result<i64> {
+    let url = match place(&config.redis)? {
+        Place::Standalone(url) | Place::Sentinel { master: url, .. } => url,
+        Place::Cluster(_) => return Ok(0),
+    };
+    let info = url.as_str().into_connection_info();
+    let info =
+        info.map_err(|error| Error::bad_request(format!("redis.url ({}) can not be used: {error}", config.redis.url)))?;
+    Ok(info.redis_settings().db())
 }
 
 pub(super) fn sentinel_login_of(config: &Config) -> Login {

@@ -21,6 +21,9 @@
 //! | `NS:{events:KEY/PATH}:log` | stream, capped, TTL | their recent past |
 //! | `NS:{events:KEY/PATH}:last` | hash, TTL | the id of the last one, and the number of the last one of each node |
 //!
+//! Channels know no databases, so in any but 0 their names end with a slash and its number (`NS:lifecycle/1`): two meshes of
+//! one namespace on two databases of one server hear nothing of each other.
+//!
 //! Braces are Redis Cluster's hash tags: all keys with one tag lie in one slot, and no script touches two.
 
 /// The consumer group in which the replicas of an app share its requests.
@@ -56,11 +59,19 @@ const CALLS: &str = "}:calls";
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
     namespace: String,
+    /// What the names of channels end with.
+    channels: String,
 }
 
 impl Keys {
     pub(crate) fn new(namespace: &str) -> Self {
-        Keys { namespace: namespace.to_owned() }
+        Keys { namespace: namespace.to_owned(), channels: String::new() }
+    }
+
+    /// The same in this database.
+    pub(crate) fn in_database(self, number: i64) -> Self {
+        let channels = if number == 0 { String::new() } else { format!("/{number}") };
+        Keys { channels, ..self }
     }
 
     /// What the keys of all nodes start with; scripts append ids they find in the index.
@@ -115,7 +126,7 @@ impl Keys {
     }
 
     pub(crate) fn lifecycle(&self) -> String {
-        format!("{}:lifecycle", self.namespace)
+        format!("{}:lifecycle{}", self.namespace, self.channels)
     }
 
     /// `app` may be the name of a [`partition`], here and in `dead`.
@@ -138,15 +149,19 @@ impl Keys {
     }
 
     pub(crate) fn events(&self, key: &str, path: &str) -> String {
+        format!("{}{}", self.event_keys(key, path), self.channels)
+    }
+
+    fn event_keys(&self, key: &str, path: &str) -> String {
         format!("{}:{{events:{key}/{path}}}", self.namespace)
     }
 
     pub(crate) fn event_log(&self, key: &str, path: &str) -> String {
-        format!("{}:log", self.events(key, path))
+        format!("{}:log", self.event_keys(key, path))
     }
 
     pub(crate) fn last_event(&self, key: &str, path: &str) -> String {
-        format!("{}:last", self.events(key, path))
+        format!("{}:last", self.event_keys(key, path))
     }
 }
 
@@ -160,6 +175,16 @@ mod tests {
         assert_eq!(keys.calls(&partition("default/shop", 0)), "ns:{app:default/shop}:calls");
         assert_eq!(keys.calls(&partition("default/shop", 3)), "ns:{app:default/shop/3}:calls");
         assert_eq!(keys.dead(&partition("default/shop", 63)), "ns:{app:default/shop/63}:dead");
+    }
+
+    #[test]
+    fn channels_are_told_apart_by_database_and_keys_are_not() {
+        let [first, other] = [0, 7].map(|number| Keys::new("ns").in_database(number));
+        assert_eq!((first.lifecycle(), other.lifecycle()), ("ns:lifecycle".into(), "ns:lifecycle/7".into()));
+        assert_eq!(first.events("default", "a/b"), "ns:{events:default/a/b}");
+        assert_eq!(other.events("default", "a/b"), "ns:{events:default/a/b}/7");
+        assert_eq!(first.event_log("default", "a"), other.event_log("default", "a"));
+        assert_eq!(first.last_event("default", "a"), other.last_event("default", "a"));
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod plan;
 mod proxy;
 mod random;
 mod redis;
+mod rest;
 mod restarts;
 mod row;
 mod service;

@@ -68,6 +68,9 @@ impl Mesh {
         if let Some(password) = plan.password {
             server.set_password(password).await;
         }
+        if !plan.sees {
+            server.command(&["ACL", "SETUSER", "default", "-client|id", "-client|kill", "-info"]).await;
+        }
         let folder = tempfile::tempdir().expect("a folder");
         let namespace = format!("faults-{}", setting.row);
         let cable = cable(&plan, &server).await;
@@ -216,15 +219,25 @@ impl Mesh {
         self.load_of(ALL, vec![Way { entrance: Entrance::Node(self.caller.clone()), broken: false }])
     }
 
+    /// The same, of which none works for long.
+    pub(crate) fn quick_load(&self) -> Load {
+        let ways = vec![Way { entrance: Entrance::Node(self.caller.clone()), broken: false }];
+        Load::start(Order { longest_work: Duration::from_millis(300), ..self.order(ALL, ways) })
+    }
+
     pub(crate) fn load_of(&self, mix: Mix, ways: Vec<Way>) -> Load {
-        Load::start(Order {
+        Load::start(self.order(mix, ways))
+    }
+
+    fn order(&self, mix: Mix, ways: Vec<Way>) -> Order {
+        Order {
             rate: self.setting.rate,
             mix,
             ways,
             timeout: self.caller.config().timeout,
             longest_work: self.plan.ttl + Duration::from_secs(2),
             seed: self.setting.seed,
-        })
+        }
     }
 
     /// Waits until calls are answered, all replicas are known, and the load has gone on for a little.

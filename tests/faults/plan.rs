@@ -15,6 +15,8 @@ pub(crate) struct Plan {
     pub(crate) cables: bool,
     /// The password that all nodes have and Redis asks for.
     pub(crate) password: Option<&'static str>,
+    /// May nodes find out what became of a connection that broke (`CLIENT ID`, `CLIENT KILL`, `INFO`)?
+    pub(crate) sees: bool,
     /// `[limits]` of all nodes.
     pub(crate) limits: &'static str,
     pub(crate) heartbeat: Duration,
@@ -34,6 +36,7 @@ impl Plan {
             redis: &[],
             cables: false,
             password: None,
+            sees: true,
             // Deaths that come faster than they are noticed may meet one call more than three times.
             limits: "max_deliveries = 10",
             heartbeat: Duration::from_millis(200),

@@ -26,12 +26,25 @@ pub(crate) enum Cable {
     Cut,
 }
 
+/// How connections end at which nothing happens; new ones are not touched.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum End {
+    Closed,
+    Reset,
+    /// Nobody is told; whoever writes next is answered by a reset.
+    Forgotten,
+    /// Nobody is told, and nobody answers.
+    Silent,
+}
+
 /// Chunks that may be on their way. A stretched cable holds what is sent within its delay.
 const UNDER_WAY: usize = 1024;
 
 pub(crate) struct Proxy {
     port: u16,
     cable: watch::Sender<Cable>,
+    /// Each connection that is there ends when this changes.
+    ends: watch::Sender<End>,
     task: JoinHandle<()>,
 }
 
@@ -41,12 +54,14 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
         let (cable, state) = watch::channel(Cable::Whole);
+        let ends = watch::Sender::new(End::Closed);
+        let ending = ends.clone();
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, target, state.clone()));
+                tokio::spawn(carry(client, target, state.clone(), ending.subscribe()));
             }
         });
-        Ok(Proxy { port, cable, task })
+        Ok(Proxy { port, cable, ends, task })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -56,6 +71,11 @@ impl Proxy {
     pub(crate) fn set(&self, cable: Cable) {
         self.cable.send_replace(cable);
     }
+
+    /// Ends every connection that is there.
+    pub(crate) fn end(&self, end: End) {
+        self.ends.send_replace(end);
+    }
 }
 
 impl Drop for Proxy {
@@ -64,26 +84,37 @@ impl Drop for Proxy {
     }
 }
 
-async fn carry(mut client: TcpStream, target: u16, mut cable: watch::Receiver<Cable>) {
+async fn carry(mut client: TcpStream, target: u16, mut cable: watch::Receiver<Cable>, mut ends: watch::Receiver<End>) {
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", target)).await else {
         let _ = client.set_zero_linger();
         return;
     };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    {
+    let ended = {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
         let (one, other) = (cable.clone(), cable.clone());
         let there = pump(from_client, to_server, one, |cable| cable == Cable::Silent);
         let back = pump(from_server, to_client, other, |cable| matches!(cable, Cable::Silent | Cable::Deaf));
         tokio::select! {
-            () = there => {}
-            () = back => {}
-            _ = cable.wait_for(|cable| *cable == Cable::Cut) => {}
+            () = there => None,
+            () = back => None,
+            _ = cable.wait_for(|cable| *cable == Cable::Cut) => None,
+            Ok(()) = ends.changed() => Some(*ends.borrow()),
         }
+    };
+    drop(server);
+    match ended {
+        Some(End::Forgotten) => {
+            let _ = client.read(&mut [0]).await;
+            let _ = client.set_zero_linger();
+        }
+        Some(End::Silent) => std::future::pending().await,
+        Some(End::Reset) => drop(client.set_zero_linger()),
+        Some(End::Closed) | None => {}
     }
     if *cable.borrow() == Cable::Cut {
-        let _ = (client.set_zero_linger(), server.set_zero_linger());
+        let _ = client.set_zero_linger();
     }
 }
 

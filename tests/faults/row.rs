@@ -44,6 +44,7 @@ pub(crate) fn all() -> Vec<Row> {
         crate::damage::rows(),
         crate::kinds::rows(),
         crate::links::rows(),
+        crate::rest::rows(),
         crate::events::rows(),
         crate::answered::rows(),
         crate::gateways::rows(),

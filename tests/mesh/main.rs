@@ -6,6 +6,7 @@
 mod calls;
 #[cfg(feature = "cli")]
 mod commands;
+mod databases;
 mod discovery;
 mod doors;
 mod events;
