@@ -15,6 +15,7 @@
 //! # Ok::<_, rachis::config::ConfigError>(())
 //! ```
 
+mod address_map;
 mod allowed_origin;
 mod auth;
 mod calls;
@@ -23,6 +24,7 @@ mod env;
 mod error;
 mod filter;
 mod gateway;
+mod hazards;
 mod loader;
 mod log;
 mod mesh;
@@ -38,10 +40,12 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod time;
+mod url;
 mod validate;
 mod value;
 mod watch;
 
+pub use address_map::AddressMap;
 #[cfg(feature = "gateway")]
 pub(crate) use allowed_origin::AllowedOrigin;
 #[cfg(feature = "auth")]
@@ -262,6 +266,14 @@ pub struct Redis {
     pub wait_timeout: Duration,
     /// PEM file of the authority that signed the server's certificate. Default: those the system trusts.
     pub ca_file: Option<PathBuf>,
+    /// The name that the certificates of the servers, and of sentinels, are for. Default: the host that is connected to.
+    pub tls_server_name: Option<String>,
+    /// Whether any certificate is taken, from whoever answers. Each start warns of it. Default no.
+    pub tls_insecure: bool,
+    /// What leads to servers that a cluster or sentinels announce under addresses that can not be reached from here.
+    /// Default none.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    pub address_map: AddressMap,
     /// PEM file of this client's certificate; together with `key_file`.
     pub cert_file: Option<PathBuf>,
     /// PEM file of this client's private key; together with `cert_file`.

@@ -16,13 +16,18 @@ use std::{net::TcpListener, path::Path, process::Command, time::Duration};
 
 /// Makes an authority and a certificate for 127.0.0.1 that serves both sides.
 fn certificates(folder: &Path) {
+    certificates_for(folder, "IP:127.0.0.1,DNS:localhost");
+}
+
+/// The same for these names.
+fn certificates_for(folder: &Path, names: &str) {
     let script = r#"
         openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.crt
         openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout node.key -out node.csr
-        printf 'subjectAltName=IP:127.0.0.1,DNS:localhost' > names
+        printf 'subjectAltName=%s' "$NAMES" > names
         openssl x509 -req -in node.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile names -out node.crt
     "#;
-    let made = Command::new("sh").args(["-ec", script]).current_dir(folder).output().unwrap();
+    let made = Command::new("sh").args(["-ec", script]).env("NAMES", names).current_dir(folder).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
@@ -132,6 +137,52 @@ async fn a_server_that_the_authority_does_not_vouch_for_is_refused() {
         .await
         .unwrap_err();
     assert_eq!(refused.code(), 503);
+}
+
+/// Does a node join with this configuration?
+async fn joins(config: Config) -> bool {
+    let started = Node::builder(config).connect_within(Duration::from_millis(1500)).start().await;
+    started.is_ok()
+}
+
+#[tokio::test]
+async fn a_server_is_verified_by_the_name_that_is_set_and_not_by_its_address() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates_for(folder.path(), "DNS:redis.example");
+    let (_redis, url) = server(folder.path(), &[]);
+    let elsewhere = config(&url, folder.path(), "todos");
+    assert!(!joins(elsewhere.clone()).await);
+    let named = |name: &str| {
+        let mut config = elsewhere.clone();
+        config.redis.tls_server_name = Some(name.to_owned());
+        config
+    };
+    assert!(!joins(named("localhost")).await);
+    testing::start(named("redis.example"), App::new()).await;
+}
+
+#[tokio::test]
+async fn a_server_that_signed_its_own_certificate_is_taken_only_where_that_is_asked_for_and_is_warned_of() {
+    let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    certificates(ours.path());
+    certificates(theirs.path());
+    let (_redis, url) = server(theirs.path(), &["--tls-auth-clients", "no"]);
+    let mut config = Config { app: "todos".into(), ..testing::config_for(&url) };
+    assert!(!joins(config.clone()).await);
+    config.redis.tls_insecure = true;
+    assert!(config.hazards().iter().any(|hazard| hazard.starts_with("redis.tls_insecure is on")));
+    let _todos = testing::start(config.clone(), App::new().register("todos", MemoryService::new())).await;
+    let other = testing::start(Config { app: "other".into(), ..config }, App::new()).await;
+    other.wait_for("todos").await.unwrap();
+    other.service("todos").create(json!({ "text": "write" })).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_url_that_asks_to_trust_anybody_is_refused_and_says_what_to_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config("rediss://127.0.0.1:1#insecure", folder.path(), "todos");
+    let refused = Node::builder(config).start().await.unwrap_err();
+    assert!(refused.message().contains("redis.tls_insecure"), "{refused}");
 }
 
 #[tokio::test]

@@ -26,8 +26,13 @@ pub(crate) struct Args {
 enum What {
     /// Read all layers and say what is wrong, without connecting to anything
     ///
-    /// Ends with 0 or 2. With --json: an object with ok, warnings and, where it is not, error.
-    Check,
+    /// Ends with 0 or 2. With --json: an object with ok, warnings and, where it is not, error. Warnings are what is allowed
+    /// and breaks a promise all the same, each with what follows.
+    Check {
+        /// End with 2 where there is a warning
+        #[arg(long)]
+        strict: bool,
+    },
     /// Print the outcome of all layers as TOML, or as JSON with --json; secrets as ***
     ///
     /// Each line says where its value comes from: a file and its line, an environment variable, or an option; the JSON
@@ -41,7 +46,7 @@ enum What {
 
 pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<Exit, Failure> {
     match args.what {
-        What::Check => check(tried(loaded(global).map(|(config, _)| config)).await, out),
+        What::Check { strict } => check(tried(loaded(global).map(|(config, _)| config)).await, strict, out),
         What::Show => show(&loaded(global)?, global, out),
         What::Schema => {
             out.lines(SCHEMA.trim_end())?;
@@ -66,20 +71,25 @@ async fn tried(config: Result<Config, Failure>) -> Result<Config, Failure> {
     Ok(config)
 }
 
-fn check(config: Result<Config, Failure>, out: &mut Out) -> Result<Exit, Failure> {
+fn check(config: Result<Config, Failure>, strict: bool, out: &mut Out) -> Result<Exit, Failure> {
     match config {
-        Ok(config) if out.json => out.document(&json!({ "ok": true, "warnings": config.warnings }))?,
         Ok(config) => {
-            warn(&config);
-            out.line("The configuration is good.")?;
+            let warnings = warnings(&config);
+            let good = !strict || warnings.is_empty();
+            if out.json {
+                out.document(&json!({ "ok": good, "warnings": warnings }))?;
+            } else {
+                warn(&config);
+                out.line(if good { "The configuration is good." } else { "The configuration has warnings." })?;
+            }
+            Ok(if good { Exit::Good } else { Exit::Usage })
         }
         Err(Failure::Said(exit, message)) if out.json => {
             out.document(&json!({ "ok": false, "warnings": [], "error": message }))?;
-            return Ok(exit);
+            Ok(exit)
         }
-        Err(failure) => return Err(failure),
+        Err(failure) => Err(failure),
     }
-    Ok(Exit::Good)
 }
 
 fn show((config, origins): &(Config, Origins), global: &Global, out: &mut Out) -> Result<Exit, Failure> {
@@ -130,8 +140,13 @@ fn toml_key(name: &str) -> String {
     if bare { name.to_owned() } else { toml::Value::from(name).to_string() }
 }
 
+/// What the layers brought, and what follows from their outcome.
+fn warnings(config: &Config) -> Vec<String> {
+    config.warnings.iter().cloned().chain(config.hazards()).collect()
+}
+
 fn warn(config: &Config) {
-    for warning in &config.warnings {
+    for warning in warnings(config) {
         out::say(&format!("warning: {warning}"));
     }
 }

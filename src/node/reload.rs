@@ -248,7 +248,8 @@ impl Inner {
 
 /// Whether both speak TLS, or neither does, and to the same servers: only then certificates mean the same.
 fn tls_stays(old: &Config, new: &Config) -> bool {
-    without_login(old) == without_login(new)
+    let tls = |config: &Config| (config.redis.tls_server_name.clone(), config.redis.tls_insecure);
+    without_login(old) == without_login(new) && tls(old) == tls(new)
 }
 
 /// Where Redis is, and not as whom.

@@ -32,6 +32,7 @@ pub(super) fn options(config: &Config) -> Result<Options> {
         // After an outage, who is back first gives the others one TTL: they must not sleep through it.
         longest_pause: (config.ttl() / 4).min(LONGEST_PAUSE),
         certificates: certificates(config),
+        addresses: redis.address_map.addresses().clone(),
     })
 }
 
@@ -48,7 +49,12 @@ pub(super) fn limits(config: &Config) -> CallLimits {
 
 pub(super) fn certificates(config: &Config) -> Certificates {
     let redis = &config.redis;
-    Certificates { ca: redis.ca_file.clone(), client: redis.cert_file.clone().zip(redis.key_file.clone()) }
+    Certificates {
+        ca: redis.ca_file.clone(),
+        client: redis.cert_file.clone().zip(redis.key_file.clone()),
+        server_name: redis.tls_server_name.clone(),
+        insecure: redis.tls_insecure,
+    }
 }
 
 /// What the configuration says of credentials that expire.

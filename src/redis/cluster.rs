@@ -4,6 +4,7 @@
 //! be queued twice without anyone's knowing.
 
 use super::{
+    addresses::Addresses,
     connection::timed_out,
     login::Logins,
     servers::{At, Shard},
@@ -27,6 +28,8 @@ pub(crate) struct Cluster {
     seeds: Vec<At>,
     /// Everything about a server but its address.
     like: At,
+    /// What leads to servers that announce other addresses.
+    addresses: Addresses,
     map: watch::Sender<Arc<Map>>,
     asking: Mutex<Asking>,
     /// When the map was last learned.
@@ -142,6 +145,7 @@ impl Cluster {
         seeds: &[String],
         logins: &Arc<Logins>,
         certificates: &Certificates,
+        addresses: &Addresses,
         timeout: Duration,
     ) -> RedisResult<Self> {
         let first = seeds.first().cloned();
@@ -150,7 +154,7 @@ impl Cluster {
         let like = At::new(&first.ok_or_else(no_seed)?, logins, certificates)?;
         let map = watch::Sender::new(Arc::new(Map::empty()));
         let (asking, learned) = (Mutex::default(), Default::default());
-        Ok(Cluster { seeds, like, map, asking, learned, timeout })
+        Ok(Cluster { seeds, like, addresses: addresses.clone(), map, asking, learned, timeout })
     }
 
     pub(super) fn auth(&self) -> Option<Cmd> {
@@ -187,9 +191,15 @@ impl Cluster {
     pub(crate) async fn reach(&self, shard: &Shard) -> RedisResult<Endpoint> {
         self.refresh().await?;
         match shard.address() {
-            Some((host, port)) if self.has(shard) => Ok(self.like.there(host, port)),
+            Some((host, port)) if self.has(shard) => Ok(self.there(host, port)),
             _ => Err(RedisError::from(std::io::Error::other(format!("{shard} no longer holds any slot")))),
         }
+    }
+
+    /// What leads to the server that announces this address.
+    fn there(&self, host: &str, port: u16) -> Endpoint {
+        let (host, port) = self.addresses.reach(host, port);
+        self.like.there(&host, port)
     }
 
     /// Asks for the map, servers in turn until one answers.
@@ -199,7 +209,7 @@ impl Cluster {
         if self.learned().is_some_and(|learned| learned + YOUNG > wanted) {
             return Ok(());
         }
-        let known: Vec<Endpoint> = asking.servers.iter().map(|(host, port)| self.like.there(host, *port)).collect();
+        let known: Vec<Endpoint> = asking.servers.iter().map(|(host, port)| self.there(host, *port)).collect();
         let seeds: Vec<Endpoint> = self.seeds.iter().map(At::here).collect();
         let mut trouble = None;
         for (number, server) in known.iter().chain(&seeds).enumerate() {

@@ -9,6 +9,7 @@ pub(crate) use signs::{Sign, Signs};
 pub(crate) use trouble::Trouble;
 
 use super::{
+    addresses::Addresses,
     login::{Login, Logins},
     servers::{Place, Servers, Shard},
     socket::{Endpoint, Shared},
@@ -48,6 +49,8 @@ pub(crate) struct Options {
     pub(crate) longest_pause: Duration,
     /// For TLS.
     pub(crate) certificates: Certificates,
+    /// What leads to servers that announce other addresses.
+    pub(crate) addresses: Addresses,
     /// Whether replicas are waited for after a write, and how long.
     pub(crate) wait: Option<WaitFor>,
     /// Connections of the pool for rare commands, to each server.
@@ -67,6 +70,7 @@ impl Options {
             keep_alive: Duration::from_secs(30),
             longest_pause: Duration::from_secs(1),
             certificates: Certificates::default(),
+            addresses: Addresses::default(),
             wait: None,
             pool_size: 2,
         }
@@ -109,7 +113,7 @@ impl Connector {
     /// `name` is what `CLIENT LIST` shows of the connections, followed by what each is for.
     pub(crate) fn new(options: Options, name: &str) -> RedisResult<Self> {
         let logins = Arc::new(Logins::new(options.login.clone()));
-        let servers = Arc::new(Servers::new(&options.place, &logins, &options.certificates, options.connect_timeout)?);
+        let servers = Arc::new(Servers::new(&options, &logins)?);
         let (suspicions, losses, trouble) = (Arc::default(), Arc::default(), Arc::default());
         Ok(Connector { servers, options: Arc::new(options), logins, name: name.into(), suspicions, losses, trouble })
     }

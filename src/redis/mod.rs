@@ -1,5 +1,6 @@
 //! The only folder that says Redis: typed verbs over bytes, nothing of services.
 
+pub(crate) mod addresses;
 mod cluster;
 pub(crate) mod connection;
 pub(crate) mod credentials;

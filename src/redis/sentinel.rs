@@ -1,6 +1,7 @@
 //! Sentinel: the master is whoever the sentinels say it is, asked at each connect.
 
 use super::{
+    addresses::Addresses,
     connection::timed_out,
     login::{Login, Logins},
     servers::At,
@@ -24,6 +25,8 @@ pub(crate) struct Sentinels {
     /// Everything about the master but its address.
     master: At,
     name: String,
+    /// What leads to a master that is announced under another address.
+    addresses: Addresses,
     /// Bounds the question to one sentinel.
     timeout: Duration,
     /// The sentinel that answered last is asked first.
@@ -35,11 +38,11 @@ pub(crate) struct Sentinels {
 impl Sentinels {
     pub(crate) fn new(
         urls: &[String],
-        master: &str,
+        master: At,
         name: &str,
-        master_logins: &Arc<Logins>,
         login: &Login,
         certificates: &Certificates,
+        addresses: &Addresses,
         timeout: Duration,
     ) -> RedisResult<Self> {
         // What a URL says of login and database is about the master.
@@ -50,7 +53,8 @@ impl Sentinels {
         };
         Ok(Sentinels {
             sentinels: urls.iter().map(plain).collect::<RedisResult<_>>()?,
-            master: At::new(master, master_logins, certificates)?,
+            master,
+            addresses: addresses.clone(),
             name: name.to_owned(),
             timeout,
             logins,
@@ -79,6 +83,7 @@ impl Sentinels {
             let asked = tokio::time::timeout(self.timeout, self.ask(&self.sentinels[number])).await;
             match asked.unwrap_or_else(|_| Err(timed_out("asking a sentinel"))) {
                 Ok((host, port)) => {
+                    let (host, port) = self.addresses.reach(&host, port);
                     self.first.store(number, Ordering::Relaxed);
                     *self.last.lock().unwrap_or_else(PoisonError::into_inner) = format!("{host}:{port}");
                     return Ok(self.master.there(&host, port));

@@ -4,7 +4,7 @@
 
 use super::{
     cluster::{Cluster, Map},
-    connection::is_elsewhere,
+    connection::{Options, is_elsewhere},
     login::{Login, Logins},
     sentinel::Sentinels,
     socket::Endpoint,
@@ -57,20 +57,16 @@ pub(crate) enum Servers {
 }
 
 impl Servers {
-    /// `timeout` bounds an attempt to connect.
-    pub(crate) fn new(
-        place: &Place,
-        logins: &Arc<Logins>,
-        certificates: &Certificates,
-        timeout: Duration,
-    ) -> RedisResult<Self> {
-        let asking = timeout.min(ASKING);
+    pub(crate) fn new(options: &Options, logins: &Arc<Logins>) -> RedisResult<Self> {
+        let Options { place, certificates, addresses, .. } = options;
+        let asking = options.connect_timeout.min(ASKING);
         Ok(match place {
             Place::Standalone(url) => Servers::Standalone(At::new(url, logins, certificates)?),
             Place::Sentinel { sentinels, login: own, name, master } => {
-                Servers::Sentinel(Sentinels::new(sentinels, master, name, logins, own, certificates, asking)?)
+                let at = |url| At::new(url, logins, certificates);
+                Servers::Sentinel(Sentinels::new(sentinels, at(master)?, name, own, certificates, addresses, asking)?)
             }
-            Place::Cluster(seeds) => Servers::Cluster(Cluster::new(seeds, logins, certificates, asking)?),
+            Place::Cluster(seeds) => Servers::Cluster(Cluster::new(seeds, logins, certificates, addresses, asking)?),
         })
     }
 

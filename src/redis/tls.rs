@@ -2,6 +2,12 @@
 
 use super::socket::Socket;
 use redis::{RedisError, RedisResult};
+#[cfg(feature = "tls")]
+use rustls::{
+    DigitallySignedStruct,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
+};
 use std::path::PathBuf;
 #[cfg(feature = "tls")]
 use std::{path::Path, sync::Arc};
@@ -14,6 +20,10 @@ pub(crate) struct Certificates {
     pub(crate) ca: Option<PathBuf>,
     /// What to show of oneself: certificate and key.
     pub(crate) client: Option<(PathBuf, PathBuf)>,
+    /// Whom certificates are for, where it is not the host that is connected to.
+    pub(crate) server_name: Option<String>,
+    /// Whether any certificate is taken.
+    pub(crate) insecure: bool,
 }
 
 impl Certificates {
@@ -27,13 +37,14 @@ impl Certificates {
 pub(crate) struct Tls {
     #[cfg(feature = "tls")]
     config: Arc<rustls::ClientConfig>,
+    #[cfg(feature = "tls")]
+    server_name: Option<Arc<str>>,
 }
 
 #[cfg(feature = "tls")]
 impl Tls {
     /// Reads the certificates; `None` where the server is spoken to in the open and there are none to read.
     pub(crate) fn new(certificates: &Certificates, wanted: bool) -> RedisResult<Option<Self>> {
-        use rustls::pki_types::{CertificateDer, PrivateKeyDer};
         use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::pem::PemObject};
         if !wanted && certificates.is_empty() {
             return Ok(None);
@@ -59,21 +70,28 @@ impl Tls {
                 roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             }
         }
-        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider.clone());
         let config = config.with_safe_default_protocol_versions().map_err(|error| failed(error.to_string()))?;
-        let config = config.with_root_certificates(roots);
+        let config = if certificates.insecure {
+            config.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+        } else {
+            config.with_root_certificates(roots)
+        };
         let config = match client {
             None => config.with_no_client_auth(),
             Some((chain, secret, key)) => {
                 config.with_client_auth_cert(chain, secret).map_err(|error| unusable(key, &error))?
             }
         };
-        Ok(Some(Tls { config: Arc::new(config) }))
+        let server_name = certificates.server_name.as_deref().map(Into::into);
+        Ok(Some(Tls { config: Arc::new(config), server_name }))
     }
 
-    /// Speaks TLS over `socket` with a server of this name.
+    /// Speaks TLS over `socket` with the server at `host`.
     pub(super) async fn speak(&self, host: &str, socket: TcpStream) -> RedisResult<Socket> {
-        let name = rustls::pki_types::ServerName::try_from(host.to_owned())
+        let host = self.server_name.as_deref().unwrap_or(host);
+        let name = ServerName::try_from(host.to_owned())
             .map_err(|_| failed(format!("{host:?} is no name that a certificate could be for")))?;
         let connector = tokio_rustls::TlsConnector::from(self.config.clone());
         Ok(Box::new(connector.connect(name, socket).await?))
@@ -92,6 +110,49 @@ impl Tls {
 
     pub(super) async fn speak(&self, _host: &str, _socket: TcpStream) -> RedisResult<Socket> {
         Err(failed("this program was built without the feature `tls`".to_owned()))
+    }
+}
+
+/// Takes the certificate of whoever answers, if whoever answers has its key.
+#[cfg(feature = "tls")]
+#[derive(Debug)]
+struct Anyone(Arc<rustls::crypto::CryptoProvider>);
+
+#[cfg(feature = "tls")]
+impl rustls::client::danger::ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -5,6 +5,9 @@
 
 mod cluster;
 mod load;
+#[path = "../mesh/proxy.rs"]
+#[allow(dead_code)]
+mod proxy;
 mod replicas;
 mod sentinel;
 mod servers;

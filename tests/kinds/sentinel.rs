@@ -2,9 +2,10 @@
 
 use crate::{
     load::Mesh,
+    proxy::Proxy,
     servers::{SENTINEL_PASSWORD, Watched, crash},
 };
-use rachis::{App, Config, Node, testing};
+use rachis::{App, Config, Node, config::AddressMap, testing};
 use std::time::{Duration, Instant};
 
 fn config(redis: &Watched) -> Config {
@@ -40,6 +41,18 @@ async fn a_planned_failover_ends_no_node_and_leaves_no_call_open() {
         .await;
     mesh.agrees_with(&books).await;
     mesh.stays_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_sentinels_announce_behind_nat_is_reached_by_the_map() {
+    let redis = Watched::start().ready();
+    let way = Proxy::before(&redis.servers[0]).await;
+    let mut config = config(&redis);
+    let announced = redis.servers[0].port();
+    config.redis.address_map = AddressMap::new([format!("127.0.0.1:{announced}=localhost:{}", way.port())]).unwrap();
+    let node = testing::start(config, App::new()).await;
+    assert!(way.made() > 3, "{}", way.made());
+    node.shutdown().await.unwrap();
 }
 
 #[tokio::test]

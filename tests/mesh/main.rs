@@ -3,6 +3,7 @@
 // Clippy spares the tests themselves, not what they share.
 #![allow(clippy::unwrap_used)]
 
+mod addresses;
 mod calls;
 #[cfg(feature = "cli")]
 mod commands;

@@ -75,6 +75,11 @@ impl Proxy {
         self.port
     }
 
+    /// How many connections were made through it.
+    pub(crate) fn made(&self) -> usize {
+        self.made.load(Ordering::SeqCst)
+    }
+
     /// Ends every connection that there is; those made from now on work.
     pub(crate) fn end(&self, how: End) {
         self.ended.send_replace(Some((self.made.load(Ordering::SeqCst), how)));

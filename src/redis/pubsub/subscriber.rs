@@ -10,10 +10,7 @@ use crate::redis::{
     socket::Shared,
 };
 use futures_util::future::BoxFuture;
-use redis::{
-    PushInfo, PushKind, RedisResult, Value,
-    aio::ConnectionLike,
-};
+use redis::{PushInfo, PushKind, RedisResult, Value, aio::ConnectionLike};
 use std::{
     collections::HashSet,
     sync::{
