@@ -108,9 +108,14 @@ impl Responder {
         let mut troubled = false;
         loop {
             // A slot is free before anything is pulled: what this replica can not start, another can.
-            let first = tokio::select! {
-                slot = self.slots.clone().acquire_owned() => slot,
-                () = stop.cancelled() => return,
+            let mut slot = std::pin::pin!(self.slots.clone().acquire_owned());
+            let first = loop {
+                tokio::select! {
+                    biased;
+                    slot = &mut slot => break slot,
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(REGROUP_PAUSE / 3) => self.keep_what_runs(&node).await,
+                }
             };
             let Ok(first) = first else { return };
             let mut interrupt = std::pin::pin!(self.waiting.one_more());
@@ -214,6 +219,21 @@ impl Responder {
             });
         }
         Ok(())
+    }
+
+    /// Looks whether the group is gone, or was, while this replica has no slot free and so does not read: what it works on
+    /// must not be inherited with what nobody knows about.
+    async fn keep_what_runs(&self, node: &Inner) {
+        let looked = async {
+            let lost = |mut live: Live| async move { self.calls.is_group_lost(&mut live.connection).await };
+            match node.redis(&self.stream, lost).await? {
+                true => self.regroup(node).await,
+                false => Ok(()),
+            }
+        };
+        if let Err(error) = looked.await {
+            tracing::debug!(stream = %self.stream, %error, "whether the group of the replicas is there could not be asked");
+        }
     }
 
     /// Runs a request that was taken over from a dead replica, if it may run twice.

@@ -222,6 +222,8 @@ async fn what_was_given_to_a_replica_that_nobody_knows_is_taken_over_though_no_d
 async fn what_a_replica_was_given_and_never_got_is_begun_all_the_same() {
     let config = config();
     let worker = jobs(&config, "worker", true).await;
+    // The looks that follow upon a new connection are over.
+    tokio::time::sleep(Duration::from_secs(4)).await;
     for method in ["find", "create"] {
         give(&config, worker.id(), method).await;
     }
@@ -247,4 +249,31 @@ async fn a_request_that_can_not_be_set_aside_stays_until_it_can_and_its_caller_i
     testing::eventually("it is set aside", async || dead_letters(&config, "worker").await.len() == 1).await;
     testing::eventually("nothing is left", async || queued(&config, "worker").await == 0).await;
     assert_eq!(ran(&config, "find").await, 0);
+}
+
+#[tokio::test]
+async fn a_replica_without_a_free_slot_keeps_what_it_works_on_when_the_group_is_destroyed() {
+    let mut config = config();
+    config.limits.max_in_flight = 1;
+    let gate = crate::services::Gate::closed("busy");
+    let busy = start(&config, "worker", App::new().register("jobs", gate.clone())).await;
+    let caller = start(&config, "caller", App::new()).await;
+    knows(&caller, "jobs").await;
+    let get = tokio::spawn(caller.service("jobs").get(1).answer());
+    testing::eventually("it has begun", async || gate.started() == 1).await;
+    let _idle = start(&config, "worker", App::new().register("jobs", gate.clone())).await;
+    sees_replicas(&caller, "jobs", 2).await;
+    let stream = calls_of(&config, "worker");
+    command(&config, &["XGROUP", "DESTROY", &stream, "replicas"]).await.unwrap();
+    type Pending = Vec<(String, String, u64, u64)>;
+    let pending = async || -> Pending {
+        let mut pending = redis::cmd("XPENDING");
+        pending.arg(&stream).arg("replicas").arg("-").arg("+").arg(10);
+        pending.query_async(&mut crate::redis_of(&config).await).await.unwrap_or_default()
+    };
+    let is_kept = async || pending().await.iter().any(|entry| entry.1 == busy.id());
+    testing::eventually("it is its own again", is_kept).await;
+    gate.open_up();
+    assert_eq!(get.await.unwrap().unwrap().result, "busy");
+    assert_eq!(gate.started(), 1);
 }

@@ -148,6 +148,18 @@ impl Calls {
         }
     }
 
+    /// Is the group gone, or was it, and what it knew has not been settled since?
+    pub(crate) async fn is_group_lost(&self, on: &mut impl ConnectionLike) -> RedisResult<bool> {
+        let mut command = redis::cmd("XPENDING");
+        command.arg(&self.stream).arg(GROUP).arg("-").arg("+").arg(1).arg(LOST);
+        let lost: RedisResult<Vec<(EntryId, String, u64, u64)>> = command.query_async(on).await;
+        match lost {
+            Ok(lost) => Ok(!lost.is_empty()),
+            Err(error) if error.code() == Some("NOGROUP") => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     /// One of these, if it still is.
     pub(crate) async fn own(&self, on: &mut impl ConnectionLike, id: EntryId) -> RedisResult<Option<Delivered>> {
         let found: Option<(Vec<u8>, u32)> =
