@@ -193,6 +193,23 @@ pub struct Limits {
     #[serde(with = "duration")]
     #[cfg_attr(test, schemars(with = "schema::Time"))]
     pub idempotency_ttl: Duration,
+    /// Conditions in one query. Default 1000.
+    pub query_conditions: usize,
+    /// Items of all lists and objects in one query. Default 10,000.
+    pub query_items: usize,
+    /// Keys of one `$sort`. Default 32.
+    pub query_sort_keys: usize,
+}
+
+impl Limits {
+    /// How broad the queries of this node's services may be.
+    pub(crate) fn query(&self) -> crate::query::Limits {
+        crate::query::Limits {
+            conditions: self.query_conditions,
+            items: self.query_items,
+            sort_keys: self.query_sort_keys,
+        }
+    }
 }
 
 /// How to leave.

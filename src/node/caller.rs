@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    service::{Answer, Call, Caller, EventStream, fill_route, not_found},
+    service::{Answer, Call, Caller, EventStream, fill_route, not_found, query},
 };
 use futures_core::future::BoxFuture;
 use serde_json::Value;
@@ -85,6 +85,10 @@ impl Caller for Mesh {
         Caller::emit(&self.node()?.app, path, event, data)
     }
 
+    fn query_limits(&self) -> query::Limits {
+        self.node().map(|node| node.live.load().limits.query()).unwrap_or_default()
+    }
+
     fn on(&self, path: &str, event: &str) -> BoxFuture<'static, Result<EventStream>> {
         let (node, path, event) = (self.node(), path.to_owned(), event.to_owned());
         Box::pin(async move { events::subscribe(&node?, &path, &event, None).await })
@@ -98,6 +102,10 @@ impl Caller for Node {
 
     fn emit(&self, path: &str, event: &str, data: Value) -> Result<()> {
         self.inner.caller().emit(path, event, data)
+    }
+
+    fn query_limits(&self) -> query::Limits {
+        self.inner.live.load().limits.query()
     }
 
     fn on(&self, path: &str, event: &str) -> BoxFuture<'static, Result<EventStream>> {

@@ -22,7 +22,7 @@ use crate::{
         link::Live,
         streams::{Calls, Delivered, Entry, EntryId, Pulled, Reader, Write, Writer},
     },
-    service::{Answer, Call, Found, Registered},
+    service::{Answer, Call, Found, Method, Registered},
     wire::{self, HandedOn, Request, Seal},
 };
 use arc_swap::ArcSwap;
@@ -405,7 +405,8 @@ impl Responder {
                     let Some(asked) = Asked::of(&found.value.descriptor, &call, &found.route) else {
                         // In a box: else the task, which is moved three times in its life, holds all levels of what runs
                         // the call.
-                        let (outcome, fired) = noting(Box::pin(serve(node, found, call))).await;
+                        let serving = Box::pin(serve_in_time(node, found, call, expires));
+                        let (outcome, fired) = noting(serving).await;
                         fired.taken(node.events.intake(), waits(node, expires)).await;
                         return self.reply(held, id, &from, outcome);
                     };
@@ -459,6 +460,23 @@ fn time_left(node: &Inner, expires: u64) -> Duration {
 /// Who waits for the reply to a request.
 fn waits(node: &Inner, expires: u64) -> fired::Caller {
     fired::Caller::Elsewhere(time_left(node, expires))
+}
+
+/// Runs a call of another node as long as its caller waits, if it only reads: what comes later would be read by nobody, and
+/// may be long work. What changes something goes on to its end.
+async fn serve_in_time(
+    node: &Arc<Inner>,
+    found: Found<Arc<Registered>>,
+    call: Box<Call>,
+    expires: u64,
+) -> Result<Answer> {
+    let reads = matches!(call.method, Method::Find | Method::Get);
+    let serving = serve(node, found, call);
+    if !reads {
+        return serving.await;
+    }
+    let served = tokio::time::timeout(time_left(node, expires), serving).await;
+    served.unwrap_or_else(|_| Err(Error::timeout("The caller's deadline is over")))
 }
 
 /// Runs a call of another node, and counts it.

@@ -11,7 +11,7 @@ use super::{
     registration::Registered,
     router::{Found, Router, fill_route},
 };
-use crate::{Error, Result};
+use crate::{Error, Result, error::excerpt};
 use arc_swap::{ArcSwap, Guard};
 use futures_core::future::BoxFuture;
 use futures_util::stream;
@@ -391,12 +391,13 @@ impl App {
 
 /// The error for a method that a service has not, or does not show.
 pub(crate) fn not_offered(method: &Method, path: &str) -> Error {
+    let (method, path) = (excerpt(method.name()), excerpt(path));
     Error::method_not_allowed(format!("Method '{method}' not allowed on service '{path}'"))
 }
 
 /// The error for a path that nobody serves.
 pub(crate) fn not_found(path: &str) -> Error {
-    Error::not_found(format!("Service '{path}' not found"))
+    Error::not_found(format!("Service '{}' not found", excerpt(path)))
 }
 
 impl Caller for App {

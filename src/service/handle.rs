@@ -1,6 +1,6 @@
 //! How code calls a service: a handle makes calls, a call is a value you may still configure, then await.
 
-use super::{Answer, Call, EventStream, Id, Method, Params, Query, idempotency};
+use super::{Answer, Call, EventStream, Id, Method, Params, Query, idempotency, query::Limits};
 use crate::{Error, Result};
 use futures_core::future::BoxFuture;
 use serde::{Serialize, de::DeserializeOwned};
@@ -17,6 +17,11 @@ pub trait Caller: Send + Sync + 'static {
     /// # Errors
     /// `NotFound` when no service of this process has that path.
     fn emit(&self, path: &str, event: &str, data: Value) -> Result<()>;
+
+    /// How broad queries of services in this process may be.
+    fn query_limits(&self) -> Limits {
+        Limits::default()
+    }
 
     /// Subscribes to one event of a service, or to all of them with `*`.
     fn on(&self, path: &str, event: &str) -> BoxFuture<'static, Result<EventStream>>;

@@ -1,6 +1,6 @@
 //! What comes along with a call besides its id and data.
 
-use super::{Caller, Handle, Query};
+use super::{Caller, Handle, Query, query::Limits};
 use serde_json::{Map, Value};
 use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
 
@@ -76,6 +76,11 @@ impl Params {
     /// Was the call made by code, here or on another node, and not by a client of a gateway?
     pub fn is_internal(&self) -> bool {
         self.provider.is_none()
+    }
+
+    /// How broad a query of this call may be, by the configuration of the node that runs it.
+    pub fn query_limits(&self) -> Limits {
+        self.caller.as_ref().map_or_else(Limits::default, |caller| caller.query_limits())
     }
 
     /// Another service, local or remote, for a method that needs one.

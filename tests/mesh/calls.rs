@@ -13,7 +13,11 @@ use rachis::{
     testing,
 };
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::{
+    future::IntoFuture,
+    time::{Duration, Instant},
+};
+use tokio::sync::mpsc;
 
 fn params() -> Params {
     let mut params = Params::default().with_query(json!({ "$limit": 3, "tag": ["a", null] }));
@@ -406,4 +410,54 @@ async fn however_many_give_up_at_once_each_learns_that_its_call_never_ran() {
         assert_eq!((error.kind(), outcome(&error)), (ErrorKind::Timeout, "never ran"), "{error}");
     }
     assert_eq!(crate::queued(&config, "worker").await, 0);
+}
+
+/// Its answers take for ever, and it tells when one is given up.
+struct Endless(mpsc::UnboundedSender<Method>);
+
+struct GivenUp(Method, mpsc::UnboundedSender<Method>);
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.1.send(self.0.clone()).unwrap();
+    }
+}
+
+impl Endless {
+    async fn answer(&self, method: Method) -> rachis::Result<Value> {
+        let _told = GivenUp(method, self.0.clone());
+        std::future::pending().await
+    }
+}
+
+impl Service for Endless {
+    const METHODS: &[Method] = &[Method::Find, Method::Get, Method::Create];
+
+    async fn find(&self, _: Params) -> rachis::Result<Value> {
+        self.answer(Method::Find).await
+    }
+
+    async fn get(&self, _: Id, _: Params) -> rachis::Result<Value> {
+        self.answer(Method::Get).await
+    }
+
+    async fn create(&self, _: Value, _: Params) -> rachis::Result<Value> {
+        self.answer(Method::Create).await
+    }
+}
+
+#[tokio::test]
+async fn what_only_reads_ends_with_the_deadline_of_its_caller_and_what_changes_something_goes_on() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let [_there, here] = testing::cluster([App::new().register("endless", Endless(tell)), App::new()]).await;
+    let endless = here.service("endless");
+    let short = Duration::from_millis(300);
+    let calls =
+        [endless.create(json!({})), endless.find(), endless.get(1)].map(|call| call.timeout(short).into_future());
+    for outcome in join_all(calls).await {
+        assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Timeout);
+    }
+    let ended = [told.recv().await.unwrap(), told.recv().await.unwrap()];
+    assert!(ended.contains(&Method::Find) && ended.contains(&Method::Get), "{ended:?}");
+    assert!(told.try_recv().is_err(), "the create was given up");
 }

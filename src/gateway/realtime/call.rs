@@ -3,6 +3,7 @@
 use super::Realtime;
 use crate::{
     Call, Error, Id, Method, Params, Query, Result,
+    error::excerpt,
     gateway::{channels::Connection, reply, target},
 };
 use futures_util::FutureExt;
@@ -35,10 +36,11 @@ async fn run(
     let Some(Value::String(path)) = arguments.next() else {
         return Err(Error::not_found("Invalid service path"));
     };
-    let unknown = || Error::not_found(format!("Service '{path}' not found"));
+    let unknown = || Error::not_found(format!("Service '{}' not found", excerpt(&path)));
     let found = realtime.node.resolve(&path);
     let service = found.ok_or_else(|| target::away(&realtime.node, &path).unwrap_or_else(unknown))?;
     if !service.descriptor.methods.contains(&method) {
+        let (method, path) = (excerpt(method.name()), excerpt(&path));
         return Err(Error::method_not_allowed(format!("Method '{method}' not allowed on service '{path}'")));
     }
     let Arguments { id, data, query } = Arguments::read(&method, arguments.collect())?;

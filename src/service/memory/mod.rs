@@ -1,13 +1,18 @@
 //! A service that keeps its records in memory.
 
 mod options;
+mod records;
 mod store;
+mod work;
+
+#[cfg(test)]
+pub(super) use work::all_turns;
 
 pub use options::Multi;
 
 use super::{
     Id, Method, Paginate, Params, Service,
-    query::{Filter, Select},
+    query::{Filter, Query, Select},
 };
 use crate::{Error, Result};
 use options::Options;
@@ -27,6 +32,10 @@ use store::{Record, Store};
 /// Where it differs on purpose: a `create` with an id that exists is a `Conflict` instead of a silent overwrite, and of
 /// several records either all are created or none; records keep the order of their creation whatever their ids; an
 /// id of `0` is an id; a record that an `update` takes out of its own query is still returned.
+///
+/// A query of many conditions over many records is answered on a thread of its own, from the records as they were when it
+/// came, so that it holds up nobody; it ends when its caller has gone. [`Limits`](crate::query::Limits) bound how broad a
+/// query may be.
 ///
 /// A server-side hook may change pagination and `multi` for one call, by `params.extra`:
 ///
@@ -128,36 +137,56 @@ impl MemoryService {
         self.store.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find_now(&self, params: &Params) -> Result<Value> {
-        let filter = Filter::parse(&params.query)?;
+    async fn find_all(&self, params: &Params) -> Result<Value> {
+        let filter = Arc::new(Filter::of(params)?);
         let paginate = self.options.paginate(params)?;
-        let store = self.read();
-        let pick = |records: Vec<&Record>| -> Vec<Value> {
-            records.into_iter().map(|record| filter.select().pick(record, store.id_field())).collect()
+        let (records, id) = {
+            let store = self.read();
+            (store.snapshot(), store.id_field().clone())
         };
-        let Some(paginate) = paginate else {
-            return Ok(pick(filter.first(store.iter(), filter.limit())).into());
-        };
-        let limit = paginate.limit(filter.limit());
-        let found = filter.find(store.iter(), limit);
-        let total = found.total as u64;
-        let (limit, skip) = (limit.unwrap_or(total), filter.skip() as u64);
-        // Not through `Page`, which would copy the records a second time.
-        let data = Value::Array(pick(found.records));
-        Ok([("total", total.into()), ("limit", limit.into()), ("skip", skip.into()), ("data", data)]
-            .into_iter()
-            .collect())
+        work::run(records.len(), filter, move |filter, wanted| {
+            let records = || wanted.all(&records, filter).map(|(_, record)| &**record);
+            let pick = |records: Vec<&Record>| -> Vec<Value> {
+                records.into_iter().map(|record| filter.select().pick(record, &id)).collect()
+            };
+            let Some(paginate) = paginate else { return pick(filter.first(records(), filter.limit())).into() };
+            let limit = paginate.limit(filter.limit());
+            let found = filter.find(records(), limit);
+            let total = found.total as u64;
+            let (limit, skip) = (limit.unwrap_or(total), filter.skip() as u64);
+            // Not through `Page`, which would copy the records a second time.
+            let data = Value::Array(pick(found.records));
+            [("total", total.into()), ("limit", limit.into()), ("skip", skip.into()), ("data", data)]
+                .into_iter()
+                .collect()
+        })
+        .await
+    }
+
+    /// The records that satisfy the query, as they are at one moment.
+    async fn choose(&self, filter: &Arc<Filter>) -> Result<Vec<(u64, Arc<Record>)>> {
+        let records = self.read().snapshot();
+        work::run(records.len(), filter.clone(), move |filter, wanted| {
+            let matching = wanted.all(&records, filter).filter(|(_, record)| filter.matches(record));
+            matching.map(|(at, record)| (at, record.clone())).collect()
+        })
+        .await
     }
 
     fn get_now(&self, id: &Id, params: &Params) -> Result<Value> {
-        let filter = Filter::parse(&params.query)?;
+        let filter = Filter::of(params)?;
         let store = self.read();
         let (_, record) = store.get(id, &filter)?;
         Ok(filter.select().pick(record, store.id_field()))
     }
 
     fn create_now(&self, data: Value, params: &Params) -> Result<Value> {
-        let select = params.query.get("$select").map(Select::parse).transpose()?.unwrap_or_default();
+        // The rest of the query means nothing here, whatever it says.
+        let select = match params.query.get("$select") {
+            Some(names) => Filter::parse_within(&Query::new().with("$select", names.clone()), &params.query_limits())?
+                .into_select(),
+            None => Select::default(),
+        };
         match data {
             Value::Array(items) => {
                 self.options.check_multi(Method::Create, params)?;
@@ -176,7 +205,7 @@ impl MemoryService {
     }
 
     fn update_now(&self, id: Option<Id>, data: Value, params: &Params) -> Result<Value> {
-        let filter = Filter::parse(&params.query)?;
+        let filter = Filter::of(params)?;
         let (Some(id), false) = (id, data.is_array()) else {
             return Err(Error::bad_request("You can not replace multiple instances. Did you mean 'patch'?"));
         };
@@ -184,8 +213,8 @@ impl MemoryService {
         self.change(&id, &filter, |store, at| store.replace(at, data))
     }
 
-    fn patch_now(&self, id: Option<Id>, data: Value, params: &Params) -> Result<Value> {
-        let filter = Filter::parse(&params.query)?;
+    async fn patch_some(&self, id: Option<Id>, data: Value, params: &Params) -> Result<Value> {
+        let filter = Arc::new(Filter::of(params)?);
         if id.is_none() {
             self.options.check_multi(Method::Patch, params)?;
         }
@@ -193,15 +222,16 @@ impl MemoryService {
         if let Some(id) = id {
             return self.change(&id, &filter, |store, at| store.merge(at, &data));
         }
-        let mut store = self.write();
         // Chosen before any is changed, so a patch that takes them out of the query still returns them all.
-        let places = store.places(&filter);
-        places.iter().for_each(|at| store.merge(*at, &data));
-        Ok(places
-            .iter()
-            .filter_map(|at| store.at(*at))
-            .map(|new| filter.select().pick(new, store.id_field()))
-            .collect())
+        let chosen = self.choose(&filter).await?;
+        let (changed, id) = {
+            let mut store = self.write();
+            let places = store.still(chosen, &filter);
+            places.iter().for_each(|at| store.merge(*at, &data));
+            let changed: Vec<Arc<Record>> = places.iter().filter_map(|at| store.at(*at).cloned()).collect();
+            (changed, store.id_field().clone())
+        };
+        Ok(changed.iter().map(|new| filter.select().pick(new, &id)).collect())
     }
 
     /// Changes the one record of that id which satisfies the query, and returns what became of it.
@@ -212,14 +242,18 @@ impl MemoryService {
         Ok(store.at(at).map(|new| filter.select().pick(new, store.id_field())).unwrap_or_default())
     }
 
-    fn remove_now(&self, id: Option<Id>, params: &Params) -> Result<Value> {
-        let filter = Filter::parse(&params.query)?;
+    async fn remove_some(&self, id: Option<Id>, params: &Params) -> Result<Value> {
+        let filter = Arc::new(Filter::of(params)?);
         let Some(id) = id else {
             self.options.check_multi(Method::Remove, params)?;
-            let mut store = self.write();
-            let places = store.places(&filter);
-            let gone: Vec<Record> = places.into_iter().filter_map(|at| store.remove(at)).collect();
-            return Ok(gone.iter().map(|old| filter.select().pick(old, store.id_field())).collect());
+            let chosen = self.choose(&filter).await?;
+            let (gone, id) = {
+                let mut store = self.write();
+                let places = store.still(chosen, &filter);
+                let gone: Vec<Arc<Record>> = places.into_iter().filter_map(|at| store.remove(at)).collect();
+                (gone, store.id_field().clone())
+            };
+            return Ok(gone.iter().map(|old| filter.select().pick(old, &id)).collect());
         };
         let mut store = self.write();
         let (at, _) = store.get(&id, &filter)?;
@@ -238,7 +272,7 @@ impl Service for MemoryService {
     const METHODS: &'static [Method] = Method::STANDARD;
 
     async fn find(&self, params: Params) -> Result<Value> {
-        self.find_now(&params)
+        self.find_all(&params).await
     }
 
     async fn get(&self, id: Id, params: Params) -> Result<Value> {
@@ -254,11 +288,11 @@ impl Service for MemoryService {
     }
 
     async fn patch(&self, id: Option<Id>, data: Value, params: Params) -> Result<Value> {
-        self.patch_now(id, data, &params)
+        self.patch_some(id, data, &params).await
     }
 
     async fn remove(&self, id: Option<Id>, params: Params) -> Result<Value> {
-        self.remove_now(id, &params)
+        self.remove_some(id, &params).await
     }
 }
 

@@ -1,33 +1,36 @@
 //! The records themselves, in the order they were created, and found by id.
 
-use super::super::{Id, query::Filter};
-use crate::{Error, Result};
+use super::{
+    super::{Id, query::Filter},
+    records::Records,
+};
+use crate::{Error, Result, error::excerpt};
 use serde_json::{Map, Number, Value};
-use std::collections::{BTreeMap, HashMap};
+use std::{collections::HashMap, sync::Arc};
 
 pub(super) type Record = Map<String, Value>;
 
 #[derive(Debug)]
 pub(super) struct Store {
-    id_field: String,
+    id_field: Arc<str>,
     next_id: i64,
     // By the number of their creation, so that iterating gives their order and removing one leaves the others alone.
-    records: BTreeMap<u64, Record>,
+    records: Records,
     by_id: HashMap<Id, u64>,
     created: u64,
 }
 
 impl Store {
     pub(super) fn new() -> Self {
-        Store { id_field: "id".into(), next_id: 0, records: BTreeMap::new(), by_id: HashMap::new(), created: 0 }
+        Store { id_field: "id".into(), next_id: 0, records: Records::default(), by_id: HashMap::new(), created: 0 }
     }
 
-    pub(super) fn id_field(&self) -> &str {
+    pub(super) fn id_field(&self) -> &Arc<str> {
         &self.id_field
     }
 
     pub(super) fn set_id_field(&mut self, name: &str) {
-        self.id_field = name.to_owned();
+        self.id_field = name.into();
     }
 
     pub(super) fn set_next_id(&mut self, id: i64) {
@@ -38,21 +41,25 @@ impl Store {
         self.records.len()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Record> {
-        self.records.values()
+    /// The records as they are now; what changes later does not change these.
+    pub(super) fn snapshot(&self) -> Records {
+        self.records.clone()
     }
 
     /// The record of that id, if it also satisfies the query.
     pub(super) fn get(&self, id: &Id, filter: &Filter) -> Result<(u64, &Record)> {
-        let found = self.by_id.get(&canonical(id.clone())).and_then(|at| Some((*at, self.records.get(at)?)));
+        let found = self.by_id.get(&canonical(id.clone())).and_then(|at| Some((*at, &**self.records.get(*at)?)));
         found
             .filter(|(_, record)| filter.matches(record))
-            .ok_or_else(|| Error::not_found(format!("No record found for id '{id}'")))
+            .ok_or_else(|| Error::not_found(format!("No record found for id '{}'", excerpt(&id.to_string()))))
     }
 
-    /// Where the records that satisfy the query are, in order.
-    pub(super) fn places(&self, filter: &Filter) -> Vec<u64> {
-        self.records.iter().filter(|(_, record)| filter.matches(record)).map(|(at, _)| *at).collect()
+    /// Which of the records that `chosen` found, at a moment before, are still there and satisfy the query.
+    pub(super) fn still(&self, chosen: Vec<(u64, Arc<Record>)>, filter: &Filter) -> Vec<u64> {
+        let is_still = |(at, then): &(u64, Arc<Record>)| {
+            self.records.get(*at).is_some_and(|now| Arc::ptr_eq(now, then) || filter.matches(now))
+        };
+        chosen.into_iter().filter(is_still).map(|(at, _)| at).collect()
     }
 
     /// Adds all of `records` or, if one cannot be added, none.
@@ -77,12 +84,16 @@ impl Store {
             Some(id) => id,
             None => {
                 let id = self.fresh_id();
-                record.insert(self.id_field.clone(), id.clone().into());
+                record.insert(self.id_field.to_string(), id.clone().into());
                 id
             }
         };
         if self.by_id.contains_key(&id) {
-            return Err(Error::conflict(format!("A record with the {} '{id}' exists already", self.id_field)));
+            return Err(Error::conflict(format!(
+                "A record with the {} '{}' exists already",
+                self.id_field,
+                excerpt(&id.to_string())
+            )));
         }
         let at = self.created;
         self.created += 1;
@@ -104,27 +115,27 @@ impl Store {
 
     /// Puts `record` in the place of another and keeps that one's id.
     pub(super) fn replace(&mut self, at: u64, mut record: Record) {
-        let Some(old) = self.records.get_mut(&at) else { return };
-        if let Some(id) = old.get(&self.id_field) {
-            record.insert(self.id_field.clone(), id.clone());
+        let Some(old) = self.records.get_mut(at) else { return };
+        if let Some(id) = old.get(&*self.id_field) {
+            record.insert(self.id_field.to_string(), id.clone());
         }
         *old = record;
     }
 
     /// Overwrites the fields that `data` has, the id excepted.
     pub(super) fn merge(&mut self, at: u64, data: &Record) {
-        let Some(record) = self.records.get_mut(&at) else { return };
-        for (name, value) in data.iter().filter(|(name, _)| **name != self.id_field) {
+        let Some(record) = self.records.get_mut(at) else { return };
+        for (name, value) in data.iter().filter(|(name, _)| ***name != *self.id_field) {
             record.insert(name.clone(), value.clone());
         }
     }
 
-    pub(super) fn at(&self, at: u64) -> Option<&Record> {
-        self.records.get(&at)
+    pub(super) fn at(&self, at: u64) -> Option<&Arc<Record>> {
+        self.records.get(at)
     }
 
-    pub(super) fn remove(&mut self, at: u64) -> Option<Record> {
-        let record = self.records.remove(&at)?;
+    pub(super) fn remove(&mut self, at: u64) -> Option<Arc<Record>> {
+        let record = self.records.remove(at)?;
         if let Ok(Some(id)) = own_id(&record, &self.id_field) {
             self.by_id.remove(&id);
         }
@@ -179,7 +190,7 @@ mod tests {
         let mut store = Store::new();
         store.set_next_id(i64::MAX);
         store.insert_all(vec![Record::new(), Record::new()]).unwrap();
-        let ids: Vec<_> = store.iter().map(|record| record["id"].as_i64().unwrap()).collect();
+        let ids: Vec<_> = store.snapshot().iter().map(|(_, record)| record["id"].as_i64().unwrap()).collect();
         assert_eq!(ids, [i64::MAX, i64::MIN]);
     }
 }

@@ -1,7 +1,7 @@
 //! A checked query.
 
-use super::{Matcher, Query, Select, Sort};
-use crate::{Error, Result};
+use super::{Limits, Matcher, Query, Select, Sort, limits::Budget};
+use crate::{Error, Params, Result, error::excerpt};
 use serde_json::{Map, Value};
 
 /// A query that has been checked: which records, in what order, from where, how many, which of their fields.
@@ -37,24 +37,46 @@ pub struct Found<'a> {
 }
 
 impl Filter {
+    /// Checks a query, with the default [`Limits`].
+    ///
+    /// # Errors
+    /// As [`Filter::parse_within`].
+    pub fn parse(query: &Query) -> Result<Self> {
+        Filter::parse_within(query, &Limits::default())
+    }
+
+    /// Checks the query of a call, with the limits of the node that runs it.
+    ///
+    /// # Errors
+    /// As [`Filter::parse_within`].
+    pub fn of(params: &Params) -> Result<Self> {
+        Filter::parse_within(&params.query, &params.query_limits())
+    }
+
     /// Checks a query.
     ///
     /// A `$skip` or `$limit` that is no number, or is negative, counts as not given.
     ///
     /// # Errors
     /// `BadRequest`: `Invalid filter value $x` for an unknown `$x` beside the fields, `Invalid query parameter $x` for one
-    /// inside a field, and others for malformed operands and for nesting deeper than 32 levels.
-    pub fn parse(query: &Query) -> Result<Self> {
+    /// inside a field, and others for malformed operands, for nesting deeper than 32 levels, and for what exceeds `limits`.
+    pub fn parse_within(query: &Query, limits: &Limits) -> Result<Self> {
         let mut filter = Filter::default();
+        let mut budget = Budget::new(limits);
         for (key, value) in query.iter() {
             match key.as_str() {
                 "$skip" => filter.skip = natural(value).map_or(0, |skip| usize::try_from(skip).unwrap_or(usize::MAX)),
                 "$limit" => filter.limit = natural(value),
-                "$sort" => filter.sort = Sort::parse(value)?,
-                "$select" => filter.select = Select::parse(value)?,
-                "$or" | "$and" => filter.matcher.add(key, value)?,
-                key if key.starts_with('$') => return Err(Error::bad_request(format!("Invalid filter value {key}"))),
-                key => filter.matcher.add(key, value)?,
+                "$sort" => filter.sort = Sort::parse(value, &budget)?,
+                "$select" => {
+                    budget.take_items(value.as_array().map_or(1, Vec::len))?;
+                    filter.select = Select::parse(value)?;
+                }
+                "$or" | "$and" => filter.matcher.add(key, value, &mut budget)?,
+                key if key.starts_with('$') => {
+                    return Err(Error::bad_request(format!("Invalid filter value {}", excerpt(key))));
+                }
+                key => filter.matcher.add(key, value, &mut budget)?,
             }
         }
         Ok(filter)
@@ -63,6 +85,11 @@ impl Filter {
     /// Does `record` satisfy the query? `$skip`, `$limit` and `$sort` do not matter here.
     pub fn matches(&self, record: &Map<String, Value>) -> bool {
         self.matcher.matches(record)
+    }
+
+    /// How much work it is to look at one record: 1 and more.
+    pub(crate) fn weight(&self) -> usize {
+        1 + self.matcher.weight() + self.sort.keys()
     }
 
     /// The conditions on the records.
@@ -88,6 +115,10 @@ impl Filter {
     /// The fields asked for.
     pub fn select(&self) -> &Select {
         &self.select
+    }
+
+    pub(crate) fn into_select(self) -> Select {
+        self.select
     }
 
     /// Runs the query over `records`: counts all that match and returns at most `limit` of them; `None` means all.

@@ -2,14 +2,13 @@
 
 use super::{
     compare::{equal, order},
+    limits::{Budget, about, check_depth, check_path},
     path::{Path, Place},
+    set::Set,
 };
-use crate::{Error, Result};
+use crate::{Error, Result, error::excerpt};
 use serde_json::{Map, Value};
 use std::cmp::Ordering;
-
-/// How deep a query may be nested. Real ones stay below ten; without a bound, a hostile one would exhaust the stack.
-const MAX_DEPTH: usize = 32;
 
 /// The part of a query that chooses records, checked and ready to run.
 ///
@@ -41,8 +40,8 @@ enum Condition {
 enum Test {
     Equal(Value),
     NotEqual(Value),
-    In(Vec<Value>),
-    NotIn(Vec<Value>),
+    In(Set),
+    NotIn(Set),
     Ordered(Relation, Value),
 }
 
@@ -58,11 +57,17 @@ impl Matcher {
     /// Adds the condition that one key of a query stands for.
     ///
     /// # Errors
-    /// `BadRequest` for unknown operators, for known ones in the wrong place, and for queries nested too deep.
-    pub(super) fn add(&mut self, key: &str, value: &Value) -> Result<()> {
-        check(value, 1)?;
-        self.conditions.push(condition(key, value)?);
+    /// `BadRequest` for unknown operators, for known ones in the wrong place, for queries nested too deep, and for what
+    /// exceeds the budget.
+    pub(super) fn add(&mut self, key: &str, value: &Value, budget: &mut Budget) -> Result<()> {
+        check(value, 1, budget)?;
+        self.conditions.push(condition(key, value, budget)?);
         Ok(())
+    }
+
+    /// How many comparisons a record takes at most.
+    pub(super) fn weight(&self) -> usize {
+        self.conditions.iter().map(Condition::weight).sum()
     }
 
     /// Does `record` satisfy all conditions? One without any is satisfied by every record.
@@ -80,19 +85,36 @@ impl Matcher {
     }
 }
 
-/// Refuses what Feathers' own check refuses: `$` keys that are no operators, at any depth and inside arrays too.
-fn check(value: &Value, depth: usize) -> Result<()> {
-    if depth > MAX_DEPTH {
-        return Err(Error::bad_request(format!("The query is nested deeper than {MAX_DEPTH} levels")));
-    }
-    match value {
-        Value::Array(items) => items.iter().try_for_each(|item| check(item, depth + 1)),
-        Value::Object(map) => map.iter().try_for_each(|(key, inner)| {
-            if key.starts_with('$') && !is_operator(key) {
-                return Err(Error::bad_request(format!("Invalid query parameter {key}")).with_data(value.clone()));
+impl Condition {
+    fn weight(&self) -> usize {
+        match self {
+            Condition::Field(_, tests) => tests.iter().map(Test::weight).sum(),
+            Condition::Any(matchers) | Condition::All(matchers) => {
+                matchers.iter().map(|matcher| matcher.weight().max(1)).sum()
             }
-            check(inner, depth + 1)
-        }),
+        }
+    }
+}
+
+/// Refuses what Feathers' own check refuses: `$` keys that are no operators, at any depth and inside arrays too. Whatever
+/// is in an array or object counts as an item.
+fn check(value: &Value, depth: usize, budget: &mut Budget) -> Result<()> {
+    check_depth(depth)?;
+    match value {
+        Value::Array(items) => {
+            budget.take_items(items.len())?;
+            items.iter().try_for_each(|item| check(item, depth + 1, budget))
+        }
+        Value::Object(map) => {
+            budget.take_items(map.len())?;
+            map.iter().try_for_each(|(key, inner)| {
+                if key.starts_with('$') && !is_operator(key) {
+                    let error = Error::bad_request(format!("Invalid query parameter {}", excerpt(key)));
+                    return Err(about(error, value));
+                }
+                check(inner, depth + 1, budget)
+            })
+        }
         _ => Ok(()),
     }
 }
@@ -101,33 +123,47 @@ fn is_operator(key: &str) -> bool {
     matches!(key, "$in" | "$nin" | "$lt" | "$lte" | "$gt" | "$gte" | "$ne" | "$or")
 }
 
-fn condition(key: &str, value: &Value) -> Result<Condition> {
+fn condition(key: &str, value: &Value, budget: &mut Budget) -> Result<Condition> {
     match key {
-        "$or" => Ok(Condition::Any(queries(key, value)?)),
-        "$and" => Ok(Condition::All(queries(key, value)?)),
-        key if key.starts_with('$') => Err(Error::bad_request(format!(
-            "Malformed query: {key} stands inside a field, as in {{ age: {{ {key}: … }} }}"
-        ))),
-        key => Ok(Condition::Field(Path::new(key), tests(key, value)?)),
+        "$or" => Ok(Condition::Any(queries(key, value, budget)?)),
+        "$and" => Ok(Condition::All(queries(key, value, budget)?)),
+        key if key.starts_with('$') => {
+            let key = excerpt(key);
+            Err(Error::bad_request(format!(
+                "Malformed query: {key} stands inside a field, as in {{ age: {{ {key}: … }} }}"
+            )))
+        }
+        key => {
+            check_path(key)?;
+            Ok(Condition::Field(Path::new(key), tests(key, value, budget)?))
+        }
     }
 }
 
-fn queries(key: &str, value: &Value) -> Result<Vec<Matcher>> {
+fn queries(key: &str, value: &Value, budget: &mut Budget) -> Result<Vec<Matcher>> {
     let malformed = || Error::bad_request(format!("Malformed query: {key} must be a nonempty array of queries"));
     let items = value.as_array().filter(|items| !items.is_empty()).ok_or_else(malformed)?;
-    items.iter().map(|item| query(item.as_object().ok_or_else(malformed)?)).collect()
+    items.iter().map(|item| query(item.as_object().ok_or_else(malformed)?, budget)).collect()
 }
 
-fn query(map: &Map<String, Value>) -> Result<Matcher> {
-    let conditions = map.iter().map(|(key, value)| condition(key, value)).collect::<Result<_>>()?;
+fn query(map: &Map<String, Value>, budget: &mut Budget) -> Result<Matcher> {
+    // One without conditions is looked at, too.
+    budget.take_conditions(usize::from(map.is_empty()))?;
+    let conditions = map.iter().map(|(key, value)| condition(key, value, budget)).collect::<Result<_>>()?;
     Ok(Matcher { conditions })
 }
 
 /// The tests of one field: those its operators name, or equality where it has none.
-fn tests(field: &str, value: &Value) -> Result<Vec<Test>> {
+fn tests(field: &str, value: &Value, budget: &mut Budget) -> Result<Vec<Test>> {
     match value {
-        Value::Object(map) if has_operators(value) => map.iter().map(|(key, value)| test(field, key, value)).collect(),
-        value => Ok(vec![Test::Equal(value.clone())]),
+        Value::Object(map) if has_operators(value) => {
+            budget.take_conditions(map.len())?;
+            map.iter().map(|(key, value)| test(field, key, value, budget)).collect()
+        }
+        value => {
+            budget.take_conditions(1)?;
+            Ok(vec![Test::Equal(value.clone())])
+        }
     }
 }
 
@@ -135,41 +171,50 @@ fn has_operators(value: &Value) -> bool {
     value.as_object().is_some_and(|map| map.keys().any(|key| key.starts_with('$')))
 }
 
-fn test(field: &str, operator: &str, value: &Value) -> Result<Test> {
+fn test(field: &str, operator: &str, value: &Value, budget: &mut Budget) -> Result<Test> {
     Ok(match operator {
         "$ne" => Test::NotEqual(value.clone()),
-        "$in" => Test::In(list(field, operator, value)?),
-        "$nin" => Test::NotIn(list(field, operator, value)?),
+        "$in" => Test::In(list(field, operator, value, budget)?),
+        "$nin" => Test::NotIn(list(field, operator, value, budget)?),
         "$lt" => Test::Ordered(Relation::Less, value.clone()),
         "$lte" => Test::Ordered(Relation::LessOrEqual, value.clone()),
         "$gt" => Test::Ordered(Relation::Greater, value.clone()),
         "$gte" => Test::Ordered(Relation::GreaterOrEqual, value.clone()),
-        other if other.starts_with('$') => {
-            return Err(Error::bad_request(format!("Malformed query: {other} cannot be used on the field '{field}'")));
-        }
-        _ => {
-            return Err(Error::bad_request(format!(
-                "Malformed query: the field '{field}' mixes operators with the plain key '{operator}'"
-            )));
+        other => {
+            let (field, other) = (excerpt(field), excerpt(other));
+            return Err(Error::bad_request(match other.starts_with('$') {
+                true => format!("Malformed query: {other} cannot be used on the field '{field}'"),
+                false => format!("Malformed query: the field '{field}' mixes operators with the plain key '{other}'"),
+            }));
         }
     })
 }
 
 /// The operand of `$in` or `$nin`; a single value stands for a list of one.
-fn list(field: &str, operator: &str, value: &Value) -> Result<Vec<Value>> {
+fn list(field: &str, operator: &str, value: &Value, budget: &mut Budget) -> Result<Set> {
     let items = match value {
-        Value::Array(items) => items.clone(),
-        single => vec![single.clone()],
+        Value::Array(items) => items.as_slice(),
+        single => std::slice::from_ref(single),
     };
     if items.iter().any(has_operators) {
+        let field = excerpt(field);
         return Err(Error::bad_request(format!(
             "Malformed query: {operator} on '{field}' cannot hold other operators"
         )));
     }
-    Ok(items)
+    let set = Set::from_iter(items);
+    budget.take_conditions(set.nested())?;
+    Ok(set)
 }
 
 impl Test {
+    fn weight(&self) -> usize {
+        match self {
+            Test::In(set) | Test::NotIn(set) => 1 + set.nested(),
+            _ => 1,
+        }
+    }
+
     fn holds(&self, path: &Path, record: &Map<String, Value>) -> bool {
         match self {
             Test::Equal(wanted) => path.any(record, &mut |place| match place {
@@ -177,8 +222,8 @@ impl Test {
                 place => equal(or_null(place), wanted),
             }),
             Test::NotEqual(unwanted) => !path.any(record, &mut |place| equal(or_null(place), unwanted)),
-            Test::In(wanted) => path.any(record, &mut |place| contains(wanted, or_null(place))),
-            Test::NotIn(unwanted) => !path.any(record, &mut |place| contains(unwanted, or_null(place))),
+            Test::In(wanted) => path.any(record, &mut |place| wanted.contains(or_null(place))),
+            Test::NotIn(unwanted) => !path.any(record, &mut |place| unwanted.contains(or_null(place))),
             Test::Ordered(relation, bound) => path.any(record, &mut |place| match place {
                 Place::PastEnd => false,
                 place => relation.holds(or_null(place), bound),
@@ -192,10 +237,6 @@ fn or_null(place: Place<'_>) -> &Value {
         Place::Value(value) => value,
         Place::Missing | Place::PastEnd => &Value::Null,
     }
-}
-
-fn contains(list: &[Value], value: &Value) -> bool {
-    list.iter().any(|item| equal(item, value))
 }
 
 impl Relation {

@@ -19,13 +19,16 @@
 
 mod compare;
 mod filter;
+mod limits;
 mod matcher;
 mod path;
 mod select;
+mod set;
 mod sort;
 
 pub use compare::{equal, order};
 pub use filter::{Filter, Found};
+pub use limits::Limits;
 pub use matcher::Matcher;
 pub use select::Select;
 pub use sort::Sort;

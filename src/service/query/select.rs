@@ -2,11 +2,13 @@
 
 use crate::{Error, Result};
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 
 /// What `$select` asks for: some fields, or all when it was not given.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Select {
-    fields: Option<Vec<String>>,
+    // Each with its place among the others.
+    fields: Option<HashMap<String, usize>>,
 }
 
 impl Select {
@@ -19,7 +21,12 @@ impl Select {
             Value::Array(items) => items.as_slice(),
             single => std::slice::from_ref(single),
         };
-        Ok(Select { fields: Some(items.iter().map(name).collect::<Result<_>>()?) })
+        let mut fields = HashMap::new();
+        for item in items {
+            let place = fields.len();
+            fields.entry(name(item)?).or_insert(place);
+        }
+        Ok(Select { fields: Some(fields) })
     }
 
     /// Does it want all fields?
@@ -30,8 +37,16 @@ impl Select {
     /// A copy of `record` with the fields asked for, in the order they were asked for, and always with `id`.
     pub fn pick(&self, record: &Map<String, Value>, id: &str) -> Value {
         let Some(fields) = &self.fields else { return Value::Object(record.clone()) };
-        let names = fields.iter().map(String::as_str).chain([id]);
-        names.filter_map(|name| Some((name.to_owned(), record.get(name)?.clone()))).collect()
+        // By what the record has, so that a long list of names costs no more than the record.
+        let mut picked: Vec<_> = record
+            .iter()
+            .filter_map(|(name, value)| {
+                let place = fields.get(name).copied();
+                place.or((name == id).then_some(usize::MAX)).map(|place| (place, name, value))
+            })
+            .collect();
+        picked.sort_unstable_by_key(|(place, ..)| *place);
+        picked.into_iter().map(|(_, name, value)| (name.clone(), value.clone())).collect()
     }
 }
 

@@ -1,7 +1,12 @@
 //! `$sort`: in which order.
 
-use super::{compare::order, filter::integer, path::Path};
-use crate::{Error, Result};
+use super::{
+    compare::order,
+    filter::integer,
+    limits::{Budget, check_path},
+    path::Path,
+};
+use crate::{Error, Result, error::excerpt};
 use serde_json::{Map, Value};
 use std::cmp::Ordering;
 
@@ -15,13 +20,16 @@ pub struct Sort {
 
 impl Sort {
     /// Reads `{ age: -1, name: 1 }`; directions may be strings, as they are in URLs.
-    pub(super) fn parse(value: &Value) -> Result<Self> {
+    pub(super) fn parse(value: &Value, budget: &Budget) -> Result<Self> {
         let fields = value.as_object().ok_or_else(|| {
             Error::bad_request("Invalid value for $sort: use an object of fields and directions, as in { age: -1 }")
         })?;
+        budget.check_sort(fields.len())?;
         let mut keys = Vec::with_capacity(fields.len());
         for (field, direction) in fields {
+            check_path(field)?;
             let direction = integer(direction).ok_or_else(|| {
+                let field = excerpt(field);
                 Error::bad_request(format!("Invalid value for $sort: the direction of '{field}' must be 1 or -1"))
             })?;
             if direction != 0 {
@@ -34,6 +42,11 @@ impl Sort {
     /// Does it leave everything as it is?
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    /// How many keys there are.
+    pub(super) fn keys(&self) -> usize {
+        self.keys.len()
     }
 
     /// Sorts `records`, of which only the first `wanted` have to be right and are kept.

@@ -1,8 +1,11 @@
 //! The memory service, along the groups of Feathers' adapter tests and where it goes beyond them.
 
-use super::fails;
-use crate::{App, Handle, MemoryService, Method, Params, Result};
+use super::{super::memory::all_turns, fails};
+use crate::{App, Handle, MemoryService, Method, Params, Result, Service};
+use futures_core::future::BoxFuture;
+use futures_util::{FutureExt, poll};
 use serde_json::{Value, json};
+use std::pin::pin;
 
 /// Doug, 32, and nobody else.
 async fn people(service: MemoryService) -> (Handle, Value) {
@@ -333,4 +336,94 @@ fn initial_records_that_contradict_each_other_panic() {
 #[should_panic(expected = "name the id field before there are records")]
 fn the_id_field_is_named_before_there_are_records() {
     let _ = MemoryService::new().records([json!({})]).id_field("key");
+}
+
+/// A query of many conditions, none of which holds.
+fn long(field: &str) -> Value {
+    let conditions: Vec<Value> = (0..900).map(|n| json!({ field: format!("no {n}") })).collect();
+    json!({ "$or": [{ field: { "$nin": ["x"] } }, { "$or": conditions }] })
+}
+
+#[tokio::test]
+async fn a_long_query_holds_up_neither_those_who_read_nor_those_who_write() {
+    let records = (0..500).map(|n| json!({ "n": n }));
+    let service = MemoryService::new().multi(true).records(records);
+    let find = || service.find(Params::default().with_query(long("n")));
+    let turns = all_turns().await;
+    let mut found = pin!(find());
+    // It is answered on another thread, so this one, which is the only one here, goes on.
+    assert!(poll!(&mut found).is_pending());
+    let done = |call: BoxFuture<'_, Result<Value>>| call.now_or_never().unwrap().unwrap();
+    done(Box::pin(service.create(json!({ "n": 500 }), Params::default())));
+    done(Box::pin(service.patch(Some(0.into()), json!({ "n": "x" }), Params::default())));
+    done(Box::pin(service.remove(Some(1.into()), Params::default())));
+    assert_eq!(done(Box::pin(service.get(0.into(), Params::default())))["n"], "x");
+    drop(turns);
+    // The answer is of the records as they were when it was asked.
+    let found = found.await.unwrap();
+    assert_eq!(found.as_array().unwrap().len(), 500);
+    assert_eq!((&found[0]["n"], &found[1]["n"]), (&json!(0), &json!(1)));
+    assert_eq!(find().await.unwrap().as_array().unwrap().len(), 499);
+}
+
+#[tokio::test]
+async fn a_long_change_of_many_leaves_alone_what_no_longer_satisfies_its_query() {
+    for remove in [false, true] {
+        let service = MemoryService::new().multi(true).records((0..500).map(|n| json!({ "n": n })));
+        let params = || Params::default().with_query(long("n"));
+        let mut changed: BoxFuture<'_, _> = match remove {
+            true => Box::pin(service.remove(None, params())),
+            false => Box::pin(service.patch(None, json!({ "seen": true }), params())),
+        };
+        let turns = all_turns().await;
+        assert!(poll!(&mut changed).is_pending());
+        for (id, n) in [(0, json!("x")), (1, json!("y"))] {
+            service.patch(Some(id.into()), json!({ "n": n }), Params::default()).await.unwrap();
+        }
+        service.remove(Some(2.into()), Params::default()).await.unwrap();
+        drop(turns);
+        let changed = changed.await.unwrap();
+        let ids: Vec<_> = changed.as_array().unwrap().iter().map(|record| record["id"].as_i64().unwrap()).collect();
+        assert_eq!(ids, (1..500).filter(|id| *id != 2).collect::<Vec<_>>());
+        assert_eq!(service.len(), if remove { 1 } else { 499 });
+        assert_eq!(service.get(0.into(), Params::default()).await.unwrap(), json!({ "n": "x", "id": 0 }));
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_many_whose_caller_has_gone_changes_nothing() {
+    let service = MemoryService::new().multi(true).records((0..500).map(|n| json!({ "n": n })));
+    let mut removing = Box::pin(service.remove(None, Params::default().with_query(long("n"))));
+    let turns = all_turns().await;
+    assert!(poll!(&mut removing).is_pending());
+    drop((removing, turns));
+    assert_eq!(service.find(Params::default()).await.unwrap().as_array().unwrap().len(), 500);
+}
+
+#[tokio::test]
+async fn a_query_that_is_too_broad_is_refused_by_every_method_and_nothing_runs() {
+    let service = MemoryService::new().multi(true).records([json!({ "a": 1 })]);
+    let broad = json!({ "$or": vec![json!({ "a": 1 }); 1001] });
+    let sort = json!({ "$sort": (0..33).map(|n| (n.to_string(), json!(1))).collect::<Value>() });
+    let select = json!({ "$select": vec!["a"; 10_001] });
+    for query in [broad, sort, select] {
+        let params = || Params::default().with_query(query.clone());
+        let answers = [
+            service.find(params()).await,
+            service.get(0.into(), params()).await,
+            service.update(Some(0.into()), json!({}), params()).await,
+            service.patch(Some(0.into()), json!({}), params()).await,
+            service.patch(None, json!({}), params()).await,
+            service.remove(Some(0.into()), params()).await,
+            service.remove(None, params()).await,
+        ];
+        for answer in answers {
+            let error = answer.unwrap_err();
+            assert!(error.code() == 400 && error.message().contains("the limit `limits.query_"), "{error}");
+        }
+        assert_eq!(service.get(0.into(), Params::default()).await, Ok(json!({ "a": 1, "id": 0 })));
+    }
+    // Nothing but $select means anything to it.
+    let select = Params::default().with_query(json!({ "$select": vec!["a"; 10_001] }));
+    assert_eq!(service.create(json!({}), select).await.unwrap_err().code(), 400);
 }

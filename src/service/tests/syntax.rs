@@ -2,7 +2,7 @@
 
 use crate::{
     Query,
-    query::{Filter, order},
+    query::{Filter, Limits, Select, order},
 };
 use serde_json::{Value, json};
 
@@ -232,4 +232,100 @@ fn select_picks_literal_names_and_always_the_id() {
     assert_eq!(pick(json!(["a.b", "c.d", "x"])), json!({ "id": 1, "a.b": 3 }));
     assert_eq!(pick(json!("a")), json!({ "id": 1, "a": 2 }));
     assert_eq!(pick(json!([])), json!({ "id": 1 }));
+}
+
+fn within(query: &Value, limits: &Limits) -> Result<(), String> {
+    let parsed = Filter::parse_within(&Query::from(query.clone()), limits);
+    parsed.map(drop).map_err(|error| {
+        assert_eq!(error.code(), 400);
+        error.message().to_owned()
+    })
+}
+
+#[test]
+fn a_query_has_as_many_conditions_as_the_limit_and_no_more() {
+    let limits = Limits { conditions: 10, ..Limits::default() };
+    let refused = Err("The query has more than 10 conditions, which is the limit `limits.query_conditions`".to_owned());
+    let fields = |count: usize| -> Value { (0..count).map(|n| (format!("f{n}"), json!(n))).collect() };
+    let list = |count: usize, item: Value| Value::from(vec![item; count]);
+    for (most, query) in [
+        (10, &fields as &dyn Fn(usize) -> Value),
+        (10, &|count| json!({ "$or": list(count, json!({ "a": 1 })) })),
+        (10, &|count| json!({ "$and": list(count, json!({ "a": { "$gt": 1 } })) })),
+        (10, &|count| json!({ "$or": list(count, json!({})) })),
+        (5, &|count| json!({ "$and": [{ "$or": list(count, json!({ "a": 1, "b": { "$ne": 1 } })) }] })),
+        (9, &|count| json!({ "a": { "$in": list(count, json!([])) } })),
+        (9, &|count| json!({ "a": { "$nin": list(count, json!({ "b": 1 })) } })),
+    ] {
+        assert_eq!(within(&query(most), &limits), Ok(()), "{}", query(most));
+        assert_eq!(within(&query(most + 1), &limits), refused, "{}", query(most + 1));
+    }
+    assert_eq!(within(&json!({ "a": { "$in": list(1000, json!(1)), "$gt": 1, "$lt": 2 } }), &limits), Ok(()));
+}
+
+#[test]
+fn a_query_has_as_many_items_as_the_limit_and_no_more() {
+    let limits = Limits { items: 10, ..Limits::default() };
+    let refused = "The query has more than 10 items in its lists and objects, which is the limit `limits.query_items`";
+    for query in [
+        &(|count: usize| json!({ "a": { "$in": vec![1; count - 1] } })) as &dyn Fn(usize) -> Value,
+        &|count| json!({ "a": { "$nin": vec!["x"; count - 1] } }),
+        &|count| json!({ "a": vec![Value::Null; count] }),
+        &|count| json!({ "a": { "$in": [vec![1; count - 2]] } }),
+        &|count| json!({ "a": { "$in": vec![1; 4] }, "b": { "$in": vec![1; count - 6] } }),
+        &|count| json!({ "$or": [{ "a": { "$nin": vec![1; count - 3] } }] }),
+        &|count| json!({ "$select": vec!["a"; count] }),
+        &|count| json!({ "a": { "b": (0..count - 1).map(|n| (n.to_string(), json!(n))).collect::<Value>() } }),
+    ] {
+        assert_eq!(within(&query(10), &limits), Ok(()), "{}", query(10));
+        assert_eq!(within(&query(11), &limits), Err(refused.to_owned()), "{}", query(11));
+    }
+}
+
+#[test]
+fn a_sort_has_as_many_keys_as_the_limit_and_no_more() {
+    let sort = |count: usize| json!({ "$sort": (0..count).map(|n| (format!("f{n}"), json!(1))).collect::<Value>() });
+    assert_eq!(within(&sort(32), &Limits::default()), Ok(()));
+    let refused = "The query has more than 32 keys in $sort, which is the limit `limits.query_sort_keys`";
+    assert_eq!(within(&sort(33), &Limits::default()), Err(refused.to_owned()));
+    assert_eq!(within(&sort(33), &Limits { sort_keys: 33, ..Limits::default() }), Ok(()));
+}
+
+#[test]
+fn a_path_has_no_more_names_than_a_query_has_levels() {
+    let path = |names: usize| vec!["a"; names].join(".");
+    for query in [json!({ path(32): 1 }), json!({ "$sort": { path(32): 1 } })] {
+        assert_eq!(within(&query, &Limits::default()), Ok(()));
+    }
+    for query in [json!({ path(33): 1 }), json!({ "$sort": { path(100_000): 1 } }), json!({ "$or": [{ path(33): 1 }] })]
+    {
+        assert_eq!(refused(query), "The query is nested deeper than 32 levels");
+    }
+}
+
+#[test]
+fn a_refusal_does_not_grow_with_what_was_asked() {
+    let long = "x".repeat(100_000);
+    for query in [
+        json!({ format!("${long}"): 1 }),
+        json!({ "a": { format!("${long}"): 1 } }),
+        json!({ "a": { "$regex": long } }),
+        json!({ "a": { "$regex": vec![1; 5000] } }),
+        json!({ "$or": [{ format!("${long}"): 1 }] }),
+        json!({ "a": { "$gt": 1, long.as_str(): 1 } }),
+        json!({ long.as_str(): { "$or": [1] } }),
+        json!({ long.as_str(): { "$in": [{ "$gt": 1 }] } }),
+        json!({ "$sort": { long.as_str(): "up" } }),
+    ] {
+        let error = Filter::parse(&Query::from(query)).unwrap_err();
+        assert!(error.to_json().to_string().len() < 1500, "{error:.300}");
+    }
+    assert!(refused(json!({ format!("${long}"): 1 })).ends_with("xxx…"));
+}
+
+#[test]
+fn a_name_that_is_selected_twice_is_there_once() {
+    let select = Select::parse(&json!(["b", "a", "b"])).unwrap();
+    let record = json!({ "id": 1, "a": 2, "b": 3, "c": 4 });
+    assert_eq!(select.pick(record.as_object().unwrap(), "id").to_string(), r#"{"b":3,"a":2,"id":1}"#);
 }
