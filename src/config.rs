@@ -50,7 +50,7 @@ pub use address_map::AddressMap;
 pub(crate) use allowed_origin::AllowedOrigin;
 #[cfg(feature = "auth")]
 pub(crate) use auth::SECRET_BYTES;
-pub use auth::{Algorithm, GatewayAuth, JwtOptions, LocalOptions};
+pub use auth::{Algorithm, GatewayAuth, JwtOptions, KeyAlgorithm, LocalOptions, Parties};
 pub use calls::CallFilter;
 pub(crate) use difference::{Difference, differences};
 pub use env::{ENV, EnvName, EnvUse};

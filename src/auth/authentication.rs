@@ -2,8 +2,9 @@
 
 use super::{
     AuthConfig, Identity, JwtStrategy, LocalStrategy, Strategies, Strategy,
+    keys::Keys,
     strategy::Erased,
-    token::{Claims, Tokens},
+    token::{Claims, Header, Tokens},
 };
 use crate::{
     Caller, Context, Error, Handle, Hook, Id, Identifying, Method, Next, Params, Result, STANDARD_EVENTS, Service,
@@ -28,6 +29,8 @@ struct Inner {
     config: AuthConfig,
     // Shared by all clones, so that a new secret reaches every hook.
     tokens: Arc<ArcSwap<Tokens>>,
+    /// Those of others who sign tokens.
+    keys: Option<Arc<Keys>>,
     strategies: BTreeMap<String, Arc<dyn Erased>>,
 }
 
@@ -35,11 +38,12 @@ impl Authentication {
     /// An authentication with the strategies `jwt` and `local`.
     ///
     /// # Errors
-    /// `GeneralError` for a missing or weak secret, or an empty name.
+    /// `GeneralError` for a missing or weak secret, an empty name, or a `keys_file` that has no keys.
     pub fn new(config: AuthConfig) -> Result<Self> {
         config.check()?;
         let tokens = Arc::new(ArcSwap::from_pointee(Tokens::new(&config)));
-        let auth = Authentication { inner: Arc::new(Inner { config, tokens, strategies: BTreeMap::new() }) };
+        let keys = Keys::new(&config.jwt)?.map(Arc::new);
+        let auth = Authentication { inner: Arc::new(Inner { config, tokens, keys, strategies: BTreeMap::new() }) };
         Ok(auth.strategy("jwt", JwtStrategy).strategy("local", LocalStrategy))
     }
 
@@ -248,12 +252,25 @@ impl Authentication {
     }
 
     /// What a token says, if it is genuine, for us, from us, and not over. Asks no service whether its user is still
-    /// there.
+    /// there. Of public keys it uses those that were read already: see [`Authentication::prepare_keys`].
     ///
     /// # Errors
     /// `NotAuthenticated` with the messages of Feathers, e.g. `jwt expired`, and the name of the error as `data`.
     pub fn verify_token(&self, token: &str) -> Result<Claims> {
-        self.inner.tokens.load().verify(token, SystemTime::now())
+        self.inner.tokens.load().verify(token, self.inner.keys.as_deref(), SystemTime::now())
+    }
+
+    /// Reads the public keys that `jwks_url` or `keys_file` name, if this token needs one that is not known or they are old. The
+    /// strategy `jwt` does so by itself; who calls [`Authentication::verify_token`] does it before.
+    ///
+    /// # Errors
+    /// `NotAuthenticated` for what is no token; `Unavailable` if the keys can not be read, so that nobody knows whether the
+    /// token is good.
+    pub async fn prepare_keys(&self, token: &str) -> Result<()> {
+        match &self.inner.keys {
+            Some(keys) => keys.prepare(&Header::of(token)?).await,
+            None => Ok(()),
+        }
     }
 
     /// Logs a connection in by the token it came with: verifies it and reads its user through `caller`. `params` are

@@ -108,6 +108,9 @@ impl AuthConfig {
         if self.jwt.expires_in < Duration::from_secs(1) {
             return Err(Error::general("`jwt.expires_in` of the authentication is less than a second: raise it"));
         }
+        if let Some((key, why)) = self.jwt.mistake() {
+            return Err(Error::general(format!("`jwt.{key}` of the authentication {why}")));
+        }
         let names = [
             ("path", &self.path),
             ("entity_id", &self.entity_id),

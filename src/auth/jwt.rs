@@ -17,6 +17,7 @@ impl Strategy for JwtStrategy {
             Some(Value::String(token)) => token,
             Some(_) => return Err(super::token::refused("jwt must be a string")),
         };
+        auth.prepare_keys(token).await?;
         let claims = auth.verify_token(token)?;
         let subject = claims.get("sub").and_then(Id::from_json);
         let mut result = json!({

@@ -60,22 +60,39 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # Tokens of others
+//!
+//! Tokens of an identity provider are taken beside one's own where [`JwtOptions`] name its public keys:
+//!
+//! ```
+//! use rachis::auth::{AuthConfig, Authentication};
+//!
+//! let mut config = AuthConfig::new("keep-this-one-out-of-version-control");
+//! config.jwt.jwks_url = Some("https://id.example/.well-known/jwks.json".into());
+//! config.jwt.audience = ["https://todos.example", "https://api.example"].into();
+//! config.jwt.issuer = ["https://todos.example", "https://id.example/"].into();
+//! let auth = Authentication::new(config)?;
+//! # Ok::<(), rachis::Error>(())
+//! ```
+//!
 //! `gateway::guarded` does this by the section `[gateway.auth]` of the configuration, as `rachis gateway` does.
 
 mod authentication;
 mod config;
 mod entity;
+mod fetch;
 mod fields;
 mod header;
 mod hooks;
 mod identity;
 mod jwt;
+mod keys;
 mod local;
 mod password;
 mod strategy;
 mod token;
 
-pub use crate::config::{Algorithm, JwtOptions, LocalOptions};
+pub use crate::config::{Algorithm, JwtOptions, KeyAlgorithm, LocalOptions, Parties};
 pub use authentication::Authentication;
 pub use config::AuthConfig;
 pub use header::parse_header;

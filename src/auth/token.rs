@@ -2,7 +2,7 @@
 //!
 //! Pure: the time is a parameter.
 
-use super::{Algorithm, AuthConfig, JwtOptions};
+use super::{Algorithm, AuthConfig, JwtOptions, KeyAlgorithm, Parties, keys::Keys};
 use crate::{Error, Result};
 use base64::{
     Engine,
@@ -77,14 +77,15 @@ impl Tokens {
         };
         claims.insert("iat".into(), issued.into());
         claims.insert("exp".into(), issued.saturating_add(self.options.expires_in.as_secs()).into());
+        let audiences: Vec<&str> = self.options.audience.iter().collect();
         let said = [
-            ("aud", Some(self.options.audience.as_str())),
-            ("iss", Some(self.options.issuer.as_str())),
-            ("sub", subject),
+            ("aud", if let [one] = audiences[..] { one.into() } else { json!(audiences) }),
+            ("iss", self.options.issuer.iter().next().unwrap_or_default().into()),
+            ("sub", subject.unwrap_or_default().into()),
         ];
         for (claim, value) in said {
-            if let Some(value) = value.filter(|value| !value.is_empty()) {
-                claims.insert(claim.into(), value.into());
+            if value != "" && value != json!([]) {
+                claims.insert(claim.into(), value);
             }
         }
         claims.insert("jti".into(), uuid::Uuid::new_v4().to_string().into());
@@ -95,15 +96,20 @@ impl Tokens {
     ///
     /// # Errors
     /// `NotAuthenticated` with the message and the `data` that Feathers gives.
-    pub(super) fn verify(&self, token: &str, now: SystemTime) -> Result<Claims> {
-        let (message, claims, signature) = self.check_form(token)?;
-        let Some(used) = self.accepted().find(|accepted| Some(accepted.name()) == signature.algorithm.as_deref())
-        else {
+    pub(super) fn verify(&self, token: &str, keys: Option<&Keys>, now: SystemTime) -> Result<Claims> {
+        let Parted { message, claims, signature, header } = check_form(token)?;
+        let name = header.algorithm.as_deref().unwrap_or_default();
+        // Which keys are tried follows from the algorithm, so a public key is never a secret to sign with.
+        let genuine = if let Some(used) = self.accepted().find(|accepted| accepted.name() == name) {
+            // An error is a signature that is no base64, so a wrong one.
+            let by = |key| crypto::verify(signature, message.as_bytes(), key, algorithm(used)).unwrap_or(false);
+            by(&self.verifying) || self.previous.as_ref().is_some_and(by)
+        } else if let Some((keys, used)) = keys.and_then(|keys| Some((keys, keys.accepts(name)?))) {
+            keys.verify(&header, used, message, signature)
+        } else {
             return Err(refused("invalid algorithm"));
         };
-        // An error is a signature that is no base64, so a wrong one.
-        let by = |key| crypto::verify(signature.text, message.as_bytes(), key, algorithm(used)).unwrap_or(false);
-        if !by(&self.verifying) && !self.previous.as_ref().is_some_and(by) {
+        if !genuine {
             return Err(refused("invalid signature"));
         }
         // Signed, but no object: it says nothing, as in Feathers.
@@ -119,50 +125,88 @@ impl Tokens {
         [self.options.algorithm].into_iter().chain(self.options.also_accept.iter().copied())
     }
 
-    /// Takes a token apart: what is signed, the part of it with the claims, and the signature.
-    fn check_form<'a>(&self, token: &'a str) -> Result<(&'a str, &'a str, Signature<'a>)> {
-        let parts: Vec<&str> = token.splitn(4, '.').collect();
-        let [header, claims, signature] = parts[..] else { return Err(refused("jwt malformed")) };
-        let is_base64 = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-        if header.is_empty() || claims.is_empty() || !parts.iter().all(|part| is_base64(part)) {
-            return Err(refused("invalid token"));
-        }
-        let header_value = decode(header).filter(|value| !value.is_null()).ok_or_else(|| refused("invalid token"))?;
-        if signature.is_empty() {
-            return Err(refused("jwt signature is required"));
-        }
-        let algorithm = header_value.get("alg").and_then(Value::as_str).map(str::to_owned);
-        let message = &token[..header.len() + 1 + claims.len()];
-        Ok((message, claims, Signature { text: signature, algorithm }))
-    }
-
     fn check_claims(&self, claims: &Claims, now: f64) -> Result<()> {
+        let leeway = self.options.leeway.as_secs_f64();
         if let Some(value) = claims.get("nbf") {
             let begin = value.as_f64().ok_or_else(|| refused("invalid nbf value"))?;
-            if begin > now {
+            if begin > now + leeway {
                 return Err(refused_at("NotBeforeError", "jwt not active", "date", begin));
             }
         }
         if let Some(value) = claims.get("exp") {
             let end = value.as_f64().ok_or_else(|| refused("invalid exp value"))?;
-            if now >= end {
+            if now >= end + leeway {
                 return Err(refused_at("TokenExpiredError", "jwt expired", "expiredAt", end));
             }
         }
         let JwtOptions { audience, issuer, .. } = &self.options;
         if !audience.is_empty() && !is_for(claims.get("aud"), audience) {
-            return Err(refused(&format!("jwt audience invalid. expected: {audience}")));
+            return Err(refused(&format!("jwt audience invalid. expected: {}", either(audience, " or "))));
         }
-        if !issuer.is_empty() && claims.get("iss").and_then(Value::as_str) != Some(issuer) {
-            return Err(refused(&format!("jwt issuer invalid. expected: {issuer}")));
+        if !issuer.is_empty() && !issuer.iter().any(|one| claims.get("iss").is_some_and(|said| said == one)) {
+            return Err(refused(&format!("jwt issuer invalid. expected: {}", either(issuer, ","))));
         }
         Ok(())
     }
 }
 
-struct Signature<'a> {
-    text: &'a str,
-    algorithm: Option<String>,
+/// What a token is made of.
+struct Parted<'a> {
+    /// What is signed.
+    message: &'a str,
+    /// The part of it with the claims.
+    claims: &'a str,
+    signature: &'a str,
+    header: Header,
+}
+
+/// What a token says of how it is signed.
+pub(super) struct Header {
+    pub(super) algorithm: Option<String>,
+    /// The name of the key.
+    pub(super) key: Option<String>,
+}
+
+impl Header {
+    /// That of a token, which need not be genuine.
+    ///
+    /// # Errors
+    /// `NotAuthenticated` for what is no token.
+    pub(super) fn of(token: &str) -> Result<Self> {
+        check_form(token).map(|parted| parted.header)
+    }
+}
+
+fn check_form(token: &str) -> Result<Parted<'_>> {
+    let parts: Vec<&str> = token.splitn(4, '.').collect();
+    let [header, claims, signature] = parts[..] else { return Err(refused("jwt malformed")) };
+    let is_base64 = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if header.is_empty() || claims.is_empty() || !parts.iter().all(|part| is_base64(part)) {
+        return Err(refused("invalid token"));
+    }
+    let header_value = decode(header).filter(|value| !value.is_null()).ok_or_else(|| refused("invalid token"))?;
+    if signature.is_empty() {
+        return Err(refused("jwt signature is required"));
+    }
+    let text = |name: &str| header_value.get(name).and_then(Value::as_str).map(str::to_owned);
+    let message = &token[..header.len() + 1 + claims.len()];
+    Ok(Parted { message, claims, signature, header: Header { algorithm: text("alg"), key: text("kid") } })
+}
+
+impl From<KeyAlgorithm> for jsonwebtoken::Algorithm {
+    fn from(algorithm: KeyAlgorithm) -> Self {
+        match algorithm {
+            KeyAlgorithm::RS256 => jsonwebtoken::Algorithm::RS256,
+            KeyAlgorithm::RS384 => jsonwebtoken::Algorithm::RS384,
+            KeyAlgorithm::RS512 => jsonwebtoken::Algorithm::RS512,
+            KeyAlgorithm::PS256 => jsonwebtoken::Algorithm::PS256,
+            KeyAlgorithm::PS384 => jsonwebtoken::Algorithm::PS384,
+            KeyAlgorithm::PS512 => jsonwebtoken::Algorithm::PS512,
+            KeyAlgorithm::ES256 => jsonwebtoken::Algorithm::ES256,
+            KeyAlgorithm::ES384 => jsonwebtoken::Algorithm::ES384,
+            KeyAlgorithm::EdDSA => jsonwebtoken::Algorithm::EdDSA,
+        }
+    }
 }
 
 fn algorithm(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
@@ -181,12 +225,17 @@ fn decode(part: &str) -> Option<Value> {
     serde_json::from_slice(&BASE64.decode(part).ok()?).ok()
 }
 
-fn is_for(said: Option<&Value>, audience: &str) -> bool {
+fn is_for(said: Option<&Value>, audience: &Parties) -> bool {
+    let ours = |one: &Value| audience.iter().any(|audience| one == audience);
     match said {
-        Some(Value::Array(several)) => several.iter().any(|one| one == audience),
-        Some(one) => one == audience,
+        Some(Value::Array(several)) => several.iter().any(ours),
+        Some(one) => ours(one),
         None => false,
     }
+}
+
+fn either(parties: &Parties, or: &str) -> String {
+    parties.iter().collect::<Vec<_>>().join(or)
 }
 
 /// The error of a token that is not taken; `data` is what Feathers keeps of the library's error.

@@ -3,7 +3,7 @@
 
 use super::{CallFilter, Config, ConfigError, Gateway, Secret, duration};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 /// The shortest secret that is not weak: an HMAC key shorter than its hash can be guessed sooner than forged.
 pub(crate) const SECRET_BYTES: usize = 32;
@@ -51,15 +51,188 @@ pub struct JwtOptions {
     pub algorithm: Algorithm,
     /// By what else tokens may be signed, say, while the algorithm is being changed. Default nothing.
     pub also_accept: Vec<Algorithm>,
-    /// Who tokens are for (`aud`). Default `https://yourdomain.com`; empty: not said, not verified.
-    pub audience: String,
-    /// Who tokens are from (`iss`). Default `feathers`; empty: not said, not verified.
-    pub issuer: String,
+    /// Who tokens are for (`aud`): any of them is taken, new tokens are for all. Default `https://yourdomain.com`; empty: not
+    /// said, not verified.
+    pub audience: Parties,
+    /// Who tokens are from (`iss`): any of them is taken, new tokens are from the first. Default `feathers`; empty: not said,
+    /// not verified.
+    pub issuer: Parties,
     /// How long new tokens are good for, at least a second. Default one day. Written as text with a unit; a bare number
     /// is milliseconds, as everywhere in our configuration, where Feathers takes it for seconds.
     #[serde(with = "duration")]
     #[cfg_attr(test, schemars(with = "super::schema::Time"))]
     pub expires_in: Duration,
+    /// How far clocks may differ: for so long a token is taken before it begins and after it ends. Default 0.
+    #[serde(with = "duration")]
+    #[cfg_attr(test, schemars(with = "super::schema::Time"))]
+    pub leeway: Duration,
+    /// A file with public keys that tokens of others are verified by: a JSON Web Key Set, or one key in PEM. Default none.
+    pub keys_file: Option<String>,
+    /// The address of such a key set, which is read when it is needed: `https`, or `http` on this machine. Default none.
+    pub jwks_url: Option<String>,
+    /// By what tokens of others may be signed. Default RS256 and ES256.
+    pub key_algorithms: Vec<KeyAlgorithm>,
+}
+
+impl JwtOptions {
+    /// What does not hold together, with its key.
+    pub(crate) fn mistake(&self) -> Option<(&'static str, String)> {
+        let Some(url) = &self.jwks_url else {
+            let useless = self.keys_file.is_some() && self.key_algorithms.is_empty();
+            return useless.then(|| ("key_algorithms", "is empty: name what tokens may be signed by".into()));
+        };
+        let uri: Option<http::Uri> = url.parse().ok();
+        let host = uri.as_ref().and_then(http::Uri::host).unwrap_or_default();
+        let here = matches!(host, "localhost" | "[::1]") || host.parse().is_ok_and(|ip: Ipv4Addr| ip.is_loopback());
+        let secret = uri.as_ref().and_then(http::Uri::authority).is_some_and(|part| part.as_str().contains('@'));
+        match uri.as_ref().and_then(http::Uri::scheme_str) {
+            _ if self.keys_file.is_some() => Some(("jwks_url", "and `keys_file` are both set: take one out".into())),
+            _ if self.key_algorithms.is_empty() => {
+                Some(("key_algorithms", "is empty: name what tokens may be signed by".into()))
+            }
+            _ if secret => Some(("jwks_url", "has a user in it: public keys need none".into())),
+            Some("https") if !host.is_empty() => None,
+            Some("http") if here => None,
+            Some("http") if !host.is_empty() => Some((
+                "jwks_url",
+                "is http: whoever is on the way could put in keys of their own, so take https".into(),
+            )),
+            _ => Some(("jwks_url", "is no address: write it as https://host/path".into())),
+        }
+    }
+}
+
+/// Those whom tokens are for, or from: in a file one text, or a list of them.
+///
+/// ```
+/// use rachis::config::Parties;
+///
+/// let parties: Parties = ["https://a.example", "https://b.example"].into();
+/// assert_eq!(parties.iter().count(), 2);
+/// assert!(Parties::from("").is_empty());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(from = "OneOrMore", into = "OneOrMore")]
+pub struct Parties(Vec<String>);
+
+#[derive(Deserialize, Serialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl Parties {
+    /// Every one of them.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// Is it nobody in particular?
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<OneOrMore> for Parties {
+    fn from(read: OneOrMore) -> Self {
+        let all = match read {
+            OneOrMore::One(one) => vec![one],
+            OneOrMore::More(more) => more,
+        };
+        Parties(all.into_iter().filter(|one| !one.is_empty()).collect())
+    }
+}
+
+impl From<Parties> for OneOrMore {
+    fn from(mut parties: Parties) -> Self {
+        match parties.0.len() {
+            0 | 1 => OneOrMore::One(parties.0.pop().unwrap_or_default()),
+            _ => OneOrMore::More(parties.0),
+        }
+    }
+}
+
+impl From<&str> for Parties {
+    fn from(one: &str) -> Self {
+        OneOrMore::One(one.to_owned()).into()
+    }
+}
+
+impl From<String> for Parties {
+    fn from(one: String) -> Self {
+        OneOrMore::One(one).into()
+    }
+}
+
+impl<T: Into<String>> From<Vec<T>> for Parties {
+    fn from(all: Vec<T>) -> Self {
+        OneOrMore::More(all.into_iter().map(Into::into).collect()).into()
+    }
+}
+
+impl<const N: usize> From<[&str; N]> for Parties {
+    fn from(all: [&str; N]) -> Self {
+        all.to_vec().into()
+    }
+}
+
+/// Ways to sign with a private key, which a public one verifies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String")]
+pub enum KeyAlgorithm {
+    /// RSA with SHA-256.
+    RS256,
+    /// RSA with SHA-384.
+    RS384,
+    /// RSA with SHA-512.
+    RS512,
+    /// RSA-PSS with SHA-256.
+    PS256,
+    /// RSA-PSS with SHA-384.
+    PS384,
+    /// RSA-PSS with SHA-512.
+    PS512,
+    /// ECDSA on P-256 with SHA-256.
+    ES256,
+    /// ECDSA on P-384 with SHA-384.
+    ES384,
+    /// Ed25519.
+    EdDSA,
+}
+
+impl KeyAlgorithm {
+    /// All there are.
+    pub const ALL: [KeyAlgorithm; 9] = {
+        use KeyAlgorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+        [RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA]
+    };
+
+    /// The name as it stands in a token's header.
+    pub const fn name(self) -> &'static str {
+        match self {
+            KeyAlgorithm::RS256 => "RS256",
+            KeyAlgorithm::RS384 => "RS384",
+            KeyAlgorithm::RS512 => "RS512",
+            KeyAlgorithm::PS256 => "PS256",
+            KeyAlgorithm::PS384 => "PS384",
+            KeyAlgorithm::PS512 => "PS512",
+            KeyAlgorithm::ES256 => "ES256",
+            KeyAlgorithm::ES384 => "ES384",
+            KeyAlgorithm::EdDSA => "EdDSA",
+        }
+    }
+}
+
+impl TryFrom<String> for KeyAlgorithm {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let known = KeyAlgorithm::ALL.into_iter().find(|known| known.name() == name);
+        known.ok_or_else(|| {
+            format!("is {name:?}, expected one of {}", KeyAlgorithm::ALL.map(KeyAlgorithm::name).join(", "))
+        })
+    }
 }
 
 /// How a login with a password is written. A dot leads into a nested field, both of the request and of the entity.
@@ -117,6 +290,10 @@ impl Default for JwtOptions {
             audience: "https://yourdomain.com".into(),
             issuer: "feathers".into(),
             expires_in: Duration::from_secs(24 * 60 * 60),
+            leeway: Duration::ZERO,
+            keys_file: None,
+            jwks_url: None,
+            key_algorithms: vec![KeyAlgorithm::RS256, KeyAlgorithm::ES256],
         }
     }
 }
@@ -160,6 +337,9 @@ impl Gateway {
         check(auth.jwt.expires_in >= Duration::from_secs(1), "jwt.expires_in", || {
             "is less than a second: raise it".into()
         })?;
+        if let Some((key, why)) = auth.jwt.mistake() {
+            return Err(ConfigError::new(why).at(format!("gateway.auth.jwt.{key}")));
+        }
         for (key, name) in [
             ("entity_id", &auth.entity_id),
             ("local.username_field", &auth.local.username_field),
@@ -243,9 +423,41 @@ mod tests {
             ("local.username_field = ''", "gateway.auth.local.username_field"),
             ("local.password_field = ''", "gateway.auth.local.password_field"),
             ("jwt.expires_in = '999ms'", "gateway.auth.jwt.expires_in"),
+            ("jwt.jwks_url = 'id.example'", "gateway.auth.jwt.jwks_url"),
+            ("jwt.jwks_url = 'http://id.example/keys'", "gateway.auth.jwt.jwks_url"),
+            ("jwt.jwks_url = 'http://127.0.0.1.id.example/keys'", "gateway.auth.jwt.jwks_url"),
+            ("jwt.jwks_url = 'https://me:you@id.example/keys'", "gateway.auth.jwt.jwks_url"),
+            ("jwt.jwks_url = 'https://id.example/keys'\njwt.keys_file = 'x'", "gateway.auth.jwt.jwks_url"),
+            ("jwt.keys_file = 'x'\njwt.key_algorithms = []", "gateway.auth.jwt.key_algorithms"),
             ("[gateway]\nauthentication_path = '/'", "gateway.authentication_path"),
         ] {
             assert!(refusal(rest).starts_with(&format!("`{key}` ")), "{}", refusal(rest));
+        }
+    }
+
+    #[test]
+    fn keys_of_others_may_be_at_an_https_address_or_on_this_machine() {
+        for url in ["https://id.example/keys", "http://127.0.0.1:8080/keys", "http://[::1]/keys", "http://localhost/"] {
+            let text = format!("[gateway.auth]\nsecret = '{}'\njwt.jwks_url = '{url}'", "x".repeat(SECRET_BYTES));
+            assert_eq!(gateway(&text).authenticates(), Ok(true), "{url}");
+        }
+    }
+
+    #[test]
+    fn audiences_are_a_text_or_a_list_and_nothing_is_signed_by_a_public_key() {
+        let jwt =
+            |text: &str| Config::from_toml(&format!("[gateway.auth.jwt]\n{text}")).map(|read| read.gateway.auth.jwt);
+        assert_eq!(jwt("audience = ['a', 'b', '']").unwrap().audience, ["a", "b"].into());
+        assert_eq!(jwt("audience = 'a'").unwrap().audience, "a".into());
+        assert!(jwt("audience = []").unwrap().audience.is_empty());
+        assert_eq!(jwt("key_algorithms = ['EdDSA']").unwrap().key_algorithms, [KeyAlgorithm::EdDSA]);
+        for wrong in [
+            "algorithm = 'RS256'",
+            "also_accept = ['RS256']",
+            "key_algorithms = ['HS256']",
+            "key_algorithms = ['none']",
+        ] {
+            assert!(jwt(wrong).is_err(), "{wrong}");
         }
     }
 

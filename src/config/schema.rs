@@ -1,7 +1,10 @@
 //! The JSON Schema of `distribution.toml`: what may stand there comes from the types, what it means from the comments of
 //! `default.toml`.
 
-use super::{Algorithm, ByteSize, CallFilter, Config, Linger, NameFilter, PathFilter, PathTemplate, StartDelay};
+use super::{
+    Algorithm, ByteSize, CallFilter, Config, KeyAlgorithm, Linger, NameFilter, Parties, PathFilter, PathTemplate,
+    StartDelay,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 use std::{borrow::Cow, collections::BTreeMap, fs, path::Path};
@@ -48,6 +51,8 @@ written_as! {
     CallFilter: list();
     PathTemplate: json!({ "type": "string", "pattern": r"\{path\}" });
     Algorithm: json!({ "enum": ["HS256", "HS384", "HS512"] });
+    KeyAlgorithm: json!({ "enum": KeyAlgorithm::ALL.map(KeyAlgorithm::name) });
+    Parties: either(json!([{ "type": "string" }, list()]));
 }
 
 /// What `default.toml` says of its sections and keys.

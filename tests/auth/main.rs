@@ -6,6 +6,7 @@
 
 mod guard;
 mod hooks;
+mod keys;
 mod login;
 mod mesh;
 mod queries;
