@@ -1,12 +1,17 @@
 //! Keys that several servers share.
 
 use crate::{load::Mesh, servers::crash, shards::Cluster};
-use rachis::{App, Config, MemoryService, testing};
-use serde_json::json;
+use rachis::{App, Config, MemoryService, Method, Params, Result, Service, testing};
+use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
+use tokio::sync::watch;
 
 fn config(redis: &Cluster) -> Config {
     testing::config_for(&redis.url())
@@ -150,4 +155,58 @@ async fn listeners_come_to_rest_after_a_server_that_they_heard_has_handed_over_i
         asked_for_slots(&redis) == before
     })
     .await;
+}
+
+/// Creates nothing before it is let.
+#[derive(Clone)]
+struct Patient {
+    started: Arc<AtomicUsize>,
+    open: watch::Sender<bool>,
+}
+
+impl Service for Patient {
+    const METHODS: &[Method] = &[Method::Create];
+
+    async fn create(&self, _: Value, _: Params) -> Result<Value> {
+        let run = 1 + self.started.fetch_add(1, Ordering::SeqCst);
+        let _ = self.open.subscribe().wait_for(|open| *open).await;
+        Ok(run.into())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_with_a_key_is_not_answered_before_its_reply_is_kept_on_whatever_server() {
+    let redis = Cluster::start();
+    let config = Config { timeout: Duration::from_secs(60), publish_events: false, ..config(&redis) };
+    let patient = Patient { started: Arc::default(), open: watch::Sender::new(false) };
+    let replica = || {
+        testing::start(
+            Config { app: "keeper".into(), ..config.clone() },
+            App::new().register("patient", patient.clone()),
+        )
+    };
+    let doomed = replica().await;
+    let there = redis.owner(&calls(&config));
+    // One whose replies lie on another server than the requests.
+    let caller = loop {
+        let caller = testing::start(Config { app: "caller".into(), ..config.clone() }, App::new()).await;
+        if redis.owner(&format!("{}:{{node:{}}}:inbox", config.namespace, caller.id())) != there {
+            break caller;
+        }
+        caller.shutdown().await.unwrap();
+    };
+    caller.wait_for("patient").await.unwrap();
+    let create = || tokio::spawn(caller.service("patient").create(json!({})).idempotency_key("one").answer());
+    let first = create();
+    testing::eventually("it has begun", async || patient.started.load(Ordering::SeqCst) == 1).await;
+    redis.servers[there].freeze().unwrap();
+    patient.open.send_replace(true);
+    // Answered or not, the replica goes before its server is back.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let was_answered = first.is_finished();
+    drop(doomed);
+    redis.servers[there].thaw().unwrap();
+    let _next = replica().await;
+    let (first, repeat) = (first.await.unwrap().unwrap().result, create().await.unwrap().unwrap().result);
+    assert_eq!(first, repeat, "answered while the server was away: {was_answered}");
 }
