@@ -110,6 +110,11 @@ impl Heart {
                         tracing::info!("heartbeats come through again");
                     }
                     last = Instant::now();
+                    // This machine's clock stands still while it is suspended, Redis's does not.
+                    let ahead = beat.now.saturating_sub(self.clock.now());
+                    if u128::from(ahead) > self.ttl.as_millis() / 2 {
+                        judges_from = last + self.ttl;
+                    }
                     self.clock.set(beat.now, last.duration_since(asked));
                     self.metrics.beat(last.duration_since(asked));
                     if let Some(wait) = beat.promise.wait() {
@@ -138,5 +143,69 @@ impl Heart {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redis::{
+        ThrowawayRedis,
+        connection::Options,
+        keys::Keys,
+        registry::{Announced, Linger},
+        servers::Place,
+    };
+
+    #[tokio::test]
+    async fn a_machine_that_was_suspended_gives_the_others_a_ttl_before_it_judges() {
+        let redis = ThrowawayRedis::start().unwrap();
+        let mut options = Options::for_tests(Duration::from_secs(1));
+        options.place = Place::Standalone(redis.url());
+        let connector = Connector::new(options, "test").unwrap();
+        let mut on = connector.connect("test", "key", Duration::ZERO).await.unwrap().connection;
+        let ttl = Duration::from_secs(3);
+        let (keys, clock) = (Keys::new("test"), Arc::new(Clock::new()));
+        let of = |node: &str| Registry::new(keys.clone(), node, "default/x", ttl, Linger::For(ttl));
+        for node in ["awake", "asleep"] {
+            of(node).register(&mut on, &Announced::default()).await.unwrap();
+        }
+        // As if the machine slept now: its own clock stands still, and both are silent meanwhile.
+        let is_known = async |on: &mut crate::redis::socket::Shared| {
+            let score: Option<f64> =
+                redis::cmd("ZSCORE").arg(keys.nodes()).arg("asleep").query_async(on).await.unwrap();
+            score.is_some()
+        };
+        let heart = Heart {
+            connector: connector.clone(),
+            registry: of("awake"),
+            clock: clock.clone(),
+            metrics: Arc::new(Metrics::new("test")),
+            interval: Duration::from_millis(100),
+            ttl,
+            stop: CancellationToken::new(),
+        };
+        let stop = heart.stop.clone().drop_guard();
+        let (reports, mut beats) = mpsc::unbounded_channel();
+        let started = Instant::now();
+        heart.start(reports).unwrap();
+        // One that has just begun judges nobody either.
+        while started.elapsed() < ttl * 2 {
+            beats.recv().await.unwrap();
+            let mut beat = redis::cmd("ZADD");
+            beat.arg(keys.nodes()).arg("99999999999999").arg("asleep").exec_async(&mut on).await.unwrap();
+        }
+        clock.set(clock.now() - 60_000, Duration::ZERO);
+        redis::cmd("ZADD").arg(keys.nodes()).arg(1).arg("asleep").exec_async(&mut on).await.unwrap();
+        let woke = Instant::now();
+        for _ in 0..5 {
+            beats.recv().await.unwrap();
+            assert!(is_known(&mut on).await, "judged {:?} after it woke", woke.elapsed());
+        }
+        while is_known(&mut on).await {
+            beats.recv().await.unwrap();
+        }
+        assert!(woke.elapsed() >= ttl / 2);
+        drop(stop);
     }
 }

@@ -26,6 +26,10 @@ const TICK: Duration = Duration::from_millis(250);
 /// make a thousand nodes read the changes, each time one of them comes or goes.
 const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
+/// The pauses between attempts to read the events that were missed.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
 /// Drives one node's view of the mesh.
 pub(crate) struct Discovery {
     pub(crate) node: Arc<Inner>,
@@ -59,6 +63,8 @@ impl Discovery {
         }
         let (mut may_publish, mut announced) = (node.config.publication_delay.is_zero(), true);
         let mut doubt = None;
+        // What is believed does not come from the registry as it would be read now.
+        let mut stale = false;
         loop {
             // At rest nothing wakes up for it.
             let waits = node.catalog().waits();
@@ -70,11 +76,7 @@ impl Discovery {
                 Some(message) = self.lifecycle.recv() => match message {
                     Lifecycle::News(news) => node.take_in(news).await,
                     Lifecycle::Gap => node.catch_up().await,
-                    Lifecycle::Stale => {
-                        if let Err(error) = node.read_anew().await {
-                            tracing::debug!(%error, "the registry could not be read");
-                        }
-                    }
+                    Lifecycle::Stale => stale = !node.reread().await,
                 },
                 Some(beat) = self.beats.recv() => {
                     node.note_beat();
@@ -83,6 +85,9 @@ impl Discovery {
                             tracing::warn!("Redis has forgotten this node, registering anew");
                         }
                         announced = node.announce(may_publish).await;
+                    }
+                    if stale {
+                        stale = !node.reread().await;
                     }
                     // What is held back for a moment may be known here, what everyone was told must be.
                     let held = node.catalog().epoch();
@@ -106,17 +111,24 @@ impl Discovery {
                 Ok(()) = reloads.changed() => {
                     // Whole, since what is announced may be signed otherwise, and others may be believed now.
                     announced = node.announce(may_publish).await;
-                    if let Err(error) = node.read_anew().await {
-                        tracing::debug!(%error, "the registry could not be read");
-                    }
+                    stale = !node.reread().await;
                 }
                 _ = ticks.tick(), if waits => {
                     let changes = node.catalog().tick(node.clock.now());
                     node.spread(changes);
                 }
-                () = node.stop.cancelled() => return,
+                // A node that has left must not announce itself again.
+                () = node.beating.cancelled() => return,
             }
         }
+    }
+}
+
+/// Ends at a moment that there is.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -139,7 +151,28 @@ async fn benefit(doubt: Option<Doubt>) -> Option<Doubt> {
 /// Sorts what comes in over the subscriptions.
 pub(crate) async fn listen(node: Arc<Inner>, mut heard: mpsc::Receiver<Heard>, lifecycle: mpsc::Sender<Lifecycle>) {
     let channel_of_changes = node.keys.lifecycle();
-    while let Some(heard) = heard.recv().await {
+    let mut again = None;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let heard = tokio::select! {
+            heard = heard.recv() => match heard {
+                Some(heard) => heard,
+                None => return,
+            },
+            () = node.events.doubted() => {
+                again = Some(Instant::now());
+                continue;
+            }
+            () = at(again), if again.is_some() => {
+                if node.events.settle(&node).await {
+                    (again, pause) = (None, FIRST_PAUSE);
+                } else {
+                    again = Some(Instant::now() + pause);
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                continue;
+            }
+        };
         match heard {
             Heard::Message { channel, payload } if channel == channel_of_changes => {
                 let message = match registry::Change::decode(&payload) {
@@ -157,7 +190,7 @@ pub(crate) async fn listen(node: Arc<Inner>, mut heard: mpsc::Receiver<Heard>, l
                 if was_missed && lifecycle.send(Lifecycle::Gap).await.is_err() {
                     return;
                 }
-                node.events.resume(&node, channels).await;
+                node.events.doubt(&channels);
             }
         }
     }
@@ -213,6 +246,12 @@ impl Inner {
         }
         drop(connection);
         self.read_anew().await
+    }
+
+    /// Reads the whole registry; returns `false` if it could not.
+    async fn reread(&self) -> bool {
+        let told = |error: &Failure| tracing::debug!(%error, "the registry could not be read, trying again with the next beat");
+        self.read_anew().await.inspect_err(told).is_ok()
     }
 
     /// Reads the whole registry.

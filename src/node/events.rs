@@ -1,5 +1,6 @@
 //! Events between nodes: each is published once where it happened and heard once wherever somebody listens.
 
+mod numbers;
 mod subscription;
 
 pub(crate) use subscription::subscribe;
@@ -18,15 +19,20 @@ use crate::{
     service::{Event, EventSink},
     wire::{self, EventFrame, Frame},
 };
+use futures_util::{StreamExt, stream};
+use numbers::Numbers;
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
 };
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 
 /// Events that may wait for Redis. One that finds the queue full is lost to other nodes, which is said in the log and to
 /// them by a `resync`; at a thousand events a second this is half a minute of outage.
 const OUTGOING: usize = 32_768;
+
+/// Logs that are read at the same time.
+const TOGETHER: usize = 4;
 
 /// Publishes what happens here and hears what happens elsewhere.
 pub(crate) struct Events {
@@ -39,6 +45,8 @@ pub(crate) struct Events {
     intake: watch::Sender<Intake>,
     counter: Mutex<Counter>,
     heard: Mutex<HashMap<String, Heard>>,
+    /// Notified when it becomes unsure whether everything was heard.
+    doubt: Notify,
     refused: Seldom,
 }
 
@@ -62,13 +70,23 @@ struct Told {
 struct Heard {
     key: String,
     path: String,
-    /// The id of the last event of its log that was heard.
+    /// The id of the last event of its log that was heard; empty where it is not known.
     cursor: String,
-    /// The number of the last event of each node: a repeat is known by it.
-    numbers: HashMap<String, u64>,
+    /// Events may have been missed, or it is not known where the log ended: Redis is to be asked.
+    unsure: bool,
+    /// Events may have been missed before the cursor was known.
+    blind: bool,
+    numbers: Numbers,
     listeners: broadcast::Sender<Arc<Told>>,
     /// Listeners, which [`Listening`] counts down.
     users: usize,
+}
+
+impl Heard {
+    /// Whose events these are, how far they were heard, and whether some may have been missed before that was known.
+    fn place(&self) -> (String, String, String, bool) {
+        (self.key.clone(), self.path.clone(), self.cursor.clone(), self.blind)
+    }
 }
 
 /// Keeps a channel subscribed while it lives.
@@ -89,6 +107,7 @@ impl Events {
             intake: watch::Sender::default(),
             counter: Mutex::default(),
             heard: Mutex::default(),
+            doubt: Notify::new(),
             refused: Seldom::new(),
         };
         (Arc::new(events), queue)
@@ -141,7 +160,9 @@ impl Events {
                 key: key.to_owned(),
                 path: path.to_owned(),
                 cursor: String::new(),
-                numbers: HashMap::new(),
+                unsure: false,
+                blind: false,
+                numbers: Numbers::default(),
                 listeners: broadcast::Sender::new(self.buffer.max(1)),
                 users: 0,
             });
@@ -155,11 +176,17 @@ impl Events {
         }
         if first {
             // From here on a gap shows, even one before the first event.
-            if let Ok(newest) = self.newest(key, path).await
-                && let Some(heard) = self.lock().get_mut(&channel)
+            let newest = self.newest(key, path).await;
+            if let Some(heard) = self.lock().get_mut(&channel)
                 && heard.cursor.is_empty()
             {
-                heard.cursor = newest;
+                match newest {
+                    Ok(newest) if !heard.blind => heard.cursor = newest,
+                    _ => heard.unsure = true,
+                }
+                if heard.unsure {
+                    self.doubt.notify_one();
+                }
             }
         }
         Ok((receiver, listening))
@@ -186,9 +213,8 @@ impl Events {
             return tracing::warn!(channel, "a message that is no event was passed over");
         };
         let missed = match self.lock().get(channel) {
-            Some(heard) => {
-                !heard.cursor.is_empty() && heard.cursor != logged.prev && is_before(&heard.cursor, &logged.id)
-            }
+            Some(heard) if heard.cursor.is_empty() => heard.blind,
+            Some(heard) => heard.cursor != logged.prev && is_before(&heard.cursor, &logged.id),
             None => return,
         };
         if missed && !self.catch_up(node, channel).await {
@@ -198,28 +224,58 @@ impl Events {
         self.hear(node, channel, logged);
     }
 
-    /// Reads what these channels missed while their connection was away.
-    pub(crate) async fn resume(&self, node: &Inner, channels: Vec<String>) {
+    /// Notes that events of these channels may have been missed, since they were subscribed anew.
+    pub(crate) fn doubt(&self, channels: &[String]) {
+        let mut heard = self.lock();
         for channel in channels {
-            self.catch_up(node, &channel).await;
+            if let Some(heard) = heard.get_mut(channel) {
+                heard.unsure = true;
+                heard.blind |= heard.cursor.is_empty();
+            }
         }
+        drop(heard);
+        self.doubt.notify_one();
+    }
+
+    /// Ends when it has become unsure whether everything was heard.
+    pub(crate) async fn doubted(&self) {
+        self.doubt.notified().await;
+    }
+
+    /// Reads what was missed, wherever that is unsure; returns `false` if some of it could not be read and is to be tried
+    /// again.
+    pub(crate) async fn settle(&self, node: &Inner) -> bool {
+        let unsure = |(channel, heard): (&String, &Heard)| heard.unsure.then(|| channel.clone());
+        let channels: Vec<String> = self.lock().iter().filter_map(unsure).collect();
+        let settled = stream::iter(channels)
+            .map(async |channel| {
+                let settled = self.catch_up(node, &channel).await;
+                if settled && let Some(heard) = self.lock().get_mut(&channel) {
+                    heard.unsure = false;
+                }
+                settled
+            })
+            .buffer_unordered(TOGETHER);
+        settled.fold(true, async |all, one| all && one).await
     }
 
     /// Hears what came after the cursor; `false` when Redis could not be asked.
     async fn catch_up(&self, node: &Inner, channel: &str) -> bool {
-        let Some((key, path, cursor)) =
-            self.lock().get(channel).map(|heard| (heard.key.clone(), heard.path.clone(), heard.cursor.clone()))
-        else {
-            return true;
-        };
-        if cursor.is_empty() {
-            return true;
-        }
+        let Some((key, path, cursor, blind)) = self.lock().get(channel).map(Heard::place) else { return true };
         let missed = async {
+            if cursor.is_empty() {
+                let newest = self.newest(&key, &path).await?;
+                return Ok(if blind { Since::Gap { newest } } else { Since::Nothing { newest } });
+            }
             let mut connection = self.admin.get(&self.keys.event_log(&key, &path)).await?;
             event_log::since(&mut connection, &self.keys, &key, &path, &cursor).await
         };
         match missed.await {
+            Ok(Since::Nothing { newest }) => {
+                if let Some(heard) = self.lock().get_mut(channel).filter(|heard| heard.cursor.is_empty()) {
+                    heard.cursor = newest;
+                }
+            }
             Ok(Since::All(events)) => {
                 let (good, lost): (Vec<_>, Vec<_>) =
                     events.into_iter().partition(|logged| self.read(node, channel, logged).is_some());
@@ -229,6 +285,13 @@ impl Events {
                 good.into_iter().for_each(|logged| self.hear(node, channel, logged));
             }
             Ok(Since::Gap { newest }) => self.resync(channel, newest),
+            // It will not say so later either.
+            Err(error) if event_log::is_refusal(&error) => {
+                tracing::warn!(channel, %error, "Redis does not let this node read which events it missed");
+                if blind || !cursor.is_empty() {
+                    self.resync(channel, String::new());
+                }
+            }
             Err(error) => {
                 tracing::debug!(channel, %error, "missed events could not be read");
                 return false;
@@ -243,6 +306,7 @@ impl Events {
         let Some(heard) = heard.get_mut(channel) else { return };
         tracing::warn!(path = %heard.path, "events were missed and can not be read any more");
         heard.cursor = newest;
+        heard.blind = false;
         let frame = EventFrame::new("", "", 0, &Event::resync(&heard.path));
         let _ = heard.listeners.send(Arc::new(Told { frame, routed: true }));
     }
@@ -257,11 +321,9 @@ impl Events {
         if heard.cursor == logged.prev || is_before(&heard.cursor, &logged.id) {
             heard.cursor = logged.id;
         }
-        let last = heard.numbers.get(&frame.origin);
-        if last.is_some_and(|last| frame.number <= *last) {
+        if !heard.numbers.is_new(&frame.origin, frame.number) {
             return;
         }
-        heard.numbers.insert(frame.origin.clone(), frame.number);
         // What happened here was heard here already.
         if frame.origin != node.id {
             node.metrics.heard.inc();
@@ -284,13 +346,6 @@ impl Events {
             }
         })
         .ok()
-    }
-
-    /// Forgets how far a node that is gone had counted.
-    pub(crate) fn forget(&self, node: &str) {
-        for heard in self.lock().values_mut() {
-            heard.numbers.remove(node);
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Heard>> {

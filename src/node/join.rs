@@ -134,6 +134,11 @@ impl Inner {
         while !self.announce(publish_now).await {
             self.pause().await.ok_or_else(stopped)?;
         }
+        if self.stop.is_cancelled() {
+            // A shutdown that came meanwhile has not seen the announcement.
+            self.leave_at_once().await;
+            return Err(stopped());
+        }
         let heart = Heart {
             connector: self.connector.clone(),
             registry: self.registry.clone(),
@@ -150,10 +155,10 @@ impl Inner {
             return Err(error);
         }
         self.note_beat();
-        tokio::spawn(discovery.run());
+        let discovery = tokio::spawn(discovery.run());
         self.partitions.spawn_source(Takeover { node: self.clone(), dead }.run());
         self.partitions.start(self);
-        self.joined(Running::Joined);
+        self.joined(Running::Joined { discovery });
         tracing::info!(node = %self.id, app = %self.app_key, services = self.app.paths().len(), "joined the mesh");
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::{
     sync::{PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 
 /// How far a node has come in its life.
 pub(crate) enum Running {
@@ -20,8 +20,10 @@ pub(crate) enum Running {
     },
     /// It is about to join the mesh.
     Joining,
-    /// It has.
-    Joined,
+    /// It has, and hears of the mesh by this task, which is also the one that announces it.
+    Joined {
+        discovery: JoinHandle<()>,
+    },
     /// It only looks on.
     LookingOn,
     Over,
@@ -84,11 +86,12 @@ async fn leave(leaving: Node) -> Result<()> {
     let node = &leaving.inner;
     let running = node.replace_running(Running::Over);
     node.draining.cancel();
-    match running {
-        Running::Joined => {}
+    let discovery = match running {
+        Running::Joined { discovery } => discovery,
         Running::LookingOn => {
             node.flush().await;
             node.app.teardown().await;
+            node.flush().await;
             node.stop.cancel();
             return Ok(());
         }
@@ -96,7 +99,7 @@ async fn leave(leaving: Node) -> Result<()> {
             node.stop.cancel();
             return Ok(());
         }
-    }
+    };
     let deadline = Instant::now() + node.live.load().shutdown.grace;
     node.pulling.cancel();
     // While calls run it stays in the registry as `draining`: known to be alive, so nobody claims them.
@@ -106,8 +109,15 @@ async fn leave(leaving: Node) -> Result<()> {
     let left = node.partitions.drain(node, deadline.saturating_duration_since(Instant::now())).await;
     node.flush().await;
     node.beating.cancel();
+    // It ends with what it has begun: an announcement that came behind the withdrawal would take that back.
+    let abort = discovery.abort_handle();
+    if tokio::time::timeout(WITHDRAW_TIME, discovery).await.is_err() {
+        abort.abort();
+    }
     node.tell_registry(Step::Withdrawn).await;
     node.app.teardown().await;
+    // Services may have fired some at the end.
+    node.flush().await;
     node.stop.cancel();
     tracing::info!(node = %node.id, "left the mesh");
     match left {

@@ -2,7 +2,7 @@
 
 mod publish;
 
-pub(crate) use publish::{Intake, Outgoing, Publisher, Receipt};
+pub(crate) use publish::{Intake, Outgoing, Publisher, Receipt, is_refusal};
 
 use super::keys::Keys;
 use redis::{FromRedisValue, RedisResult, aio::ConnectionLike};
@@ -42,6 +42,8 @@ pub(crate) async fn newest(on: &mut impl ConnectionLike, keys: &Keys, key: &str,
 pub(crate) enum Since {
     /// Every event, oldest first.
     All(Vec<Logged>),
+    /// Nothing; the newest event has this id.
+    Nothing { newest: String },
     /// It no longer reaches back; the newest event has this id.
     Gap { newest: String },
 }

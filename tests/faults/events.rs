@@ -6,19 +6,23 @@ use crate::{
     plan::Plan,
     proxy::Cable,
     row::{Row, Setting},
-    service::Tick,
+    service::{Tick, Version},
     socket::Client,
 };
-use rachis::RESYNC;
+use rachis::{Handle, RESYNC};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver},
     time::timeout,
 };
 
-/// Events a second.
+/// Events a second, of one replica and of each of several.
 const RATE: u64 = 1000;
+const RATE_OF_SEVERAL: u64 = 300;
 /// How long after the last thing heard there is nothing more to come.
 const SILENT: Duration = Duration::from_secs(8);
 /// Room for all events of an outage of some seconds: in the log, and for a listener that reads them at once.
@@ -67,6 +71,30 @@ pub(crate) fn rows() -> Vec<Row> {
             },
         },
         Row {
+            name: "events-publishers",
+            fault: "3 replicas, 300 events/s each: Redis loses its scripts 40 times, and is restarted with its data",
+            repeats: (1, 10),
+            rate: None,
+            run: |setting| {
+                Box::pin(hear(
+                    setting,
+                    Plan { replicas: vec![Version::New; 3], ..plan(ROOM) },
+                    EVERY_ONE,
+                    async |mesh| {
+                        for _ in 0..40 {
+                            mesh.server.command(&["SCRIPT", "FLUSH"]).await;
+                            tokio::time::sleep(Duration::from_millis(25)).await;
+                        }
+                        mesh.server.stop();
+                        // Each has a backlog when it is back.
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                        mesh.server.launch();
+                        tokio::time::sleep(Duration::from_secs(3)).await;
+                    },
+                ))
+            },
+        },
+        Row {
             name: "events-resync",
             fault: "1,000 events/s: listeners cut off for longer than the log",
             repeats: (1, 5),
@@ -92,6 +120,9 @@ type Resyncs = usize;
 const EVERY_ONE: Resyncs = 0;
 const ONE_RESYNC: Resyncs = 1;
 
+/// How many events each publisher has sent, by the number of its round.
+type Sent = BTreeMap<u64, u64>;
+
 fn plan(limits: &'static str) -> Plan {
     Plan { limits, cables: true, ..Plan::of(1).durable() }
 }
@@ -113,22 +144,43 @@ async fn hear(setting: Setting, plan: Plan, resyncs: Resyncs, mut fault: impl As
         warm_up(&mesh, listener).await;
     }
     let (started, sender) = (Instant::now(), mesh.caller.service("ticker"));
-    sender.custom("start", json!({ "round": 1, "rate": RATE })).await.expect("the ticker starts");
+    let publishers = mesh.replicas.len() as u64;
+    let rate = if publishers == 1 { RATE } else { RATE_OF_SEVERAL };
+    for round in 1..=publishers {
+        start_one(&sender, round, rate).await;
+    }
     tokio::time::sleep(Duration::from_secs(1)).await;
     for _ in 0..setting.repeats {
         fault(&mut mesh).await;
         mesh.faults += 1;
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let sent = sender.custom("stop", json!({})).await.expect("the ticker stops");
-    let sent = sent.as_u64().expect("a number of events");
+    let mut sent = Sent::new();
+    while (sent.len() as u64) < publishers {
+        // One of those that have stopped already refuses it.
+        if let Ok(stopped) = sender.custom("stop", json!({})).await {
+            let number = |name: &str| stopped[name].as_u64().expect("a number");
+            sent.insert(number("round"), number("events"));
+        }
+    }
     let mut finding = Finding::default();
     for (who, listener) in [("the node", &mut by_node), ("the Socket.IO client", &mut by_socket)] {
-        let heard = collect(listener, sent).await;
-        compare(&mut finding, who, &heard, sent, resyncs * setting.repeats as usize, started);
+        let heard = collect(listener, &sent).await;
+        compare(&mut finding, who, &heard, &sent, resyncs * setting.repeats as usize, started);
     }
     mesh.close(&mut finding).await;
     finding
+}
+
+/// Lets one more replica send events.
+async fn start_one(sender: &Handle, round: u64, rate: u64) {
+    for _ in 0..1000 {
+        match sender.custom("start", json!({ "round": round, "rate": rate })).await {
+            Ok(_) => return,
+            Err(error) => assert_eq!(error.code(), 409, "{error}"),
+        }
+    }
+    panic!("no other replica is called");
 }
 
 async fn on_node(mesh: &Mesh) -> UnboundedReceiver<Heard> {
@@ -173,17 +225,21 @@ async fn warm_up(mesh: &Mesh, listener: &mut UnboundedReceiver<Heard>) {
     panic!("a listener hears nothing");
 }
 
-/// Everything up to the last event that was sent, or until nothing comes any more.
-async fn collect(listener: &mut UnboundedReceiver<Heard>, sent: u64) -> Vec<Heard> {
+/// Everything up to the last event that each has sent, or until nothing comes any more.
+async fn collect(listener: &mut UnboundedReceiver<Heard>, sent: &Sent) -> Vec<Heard> {
     let mut heard = Vec::new();
-    while let Ok(Some(next)) = timeout(SILENT, listener.recv()).await {
-        let last = matches!(&next, Heard::Tick(tick, _) if tick.round == 1 && tick.number + 1 == sent);
-        if !matches!(&next, Heard::Tick(tick, _) if tick.round == 0) {
-            heard.push(next);
+    let mut going = sent.clone();
+    while !going.is_empty() {
+        let Ok(Some(next)) = timeout(SILENT, listener.recv()).await else { break };
+        if let Heard::Tick(tick, _) = &next {
+            if tick.round == 0 {
+                continue;
+            }
+            if going.get(&tick.round) == Some(&(tick.number + 1)) {
+                going.remove(&tick.round);
+            }
         }
-        if last {
-            break;
-        }
+        heard.push(next);
     }
     // What comes twice may come now.
     while let Ok(Some(next)) = timeout(Duration::from_millis(300), listener.recv()).await {
@@ -192,29 +248,33 @@ async fn collect(listener: &mut UnboundedReceiver<Heard>, sent: u64) -> Vec<Hear
     heard
 }
 
-/// Every number once and in order; after a notice of missed events, from some later number on.
-fn compare(finding: &mut Finding, who: &str, heard: &[Heard], sent: u64, resyncs: usize, started: Instant) {
-    let (mut next, mut told, mut skipped) = (0, 0, 0);
+/// Every number of each publisher once and in order; after a notice of missed events, from some later number on.
+fn compare(finding: &mut Finding, who: &str, heard: &[Heard], sent: &Sent, resyncs: usize, started: Instant) {
+    // The next number of each, and whether it may be a later one.
+    let mut expected: BTreeMap<u64, (u64, bool)> = sent.keys().map(|round| (*round, (0, false))).collect();
+    let (mut told, mut skipped) = (0, 0);
     let (mut got, mut twice, mut lost, mut before) = (0usize, 0, 0, started);
-    let mut may_skip = false;
     for one in heard {
         let Heard::Tick(tick, at) = one else {
-            (told, may_skip) = (told + 1, true);
+            told += 1;
+            expected.values_mut().for_each(|(_, may_skip)| *may_skip = true);
             continue;
         };
         got += 1;
-        match tick.number.checked_sub(next) {
+        let (next, may_skip) = expected.get_mut(&tick.round).expect("a publisher that was started");
+        match tick.number.checked_sub(*next) {
             None => twice += 1,
             Some(gap) => {
-                *(if may_skip { &mut skipped } else { &mut lost }) += gap;
-                (next, may_skip) = (tick.number + 1, false);
+                *(if *may_skip { &mut skipped } else { &mut lost }) += gap;
+                (*next, *may_skip) = (tick.number + 1, false);
             }
         }
         finding.silence = finding.silence.max(at.duration_since(before));
         before = *at;
         finding.slowest = finding.slowest.max(Duration::from_millis(tick.heard_at.saturating_sub(tick.sent_at)));
     }
-    lost += sent.saturating_sub(next);
+    lost += sent.iter().map(|(round, sent)| sent.saturating_sub(expected[round].0)).sum::<u64>();
+    let sent: u64 = sent.values().sum();
     finding.made += usize::try_from(sent).unwrap_or(0);
     finding.answered += got;
     finding.twice += twice;

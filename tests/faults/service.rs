@@ -114,7 +114,7 @@ impl Tick {
     }
 }
 
-/// Emits numbered events at a steady rate, from `start { rate, round }` until `stop`, which returns how many there were;
+/// Emits numbered events at a steady rate, from `start { rate, round }` until `stop`, which returns the round and how many there were;
 /// and one event with number 0 of round 0 for each `tick`.
 #[derive(Clone, Default)]
 struct Ticker {
@@ -124,6 +124,7 @@ struct Ticker {
 struct Running {
     stop: CancellationToken,
     task: JoinHandle<u64>,
+    round: u64,
 }
 
 impl Ticker {
@@ -142,7 +143,7 @@ impl Ticker {
             }
             unreachable!("numbers do not end")
         });
-        *self.lock() = Some(Running { stop, task });
+        *self.lock() = Some(Running { stop, task, round });
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Running>> {
@@ -156,12 +157,15 @@ impl Service for Ticker {
     async fn custom(&self, method: &str, data: Value, params: Params) -> Result<Value> {
         let ticker = params.service("ticker");
         match (method, number(&data["rate"]), number(&data["round"])) {
+            // So that whoever starts several reaches each of them.
+            ("start", Some(_), Some(_)) if self.lock().is_some() => return Err(Error::conflict("it ticks already")),
             ("start", Some(rate), Some(round)) => self.start(ticker, rate, round),
             ("tick", ..) => ticker.emit("tick", Tick::new(0, 0))?,
             ("stop", ..) => {
                 let running = self.lock().take().ok_or_else(|| Error::bad_request("it does not tick"))?;
                 running.stop.cancel();
-                return running.task.await.map(Value::from).map_err(Error::other);
+                let events = running.task.await.map_err(Error::other)?;
+                return Ok(json!({ "round": running.round, "events": events }));
             }
             _ => return Err(Error::bad_request("start needs rate and round")),
         }

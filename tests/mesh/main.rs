@@ -5,6 +5,7 @@
 
 mod addresses;
 mod calls;
+mod catching_up;
 #[cfg(feature = "cli")]
 mod commands;
 mod databases;

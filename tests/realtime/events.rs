@@ -3,6 +3,8 @@
 use crate::{
     Server,
     client::Client,
+    everyone,
+    scripted::{Act, Scripted},
     services::{Echo, app, todos},
 };
 use rachis::{
@@ -14,9 +16,13 @@ use rachis::{
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
+use tokio::sync::Notify;
 
 /// Everybody hears everything, save events of the record `probe`: they only make a channel of the name they carry.
 fn noting() -> Channels {
@@ -285,4 +291,37 @@ async fn a_publisher_may_send_secrets_on_purpose() {
     until_heard(&server.nodes[0], "todos", &[&server.channels]).await;
     server.nodes[0].service("todos").create(json!({ "token": "zzz", "pin": 1 })).await.unwrap();
     assert_eq!(client.event().await, event("todos created", json!({ "token": "zzz" })));
+}
+
+#[tokio::test]
+async fn a_gateway_hears_what_happens_from_its_start_on_though_it_is_not_subscribed_yet() {
+    let server = testing::ThrowawayRedis::start().unwrap();
+    let config = testing::config_for(&server.url());
+    let there = testing::start(Config { app: "there".into(), ..config.clone() }, app()).await;
+    let way = Scripted::before(&server).await;
+    let mut near = Config { app: "web".into(), ..config };
+    near.redis.url = way.url().as_str().into();
+    let web = testing::start(near, App::new()).await;
+    web.wait_for("todos").await.unwrap();
+    let (held, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (reached, went_on, mut is_held) = (held.clone(), go_on.clone(), false);
+    way.decide(move |command| {
+        let subscribes = command[0] == b"SUBSCRIBE" && command[1].ends_with(b"todos}");
+        if !subscribes || std::mem::replace(&mut is_held, true) {
+            return Act::Pass;
+        }
+        reached.notify_one();
+        Act::Hold(went_on.clone())
+    });
+    let gateway = Server::of(&web, everyone()).await;
+    held.notified().await;
+    let mut client = gateway.connect().await;
+    let created = there.service("todos").create(json!({ "text": "early" })).await.unwrap();
+    let log = format!("{}:{{events:default/todos}}:log", web.config().namespace);
+    let client_of_redis = redis::Client::open(server.url()).unwrap();
+    let mut connection = client_of_redis.get_multiplexed_async_connection().await.unwrap();
+    while redis::cmd("XLEN").arg(&log).query_async::<u64>(&mut connection).await.unwrap() == 0 {}
+    go_on.notify_one();
+    let heard = tokio::time::timeout(Duration::from_secs(10), client.event()).await.expect("it is not heard");
+    assert_eq!(heard, event("todos created", created));
 }

@@ -12,6 +12,9 @@ mod doors;
 mod events;
 mod login;
 mod polling;
+#[path = "../mesh/scripted.rs"]
+#[allow(dead_code)]
+mod scripted;
 mod services;
 mod stop;
 mod users;

@@ -1,7 +1,7 @@
 //! Brings the events of all services to the channels: one subscription for each path, as services come and go.
 
 use super::Realtime;
-use crate::{Error, EventStream, Handle, Result, ServiceInfo};
+use crate::{Error, EventStream, Handle, Readiness, Result, ServiceInfo};
 use futures_util::StreamExt;
 use std::{
     collections::BTreeMap,
@@ -48,7 +48,10 @@ pub(super) fn start(realtime: &Arc<Realtime>) {
         loop {
             match realtime.upgrade() {
                 Some(realtime) => {
-                    let before = looked.replace(realtime.node.redis_now());
+                    // Before it has joined, the node does not know Redis's clock.
+                    let joined = realtime.node.readiness() != Readiness::Starting;
+                    let now = joined.then(|| realtime.node.redis_now());
+                    let before = std::mem::replace(&mut looked, now).or(now);
                     listen(&realtime, &mut heard, before);
                 }
                 None => return,
@@ -64,7 +67,8 @@ pub(super) fn start(realtime: &Arc<Realtime>) {
     });
 }
 
-/// Makes what is listened to what there is. `looked` is when that was done last, by Redis's clock.
+/// Makes what is listened to what there is. `looked` is when that was done last, or first, by Redis's clock: what happens from
+/// then on is heard, whenever the subscription is made.
 fn listen(realtime: &Arc<Realtime>, heard: &mut BTreeMap<String, Heard>, looked: Option<u64>) {
     let services: BTreeMap<String, ServiceInfo> =
         realtime.node.services().into_iter().map(|service| (service.path.clone(), service)).collect();

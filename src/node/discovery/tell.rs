@@ -27,7 +27,6 @@ impl Inner {
         match change {
             catalog::Change::NodeUp(member) if member.app == self.app_key => self.partitions.look(),
             catalog::Change::NodeDown(member) => {
-                self.events.forget(&member.id);
                 // A node that stood still may hear of its own death: it has nothing to inherit from itself.
                 if member.app == self.app_key && member.id != self.id {
                     self.dead_replicas.send(member.id.clone()).ok();

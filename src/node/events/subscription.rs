@@ -72,17 +72,21 @@ struct Elsewhere {
 }
 
 impl Elsewhere {
+    fn was_told(&self, told: &Told) -> bool {
+        self.told.get(&told.frame.origin).is_some_and(|last| told.frame.number <= *last)
+    }
+
     async fn next(&mut self) -> Option<Event> {
         loop {
             let told = match self.past.pop_front() {
+                // Whoever writes to the log can copy what is in it.
+                Some(told) if self.was_told(&told) => continue,
                 Some(told) => {
                     self.told.insert(told.frame.origin.clone(), told.frame.number);
                     told
                 }
                 None => match self.receiver.recv().await {
-                    Ok(told) if self.told.get(&told.frame.origin).is_some_and(|last| told.frame.number <= *last) => {
-                        continue;
-                    }
+                    Ok(told) if self.was_told(&told) => continue,
                     Ok(told) => told,
                     Err(broadcast::error::RecvError::Lagged(_)) => return Some(Event::resync(&self.path)),
                     Err(broadcast::error::RecvError::Closed) => return None,

@@ -336,7 +336,7 @@ async fn ask(on: &mut impl ConnectionLike, command: &Cmd) -> RedisResult<()> {
 
 /// Returns `true` for an error that says that Redis will refuse the same again: rights that are missing, a key of another
 /// type, an unknown command.
-fn is_refusal(error: &RedisError) -> bool {
+pub(crate) fn is_refusal(error: &RedisError) -> bool {
     match error.kind() {
         ErrorKind::Server(ServerErrorKind::NoPerm) => true,
         ErrorKind::Server(ServerErrorKind::ResponseError) => !is_fatal(error),

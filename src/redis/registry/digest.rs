@@ -54,7 +54,8 @@ struct Lingering(String, Service, Option<u64>);
 impl Registry {
     /// Everything, as [`Registry::snapshot`] says it, from the digest where there is one that is of use.
     pub(crate) async fn read(&self, on: &mut impl ConnectionLike) -> RedisResult<Snapshot> {
-        let nodes: usize = redis::cmd("ZCARD").arg(self.keys.nodes()).query_async(on).await?;
+        let counted: redis::Value = redis::cmd("ZCARD").arg(self.keys.nodes()).query_async(on).await.or_else(spared)?;
+        let nodes = redis::from_redis_value(counted).unwrap_or(0usize);
         if nodes < MANY {
             return self.snapshot(on).await;
         }

@@ -124,16 +124,32 @@ local function tell_due(now)
   return epoch
 end
 
--- Which paths do other replicas of the app still serve?
-local function served_by_others(app_key, id)
-  local served = {}
+-- Which paths replicas of the app serve, all but those of `id`, and which were served by replicas that the registry does not
+-- know any more: of these, and of lingers that are over, nothing is kept.
+local function served_by_others(now, app_key, id)
+  local served, orphaned, ids, lists = {}, {}, {}, {}
   local fields = redis.call('HGETALL', app_key)
   for i = 1, #fields, 2 do
-    if string.sub(fields[i], 1, 2) == 'n:' and fields[i] ~= 'n:' .. id then
-      for path in string.gmatch(fields[i + 1], '[^\n]+') do served[path] = true end
+    local kind, name = string.sub(fields[i], 1, 2), string.sub(fields[i], 3)
+    if kind == 'n:' then
+      ids[#ids + 1], lists[#lists + 1] = name, fields[i + 1]
+    elseif kind == 'e:' and (tonumber(fields[i + 1]) or math.huge) <= now then
+      redis.call('HDEL', app_key, 's:' .. name, 't:' .. name, 'e:' .. name)
     end
   end
-  return served
+  -- Lua passes no more than some thousand values at once.
+  for start = 1, #ids, 1000 do
+    local stop = math.min(start + 999, #ids)
+    local scores = redis.call('ZMSCORE', KEYS[2], unpack(ids, start, stop))
+    for i = start, stop do
+      local known = scores[i - start + 1] or ids[i] == id
+      if not known then redis.call('HDEL', app_key, 'n:' .. ids[i]) end
+      for path in string.gmatch(lists[i], '[^\n]+') do
+        if not known then orphaned[path] = true else served[path] = true end
+      end
+    end
+  end
+  return served, orphaned
 end
 
 -- Takes `paths` from an app's offer unless another replica serves them. Unregistered paths go at once, those of a
@@ -141,11 +157,18 @@ end
 local function drop_paths(now, app, id, paths, unregistered)
   local left = { 'app', app }
   local app_key = ARGV[5] .. app
-  local served = served_by_others(app_key, id)
+  local served, orphaned = served_by_others(now, app_key, id)
   local linger = tonumber(redis.call('HGET', app_key, 'linger') or '0')
-  for _, path in ipairs(paths) do
+  local dropped = {}
+  for _, path in ipairs(paths) do dropped[path] = unregistered and 'unregistered' or 'left' end
+  for path in pairs(orphaned) do dropped[path] = dropped[path] or 'left' end
+  local names = {}
+  for path in pairs(dropped) do names[#names + 1] = path end
+  -- Whatever order a table has, what is told has one.
+  table.sort(names)
+  for _, path in ipairs(names) do
     if not served[path] then
-      if unregistered or linger == 0 then
+      if dropped[path] == 'unregistered' or linger == 0 then
         redis.call('HDEL', app_key, 's:' .. path, 't:' .. path, 'e:' .. path)
       else
         local ends = linger < 0 and 'inf' or whole(now + linger)
