@@ -7,6 +7,8 @@ use std::time::Duration;
 const CUT_BY_PROXIES: Duration = Duration::from_secs(60);
 /// The same of the most patient ones: 350 s, for an AWS network load balancer.
 const CUT_BY_BALANCERS: Duration = Duration::from_secs(350);
+/// How long balancers in front of a gateway keep connections to it that nothing comes through, by default, at least.
+const KEPT_BY_BALANCERS: Duration = Duration::from_secs(60);
 /// After which time platforms kill a program that was told to stop: 30 s in Kubernetes and ECS; Docker waits 10 s.
 const KILLED_AFTER: Duration = Duration::from_secs(30);
 /// What a frame takes beside the body of its request, about.
@@ -34,6 +36,7 @@ impl Config {
             self.of_idle_reads(),
             self.of_leaving(),
             self.of_bodies(),
+            self.of_kept_connections(),
             self.of_partitions(),
             self.of_repeats(),
             self.of_trust(),
@@ -154,6 +157,17 @@ impl Config {
         })
     }
 
+    fn of_kept_connections(&self) -> Option<String> {
+        let keep_alive = self.gateway.keep_alive;
+        (keep_alive <= KEPT_BY_BALANCERS).then(|| {
+            format!(
+                "gateway.keep_alive ({}) is not longer than load balancers keep an idle connection (an AWS application load \
+                 balancer: 60 s): a request that crosses the close of its connection is a 502; raise it",
+                text(keep_alive)
+            )
+        })
+    }
+
     fn of_partitions(&self) -> Option<String> {
         let (partitions, in_flight) = (self.partitions, self.limits.max_in_flight);
         (partitions > 1 && in_flight < partitions * 2).then(|| {
@@ -236,6 +250,7 @@ mod tests {
                 "shutdown.grace = '20s'\nshutdown.delay = '5s'",
                 "terminationGracePeriodSeconds",
             ),
+            ("gateway.keep_alive = '60s'", "gateway.keep_alive = '61s'", "gateway.keep_alive (1m)"),
             ("gateway.body_limit = '1MiB'", "gateway.body_limit = '1000KiB'", "gateway.body_limit (1MiB)"),
             (
                 "partitions = 4\nlimits.max_in_flight = 7",
