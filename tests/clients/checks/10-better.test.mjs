@@ -87,7 +87,28 @@ describe('A 405 answer', () => {
   })
 })
 
+describe('A query string', () => {
+  it('is read whole, however many parameters and brackets it has', async () => {
+    const many = Array.from({ length: 1500 }, (_, index) => `k${index}=1`).join('&')
+    assert.equal(Object.keys((await http('GET', `/echo?${many}`)).json.query).length, 1500)
+    const { json } = await http('GET', '/echo?a[b][c][d][e][f][g][h]=x')
+    assert.deepEqual(json.query, { a: { b: { c: { d: { e: { f: { g: { h: 'x' } } } } } } } })
+  })
+
+  it('that is beyond a limit is 400 and says which', async () => {
+    const { status, json } = await http('DELETE', `/messages?a${'[b]'.repeat(40)}=x`)
+    assert.equal(status, 400)
+    assert.match(json.message, /gateway\.query\.depth/)
+  })
+})
+
 describe('A body', () => {
+  it('of a type that is not read is 415, and no empty record', async () => {
+    const { status, json } = await http('POST', '/messages', { body: 'hello', type: 'text/plain' })
+    assert.deepEqual([status, json.name], [415, 'UnsupportedMediaType'])
+    assert.match(json.message, /text\/plain/)
+  })
+
   it('that is malformed JSON is 400', async () => {
     for (const body of ['{"a":', '{a: 1}', 'nonsense']) {
       const { status, json } = await http('POST', '/echo', { body })

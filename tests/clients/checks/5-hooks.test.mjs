@@ -71,7 +71,7 @@ describe('Hooks of other services', () => {
 
 describe('An authentication hook', () => {
   it('runs before the data is looked at', async () => {
-    const { status } = await http('POST', '/secured', { body: 'no json', type: 'text/plain' })
+    const { status } = await http('POST', '/secured', { body: [null, 1] })
     assert.equal(status, 401)
   })
 })
