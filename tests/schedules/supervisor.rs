@@ -14,7 +14,7 @@ use std::{
 };
 
 /// How long one schedule may take, in real time.
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_secs(600);
 /// Lines of a trace that are shown of a schedule that failed.
 const SHOWN: usize = 40;
 
