@@ -29,6 +29,7 @@ mod loader;
 mod log;
 mod mesh;
 mod metrics;
+mod network;
 mod origin;
 mod query;
 #[cfg(test)]
@@ -61,6 +62,8 @@ pub use loader::Loader;
 pub use log::{Log, LogFormat};
 pub use mesh::Mesh;
 pub use metrics::Metrics;
+#[cfg(feature = "gateway")]
+pub(crate) use network::Network;
 pub use origin::{Origin, Origins};
 pub use query::GatewayQuery;
 pub use secret::{RedisUrl, Secret};

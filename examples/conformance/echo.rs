@@ -64,6 +64,7 @@ fn said(method: &str, id: Option<Option<Id>>, data: Option<Value>, params: &Para
         "authentication": params.authentication,
         "authenticated": params.authenticated,
         "hasUser": params.user.is_some(),
+        "ip": params.ip(),
     });
     if let Some(id) = id {
         said["id"] = id.map_or(Value::Null, Value::from);

@@ -33,6 +33,8 @@ pub struct Gateway {
     #[serde(with = "duration")]
     #[cfg_attr(test, schemars(with = "super::schema::Time"))]
     pub keep_alive: Duration,
+    /// Proxies whose word for the client's address counts, as addresses and networks. Default none.
+    pub trusted_proxies: Vec<String>,
     /// Largest HTTP body, decompressed. Default 100 KiB.
     pub body_limit: ByteSize,
     /// Whether replies are compressed. Default yes.

@@ -1,6 +1,6 @@
 //! What types cannot say: ranges, and keys that depend on each other.
 
-use super::{ByteSize, Config, ConfigError, allowed_origin::AllowedOrigin};
+use super::{ByteSize, Config, ConfigError, allowed_origin::AllowedOrigin, network::Network};
 use crate::redis::keys::MAX_PARTITIONS;
 use std::time::Duration;
 
@@ -183,6 +183,13 @@ impl Config {
         check(gateway.keep_alive.is_zero() || gateway.keep_alive >= SHORTEST_KEEP_ALIVE, "gateway.keep_alive", || {
             format!("is {}: set it to 1s or more, or to 0 for one request a connection", text(gateway.keep_alive))
         })?;
+        for proxy in &gateway.trusted_proxies {
+            check(Network::parse(proxy).is_some(), "gateway.trusted_proxies", || {
+                format!(
+                    "has {proxy:?}: write an address such as \"10.0.0.1\", or a network such as \"10.0.0.0/8\" or \"fd00::/8\""
+                )
+            })?;
+        }
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! What goes around every request: its id and span, compression, CORS, and a net for panics.
 
-use super::{cors::Cors, reply};
+use super::{client::Proxies, cors::Cors, reply};
 use crate::{Error, config::Gateway};
 use axum::{body::Body, extract::Request, response::Response};
 use futures_util::FutureExt;
@@ -41,11 +41,12 @@ impl<S> Answers for S where
 pub(super) struct Layers {
     cors: Option<Arc<Cors>>,
     compression: bool,
+    proxies: Arc<Proxies>,
 }
 
 impl Layers {
-    pub(super) fn new(config: &Gateway) -> Self {
-        Layers { cors: Cors::new(config).map(Arc::new), compression: config.compression }
+    pub(super) fn new(config: &Gateway, proxies: Arc<Proxies>) -> Self {
+        Layers { cors: Cors::new(config).map(Arc::new), compression: config.compression, proxies }
     }
 
     /// The net for panics is innermost, so even the answer to one has its CORS headers and its id.
@@ -59,7 +60,8 @@ impl Layers {
             true => Either::Left(service_fn(move |request| compressed(inner.clone(), request))),
             false => Either::Right(inner),
         };
-        service_fn(move |request| observe(inner.clone(), request))
+        let proxies = self.proxies.clone();
+        service_fn(move |request| observe(proxies.clone(), inner.clone(), request))
     }
 }
 
@@ -102,13 +104,14 @@ async fn caught(service: impl Answers, request: Request) -> Result<Response, Inf
 ///
 /// The span is there from the level debug on: to keep one for every request was a tenth of what a request costs this
 /// process, for lines that are few.
-async fn observe(service: impl Answers, mut request: Request) -> Result<Response, Infallible> {
+async fn observe(proxies: Arc<Proxies>, service: impl Answers, mut request: Request) -> Result<Response, Infallible> {
     let id = request_id(request.headers());
     let span = tracing::debug_span!(
         "request",
         id = id.to_str().unwrap_or_default(),
         method = %request.method(),
         path = request.uri().path(),
+        ip = proxies.client(request.extensions(), request.headers()).map(tracing::field::display),
     );
     request.headers_mut().insert(REQUEST_ID, id.clone());
     hide_secrets(request.headers_mut());

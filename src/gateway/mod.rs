@@ -29,6 +29,7 @@
 
 mod body;
 mod channels;
+mod client;
 mod cors;
 mod framing;
 mod guarded;
@@ -59,6 +60,7 @@ pub use serving::Serving;
 
 use crate::node::Node;
 use axum::{Router, extract::Request, response::Response};
+use client::Proxies;
 use futures_util::FutureExt;
 use layers::{Answers, Layers};
 use realtime::Realtime;
@@ -141,10 +143,11 @@ impl Gateway {
             healthcheck: config.healthcheck_path.trim_matches('/').to_owned(),
             metrics: config.metrics.path.trim_matches('/').to_owned(),
         };
-        let layers = Layers::new(&config.gateway);
-        let realtime = Realtime::new(&self.node, self.channels);
+        let proxies = Arc::new(Proxies::new(&config.gateway.trusted_proxies));
+        let layers = Layers::new(&config.gateway, proxies.clone());
+        let realtime = Realtime::new(&self.node, self.channels, proxies.clone());
         let sockets = realtime.router();
-        let front = Arc::new(Front { node: self.node, settings, realtime: realtime.clone() });
+        let front = Arc::new(Front { node: self.node, settings, proxies, realtime: realtime.clone() });
         let front = service_fn(move |request| {
             let front = front.clone();
             // On the heap, or each layer would copy all of it to where its own is.
@@ -165,6 +168,7 @@ pub fn gateway(node: &Node) -> Router {
 struct Front {
     node: Node,
     settings: Settings,
+    proxies: Arc<Proxies>,
     realtime: Arc<Realtime>,
 }
 

@@ -1,12 +1,12 @@
 //! What a request tells of itself beside the service, the id and the data.
 //!
-//! Only the query, the headers, the credentials and the idempotency key of a request reach params. Whatever else a client
+//! Only the query, the headers, the credentials, the idempotency key and the address of a request reach params. Whatever else a client
 //! sends, it can not name its provider, its user or pretend to be another node.
 
 use super::{layers::IDEMPOTENCY_KEY, query_string};
 use crate::{Error, Params, Result, auth::parse_header, config::GatewayQuery, service::idempotency::check_key};
 use http::{HeaderMap, request::Parts};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 /// All header names and values of a request, in bytes; Node.js has the same limit. Headers travel with every call.
 const HEADERS: usize = 16 * 1024;
@@ -16,13 +16,14 @@ const HEADER_LINES: usize = 100;
 /// # Errors
 /// `BadRequest` for more headers than can travel with a call, for a query string that exceeds `limits`, and for an
 /// idempotency key that is none.
-pub(super) fn read(parts: &Parts, limits: &GatewayQuery) -> Result<Params> {
+pub(super) fn read(parts: &Parts, ip: Option<IpAddr>, limits: &GatewayQuery) -> Result<Params> {
     let headers = headers(&parts.headers)?;
     Ok(Params {
         query: query_string::parse(parts.uri.query().unwrap_or_default(), limits)?.into(),
         provider: Some("rest".into()),
         authentication: headers.get("authorization").and_then(|header| parse_header(header)),
         headers,
+        ip,
         idempotency_key: idempotency_key(&parts.headers)?,
         ..Params::default()
     })

@@ -48,7 +48,8 @@ async fn respond(gateway: &Front, parts: &Parts, body: &mut Body) -> Response {
 /// Everything is checked before the body is read, so a refused request costs little.
 async fn run(gateway: &Front, target: Target, parts: &Parts, body: &mut Body) -> Result<(Method, Answer)> {
     let method = method(&parts.method, &parts.headers, &target)?;
-    let params = params::read(parts, &gateway.node.live().gateway.query)?;
+    let ip = gateway.proxies.client(&parts.extensions, &parts.headers);
+    let params = params::read(parts, ip, &gateway.node.live().gateway.query)?;
     let data = match method {
         Method::Find | Method::Get | Method::Remove => Value::Null,
         _ => {

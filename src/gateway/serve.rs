@@ -9,7 +9,7 @@ use super::{
 };
 use axum::{
     body::{Body, HttpBody},
-    extract::Request,
+    extract::{ConnectInfo, Request},
     response::Response,
     serve::Listener,
 };
@@ -17,9 +17,11 @@ use futures_util::FutureExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use std::{
+    any::Any,
     convert::Infallible,
     future::{Future, poll_fn},
     io,
+    net::SocketAddr,
     pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
@@ -45,6 +47,8 @@ pub(super) const HEAD: Duration = Duration::from_secs(75);
 /// longer than that allows is closed, and so is one whose next head takes more than 75 seconds, or that takes nothing of
 /// its answer for 60 seconds.
 ///
+/// Routes find the address of the connection by axum's `ConnectInfo<SocketAddr>`, where the listener has such addresses.
+///
 /// A request without one header `Host`, or with another `Transfer-Encoding` than `chunked`, is answered with 400, since a
 /// proxy in front might have read it otherwise.
 ///
@@ -58,7 +62,7 @@ pub async fn serve<L, S>(
 ) -> io::Result<()>
 where
     L: Listener,
-    L::Addr: std::fmt::Debug,
+    L::Addr: std::fmt::Debug + 'static,
     S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
 {
     let Serving { grace, keep_alive } = waits.into();
@@ -97,11 +101,13 @@ async fn accept<L, S>(
     keep_alive: Duration,
 ) where
     L: Listener,
+    L::Addr: 'static,
     S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
 {
     loop {
-        let (io, _) = listener.accept().await;
-        connections.spawn(answer(io, service.clone(), told.clone(), stopping.watch(), keep_alive));
+        let (io, address) = listener.accept().await;
+        let peer = (&address as &dyn Any).downcast_ref::<SocketAddr>().copied();
+        connections.spawn(answer(io, peer, service.clone(), told.clone(), stopping.watch(), keep_alive));
     }
 }
 
@@ -109,8 +115,14 @@ async fn accept<L, S>(
 ///
 /// Not left to axum, which gives hyper no timer: a client that sends its headers byte by byte, or none, would stay
 /// forever.
-async fn answer<T, S>(mut io: Connection<T>, service: S, told: Stopping, mut stopping: Watch, keep_alive: Duration)
-where
+async fn answer<T, S>(
+    mut io: Connection<T>,
+    peer: Option<SocketAddr>,
+    service: S,
+    told: Stopping,
+    mut stopping: Watch,
+    keep_alive: Duration,
+) where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request, Response = Response, Error = Infallible> + Clone,
 {
@@ -124,7 +136,7 @@ where
     http.timer(heads).header_read_timeout(idle).keep_alive(!keep_alive.is_zero());
     let service = service_fn(|request| match framing::refuse(&request) {
         Some(refused) => std::future::ready(Ok(refused)).left_future(),
-        None => service.clone().oneshot(opened(request, &told)).right_future(),
+        None => service.clone().oneshot(opened(request, peer, &told)).right_future(),
     });
     let mut connection = pin!(http.serve_connection(TokioIo::new(io), service).with_upgrades());
     let mut leaving = false;
@@ -144,10 +156,13 @@ where
     }
 }
 
-/// A request as services take it. Those that have nothing to do with sockets are not told who stops the server, which
-/// would cost each of them a map.
-fn opened(request: hyper::Request<Incoming>, told: &Stopping) -> Request {
+/// A request as services take it, with the address of its connection. Those that have nothing to do with sockets are not
+/// told who stops the server.
+fn opened(request: hyper::Request<Incoming>, peer: Option<SocketAddr>, told: &Stopping) -> Request {
     let mut request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
+    if let Some(peer) = peer {
+        request.extensions_mut().insert(ConnectInfo(peer));
+    }
     if realtime::is_meant(request.uri()) {
         request.extensions_mut().insert(told.clone());
     }

@@ -2,7 +2,7 @@
 
 use super::{Caller, Handle, Query, query::Limits};
 use serde_json::{Map, Value};
-use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
 
 /// The circumstances of a call, as in Feathers: who asks, through what, for which part.
 ///
@@ -45,6 +45,7 @@ pub struct Params {
     pub extra: Map<String, Value>,
     /// The application's own values of any type; they stay in this process.
     pub extensions: http::Extensions,
+    pub(crate) ip: Option<IpAddr>,
     pub(crate) caller: Option<Arc<dyn Caller>>,
 }
 
@@ -70,6 +71,21 @@ impl Params {
     /// Replaces the credentials (`{ strategy, … }`).
     pub fn with_authentication(mut self, credentials: impl Into<Value>) -> Self {
         self.authentication = Some(credentials.into());
+        self
+    }
+
+    /// The address that the client calls from, as the gateway that it came by knows it; `None` for calls of code, and behind
+    /// a server that does not tell. It stays with the call across nodes, where it is the calling node's word.
+    ///
+    /// Behind proxies it is theirs unless they are among
+    /// [`trusted_proxies`](crate::config::Gateway::trusted_proxies).
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.ip
+    }
+
+    /// Replaces the client's address; for tests, and for transports of an application's own.
+    pub fn with_ip(mut self, ip: impl Into<IpAddr>) -> Self {
+        self.ip = Some(ip.into());
         self
     }
 
@@ -104,6 +120,7 @@ impl fmt::Debug for Params {
             .field("authenticated", &self.authenticated)
             .field("from_remote", &self.from_remote)
             .field("idempotency_key", &self.idempotency_key)
+            .field("ip", &self.ip)
             .field("extra", &self.extra.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }

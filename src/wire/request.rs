@@ -146,7 +146,17 @@ impl Serialize for Sent<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Params { query, provider, headers, route, user, authentication, authenticated, extra, .. } = self.0;
         let key = &self.0.idempotency_key;
-        (query, provider, headers, route, user, authentication, authenticated, extra, key).serialize(serializer)
+        let params = (query, provider, headers, route, user, authentication, authenticated, extra, key);
+        match self.0.ip {
+            // Nodes that know no addresses of clients read what code calls.
+            None => params.serialize(serializer),
+            Some(ip) => {
+                let (query, provider, headers, route, user, authentication, authenticated, extra, key) = params;
+                let ip = ip.to_string();
+                (query, provider, headers, route, user, authentication, authenticated, extra, key, ip)
+                    .serialize(serializer)
+            }
+        }
     }
 }
 
@@ -157,7 +167,7 @@ impl<'de> DeserializeSeed<'de> for Received<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_tuple(9, self)
+        deserializer.deserialize_tuple(10, self)
     }
 }
 
@@ -180,6 +190,7 @@ impl<'de> Visitor<'de> for Received<'_> {
         params.extra = next(&mut fields)?;
         // Nodes from before there were keys leave it out.
         params.idempotency_key = fields.next_element()?.flatten();
+        params.ip = fields.next_element::<Option<&str>>()?.flatten().and_then(|ip| ip.parse().ok());
         Ok(())
     }
 }

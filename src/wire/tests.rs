@@ -53,6 +53,15 @@ fn a_request_is_an_array_of_its_fields_and_may_lack_the_last() {
     assert_eq!(request().encode(Duration::ZERO, open()).unwrap(), with_key);
     let (read, _) = Request::decode(&without_key, open()).unwrap();
     assert_eq!(read.call.params.idempotency_key, None);
+
+    let mut from_a_client = request();
+    from_a_client.call.params = from_a_client.call.params.with_ip([192, 0, 2, 1]);
+    let (query, provider, headers, route, user, credentials, authenticated, extra, key) = params;
+    let params = (query, provider, headers, route, user, credentials, authenticated, extra, key, "192.0.2.1");
+    let with_ip = frame(rmp_serde::to_vec(&params).unwrap());
+    assert_eq!(from_a_client.encode(Duration::ZERO, open()).unwrap(), with_ip);
+    let (read, _) = Request::decode(&with_ip, open()).unwrap();
+    assert_eq!(read.call.params.ip(), from_a_client.call.params.ip());
 }
 
 fn announcement(partitions: usize) -> Announcement {

@@ -1,7 +1,7 @@
 //! What a socket says of itself is not believed.
 
 use crate::{Server, client::Client, services::app};
-use rachis::{gateway::Channels, testing};
+use rachis::{App, Config, Id, Method, Params, Result, Service, gateway::Channels, testing};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tokio_tungstenite::{
@@ -102,5 +102,42 @@ async fn sockets_are_where_the_configuration_says() {
     let server = Server::of(&testing::start(config, app()).await, Channels::new()).await;
     for (path, status) in [("/api/live/", 101), ("/api/live", 101), ("/socket.io/", 404), ("/live/", 404)] {
         assert_eq!(handshake(server.address, path, "websocket", None).await, status, "{path}");
+    }
+}
+
+/// Says from where it is called.
+struct Where;
+
+impl Service for Where {
+    const METHODS: &[Method] = &[Method::Get];
+
+    async fn get(&self, _: Id, params: Params) -> Result<Value> {
+        Ok(json!({ "ip": params.ip() }))
+    }
+}
+
+#[tokio::test]
+async fn services_of_other_nodes_know_the_address_of_a_client_and_believe_only_trusted_proxies() {
+    let config = testing::config();
+    let _services =
+        testing::start(Config { app: "services".into(), ..config.clone() }, App::new().register("where", Where)).await;
+    for (trusted, expected) in [(&[][..], "127.0.0.1"), (&["127.0.0.0/8"], "192.0.2.7")] {
+        let mut config = Config { app: format!("web-{}", trusted.len()), ..config.clone() };
+        config.gateway.trusted_proxies = trusted.iter().map(|proxy| (*proxy).to_owned()).collect();
+        let node = testing::start(config, App::new()).await;
+        node.wait_for("where").await.unwrap();
+        let opened = std::sync::Arc::new(std::sync::Mutex::new(None));
+        let seen = opened.clone();
+        let channels = Channels::new().on_connection(move |connection, _| *seen.lock().unwrap() = connection.ip());
+        let server = Server::of(&node, channels).await;
+        let forwarded = [("x-forwarded-for", "6.6.6.6, 192.0.2.7:4711")];
+
+        let request = reqwest::Client::new().get(format!("http://{}/where/1", server.address));
+        let answer = request.header(forwarded[0].0, forwarded[0].1).send().await.unwrap();
+        assert_eq!(answer.json::<Value>().await.unwrap()["ip"], expected, "{trusted:?}");
+
+        let mut client = Client::connect_with(server.address, &forwarded).await.unwrap();
+        assert_eq!(client.call(json!(["get", "where", 1])).await.unwrap()["ip"], expected, "{trusted:?}");
+        assert_eq!(opened.lock().unwrap().unwrap().to_string(), expected, "{trusted:?}");
     }
 }

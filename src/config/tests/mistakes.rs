@@ -144,6 +144,10 @@ fn what_is_out_of_range_is_told_with_what_to_change() {
             "gateway.cors_credentials = true",
             "`gateway.cors_credentials` is set while gateway.cors_origins has \"*\", so any page could call in the name of whoever looks at it: name the origins",
         ),
+        (
+            "gateway.trusted_proxies = ['10.0.0.0/33']",
+            "`gateway.trusted_proxies` has \"10.0.0.0/33\": write an address such as \"10.0.0.1\", or a network such as \"10.0.0.0/8\" or \"fd00::/8\"",
+        ),
         ("gateway.cors_headers = ['a b']", "`gateway.cors_headers` has \"a b\": list the names of headers"),
         (
             "gateway.keep_alive = '10ms'",

@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::{
     collections::BTreeMap,
     fmt,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::task::AbortHandle;
@@ -30,6 +31,7 @@ struct Inner {
     number: u64,
     id: String,
     headers: Arc<BTreeMap<String, String>>,
+    ip: Option<IpAddr>,
     identity: Mutex<Identity>,
     extensions: Mutex<Extensions>,
     outbox: Box<dyn Outbox>,
@@ -51,12 +53,14 @@ impl Connection {
         number: u64,
         id: String,
         headers: Arc<BTreeMap<String, String>>,
+        ip: Option<IpAddr>,
         outbox: impl Outbox,
     ) -> Self {
         let inner = Inner {
             number,
             id,
             headers,
+            ip,
             identity: Mutex::default(),
             extensions: Mutex::default(),
             outbox: Box::new(outbox),
@@ -72,6 +76,11 @@ impl Connection {
     /// The headers of the handshake, by lower-case name.
     pub fn headers(&self) -> &BTreeMap<String, String> {
         &self.inner.headers
+    }
+
+    /// The address that the socket was opened from, as [`Params::ip`](crate::Params::ip) has it.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.inner.ip
     }
 
     /// The record of whoever logged in, or `None`.

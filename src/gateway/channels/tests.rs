@@ -22,7 +22,7 @@ fn connect(channels: &Channels) -> (Connection, Sent) {
     static NUMBERS: AtomicU64 = AtomicU64::new(0);
     let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
     let record = Record::default();
-    let connection = Connection::new(number, format!("id-{number}"), Arc::new(BTreeMap::new()), record.clone());
+    let connection = Connection::new(number, format!("id-{number}"), Arc::new(BTreeMap::new()), None, record.clone());
     channels.opened(&connection);
     channels.connected(&connection);
     (connection, record.sent)

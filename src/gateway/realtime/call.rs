@@ -59,6 +59,7 @@ fn params(connection: &Connection, query: Query) -> Params {
         headers: connection.shared_headers(),
         authentication: connection.authentication(),
         user: connection.user(),
+        ip: connection.ip(),
         ..Params::default()
     };
     params.extensions.insert(connection.clone());

@@ -114,8 +114,8 @@ impl Realtime {
 
 /// What comes along with a call that is made for a connection.
 fn params_of(connection: &Connection) -> Params {
-    let mut params =
-        Params { provider: Some("socketio".into()), headers: connection.shared_headers(), ..Params::default() };
+    let (headers, ip) = (connection.shared_headers(), connection.ip());
+    let mut params = Params { provider: Some("socketio".into()), headers, ip, ..Params::default() };
     params.extensions.insert(connection.clone());
     params
 }

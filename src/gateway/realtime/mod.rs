@@ -19,7 +19,7 @@ mod users;
 
 pub(super) use handshake::Stopping;
 
-use super::{Channels, Node};
+use super::{Channels, Node, client::Proxies};
 use axum::{Router, http::Uri, routing::any};
 use engine::{Bounds, Sessions};
 use handshake::Door;
@@ -42,6 +42,7 @@ pub(super) fn is_meant(uri: &Uri) -> bool {
 pub(super) struct Realtime {
     node: Node,
     pub(super) channels: Channels,
+    proxies: Arc<Proxies>,
     /// Where sockets are opened, below whatever the router is nested in; without a slash at its end.
     path: String,
     /// The path of the authentication service; empty if there is none.
@@ -66,12 +67,13 @@ pub(super) struct Realtime {
 }
 
 impl Realtime {
-    pub(super) fn new(node: &Node, channels: Channels) -> Arc<Self> {
+    pub(super) fn new(node: &Node, channels: Channels, proxies: Arc<Proxies>) -> Arc<Self> {
         let config = &node.config().gateway;
         let ended = CancellationToken::new();
         Arc::new(Realtime {
             node: node.clone(),
             channels,
+            proxies,
             path: format!("/{}", config.socket_path.trim_matches('/')),
             authentication: config.authentication_path.trim_matches('/').to_owned(),
             entity: config.auth.entity.clone(),

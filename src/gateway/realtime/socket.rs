@@ -272,7 +272,7 @@ fn connect(session: &Arc<Session>) -> Result<(), Ending> {
         }
         let outbox = SocketOutbox::new(session);
         let id = session.member.id.clone();
-        let connection = Connection::new(realtime.next_number(), id, session.headers.clone(), outbox);
+        let connection = Connection::new(realtime.next_number(), id, session.headers.clone(), session.ip, outbox);
         *phase = Phase::Joining(connection.clone());
         realtime.channels.opened(&connection);
         connection

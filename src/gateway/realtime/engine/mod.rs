@@ -123,7 +123,8 @@ fn open_polling(realtime: &Arc<Realtime>, asked: &Asked, request: &Request) -> R
 /// The answer where there is no room for one.
 fn open(realtime: &Arc<Realtime>, transport: Transport, request: &Request) -> Result<Arc<Session>, Box<Response>> {
     let (seat, headers) = handshake::take_seat(realtime, request.headers())?;
-    let session = Session::new(realtime, transport, seat, headers);
+    let ip = realtime.proxies.client(request.extensions(), request.headers());
+    let session = Session::new(realtime, transport, seat, headers, ip);
     if !realtime.sessions.add(&session) {
         return Err(handshake::is_closing());
     }

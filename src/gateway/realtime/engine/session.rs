@@ -12,6 +12,7 @@ use serde_json::json;
 use std::{
     collections::BTreeMap,
     fmt,
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -62,6 +63,7 @@ pub(in crate::gateway::realtime) struct Session {
     pub(super) id: String,
     pub(in crate::gateway::realtime) realtime: Arc<Realtime>,
     pub(in crate::gateway::realtime) headers: Arc<BTreeMap<String, String>>,
+    pub(in crate::gateway::realtime) ip: Option<IpAddr>,
     pub(in crate::gateway::realtime) bounds: Bounds,
     pub(in crate::gateway::realtime) outbox: Outbox,
     pub(in crate::gateway::realtime) member: Member,
@@ -103,12 +105,14 @@ impl Session {
         transport: Transport,
         seat: Seat,
         headers: BTreeMap<String, String>,
+        ip: Option<IpAddr>,
     ) -> Arc<Self> {
         let bounds = realtime.bounds();
         Arc::new(Session {
             id: new_id(),
             realtime: realtime.clone(),
             headers: Arc::new(headers),
+            ip,
             bounds,
             outbox: Outbox::new(bounds.outbox),
             member: Member::default(),
