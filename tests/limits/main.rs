@@ -9,6 +9,7 @@
 mod bodies;
 mod churn;
 mod client;
+mod endless;
 mod heads;
 mod idle;
 mod rest;
