@@ -12,6 +12,7 @@ mod client;
 mod endless;
 mod heads;
 mod idle;
+mod queries;
 mod rest;
 mod server;
 mod sockets;

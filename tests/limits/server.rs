@@ -14,6 +14,7 @@ use std::{
     io::{BufRead, BufReader, Read, Seek},
     net::SocketAddr,
     process::{Child, ChildStdout, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -47,11 +48,46 @@ impl Service for Echo {
     }
 }
 
+/// Its lists never come, and a record is how many lists are waited for.
+struct Endless;
+
+static WAITED_FOR: AtomicUsize = AtomicUsize::new(0);
+
+struct WaitedFor;
+
+impl Drop for WaitedFor {
+    fn drop(&mut self) {
+        WAITED_FOR.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Service for Endless {
+    const METHODS: &[Method] = &[Method::Find, Method::Get];
+
+    async fn find(&self, _: Params) -> Result<Value> {
+        WAITED_FOR.fetch_add(1, Ordering::SeqCst);
+        let _waited_for = WaitedFor;
+        std::future::pending().await
+    }
+
+    async fn get(&self, _: Id, _: Params) -> Result<Value> {
+        Ok(json!({ "lists": WAITED_FOR.load(Ordering::SeqCst) }))
+    }
+}
+
+/// The records of the service `many`.
+pub(crate) const MANY: usize = 4000;
+
 fn app() -> App {
     let auth = auth();
     App::new()
         .register("echo", Echo)
         .register("todos", MemoryService::new())
+        .register(
+            "many",
+            MemoryService::new().records((0..MANY).map(|n| json!({ "n": n, "text": format!("text {n}") }))),
+        )
+        .register("endless", Endless)
         .register("users", MemoryService::new().start_id(1))
         .register("secured", Echo.before(ALL, auth.authenticate("jwt")))
         .register("authentication", auth)

@@ -251,9 +251,16 @@ async fn event(session: &Arc<Session>, text: String, attachments: Vec<Bytes>) ->
     // Read only now: as JSON it is several times as large.
     let content = message::read(head.json, attachments);
     drop(text);
+    let only_reads = matches!(&content, Ok((method, _)) if method == "find" || method == "get");
     let session = session.clone();
     tokio::spawn(async move {
-        let result = call::answer(&session.realtime, &connection, content).await;
+        let answering = call::answer(&session.realtime, &connection, content);
+        let result = tokio::select! {
+            biased;
+            result = answering => result,
+            // Nobody reads it any more. What changes something goes on to its end.
+            () = session.ended(), if only_reads => return,
+        };
         if let Some(ack) = ack {
             session.outbox.answer(message::ack(ack, &result)).await;
         }

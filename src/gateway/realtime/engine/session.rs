@@ -166,7 +166,7 @@ impl Session {
         self.ended.is_cancelled()
     }
 
-    pub(super) async fn ended(&self) {
+    pub(in crate::gateway::realtime) async fn ended(&self) {
         self.ended.cancelled().await;
     }
 
