@@ -100,9 +100,10 @@ impl Tls {
 
 #[cfg(not(feature = "tls"))]
 impl Tls {
-    /// Certificates are of no use without TLS.
+    /// Certificates, a name for them and the will to take any are of no use without TLS.
     pub(crate) fn new(certificates: &Certificates, wanted: bool) -> RedisResult<Option<Self>> {
-        if !wanted && certificates.is_empty() {
+        let configured = !certificates.is_empty() || certificates.server_name.is_some() || certificates.insecure;
+        if !wanted && !configured {
             return Ok(None);
         }
         Err(failed("TLS is configured, and this program was built without the feature `tls`".to_owned()))
