@@ -10,7 +10,7 @@ use std::time::Duration;
 /// use std::time::Duration;
 ///
 /// let configured = Serving::from(&Config::default());
-/// assert_eq!(Serving::from(Duration::from_secs(30)), configured);
+/// assert_eq!(Serving::from(Duration::from_secs(10)), configured);
 /// assert_eq!(configured.keep_alive(Duration::from_secs(620)).keep_alive, Duration::from_secs(620));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
