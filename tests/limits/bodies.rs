@@ -1,7 +1,7 @@
-//! Bodies that never end, and lengths that are lies.
+//! Bodies that never end or grow, and lengths that are lies.
 
 use crate::{
-    client::{rest_of, write},
+    client::{ask, rest_of, write},
     server::{Server, TIMEOUT},
 };
 use futures_util::{StreamExt, stream};
@@ -65,6 +65,32 @@ async fn a_body_that_pours_without_end_is_too_large() {
     let mut server = Server::start();
     server.is_well().await;
     server.levels_off("bodies that pour", 6, 5000, async || pour(server.address).await).await;
+    server.closes_all().await;
+    server.is_well().await;
+}
+
+/// 30 MB of zeros by brotli, with its largest window.
+const BOMB: [u8; 27] = [
+    0xcf, 0xff, 0xff, 0x7f, 0xf8, 0x27, 0x00, 0xe2, 0xb1, 0x40, 0x20, 0xf7, 0xfe, 0x3f, 0xff, 0x86, 0x93, 0xf1, 0x4f,
+    0x00, 0xc4, 0x61, 0x01, 0x80, 0xce, 0x6e, 0x32,
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_is_small_only_while_compressed_is_too_large() {
+    let mut server = Server::start();
+    server.is_well().await;
+    let explode = async || {
+        let headers = "content-type: application/json\r\ncontent-encoding: br\r\n";
+        let answers =
+            stream::iter(0..50).map(|_| ask(server.address, "POST /echo", headers, &BOMB)).buffer_unordered(50);
+        answers
+            .for_each(async |answer| {
+                let (code, name, _) = answer.error();
+                assert_eq!((code, name.as_str()), (413, "PayloadTooLarge"));
+            })
+            .await;
+    };
+    server.levels_off("50 bodies of 27 bytes that are 30 MB", 6, 40_000, explode).await;
     server.closes_all().await;
     server.is_well().await;
 }
