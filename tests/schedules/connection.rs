@@ -10,7 +10,10 @@ use crate::{
 };
 use std::{
     fmt,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -32,6 +35,8 @@ pub(crate) struct Connection {
     /// What Redis calls it.
     pub(crate) id: i64,
     backend: Mutex<Backend>,
+    /// Whether messages are pushes of RESP 3.
+    pub(crate) pushes: AtomicBool,
     outgoing: UnboundedSender<Due>,
     random: Mutex<(Random, Instant)>,
     hub: Arc<Hub>,
@@ -52,6 +57,10 @@ impl Connection {
         let (random, last) = &mut *random;
         *last = (*last).max(Instant::now() + self.hub.weather.delay(random));
         let _ = self.outgoing.send((*last, bytes));
+    }
+
+    pub(crate) fn is_pushed(&self) -> bool {
+        self.pushes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn cut(&self, how: Cut) {
@@ -91,6 +100,7 @@ pub(crate) async fn serve(
         number,
         id,
         backend: Mutex::new(backend),
+        pushes: AtomicBool::new(false),
         outgoing,
         random: Mutex::new((random, Instant::now())),
         hub: hub.clone(),

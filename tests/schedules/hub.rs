@@ -13,7 +13,7 @@ use crate::{
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 use tokio::{
     net::UnixListener,
@@ -295,8 +295,14 @@ impl State {
             |at: usize| words.get(at).map(|word| String::from_utf8_lossy(word).to_uppercase()).unwrap_or_default();
         let number = |at: usize| words.get(at).and_then(|word| std::str::from_utf8(word).ok()?.parse::<i64>().ok());
         let reply = match (word(0).as_str(), word(1).as_str()) {
-            ("SUBSCRIBE" | "UNSUBSCRIBE", _) => self.subscribe(id, &word(0).to_lowercase(), &words[1..]),
-            ("PING", "") if self.channels.values().any(|listeners| listeners.contains(&id)) => {
+            ("SUBSCRIBE" | "UNSUBSCRIBE", _) => self.subscribe(connection, &word(0).to_lowercase(), &words[1..]),
+            ("HELLO", "3") => {
+                connection.pushes.store(true, Ordering::Relaxed);
+                connection.run(words)
+            }
+            ("PING", "")
+                if !connection.is_pushed() && self.channels.values().any(|listeners| listeners.contains(&id)) =>
+            {
                 b"*2\r\n$4\r\npong\r\n$0\r\n\r\n".to_vec()
             }
             ("CLIENT", "UNBLOCK") => match self.blocked.iter().position(|blocked| Some(blocked.id) == number(2)) {
@@ -372,10 +378,9 @@ impl State {
         while !heard.starts_with(b"*2\r\n") {
             let parts = resp::texts(&heard);
             if let [_, _, channel, payload] = &parts[..] {
-                let message = resp::message("message", channel, payload);
                 for listener in self.channels.get(channel).into_iter().flatten() {
                     if let Some(connection) = self.connections.get(listener) {
-                        connection.send(message.clone());
+                        connection.send(resp::message(connection.is_pushed(), channel, payload));
                     }
                 }
             }
@@ -383,8 +388,8 @@ impl State {
         }
     }
 
-    fn subscribe(&mut self, id: i64, kind: &str, channels: &[Vec<u8>]) -> Vec<u8> {
-        let mut reply = Vec::new();
+    fn subscribe(&mut self, connection: &Connection, kind: &str, channels: &[Vec<u8>]) -> Vec<u8> {
+        let (id, mut reply) = (connection.id, Vec::new());
         for channel in channels {
             let listeners = self.channels.entry(channel.clone()).or_default();
             listeners.retain(|listener| *listener != id);
@@ -392,7 +397,7 @@ impl State {
                 listeners.push(id);
             }
             let count = self.channels.values().filter(|listeners| listeners.contains(&id)).count();
-            reply.extend(resp::subscribed(kind, channel, count));
+            reply.extend(resp::subscribed(connection.is_pushed(), kind, channel, count));
         }
         reply
     }

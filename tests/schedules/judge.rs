@@ -35,7 +35,12 @@ fn is_told_wrong(plan: &Plan, record: &Record, own: &[&Run], runs: &[Run]) -> Op
         Outcome::Unknown => None,
         // That what it repeats has run says nothing of the repeat.
         Outcome::Refused if record.repeats.is_some() => None,
-        Outcome::Refused => (!own.is_empty()).then_some("it ran, and its caller was told that it never did"),
+        // With a key, what ran later may be its repeat.
+        Outcome::Refused => {
+            let is_keyed = record.order.kind.safety == Safety::Keyed;
+            let ran = own.iter().any(|run| !is_keyed || run.started <= record.ended);
+            ran.then_some("it ran, and its caller was told that it never did")
+        }
         Outcome::Answered { tag, .. } if *tag != Some(record.order.tag) => Some("the answer to another call"),
         answer @ Outcome::Answered { run, .. } => {
             let ran = run.and_then(|run| runs.get(run as usize)).is_some_and(|run| run.ended.is_some());

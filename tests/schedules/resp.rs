@@ -46,9 +46,10 @@ pub(crate) fn texts(bytes: &[u8]) -> Vec<Vec<u8>> {
     command(bytes).map(|(words, _)| words).unwrap_or_default()
 }
 
-/// A list of texts and numbers, as a reply.
-pub(crate) fn message(kind: &str, channel: &[u8], payload: &[u8]) -> Vec<u8> {
-    let mut bytes = b"*3\r\n".to_vec();
+/// A message of a channel, as a push of RESP 3 where `pushed`.
+pub(crate) fn message(pushed: bool, channel: &[u8], payload: &[u8]) -> Vec<u8> {
+    let kind = "message";
+    let mut bytes = head(pushed);
     for text in [kind.as_bytes(), channel, payload] {
         add_text(&mut bytes, text);
     }
@@ -56,12 +57,16 @@ pub(crate) fn message(kind: &str, channel: &[u8], payload: &[u8]) -> Vec<u8> {
 }
 
 /// What confirms a subscription, of which there are `count` now.
-pub(crate) fn subscribed(kind: &str, channel: &[u8], count: usize) -> Vec<u8> {
-    let mut bytes = b"*3\r\n".to_vec();
+pub(crate) fn subscribed(pushed: bool, kind: &str, channel: &[u8], count: usize) -> Vec<u8> {
+    let mut bytes = head(pushed);
     add_text(&mut bytes, kind.as_bytes());
     add_text(&mut bytes, channel);
     bytes.extend_from_slice(format!(":{count}\r\n").as_bytes());
     bytes
+}
+
+fn head(pushed: bool) -> Vec<u8> {
+    if pushed { b">3\r\n".to_vec() } else { b"*3\r\n".to_vec() }
 }
 
 /// A command, from its words.
