@@ -191,6 +191,10 @@ pub(crate) async fn listen(node: Arc<Inner>, mut heard: mpsc::Receiver<Heard>, l
                     return;
                 }
                 node.events.doubt(&channels);
+                // Before any message that came over the new connection: what is read now goes before it.
+                if !node.events.settle(&node).await {
+                    again = Some(Instant::now() + pause);
+                }
             }
         }
     }

@@ -247,15 +247,8 @@ impl Events {
     pub(crate) async fn settle(&self, node: &Inner) -> bool {
         let unsure = |(channel, heard): (&String, &Heard)| heard.unsure.then(|| channel.clone());
         let channels: Vec<String> = self.lock().iter().filter_map(unsure).collect();
-        let settled = stream::iter(channels)
-            .map(async |channel| {
-                let settled = self.catch_up(node, &channel).await;
-                if settled && let Some(heard) = self.lock().get_mut(&channel) {
-                    heard.unsure = false;
-                }
-                settled
-            })
-            .buffer_unordered(TOGETHER);
+        let settled =
+            stream::iter(channels).map(async |channel| self.catch_up(node, &channel).await).buffer_unordered(TOGETHER);
         settled.fold(true, async |all, one| all && one).await
     }
 
@@ -297,7 +290,16 @@ impl Events {
                 return false;
             }
         }
+        self.sure(channel);
         true
+    }
+
+    /// Notes that nothing is missed any more that was not told. A log that was read on after that would bring events before
+    /// those that have come already and wait to be heard, which would then be taken for repeats.
+    fn sure(&self, channel: &str) {
+        if let Some(heard) = self.lock().get_mut(channel) {
+            heard.unsure = false;
+        }
     }
 
     /// Tells listeners that events up to `newest` are lost for good.
@@ -307,6 +309,7 @@ impl Events {
         tracing::warn!(path = %heard.path, "events were missed and can not be read any more");
         heard.cursor = newest;
         heard.blind = false;
+        heard.unsure = false;
         let frame = EventFrame::new("", "", 0, &Event::resync(&heard.path));
         let _ = heard.listeners.send(Arc::new(Told { frame, routed: true }));
     }

@@ -74,7 +74,7 @@ async fn a_channel_that_redis_forbids_makes_no_other_deaf() {
         let list = command(&config, &["CLIENT", "LIST", "TYPE", "pubsub"]).await.unwrap();
         let redis::Value::BulkString(list) = list else { panic!("{list:?}") };
         let ids = String::from_utf8(list).unwrap();
-        ids.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+        ids.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect::<std::collections::BTreeSet<_>>()
     };
     let before = connections().await;
     let refused = async || {

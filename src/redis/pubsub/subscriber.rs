@@ -55,6 +55,8 @@ type Answers = Vec<(String, RedisResult<()>)>;
 struct Serving {
     connection: Shared,
     subscribed: HashSet<String>,
+    /// Channels that are asked for and whose answer has not been seen.
+    entering: HashSet<String>,
     /// Channels that the server did not let this node listen to are asked for again then.
     again: Option<Instant>,
     pause: Duration,
@@ -101,7 +103,8 @@ impl Subscriber {
     /// Listens until the connection is of no further use.
     async fn serve(&self, opened: Opened, mut pushes: Pushes) {
         let Opened { connection, mut signs } = opened;
-        let mut serving = Serving { connection, subscribed: HashSet::new(), again: None, pause: PAUSES.0 };
+        let mut serving =
+            Serving { connection, subscribed: HashSet::new(), entering: HashSet::new(), again: None, pause: PAUSES.0 };
         let mut changes = self.wanted.changes.subscribe();
         changes.mark_changed();
         let options = self.connector.options();
@@ -115,7 +118,7 @@ impl Subscriber {
             tokio::select! {
                 push = pushes.queue.recv() => {
                     let Some(push) = push else { return };
-                    if !self.take_in(push, &serving.subscribed).await {
+                    if !self.take_in(push, &mut serving).await {
                         return;
                     }
                     if pushes.overflowed.load(Ordering::Relaxed) {
@@ -157,6 +160,7 @@ impl Subscriber {
             return None;
         }
         serving.subscribed.retain(|channel| wanted.contains(channel));
+        serving.entering = new.iter().cloned().collect();
         let is_plain = |channel: &String| !self.connector.servers().are_shared() || *channel == self.wanted.everybodys;
         let (plain, sharded) = new.into_iter().partition(is_plain);
         let (left, left_sharded) = left.into_iter().partition(is_plain);
@@ -170,10 +174,9 @@ impl Subscriber {
         for (channel, answer) in answers {
             match answer {
                 Ok(()) => {
-                    if self.wanted.confirm(&channel) {
-                        missed.push(channel.clone());
+                    if self.enter(serving, &channel) {
+                        missed.push(channel);
                     }
-                    serving.subscribed.insert(channel);
                 }
                 Err(error) => {
                     refused = true;
@@ -198,8 +201,17 @@ impl Subscriber {
         }
     }
 
+    /// Notes that a channel is subscribed, if that is new; returns `true` if messages may have been missed before.
+    fn enter(&self, serving: &mut Serving, channel: &str) -> bool {
+        let is_new = serving.entering.remove(channel);
+        if is_new {
+            serving.subscribed.insert(channel.to_owned());
+        }
+        is_new && self.wanted.confirm(channel)
+    }
+
     /// Hands a message on; `false` when the connection is of no further use.
-    async fn take_in(&self, push: PushInfo, subscribed: &HashSet<String>) -> bool {
+    async fn take_in(&self, push: PushInfo, serving: &mut Serving) -> bool {
         let mut data = push.data.into_iter();
         let Some(channel) = data.next().and_then(bytes).and_then(|channel| String::from_utf8(channel).ok()) else {
             return push.kind != PushKind::Disconnection;
@@ -207,11 +219,18 @@ impl Subscriber {
         match push.kind {
             PushKind::SMessage | PushKind::Message => match data.next().and_then(bytes) {
                 // An error says that nobody reads any more, so this will be stopped.
+                Some(payload) if self.enter(serving, &channel) => {
+                    // Its confirmation is still among answers that are waited for. Whoever reads learns first that
+                    // something may be missing before this message.
+                    let again = Heard::Reconnected { channels: vec![channel.clone()] };
+                    self.heard.send(again).await.is_ok()
+                        && self.heard.send(Heard::Message { channel, payload }).await.is_ok()
+                }
                 Some(payload) => self.heard.send(Heard::Message { channel, payload }).await.is_ok(),
                 None => true,
             },
             // Told unasked when the slot has moved; the client may have taken it for the answer to something.
-            PushKind::SUnsubscribe => !subscribed.contains(&channel),
+            PushKind::SUnsubscribe => !serving.subscribed.contains(&channel),
             PushKind::Disconnection => false,
             _ => true,
         }

@@ -64,3 +64,40 @@ async fn subscriptions_end_when_they_are_stopped_though_the_server_stands_still(
     assert!(!asks.await.unwrap());
     redis.thaw().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_reads_learns_of_a_new_connection_before_the_first_message_that_came_over_it() {
+    let redis = ThrowawayRedis::start().unwrap();
+    let (channels, mut heard) = open(connector(&redis), "lifecycle".into(), CancellationToken::new());
+    // So many that the confirmations of some are still to come when the first message does.
+    let quiet = (0..500).map(|number| channels.subscribe(format!("quiet-{number}")));
+    futures_util::future::join_all(quiet).await;
+    assert!(channels.subscribe("busy".into()).await);
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut on = client.get_multiplexed_async_connection().await.unwrap();
+    let mut publishing = on.clone();
+    let publisher = tokio::spawn(async move {
+        for number in 0u64.. {
+            redis::cmd("PUBLISH").arg("busy").arg(number).exec_async(&mut publishing).await.unwrap();
+        }
+    });
+    let mut expected = None;
+    for _ in 0..10 {
+        redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("pubsub").exec_async(&mut on).await.unwrap();
+        let mut told = false;
+        loop {
+            match tokio::time::timeout(LONG, heard.recv()).await.expect("nothing comes").unwrap() {
+                Heard::Reconnected { channels } => told |= channels.contains(&"busy".to_owned()),
+                Heard::Message { payload, .. } => {
+                    let number: u64 = String::from_utf8(payload).unwrap().parse().unwrap();
+                    let missed = expected.replace(number + 1).is_some_and(|expected| expected != number);
+                    assert!(told || !missed, "{number} came over a connection of which nobody was told");
+                    if told {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    publisher.abort();
+}
