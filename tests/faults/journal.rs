@@ -83,9 +83,12 @@ impl Journal {
         journal
     }
 
-    /// The tags of all runs on these processes that have not ended.
+    /// The tags of all runs on these processes that should have ended and have not. Those that only read are given up at their
+    /// callers' deadlines.
     pub(crate) fn unended(&self, pids: &HashSet<u32>) -> Vec<u64> {
-        let unended = |runs: &Vec<Run>| runs.iter().any(|run| run.ended.is_none() && pids.contains(&run.pid));
+        let goes_on = |run: &Run| !matches!(run.method.as_str(), "find" | "get");
+        let unended =
+            |runs: &Vec<Run>| runs.iter().any(|run| run.ended.is_none() && goes_on(run) && pids.contains(&run.pid));
         self.runs.iter().filter(|(_, runs)| unended(runs)).map(|(tag, _)| *tag).collect()
     }
 

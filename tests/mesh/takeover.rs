@@ -156,7 +156,7 @@ async fn a_replica_that_stood_still_does_not_inherit_from_itself() {
     replica.signal("CONT");
     testing::eventually("it is back", async || caller.health(None).unwrap()["jobs"]).await;
     assert_eq!(
-        caller.service("jobs").find().timeout(Duration::from_millis(300)).await.unwrap_err().kind(),
+        caller.service("jobs").find().timeout(Duration::from_secs(3)).await.unwrap_err().kind(),
         ErrorKind::Timeout
     );
     type Pending = Vec<(String, String, u64, u64)>;
