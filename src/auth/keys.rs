@@ -82,7 +82,7 @@ impl Keys {
         self.algorithms.iter().copied().find(|algorithm| algorithm.name() == name)
     }
 
-    /// Does one of the keys at hand verify this?
+    /// Returns `true` if one of the known keys verifies the signature.
     pub(super) fn verify(&self, header: &Header, algorithm: KeyAlgorithm, message: &str, signature: &str) -> bool {
         let known = self.known.load();
         if known.read.is_none_or(|read| read.elapsed() >= GOOD) {

@@ -128,7 +128,7 @@ impl Parties {
         self.0.iter().map(String::as_str)
     }
 
-    /// Is it nobody in particular?
+    /// Returns `true` if none is named.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

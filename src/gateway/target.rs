@@ -72,7 +72,7 @@ fn authentication(node: &Node) -> &str {
     node.config().gateway.authentication_path.trim_matches('/')
 }
 
-/// Is it the authentication service, or a record of it?
+/// Returns `true` for the authentication service and its records.
 fn is_authentication(node: &Node, path: &str) -> bool {
     let rest = path.trim_matches('/').strip_prefix(authentication(node));
     !authentication(node).is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

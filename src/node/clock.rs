@@ -68,7 +68,7 @@ impl Clock {
 }
 
 impl Sample {
-    /// Is it the better one, or does it contradict the other, so that the clock was set or is another server's?
+    /// Returns `true` if it is better than `other`, or contradicts it: the clock was set, or is another server's.
     fn beats(self, other: Sample) -> bool {
         let aged = other.error.saturating_add((self.taken - other.taken).max(0) / DRIFT);
         self.error <= aged || self.offset.abs_diff(other.offset) > self.error.saturating_add(aged).unsigned_abs()

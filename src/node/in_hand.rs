@@ -34,7 +34,7 @@ impl Print {
         Print(wire::print(frame).max(1))
     }
 
-    /// May both be of one request?
+    /// Returns `true` if both may be of one request.
     pub(crate) fn is_like(self, other: Print) -> bool {
         self == other || self == Print::UNKNOWN || other == Print::UNKNOWN
     }

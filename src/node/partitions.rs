@@ -103,7 +103,7 @@ impl Waiting {
         slots.clone().acquire_owned().await.ok()
     }
 
-    /// Does anybody wait?
+    /// Returns `true` if a request waits for a slot.
     pub(crate) fn any(&self) -> bool {
         self.count.load(Ordering::SeqCst) > 0
     }
@@ -229,7 +229,7 @@ impl Partitions {
         self.work.tasks.len()
     }
 
-    /// Is there anything that a shutdown waits for?
+    /// Returns `true` if there is something that a shutdown waits for.
     pub(crate) fn is_busy(&self) -> bool {
         !self.work.tasks.is_empty() || !self.work.own.is_empty()
     }

@@ -148,7 +148,7 @@ fn is_joined(words: &[&str]) -> bool {
     ["key", "token", "pass", "secret", "session"].into_iter().any(contains) && JOINED.iter().any(|told| contains(told))
 }
 
-/// Is it this word, or its plural?
+/// Returns `true` for the word and its plural.
 fn is(word: &str, told: &str) -> bool {
     let (word, told) = (word.as_bytes(), told.as_bytes());
     word.get(..told.len()).is_some_and(|start| start.eq_ignore_ascii_case(told))
@@ -178,7 +178,7 @@ impl<'a> Iterator for Words<'a> {
     }
 }
 
-/// Is the small letter behind the capital the last one of the name, as in `PINs`?
+/// Returns `true` if the small letter behind the capital is the last one of the name, as in `PINs`.
 fn is_plural(letters: &[u8], at: usize) -> bool {
     letters.get(at + 1) == Some(&b's') && !letters.get(at + 2).is_some_and(u8::is_ascii_lowercase)
 }

@@ -53,7 +53,7 @@ pub(super) struct Realtime {
     users: String,
     /// The field of a user that names it.
     user_id: String,
-    /// Are the users of all connections being looked for just now?
+    /// Whether the users of all connections are being looked for.
     checking: AtomicBool,
     removed: Mutex<Removed>,
     connections: AtomicU64,
@@ -95,7 +95,7 @@ impl Realtime {
         self.seats.load(Ordering::Relaxed)
     }
 
-    /// Is this where sockets are opened?
+    /// Returns `true` for the path at which sockets are opened.
     pub(super) fn is_at(&self, path: &str) -> bool {
         path.strip_prefix(self.path.as_str()).is_some_and(|rest| matches!(rest, "" | "/"))
     }

@@ -148,7 +148,7 @@ impl Calls {
         }
     }
 
-    /// Is the group gone, or was it, and what it knew has not been settled since?
+    /// Returns `true` if the group is gone, or was gone and what it knew has not been settled since.
     pub(crate) async fn is_group_lost(&self, on: &mut impl ConnectionLike) -> RedisResult<bool> {
         let mut command = redis::cmd("XPENDING");
         command.arg(&self.stream).arg(GROUP).arg("-").arg("+").arg(1).arg(LOST);

@@ -74,7 +74,7 @@ impl Outlet {
         self.links.connector()
     }
 
-    /// Has anything been written, or was to be, since the other end closed a connection that rested?
+    /// Returns `true` if something was written, or was to be, after the other end had closed an idle connection.
     pub(super) fn was_used(&self) -> bool {
         self.used
     }

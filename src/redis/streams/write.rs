@@ -45,7 +45,7 @@ pub(crate) enum Write {
         key: String,
         value: Vec<u8>,
         ttl_ms: u64,
-        /// Shall Redis have it though its memory is full?
+        /// Whether Redis stores it although its memory is full.
         forced: bool,
         then: Option<Box<Write>>,
     },
