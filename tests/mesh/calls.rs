@@ -162,7 +162,9 @@ async fn each_call_ends_in_its_own_time_and_one_without_an_end_is_answered() {
         async move {
             let error = call.await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Timeout);
-            assert!(error.message().contains(&format!("within {ms}ms")), "{error}");
+            // On a busy machine the answering node may notice first.
+            let said = [format!("within {ms}ms"), "deadline is over".into()];
+            assert!(said.iter().any(|text| error.message().contains(text)), "{error}");
             assert!((time..time + Duration::from_secs(2)).contains(&asked.elapsed()), "{ms}: {:?}", asked.elapsed());
         }
     });
