@@ -11,11 +11,11 @@ const target = resolve(root, process.env.CARGO_TARGET_DIR ?? 'target')
 // How each is built; returns where it is.
 const builds = {
   rachis () {
-    cargo('build', '--bin', 'rachis', '--release')
+    cargo('build', '--features', 'cli', '--bin', 'rachis', '--release')
     return join(target, 'release', 'rachis')
   },
   mesh () {
-    const built = cargo('bench', '--no-run', '--bench', 'mesh', '--message-format', 'json')
+    const built = cargo('bench', '--features', 'cli', '--no-run', '--bench', 'mesh', '--message-format', 'json')
     const artifacts = built.split('\n').filter(Boolean).map(line => JSON.parse(line))
     return artifacts.find(artifact => artifact.executable && artifact.target.name === 'mesh').executable
   },

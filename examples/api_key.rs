@@ -1,7 +1,7 @@
 //! A way to log in of one's own: programs send a key in the header `x-api-key` instead of a token.
 //!
 //! ```sh
-//! cargo run --example api_key
+//! cargo run --features gateway --example api_key
 //! curl http://127.0.0.1:3030/reports                               # 401 NotAuthenticated
 //! curl http://127.0.0.1:3030/reports -H 'x-api-key: wrong'         # 401, too
 //! curl http://127.0.0.1:3030/reports -H 'x-api-key: key-of-robot'

@@ -1,7 +1,7 @@
 //! REST for every service of the mesh, beside a route of one's own. Run it beside `hello`, then:
 //!
 //! ```sh
-//! cargo run --example gateway
+//! cargo run --features gateway --example gateway
 //! curl http://127.0.0.1:3030/greetings/Ada
 //! ```
 

@@ -60,8 +60,7 @@ async fn main() -> Result<()> {
     println!("code sees    {}", answer.result);
     println!("clients see  {}", answer.external());
 
-    let mut stranger = Params::default();
-    stranger.provider = Some("rest".into());
+    let stranger = Params::default().with_provider("rest");
     match todos.get(0).params(stranger).await {
         Ok(todo) => println!("a stranger sees {todo}"),
         Err(error) => println!("a stranger gets {}", error.to_json()),

@@ -38,7 +38,7 @@ need redis-server redis-server:redis:redis:redis
 need redis-sentinel redis-sentinel:redis:redis:redis
 set +u # Old versions of bash take an empty array for an unset one.
 say "building"
-built=$(cargo test --locked "${release[@]}" --test faults --test schedules --no-run 2>&1) || { say "$built"; die "the faults do not build"; }
+built=$(cargo test --features cli --locked "${release[@]}" --test faults --test schedules --no-run 2>&1) || { say "$built"; die "the faults do not build"; }
 # program NAME: where cargo has put it.
 program() { sed -n "s/.*Executable tests\/$1\/main.rs (\(.*\))\$/\1/p" <<<"$built"; }
 # Nothing of the caller's own configuration shall have a part in this.

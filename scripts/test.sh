@@ -61,15 +61,16 @@ need node nodejs:nodejs:nodejs:node
 need npm npm:npm:npm:node
 
 check "format" cargo fmt --check
-check "clippy" cargo clippy --all-targets --locked -- -D warnings
-check "clippy, library alone" cargo clippy --lib --no-default-features --locked -- -D warnings
+check "clippy" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+check "clippy, library alone" cargo clippy --lib --locked -- -D warnings
+check "clippy, services without a mesh" cargo clippy --package rachis-core --lib --locked -- -D warnings
 if cargo nextest --version >/dev/null 2>&1; then
   # What a busy machine made late gets a second try, and is listed as flaky.
-  tests "tests" cargo nextest run --features aws --locked --no-fail-fast --retries 1 --status-level retry
+  tests "tests" cargo nextest run --workspace --all-features --locked --no-fail-fast --retries 1 --status-level retry
 else
-  tests "tests" cargo test --features aws --locked --no-fail-fast --lib --bins --tests
+  tests "tests" cargo test --workspace --all-features --locked --no-fail-fast --lib --bins --tests
 fi
-tests "documentation examples" cargo test --locked --doc
+tests "documentation examples" cargo test --workspace --all-features --locked --doc
 tests "clients" tests/clients/run.sh
 tests "reference implementations" tests/reference/run.sh
 tests "browser" tests/browser/run.sh
@@ -77,7 +78,7 @@ check "table of the benchmarks" node --test benches/table.test.mjs
 tests "faults" scripts/faults.sh --short
 check "demo" scripts/demo.sh --check
 tests "deployment" scripts/deploy-check.sh --fast
-check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --locked --no-deps --document-private-items
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

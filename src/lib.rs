@@ -233,57 +233,52 @@
 //!
 //! # Features
 //!
-//! | feature | default | brings |
-//! |---|---|---|
-//! | `auth` | by `gateway` | [`auth`] |
-//! | `gateway` | yes | [`gateway`](mod@gateway) |
-//! | `tls` | by `cli` | `rediss://` URLs |
-//! | `cli` | yes | the `rachis` binary; includes all of the above |
+//! None is on by default.
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `auth` | [`auth`]; included in `gateway` |
+//! | `gateway` | [`gateway`](mod@gateway) |
+//! | `tls` | `rediss://` URLs, and keys of identity providers over https |
+//! | `aws` | [`aws`]: ElastiCache with IAM; includes `tls` |
+//! | `cli` | the `rachis` binary; includes `gateway` and `tls` |
 //!
 //! # Testing
 //!
-//! An [`App`] works without a mesh, so services and hooks are tested like any function. [`testing`] runs a whole mesh
-//! in one process, on a `redis-server` of its own:
+//! An [`App`] works without a mesh, so services and hooks are tested like any function. The crate `rachis-testing` runs a
+//! whole mesh in one process, on a `redis-server` of its own:
 //!
 //! ```no_run
-//! use rachis::{App, MemoryService, testing};
+//! use rachis::{App, MemoryService};
+//! use rachis_testing::cluster;
 //!
 //! #[tokio::test]
 //! async fn calls_cross_nodes() {
-//!     let [_todos, other] = testing::cluster([App::new().register("todos", MemoryService::new()), App::new()]).await;
+//!     let [_todos, other] = cluster([App::new().register("todos", MemoryService::new()), App::new()]).await;
 //!     assert_eq!(other.service("todos").find().await.unwrap().as_array().unwrap().len(), 0);
 //! }
 //! ```
 
 #[cfg(feature = "auth")]
-pub mod auth;
-#[cfg(feature = "aws")]
-pub mod aws;
-pub mod config;
-mod error;
-#[cfg(all(fuzzing, feature = "gateway"))]
-#[doc(hidden)]
-#[allow(missing_docs, clippy::expect_used)] // for `fuzz/` alone
-pub mod fuzzing;
+#[doc(inline)]
+pub use rachis_auth as auth;
+pub use rachis_config as config;
+#[doc(inline)]
+pub use rachis_config::Config;
+#[doc(inline)]
+pub use rachis_core::*;
 #[cfg(feature = "gateway")]
-pub mod gateway;
+#[doc(inline)]
+pub use rachis_gateway as gateway;
+#[cfg(feature = "aws")]
+pub use rachis_mesh::aws;
 #[doc(hidden)]
-#[allow(missing_docs)] // for `benches/pure.rs` alone
-pub mod measured;
-mod node;
-mod redis;
-mod service;
-pub mod testing;
-mod wire;
-
-pub use config::Config;
-pub use error::{Error, ErrorKind, Result};
-pub use node::{
-    CallService, Change, DeadCall, DeadLetter, DeadLetters, Node, NodeBuilder, NodeInfo, Readiness, Reloaded, Replay,
-    Resolved, ServiceInfo, signal,
+pub use rachis_mesh::measured;
+#[doc(inline)]
+pub use rachis_mesh::{
+    CallService, Change, CredentialProvider, Credentials, DeadCall, DeadLetter, DeadLetters, Node, NodeBuilder,
+    NodeInfo, Readiness, Reloaded, Replay, Resolved, ServiceInfo, signal,
 };
-pub use redis::{CredentialProvider, Credentials};
-pub use service::*;
 
 /// The README's programs are compiled with the documentation's.
 #[cfg(doctest)]

@@ -5,8 +5,9 @@
 use rachis::{
     App, Config, Context, MemoryService, Method, Node, ServiceExt,
     config::{Linger, RedisUrl},
-    testing::{self, ThrowawayRedis, eventually},
 };
+use rachis_testing as testing;
+use rachis_testing::{ThrowawayRedis, eventually};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;

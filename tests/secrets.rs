@@ -18,8 +18,9 @@ use rachis::{
     ALL, App, Config, Context, Error, MemoryService, Method, Node, ServiceExt,
     auth::{hash_password, protect},
     gateway::{Channels, Gateway, guarded},
-    testing::{self, ThrowawayRedis},
 };
+use rachis_testing as testing;
+use rachis_testing::ThrowawayRedis;
 use redis::AsyncCommands;
 use serde_json::{Value, json};
 use std::{

@@ -7,10 +7,9 @@
 #[allow(dead_code)]
 mod proxy;
 
-use rachis::{
-    App, Config, MemoryService, Node,
-    testing::{self, ThrowawayRedis},
-};
+use rachis::{App, Config, MemoryService, Node};
+use rachis_testing as testing;
+use rachis_testing::ThrowawayRedis;
 use serde_json::json;
 use std::{net::TcpListener, path::Path, process::Command, time::Duration};
 

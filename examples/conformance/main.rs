@@ -3,14 +3,14 @@
 //! The checks in `tests/clients` run the official Feathers clients against it. In one process:
 //!
 //! ```text
-//! cargo run --example conformance -- --port 3030 --redis redis://127.0.0.1:6379
+//! cargo run --features cli --example conformance -- --port 3030 --redis redis://127.0.0.1:6379
 //! ```
 //!
 //! The same in two, where every call but those of `authentication` crosses the mesh:
 //!
 //! ```text
-//! cargo run --example conformance -- --role services --redis redis://127.0.0.1:6379
-//! cargo run --example conformance -- --role gateway --port 3030 --redis redis://127.0.0.1:6379
+//! cargo run --features cli --example conformance -- --role services --redis redis://127.0.0.1:6379
+//! cargo run --features cli --example conformance -- --role gateway --port 3030 --redis redis://127.0.0.1:6379
 //! ```
 //!
 //! Everything else is configured as usual, by `distribution.toml` and the environment.

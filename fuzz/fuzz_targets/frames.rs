@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| rachis::fuzzing::frames(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| rachis_mesh::fuzzing::frames(bytes));

@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|text: &str| rachis::fuzzing::query_strings(text));
+libfuzzer_sys::fuzz_target!(|text: &str| rachis_gateway::fuzzing::query_strings(text));

@@ -12,8 +12,8 @@ use rachis::{
     config::{Config, StartDelay},
     gateway::{self, Gateway, Guard, Serving, guarded_by, serve, serve_metrics},
     signal,
-    testing::ThrowawayRedis,
 };
+use rachis_testing::ThrowawayRedis;
 use serde_json::json;
 use std::{future::Future, net::SocketAddr, time::Duration};
 use tokio::net::TcpListener;

@@ -1,7 +1,8 @@
 //! Users, authentication and services on nodes of their own.
 
 use super::*;
-use rachis::{Config, Node, testing};
+use rachis::{Config, Node};
+use rachis_testing as testing;
 
 async fn log_in_from(node: &Node) -> Value {
     node.wait_for("users").await.unwrap();

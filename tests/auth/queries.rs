@@ -1,7 +1,8 @@
 //! What is hidden from clients can not be asked for by them either.
 
 use super::*;
-use rachis::{Query, testing};
+use rachis::Query;
+use rachis_testing as testing;
 use std::sync::{
     Arc,
     atomic::{AtomicU32, Ordering},

@@ -1,7 +1,8 @@
 //! `rachis call`.
 
 use crate::{Rachis, mesh};
-use rachis::{ALL, App, Config, Error, MemoryService, ServiceExt, auth::protect, testing};
+use rachis::{ALL, App, Config, Error, MemoryService, ServiceExt, auth::protect};
+use rachis_testing as testing;
 use serde_json::{Value, json};
 use std::process::Stdio;
 use tokio::io::AsyncWriteExt;

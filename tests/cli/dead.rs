@@ -1,7 +1,8 @@
 //! `rachis dead`: requests that no replica could finish.
 
 use crate::Rachis;
-use rachis::{App, Config, Error, MemoryService, Method, Node, Params, Result, Service, config::Linger, testing};
+use rachis::{App, Config, Error, MemoryService, Method, Node, Params, Result, Service, config::Linger};
+use rachis_testing as testing;
 use serde_json::{Value, json};
 use std::{
     process::{Child, Command, Stdio},

@@ -1,10 +1,9 @@
 //! `rachis gateway`, and `rachis health` that asks it.
 
 use crate::{Rachis, Running, mesh};
-use rachis::{
-    App, MemoryService, Node,
-    testing::{self, ThrowawayRedis, config_for, eventually},
-};
+use rachis::{App, MemoryService, Node};
+use rachis_testing as testing;
+use rachis_testing::{ThrowawayRedis, config_for, eventually};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, net::TcpListener, path::Path};
 

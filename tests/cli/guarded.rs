@@ -5,8 +5,9 @@ use crate::{Rachis, Running, client::Client};
 use rachis::{
     ALL, App, Config, Id, MemoryService, Method, Node, Params, Result, Service, ServiceExt,
     auth::{hash_password, protect},
-    testing::{self, eventually},
 };
+use rachis_testing as testing;
+use rachis_testing::eventually;
 use reqwest::{Method as Verb, RequestBuilder};
 use serde_json::{Value, json};
 use std::time::Duration;

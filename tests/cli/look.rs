@@ -2,7 +2,8 @@
 
 use crate::{Rachis, mesh};
 use futures_util::StreamExt;
-use rachis::{App, testing};
+use rachis::App;
+use rachis_testing as testing;
 use serde_json::json;
 
 #[tokio::test]

@@ -19,7 +19,8 @@ mod reload;
 mod usage;
 mod watch;
 
-use rachis::{App, Config, Id, MemoryService, Method, Node, Params, Result, Service, testing};
+use rachis::{App, Config, Id, MemoryService, Method, Node, Params, Result, Service};
+use rachis_testing as testing;
 use serde_json::{Value, json};
 use std::{ffi::OsStr, path::Path, process::Stdio};
 use tempfile::TempDir;

@@ -4,8 +4,9 @@ use crate::{Rachis, Running};
 use rachis::{
     ALL, App, Config, MemoryService, ServiceExt,
     auth::{hash_password, protect},
-    testing::{self, eventually},
 };
+use rachis_testing as testing;
+use rachis_testing::eventually;
 use serde_json::{Value, json};
 use std::{fs, path::PathBuf};
 

@@ -1,7 +1,7 @@
 //! The command line itself: help, exit codes, Redis that is not there.
 
 use crate::Rachis;
-use rachis::testing::ThrowawayRedis;
+use rachis_testing::ThrowawayRedis;
 
 #[tokio::test]
 async fn help_and_version_go_to_stdout() {

@@ -1,7 +1,8 @@
 //! `rachis watch`.
 
 use crate::mesh;
-use rachis::{App, Config, MemoryService, testing};
+use rachis::{App, Config, MemoryService};
+use rachis_testing as testing;
 use serde_json::json;
 
 #[tokio::test]

@@ -14,7 +14,7 @@ need npm npm:npm:npm:node
 need redis-server redis-server:redis:redis:redis
 [ "$(node -p 'process.versions.node.split(".")[0]')" -ge "$oldest" ] || die "node is $(node -v): these checks need $oldest or newer"
 
-cargo build --quiet --locked --example conformance
+cargo build --quiet --locked --features cli --example conformance
 binary=${CARGO_TARGET_DIR:-target}/debug/examples/conformance
 binary=$(cd "$(dirname "$binary")" && pwd)/conformance
 

@@ -5,7 +5,7 @@ use crate::{
     servers::{SENTINEL_PASSWORD, Watched, ask, crash, follows, is_master, wait_until},
     shards::Cluster,
 };
-use rachis::testing::ThrowawayRedis;
+use rachis_testing::ThrowawayRedis;
 use redis::{RedisResult, Value};
 use std::time::{Duration, Instant};
 

@@ -137,15 +137,15 @@ async fn an_authentication_service_that_is_away_is_unavailable_and_not_unknown()
     gateway.wait_for("authentication").await.unwrap();
     assert_eq!(web.json("POST", "/authentication", json!({})).await.status, 401);
     services.unregister("authentication").await.unwrap();
-    rachis::testing::eventually("it is gone", async || gateway.resolve("authentication").is_none()).await;
+    rachis_testing::eventually("it is gone", async || gateway.resolve("authentication").is_none()).await;
     assert_away("it is gone").await;
 }
 
 #[tokio::test]
 async fn a_gateway_without_authentication_knows_no_such_path() {
-    let mut config = rachis::testing::config();
+    let mut config = rachis_testing::config();
     config.gateway.authentication_path = String::new();
-    let node = rachis::testing::start(config, App::new()).await;
+    let node = rachis_testing::start(config, App::new()).await;
     let web = Web { router: rachis::gateway::gateway(&node), nodes: vec![node] };
     assert_eq!(web.json("POST", "/authentication", json!({})).await.status, 404);
 }

@@ -4,7 +4,8 @@ use crate::{
     Web,
     services::{Echo, app},
 };
-use rachis::{App, Config, config::StartDelay, gateway::gateway, testing};
+use rachis::{App, Config, config::StartDelay, gateway::gateway};
+use rachis_testing as testing;
 use serde_json::{Value, json};
 
 #[tokio::test]

@@ -20,7 +20,8 @@ mod web;
 
 use axum::{Router, body::Body};
 use http::{HeaderMap, Request, request::Builder};
-use rachis::{App, Node, gateway::gateway, testing::cluster};
+use rachis::{App, Node, gateway::gateway};
+use rachis_testing::cluster;
 use serde_json::Value;
 use tower::ServiceExt;
 

@@ -4,12 +4,9 @@ use crate::{
     Web,
     services::{Echo, app},
 };
-use rachis::{
-    App, Config, Method, Service,
-    config::Metrics,
-    gateway::serve_metrics,
-    testing::{self, eventually},
-};
+use rachis::{App, Config, Method, Service, config::Metrics, gateway::serve_metrics};
+use rachis_testing as testing;
+use rachis_testing::eventually;
 use serde_json::json;
 
 /// The value of the first series whose name and labels begin so.

@@ -3,10 +3,8 @@
 use crate::{Web, services::app};
 use axum::{Router, body::Body, routing::get};
 use http::Request;
-use rachis::{
-    gateway::{cors, gateway},
-    testing,
-};
+use rachis::gateway::{cors, gateway};
+use rachis_testing as testing;
 use serde_json::json;
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Keys that several servers share.
 
 use crate::{load::Mesh, servers::crash, shards::Cluster};
-use rachis::{App, Config, MemoryService, Method, Params, Result, Service, testing};
+use rachis::{App, Config, MemoryService, Method, Params, Result, Service};
+use rachis_testing as testing;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,

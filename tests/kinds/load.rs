@@ -1,7 +1,8 @@
 //! Calls and events under way while something fails, and the books kept of them.
 
 use futures_util::StreamExt;
-use rachis::{App, Change, Config, Error, Id, Method, Node, Params, Readiness, Result, Service, testing};
+use rachis::{App, Change, Config, Error, Id, Method, Node, Params, Readiness, Result, Service};
+use rachis_testing as testing;
 use serde_json::{Value, json};
 use std::{
     collections::{HashMap, HashSet},

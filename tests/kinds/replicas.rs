@@ -1,10 +1,9 @@
 //! Replicas that writes wait for.
 
 use crate::servers::{ask, pair};
-use rachis::{
-    App, Config, MemoryService,
-    testing::{self, ThrowawayRedis},
-};
+use rachis::{App, Config, MemoryService};
+use rachis_testing as testing;
+use rachis_testing::ThrowawayRedis;
 use serde_json::json;
 use std::time::{Duration, Instant};
 

@@ -5,7 +5,8 @@ use crate::{
     proxy::Proxy,
     servers::{SENTINEL_PASSWORD, Watched, crash},
 };
-use rachis::{App, Config, Node, config::AddressMap, testing};
+use rachis::{App, Config, Node, config::AddressMap};
+use rachis_testing as testing;
 use std::time::{Duration, Instant};
 
 fn config(redis: &Watched) -> Config {

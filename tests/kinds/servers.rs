@@ -1,7 +1,7 @@
 //! Sentinels and clusters of one's own, on free ports of the loopback interface; they end with the test. `tests/faults`
 //! uses them, too.
 
-use rachis::testing::ThrowawayRedis;
+use rachis_testing::ThrowawayRedis;
 use std::{
     collections::HashMap,
     io::{BufRead, BufReader},

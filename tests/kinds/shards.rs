@@ -1,7 +1,7 @@
 //! A cluster of six servers: three that share the keys, and a replica of each.
 
 use crate::servers::{ask, free_port, is_master, wait_until};
-use rachis::testing::ThrowawayRedis;
+use rachis_testing::ThrowawayRedis;
 
 /// The servers, the first three of which begin as masters, the others as their replicas.
 pub(crate) struct Cluster {

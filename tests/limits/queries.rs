@@ -5,7 +5,7 @@ use crate::{
     server::{MANY, Server},
 };
 use futures_util::future::join_all;
-use rachis::testing::eventually;
+use rachis_testing::eventually;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -5,8 +5,9 @@ use rachis::{
     ALL, App, Id, MemoryService, Method, Params, Result, Service, ServiceExt,
     auth::{AuthConfig, Authentication},
     gateway::{Gateway, serve},
-    signal, testing,
+    signal,
 };
+use rachis_testing as testing;
 use serde_json::{Value, json};
 use std::{
     collections::HashSet,

@@ -4,8 +4,9 @@ use crate::{command, knows, proxy::Proxy, start};
 use rachis::{
     App, MemoryService,
     config::{AddressMap, RedisUrl},
-    testing::{self, ThrowawayRedis},
 };
+use rachis_testing as testing;
+use rachis_testing::ThrowawayRedis;
 use serde_json::json;
 
 #[tokio::test]

@@ -10,8 +10,8 @@ use futures_util::future::join_all;
 use rachis::{
     ALL, App, Error, ErrorKind, Http, Id, Method, Params, Service, ServiceExt,
     config::{ByteSize, Linger},
-    testing,
 };
+use rachis_testing as testing;
 use serde_json::{Value, json};
 use std::{
     future::IntoFuture,
@@ -62,8 +62,7 @@ async fn every_method_crosses_nodes_with_its_params() {
 #[tokio::test]
 async fn only_the_responder_says_that_a_call_is_remote() {
     let [there, here] = testing::cluster([App::new().register("echo", Echo), App::new()]).await;
-    let mut pretending = Params::default();
-    pretending.from_remote = true;
+    let pretending = Params { from_remote: true, ..Params::default() };
     let local = there.service("echo").find().await.unwrap();
     assert_eq!(local["fromRemote"], false);
     let remote = here.service("echo").find().params(Params::default()).await.unwrap();

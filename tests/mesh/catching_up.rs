@@ -7,10 +7,10 @@ use crate::{
     start,
 };
 use rachis::{
-    App, Config, Event, EventStream, Handle, Method, Node, Params, RESYNC, Result, Service,
-    config::PathFilter,
-    testing::{self, ThrowawayRedis, eventually},
+    App, Config, Event, EventStream, Handle, Method, Node, Params, RESYNC, Result, Service, config::PathFilter,
 };
+use rachis_testing as testing;
+use rachis_testing::{ThrowawayRedis, eventually};
 use serde_json::Value;
 use std::{
     sync::{

@@ -7,10 +7,9 @@ use crate::{
     services::{Echo, Named},
     start,
 };
-use rachis::{
-    App, Config, MemoryService,
-    testing::{self, ThrowawayRedis},
-};
+use rachis::{App, Config, MemoryService};
+use rachis_testing as testing;
+use rachis_testing::ThrowawayRedis;
 use serde_json::json;
 use std::{collections::BTreeSet, time::Duration};
 
@@ -134,7 +133,7 @@ async fn a_mesh_needs_no_command_that_managed_redis_forbids_and_the_list_in_the_
 
 /// Every command of every script, also of those that this mesh had no need of.
 fn in_scripts() -> BTreeSet<String> {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/redis/scripts");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/rachis-mesh/src/redis/scripts");
     let scripts = std::fs::read_dir(folder).unwrap().map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
     let scripts: String = scripts.collect();
     let calls = scripts.split("redis.").filter_map(|rest| {

@@ -1,11 +1,9 @@
 //! Two meshes of one name, in two databases of one server.
 
 use crate::{knows, start};
-use rachis::{
-    App, Config, MemoryService, Node,
-    config::RedisUrl,
-    testing::{self, ThrowawayRedis},
-};
+use rachis::{App, Config, MemoryService, Node, config::RedisUrl};
+use rachis_testing as testing;
+use rachis_testing::ThrowawayRedis;
 use serde_json::json;
 
 async fn mesh(config: &Config, database: u32) -> [Node; 2] {

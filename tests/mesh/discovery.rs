@@ -6,7 +6,8 @@ use crate::{
     start,
 };
 use futures_util::StreamExt;
-use rachis::{App, Change, Config, ErrorKind, Node, Readiness, ServiceInfo, config::StartDelay, testing};
+use rachis::{App, Change, Config, ErrorKind, Node, Readiness, ServiceInfo, config::StartDelay};
+use rachis_testing as testing;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 

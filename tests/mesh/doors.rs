@@ -9,8 +9,8 @@ use crate::{
 use rachis::{
     App, Config, Context, Handle, Method, Params, Registration, Result, Service, ServiceExt,
     config::{NameFilter, ServiceFilters},
-    testing,
 };
+use rachis_testing as testing;
 use serde_json::{Value, json};
 use std::{
     sync::{

@@ -8,8 +8,9 @@ use crate::{
 use rachis::{
     App, Config, Event, EventStream, MemoryService, Method, Node, Params, RESYNC, Registration, ServiceExt,
     config::{ByteSize, NameFilter, ServiceFilters},
-    testing::{self, ThrowawayRedis},
 };
+use rachis_testing as testing;
+use rachis_testing::ThrowawayRedis;
 use serde_json::{Value, json};
 use std::time::Duration;
 

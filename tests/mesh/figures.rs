@@ -6,7 +6,8 @@ use crate::{
     start,
 };
 use futures_util::StreamExt;
-use rachis::{App, Change, Node, testing};
+use rachis::{App, Change, Node};
+use rachis_testing as testing;
 use std::time::{Duration, Instant};
 
 const TRIES: usize = 100;

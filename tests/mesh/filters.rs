@@ -9,8 +9,8 @@ use crate::{
 use rachis::{
     App, Config, ErrorKind, Method, Node, Registration,
     config::{NameFilter, PathFilter, PathTemplate, ServiceFilters},
-    testing,
 };
+use rachis_testing as testing;
 use serde_json::json;
 use std::time::Duration;
 

@@ -1,10 +1,9 @@
 //! Whoever reads the reply to a call finds the events that it fired in the log.
 
 use crate::{knows, named, outcome, proxy::Proxy, redis_of, start};
-use rachis::{
-    App, Config, Id, MemoryService, Method, Node, Params, Registration, Result, Service,
-    testing::{self, ThrowawayRedis},
-};
+use rachis::{App, Config, Id, MemoryService, Method, Node, Params, Registration, Result, Service};
+use rachis_testing as testing;
+use rachis_testing::ThrowawayRedis;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -149,9 +148,7 @@ async fn an_event_that_does_not_come_through_holds_a_reply_back_for_half_its_tim
 }
 
 fn from_outside() -> Params {
-    let mut params = Params::default();
-    params.provider = Some("rest".into());
-    params
+    Params::default().with_provider("rest")
 }
 
 #[tokio::test]

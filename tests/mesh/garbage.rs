@@ -6,7 +6,8 @@ use crate::{
     start,
     wire::{self, request},
 };
-use rachis::{App, testing};
+use rachis::App;
+use rachis_testing as testing;
 use serde_json::json;
 use std::time::Duration;
 

@@ -7,10 +7,9 @@ use crate::{
     services::Gate,
     start,
 };
-use rachis::{
-    App, Config, Error, ErrorKind, Method, Node, Params, Result, Service, config::ByteSize, testing,
-    testing::ThrowawayRedis,
-};
+use rachis::{App, Config, Error, ErrorKind, Method, Node, Params, Result, Service, config::ByteSize};
+use rachis_testing as testing;
+use rachis_testing::ThrowawayRedis;
 use serde_json::{Value, json};
 use std::{
     sync::{

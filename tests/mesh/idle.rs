@@ -2,10 +2,9 @@
 
 use crate::{redis_of, services::Echo, start};
 use futures_util::future::join_all;
-use rachis::{
-    App, Config,
-    testing::{self, ThrowawayRedis},
-};
+use rachis::{App, Config};
+use rachis_testing as testing;
+use rachis_testing::ThrowawayRedis;
 use std::{collections::BTreeMap, time::Duration};
 
 /// Calls of each command, and bytes in and out, since the server started.

@@ -6,7 +6,8 @@ use crate::{
     start,
 };
 use futures_util::StreamExt;
-use rachis::{App, Config, ErrorKind, config::Linger, testing};
+use rachis::{App, Config, ErrorKind, config::Linger};
+use rachis_testing as testing;
 use std::time::{Duration, Instant};
 
 fn lingering(linger: Linger) -> Config {

@@ -1,10 +1,9 @@
 //! Nodes that listen, while what they listen by is held up or forbidden.
 
 use crate::{command, knows, named, proxy::Proxy, services::Echo, start};
-use rachis::{
-    App, Config, Event, EventStream, Node, Readiness,
-    testing::{self, ThrowawayRedis, eventually},
-};
+use rachis::{App, Config, Event, EventStream, Node, Readiness};
+use rachis_testing as testing;
+use rachis_testing::{ThrowawayRedis, eventually};
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(20);

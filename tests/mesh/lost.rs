@@ -8,7 +8,9 @@ use crate::{
     services::{Echo, Gate, Named},
     start, wire,
 };
-use rachis::{App, Config, ErrorKind, Id, Method, Node, Params, Result, Service, testing, testing::ThrowawayRedis};
+use rachis::{App, Config, ErrorKind, Id, Method, Node, Params, Result, Service};
+use rachis_testing as testing;
+use rachis_testing::ThrowawayRedis;
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,

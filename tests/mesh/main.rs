@@ -39,7 +39,8 @@ mod sizes;
 mod takeover;
 mod wire;
 
-use rachis::{App, Config, Error, Node, testing};
+use rachis::{App, Config, Error, Node};
+use rachis_testing as testing;
 use serde_json::Value;
 use std::time::Duration;
 

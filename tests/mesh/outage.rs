@@ -2,8 +2,9 @@
 
 use crate::{command, knows, redis_of, services::Echo, start};
 use futures_util::{FutureExt, StreamExt};
-use rachis::testing::ThrowawayRedis;
-use rachis::{App, Change, Config, Node, Readiness, testing};
+use rachis::{App, Change, Config, Node, Readiness};
+use rachis_testing as testing;
+use rachis_testing::ThrowawayRedis;
 use serde_json::json;
 use std::time::{Duration, Instant};
 

@@ -11,7 +11,8 @@ use crate::{
     wire::{self, request},
 };
 use futures_util::future::join_all;
-use rachis::{App, Config, Registration, config::Linger, testing};
+use rachis::{App, Config, Registration, config::Linger};
+use rachis_testing as testing;
 use std::{collections::BTreeSet, time::Duration};
 
 const PARTITIONS: usize = 4;

@@ -1,7 +1,8 @@
 //! Replicas in processes of their own, which can be killed.
 
 use crate::{knows, redis_of};
-use rachis::{App, Config, Id, Method, Node, Params, Result, Service, config::RedisUrl, testing};
+use rachis::{App, Config, Id, Method, Node, Params, Result, Service, config::RedisUrl};
+use rachis_testing as testing;
 use serde_json::Value;
 use std::{
     process::{Child, Command, ExitStatus, Stdio},

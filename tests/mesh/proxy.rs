@@ -1,6 +1,6 @@
 //! Stands between nodes and Redis, and spoils the way.
 
-use rachis::testing::ThrowawayRedis;
+use rachis_testing::ThrowawayRedis;
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},

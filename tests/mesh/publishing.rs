@@ -6,10 +6,9 @@ use crate::{
     services::Echo,
     start,
 };
-use rachis::{
-    App, Config, Event, EventStream, Node, RESYNC,
-    testing::{self, ThrowawayRedis},
-};
+use rachis::{App, Config, Event, EventStream, Node, RESYNC};
+use rachis_testing as testing;
+use rachis_testing::ThrowawayRedis;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;

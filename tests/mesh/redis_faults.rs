@@ -5,7 +5,9 @@ use crate::{
     start,
 };
 use futures_util::{FutureExt, StreamExt};
-use rachis::{App, Change, Config, ErrorKind, EventStream, Node, testing, testing::ThrowawayRedis};
+use rachis::{App, Change, Config, ErrorKind, EventStream, Node};
+use rachis_testing as testing;
+use rachis_testing::ThrowawayRedis;
 use std::{
     sync::{
         Arc,

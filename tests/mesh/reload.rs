@@ -4,8 +4,9 @@ use crate::{forgets, knows, named, start};
 use rachis::{
     App, Config, CredentialProvider, Credentials, Id, MemoryService, Method, Node, Params, Result, Service,
     config::{CallFilter, NameFilter, PathFilter, Secret},
-    testing::{self, ThrowawayRedis, eventually},
 };
+use rachis_testing as testing;
+use rachis_testing::{ThrowawayRedis, eventually};
 use redis::aio::MultiplexedConnection;
 use serde_json::{Value, json};
 use std::{

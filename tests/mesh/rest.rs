@@ -5,10 +5,9 @@ use crate::{
     proxy::{End, Proxy},
     redis_of, start,
 };
-use rachis::{
-    App, Config, Context, EventStream, MemoryService, Method, Node, ServiceExt,
-    testing::{self, ThrowawayRedis},
-};
+use rachis::{App, Config, Context, EventStream, MemoryService, Method, Node, ServiceExt};
+use rachis_testing as testing;
+use rachis_testing::ThrowawayRedis;
 use serde_json::json;
 use std::{
     sync::{

@@ -7,7 +7,8 @@ use crate::{
     wire::{self, request},
 };
 use futures_util::future::join_all;
-use rachis::{App, Config, ErrorKind, Registration, testing};
+use rachis::{App, Config, ErrorKind, Registration};
+use rachis_testing as testing;
 use std::time::Duration;
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! A proxy that reads what nodes say to Redis command by command, and decides for each what becomes of it.
 
-use rachis::testing::ThrowawayRedis;
+use rachis_testing::ThrowawayRedis;
 use std::{
     future::Future,
     pin::Pin,

@@ -7,7 +7,8 @@ use crate::{
     wire::{self, frames, inbox_of, request},
 };
 use hmac::{Hmac, KeyInit, Mac};
-use rachis::{App, Config, ErrorKind, EventStream, Method, Node, config::Secret, testing};
+use rachis::{App, Config, ErrorKind, EventStream, Method, Node, config::Secret};
+use rachis_testing as testing;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use std::{collections::HashMap, time::Duration};

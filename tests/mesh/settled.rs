@@ -8,14 +8,13 @@ use crate::{
     queued, redis_of, start,
     wire::{self, request},
 };
-use rachis::{
-    App, Config, Node,
-    testing::{self, ThrowawayRedis},
-};
+use rachis::{App, Config, Node};
+use rachis_testing as testing;
+use rachis_testing::ThrowawayRedis;
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(60);
-const CANCEL: &str = include_str!("../../src/redis/scripts/cancel.lua");
+const CANCEL: &str = include_str!("../../crates/rachis-mesh/src/redis/scripts/cancel.lua");
 
 async fn is_withdrawn(config: &Config, entry: &str) -> bool {
     let mut cancel = redis::cmd("EVAL");

@@ -6,7 +6,8 @@ use crate::{
     start,
 };
 use futures_util::{FutureExt, future::join_all};
-use rachis::{App, ErrorKind, Readiness, testing};
+use rachis::{App, ErrorKind, Readiness};
+use rachis_testing as testing;
 use std::{
     sync::{
         Arc,

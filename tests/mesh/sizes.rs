@@ -1,11 +1,9 @@
 //! What each key costs in Redis.
 
 use crate::{calls_of, command, knows, queued, redis_of, services::Echo, start};
-use rachis::{
-    App, Config, Registration,
-    config::Linger,
-    testing::{self, ThrowawayRedis},
-};
+use rachis::{App, Config, Registration, config::Linger};
+use rachis_testing as testing;
+use rachis_testing::ThrowawayRedis;
 use serde_json::json;
 use std::time::Duration;
 

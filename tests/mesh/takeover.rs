@@ -6,7 +6,8 @@ use crate::{
     queued, sees_replicas, start,
     wire::{self, request},
 };
-use rachis::{App, Config, ErrorKind, config::Linger, testing};
+use rachis::{App, Config, ErrorKind, config::Linger};
+use rachis_testing as testing;
 use serde_json::json;
 use std::time::Duration;
 

@@ -12,8 +12,9 @@ use rachis::{
     App,
     config::ByteSize,
     gateway::{Channels, Gateway},
-    testing::{self, eventually},
 };
+use rachis_testing as testing;
+use rachis_testing::eventually;
 use serde_json::json;
 use std::time::Duration;
 use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};

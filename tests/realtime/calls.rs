@@ -8,8 +8,8 @@ use crate::{
 use rachis::{
     App, Context, MemoryService, Method, ServiceExt,
     gateway::{Channels, Connection},
-    testing::{cluster, eventually},
 };
+use rachis_testing::{cluster, eventually};
 use serde_json::{Value, json};
 
 fn error(name: &str, code: u16, class: &str, message: &str) -> Result<Value, Value> {

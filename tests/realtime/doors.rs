@@ -1,7 +1,8 @@
 //! What a socket says of itself is not believed.
 
 use crate::{Server, client::Client, services::app};
-use rachis::{App, Config, Id, Method, Params, Result, Service, gateway::Channels, testing};
+use rachis::{App, Config, Id, Method, Params, Result, Service, gateway::Channels};
+use rachis_testing as testing;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tokio_tungstenite::{

@@ -11,8 +11,9 @@ use rachis::{
     App, Config, Node, Registration,
     config::Publish,
     gateway::{Channels, Gateway},
-    testing::{self, cluster, eventually},
 };
+use rachis_testing as testing;
+use rachis_testing::{cluster, eventually};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,

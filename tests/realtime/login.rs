@@ -6,7 +6,8 @@ use crate::{
     polling::Poller,
     services::app,
 };
-use rachis::{gateway::Channels, testing::eventually};
+use rachis::gateway::Channels;
+use rachis_testing::eventually;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 

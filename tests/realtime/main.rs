@@ -24,8 +24,8 @@ use client::Client;
 use rachis::{
     App, Node,
     gateway::{Channels, Gateway, serve},
-    testing::cluster,
 };
+use rachis_testing::cluster;
 use std::{net::SocketAddr, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 

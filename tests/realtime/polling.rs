@@ -4,7 +4,8 @@ use crate::{
     Server, everyone,
     services::{Gate, app},
 };
-use rachis::{App, config::ByteSize, gateway::Channels, testing};
+use rachis::{App, config::ByteSize, gateway::Channels};
+use rachis_testing as testing;
 use reqwest::{StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};

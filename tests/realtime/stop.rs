@@ -7,10 +7,8 @@ use crate::{
     services::app,
 };
 use axum::{Router, routing::get};
-use rachis::{
-    gateway::{Channels, Gateway, gateway},
-    testing::{cluster, eventually},
-};
+use rachis::gateway::{Channels, Gateway, gateway};
+use rachis_testing::{cluster, eventually};
 use serde_json::json;
 use std::time::{Duration, Instant};
 

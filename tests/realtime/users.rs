@@ -4,8 +4,9 @@ use crate::{Server, client::Client, services::todos};
 use rachis::{
     App, Config, Id, Method, Params, Result, Service,
     gateway::{Channels, Gateway},
-    testing::{self, eventually},
 };
+use rachis_testing as testing;
+use rachis_testing::eventually;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::Notify;

@@ -11,7 +11,7 @@ need node nodejs:nodejs:nodejs:node
 need npm npm:npm:npm:node
 need redis-server redis-server:redis:redis:redis
 
-cargo build --quiet --locked --example conformance
+cargo build --quiet --locked --features cli --example conformance
 binary=${CARGO_TARGET_DIR:-target}/debug/examples/conformance
 binary=$(cd "$(dirname "$binary")" && pwd)/conformance
 

@@ -22,7 +22,7 @@ pub(crate) fn work(folder: &Path, seed: u64) {
     std::panic::set_hook(Box::new(|panic| {
         PANICS.lock().unwrap_or_else(PoisonError::into_inner).push(panic.to_string().replace('\n', " "));
     }));
-    rachis::testing::beat_with_the_rest();
+    rachis_testing::beat_with_the_rest();
     let clock = std::sync::Arc::new(std::sync::OnceLock::<Clock>::new());
     let seen = clock.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()

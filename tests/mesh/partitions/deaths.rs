@@ -9,7 +9,8 @@ use crate::{
     start,
     wire::{self, request},
 };
-use rachis::{App, Config, config::Linger, testing};
+use rachis::{App, Config, config::Linger};
+use rachis_testing as testing;
 use serde_json::json;
 use std::{collections::BTreeSet, time::Duration};
 

@@ -10,7 +10,8 @@ use crate::{
     wire::{self, request},
 };
 use futures_util::future::join_all;
-use rachis::{App, Config, Error, Method, Node, Params, Result, Service, config::Linger, testing};
+use rachis::{App, Config, Error, Method, Node, Params, Result, Service, config::Linger};
+use rachis_testing as testing;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,

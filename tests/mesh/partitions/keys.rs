@@ -3,7 +3,8 @@
 use super::{PARTITIONS, config, nothing_is_left, queued, stream, with};
 use crate::{command, knows, sees_replicas, services::Gate, start, wire};
 use futures_util::future::join_all;
-use rachis::{App, testing};
+use rachis::App;
+use rachis_testing as testing;
 use std::collections::BTreeSet;
 
 #[tokio::test]

@@ -1,0 +1,372 @@
+//! The authentication service, and what hooks need of it.
+
+use super::{
+    AuthConfig, Identity, JwtStrategy, LocalStrategy, Strategies, Strategy,
+    keys::Keys,
+    strategy::Erased,
+    token::{Claims, Header, Tokens},
+};
+use arc_swap::ArcSwap;
+use rachis_config::{CallFilter, Secret};
+use rachis_core::{
+    Caller, Context, Error, Handle, Hook, Id, Identifying, Method, Next, Params, Result, STANDARD_EVENTS, Service,
+};
+use serde_json::{Map, Value, json};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::SystemTime};
+
+/// Gives tokens to those who prove who they are, and knows them again. Cheap to clone: clones are the same.
+///
+/// It is a service: `create` logs in, `remove` logs out (which verifies the token; nothing is stored, so nothing is
+/// revoked). No event tells of either. And it makes the [hook](Authentication::authenticate) that other services are
+/// guarded by, also on nodes that do not register the service and only share the secret.
+#[derive(Clone)]
+pub struct Authentication {
+    inner: Arc<Inner>,
+}
+
+#[derive(Clone)]
+struct Inner {
+    config: AuthConfig,
+    // Shared by all clones, so that a new secret reaches every hook.
+    tokens: Arc<ArcSwap<Tokens>>,
+    /// Those of others who sign tokens.
+    keys: Option<Arc<Keys>>,
+    strategies: BTreeMap<String, Arc<dyn Erased>>,
+}
+
+impl Authentication {
+    /// An authentication with the strategies `jwt` and `local`.
+    ///
+    /// # Errors
+    /// `GeneralError` for a missing or weak secret, an empty name, or a `keys_file` that has no keys.
+    pub fn new(config: AuthConfig) -> Result<Self> {
+        config.check()?;
+        let tokens = Arc::new(ArcSwap::from_pointee(Tokens::new(&config)));
+        let keys = Keys::new(&config.jwt)?.map(Arc::new);
+        let auth = Authentication { inner: Arc::new(Inner { config, tokens, keys, strategies: BTreeMap::new() }) };
+        Ok(auth.strategy("jwt", JwtStrategy).strategy("local", LocalStrategy))
+    }
+
+    /// Adds a strategy, or replaces the one of that name. Hooks may use it at once; clients log in with it only if
+    /// `auth_strategies` names it. Clones made before do not know it.
+    pub fn strategy(mut self, name: &str, strategy: impl Strategy) -> Self {
+        Arc::make_mut(&mut self.inner).strategies.insert(name.to_owned(), Arc::new(strategy));
+        self
+    }
+
+    /// Signs and verifies by other secrets from now on, in all clones and in the hooks that were made of them. Tokens that
+    /// are signed by `previous` are still taken.
+    ///
+    /// # Errors
+    /// Like [`Authentication::new`]; then nothing has changed.
+    pub fn change_secret(&self, secret: impl Into<Secret>, previous: Option<Secret>) -> Result<()> {
+        let config = AuthConfig { secret: secret.into(), previous_secret: previous, ..self.inner.config.clone() };
+        config.check()?;
+        self.inner.tokens.store(Arc::new(Tokens::new(&config)));
+        Ok(())
+    }
+
+    /// What it was made from.
+    pub fn config(&self) -> &AuthConfig {
+        &self.inner.config
+    }
+
+    /// A `before` hook that lets only those pass who one of `strategies` knows, and tells the service who it is.
+    ///
+    /// | the call | what happens |
+    /// |---|---|
+    /// | is marked as `authenticated` already | passes |
+    /// | has credentials (`params.authentication`) | they are checked, even if code made the call; `user`, `authentication` (with `payload`) and the mark are set in params |
+    /// | comes from a client, without | fails: `Not authenticated` |
+    /// | comes from code, without | passes |
+    ///
+    /// The user in params is the whole record, as code sees it.
+    ///
+    /// ```
+    /// use rachis::{ALL, App, MemoryService, Params, ServiceExt};
+    /// use rachis::auth::{AuthConfig, Authentication};
+    /// use serde_json::json;
+    ///
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// let auth = Authentication::new(AuthConfig::new("keep-this-one-out-of-version-control"))?;
+    /// let app = App::new().register("secured", MemoryService::new().before(ALL, auth.authenticate("jwt")));
+    ///
+    /// let client = Params::default().with_provider("rest");
+    /// let error = app.service("secured").find().params(client).await.unwrap_err();
+    /// assert_eq!(error.to_string(), "NotAuthenticated: Not authenticated");
+    /// assert_eq!(app.service("secured").find().await?, json!([]));
+    /// # Ok::<(), rachis::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Panics
+    /// Without any strategy, or for one that was not added: contradictions in a program's own set-up.
+    #[track_caller]
+    pub fn authenticate<S: Into<Strategies>>(
+        &self,
+        strategies: S,
+    ) -> impl Fn(Context) -> Identifying + Clone + Send + Sync + 'static + use<S> {
+        let auth = self.clone();
+        let allowed = self.known(strategies.into());
+        move |ctx| {
+            let (auth, allowed) = (auth.clone(), allowed.clone());
+            Identifying::new(async move { auth.guard(ctx, &allowed).await })
+        }
+    }
+
+    /// The same for everything at once, as a hook of a gateway's app: all calls but the `open` ones and those of the
+    /// authentication service itself. An open call is not looked at, so a token that comes along is not verified.
+    ///
+    /// ```
+    /// use rachis::{ALL, App, MemoryService, Params, ServiceExt};
+    /// use rachis::{auth::{AuthConfig, Authentication}, config::CallFilter};
+    /// use serde_json::json;
+    ///
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// let auth = Authentication::new(AuthConfig::new("keep-this-one-out-of-version-control"))?;
+    /// let open = CallFilter::new(["notes:find"])?;
+    /// let app = App::new()
+    ///     .before(ALL, auth.authenticate_except("jwt", open))
+    ///     .register("authentication", auth)
+    ///     .register("notes", MemoryService::new());
+    ///
+    /// let client = Params::default().with_provider("rest");
+    /// assert_eq!(app.service("notes").find().params(client.clone()).await?, json!([]));
+    /// assert_eq!(app.service("notes").create(json!({})).params(client).await.unwrap_err().code(), 401);
+    /// # Ok::<(), rachis::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Panics
+    /// Like [`Authentication::authenticate`].
+    #[track_caller]
+    pub fn authenticate_except<S: Into<Strategies>>(
+        &self,
+        strategies: S,
+        open: CallFilter,
+    ) -> impl Fn(Context) -> Identifying + Clone + Send + Sync + 'static + use<S> {
+        let open = Arc::new(open);
+        self.authenticate_unless(strategies, move |ctx| open.allows(&ctx.path, ctx.method.name()))
+    }
+
+    /// The same for calls of which `open` says whether they pass.
+    #[track_caller]
+    #[doc(hidden)]
+    pub fn authenticate_unless<S: Into<Strategies>, O>(
+        &self,
+        strategies: S,
+        open: O,
+    ) -> impl Fn(Context) -> Identifying + Clone + Send + Sync + 'static + use<S, O>
+    where
+        O: Fn(&Context) -> bool + Clone + Send + Sync + 'static,
+    {
+        let guard = self.authenticate(strategies);
+        let own = rachis_core::host::path::strip(&self.config().path).to_owned();
+        move |ctx| match ctx.path == own || open(&ctx) {
+            true => Identifying::new(std::future::ready(Ok(ctx))),
+            false => guard(ctx),
+        }
+    }
+
+    /// The same as an `around` hook: `users.around_on(Method::Get, auth.authenticate_around("jwt"))`.
+    ///
+    /// # Panics
+    /// Like [`Authentication::authenticate`].
+    #[track_caller]
+    pub fn authenticate_around<S: Into<Strategies>>(&self, strategies: S) -> impl Hook + Clone + use<S> {
+        let guard = self.authenticate(strategies);
+        move |ctx: Context, next: Next| {
+            let guarded = guard(ctx);
+            async move { next.run(guarded.await?).await }
+        }
+    }
+
+    #[track_caller]
+    fn known(&self, Strategies(names): Strategies) -> Arc<[String]> {
+        assert!(!names.is_empty(), "The authenticate hook needs at least one allowed strategy");
+        let known = &self.inner.strategies;
+        if let Some(name) = names.iter().find(|name| !known.contains_key(*name)) {
+            let known: Vec<&str> = known.keys().map(String::as_str).collect();
+            panic!("The authenticate hook knows no strategy `{name}`, only {}: add it first", known.join(", "));
+        }
+        names.into()
+    }
+
+    async fn guard(&self, mut ctx: Context, allowed: &[String]) -> Result<Context> {
+        if ctx.path == rachis_core::host::path::strip(&self.config().path) {
+            return Err(Error::not_authenticated(
+                "The authenticate hook does not need to be used on the authentication service",
+            ));
+        }
+        if ctx.params.authenticated {
+            return Ok(ctx);
+        }
+        match ctx.params.authentication.clone().filter(|sent| !sent.is_null()) {
+            Some(sent) => {
+                // Without a provider, so the user is read once and as code sees it.
+                let params = Params { provider: None, authentication: None, ..ctx.params.clone() };
+                let proven = self.run(&sent, params, allowed).await?;
+                merge(&mut ctx.params, proven, &self.config().entity);
+                Ok(ctx)
+            }
+            None if ctx.params.is_internal() => Ok(ctx),
+            None => Err(Error::not_authenticated("Not authenticated")),
+        }
+    }
+
+    /// Runs the strategy that `request` names, if it is one of `allowed`.
+    async fn run(&self, request: &Value, params: Params, allowed: &[String]) -> Result<Map<String, Value>> {
+        let refused = |why: &str| Err(Error::not_authenticated(format!("Invalid authentication information{why}")));
+        let name = match request.get("strategy") {
+            None | Some(Value::Null) => return refused(" (no `strategy` set)"),
+            Some(Value::String(name)) if name.is_empty() => return refused(" (no `strategy` set)"),
+            Some(name) => name.as_str().filter(|name| allowed.iter().any(|allowed| allowed == name)),
+        };
+        let Some(name) = name else { return refused(" (strategy not allowed in authStrategies)") };
+        let Some(strategy) = self.inner.strategies.get(name) else { return refused("") };
+        let params = Params { authenticated: true, ..params };
+        let Value::Object(mut proven) = strategy.run(self, request, &params).await? else {
+            return Err(Error::general(format!("The strategy `{name}` returned something else than an object")));
+        };
+        let authentication = proven.entry("authentication").or_insert_with(|| json!({}));
+        if authentication.is_object() && authentication.get("strategy").is_none() {
+            authentication["strategy"] = name.into();
+        }
+        Ok(proven)
+    }
+
+    /// Runs the strategy for a client that logs in or out.
+    async fn log_in(&self, request: &Value, params: &Params) -> Result<Map<String, Value>> {
+        let allowed = &self.config().auth_strategies;
+        if allowed.is_empty() {
+            return Err(Error::not_authenticated(
+                "No authentication strategies allowed for creating a JWT (`authStrategies`)",
+            ));
+        }
+        self.run(request, params.clone(), allowed).await
+    }
+
+    /// A new token for `subject`, with `claims` beside those that every token has; and all that it says.
+    ///
+    /// # Errors
+    /// `GeneralError` for a claim that is set for every token.
+    pub fn sign(&self, claims: Claims, subject: Option<&str>) -> Result<(String, Claims)> {
+        self.inner.tokens.load().sign(claims, subject, SystemTime::now())
+    }
+
+    /// What a token says, if it is genuine, for us, from us, and not over. Asks no service whether its user is still
+    /// there. Of public keys it uses those that were read already: see [`Authentication::prepare_keys`].
+    ///
+    /// # Errors
+    /// `NotAuthenticated` with the messages of Feathers, e.g. `jwt expired`, and the name of the error as `data`.
+    pub fn verify_token(&self, token: &str) -> Result<Claims> {
+        self.inner.tokens.load().verify(token, self.inner.keys.as_deref(), SystemTime::now())
+    }
+
+    /// Reads the public keys that `jwks_url` or `keys_file` name, if this token needs one that is not known or they are old. The
+    /// strategy `jwt` does so by itself; who calls [`Authentication::verify_token`] does it before.
+    ///
+    /// # Errors
+    /// `NotAuthenticated` for what is no token; `Unavailable` if the keys can not be read, so that nobody knows whether the
+    /// token is good.
+    pub async fn prepare_keys(&self, token: &str) -> Result<()> {
+        match &self.inner.keys {
+            Some(keys) => keys.prepare(&Header::of(token)?).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Logs a connection in by the token it came with: verifies it and reads its user through `caller`. `params` are
+    /// those of the connection: its provider and headers.
+    ///
+    /// # Errors
+    /// Those of the `jwt` strategy.
+    pub async fn verify(&self, token: &str, mut params: Params, caller: Arc<dyn Caller>) -> Result<Identity> {
+        params.caller = Some(caller);
+        let request = json!({ "strategy": "jwt", "accessToken": token });
+        let result = Value::Object(self.log_in(&request, &params).await?);
+        Identity::of_login(&result, &self.config().entity).ok_or_else(|| Error::not_authenticated("No access token"))
+    }
+
+    /// The token for what a strategy has proven.
+    fn token_for(&self, proven: &Map<String, Value>, params: &Params) -> Result<(String, Claims)> {
+        let AuthConfig { entity: name, entity_id, .. } = self.config();
+        let claims = match params.extra.get("payload") {
+            Some(Value::Object(claims)) => claims.clone(),
+            _ => Map::new(),
+        };
+        let subject = match proven.get(name) {
+            Some(entity) => match entity.get(entity_id).and_then(Id::from_json) {
+                Some(id) => Some(id.to_string()),
+                None => {
+                    return Err(Error::not_authenticated(format!("Can not set subject from {name}.{entity_id}")));
+                }
+            },
+            None => None,
+        };
+        self.sign(claims, subject.as_deref())
+    }
+}
+
+/// Tells the service behind a hook who calls. What else a strategy found goes into `extra`, but for the token.
+fn merge(params: &mut Params, mut proven: Map<String, Value>, entity: &str) {
+    proven.shift_remove("accessToken");
+    if let Some(user) = proven.shift_remove(entity) {
+        params.user = Some(user);
+    }
+    if let Some(authentication) = proven.shift_remove("authentication") {
+        params.authentication = Some(authentication);
+    }
+    params.extra.extend(proven);
+    params.authenticated = true;
+}
+
+impl Service for Authentication {
+    const METHODS: &'static [Method] = &[Method::Create, Method::Remove];
+    // Named here, they are not fired: who logs in is nobody's business.
+    const EVENTS: &'static [&'static str] = STANDARD_EVENTS;
+    // A login leaves nothing behind, so it may run again where a replica died.
+    const IDEMPOTENT: &'static [Method] = &[Method::Create];
+
+    async fn create(&self, data: Value, params: Params) -> Result<Value> {
+        let mut proven = self.log_in(&data, &params).await?;
+        if proven.get("accessToken").and_then(Value::as_str).is_some_and(|token| !token.is_empty()) {
+            return Ok(Value::Object(proven));
+        }
+        let (token, claims) = self.token_for(&proven, &params)?;
+        if let Some(authentication) = proven.get_mut("authentication").filter(|found| found.is_object()) {
+            authentication["payload"] = Value::Object(claims);
+        }
+        let mut result = Map::new();
+        result.insert("accessToken".into(), token.into());
+        result.extend(proven);
+        Ok(Value::Object(result))
+    }
+
+    async fn remove(&self, id: Option<Id>, params: Params) -> Result<Value> {
+        let request = params.authentication.clone().unwrap_or_default();
+        let token = request.get("accessToken").and_then(Value::as_str);
+        if id.is_some_and(|id| Some(id.to_string().as_str()) != token) {
+            return Err(Error::not_authenticated("Invalid access token"));
+        }
+        self.log_in(&request, &params).await.map(Value::Object)
+    }
+
+    async fn setup(&self, this: Handle) -> Result<()> {
+        let config = self.config();
+        if let Some(name) = config.auth_strategies.iter().find(|name| !self.inner.strategies.contains_key(*name)) {
+            return Err(Error::general(format!(
+                "`auth_strategies` of '{}' names `{name}`, which is no strategy: add it with `strategy`, or take it out",
+                this.path()
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Authentication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authentication")
+            .field("config", &self.inner.config)
+            .field("strategies", &self.inner.strategies.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,215 @@
+//! One layer over the other. Each has to hold on its own over those below it, so that a mistake is known by the layer
+//! that brought it.
+
+use super::{Config, ConfigError, Origins, env, origin::Source};
+use figment::{
+    Error, Figment, Metadata, Profile, Provider,
+    value::{Dict, Map, Value},
+};
+use serde::Serialize;
+use std::{ffi::OsString, fs, io, path::PathBuf};
+
+const DEFAULTS: &str = include_str!("../default.toml");
+const FILE: &str = "distribution.toml";
+
+/// Builds a [`Config`] from its layers; begun by [`Config::loader`].
+///
+/// ```
+/// use rachis::Config;
+/// use serde_json::json;
+///
+/// let config = Config::loader().env([("PORT", "8080")]).overrides(json!({ "gateway": { "prefix": "/api" } })).load()?;
+/// assert_eq!((config.gateway.listen.as_str(), config.gateway.prefix.as_str()), ("127.0.0.1:8080", "/api"));
+/// # Ok::<_, rachis::config::ConfigError>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "nothing is loaded before .load()"]
+pub struct Loader {
+    pub(super) file: PathBuf,
+    /// Whether the file was asked for, so that it has to be there.
+    required: bool,
+    /// `None`: that of this process.
+    pub(super) env: Option<Vec<(OsString, OsString)>>,
+    overrides: Vec<Result<Value, Error>>,
+}
+
+impl Loader {
+    pub(super) fn new() -> Self {
+        Loader { file: FILE.into(), required: false, env: None, overrides: Vec::new() }
+    }
+
+    /// Reads this file instead of `distribution.toml` in the current directory. It has to exist.
+    pub fn file(self, path: impl Into<PathBuf>) -> Self {
+        Loader { file: path.into(), required: true, ..self }
+    }
+
+    /// Reads this file if it is there.
+    #[cfg(test)]
+    pub(super) fn file_if_there(self, path: impl Into<PathBuf>) -> Self {
+        Loader { file: path.into(), required: false, ..self }
+    }
+
+    /// Takes these variables for the environment instead of those of this process.
+    pub fn env<N: Into<OsString>, V: Into<OsString>>(self, variables: impl IntoIterator<Item = (N, V)>) -> Self {
+        let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
+        Loader { env: Some(variables.collect()), ..self }
+    }
+
+    /// Puts `values` above every other layer, as a command line does: anything that serializes to a map shaped like the
+    /// configuration. What is `None` does not override, so a struct of options will do. Later values win.
+    pub fn overrides(mut self, values: impl Serialize) -> Self {
+        self.overrides.push(Value::serialize(values));
+        self
+    }
+
+    /// Reads all layers and checks the outcome.
+    pub fn load(self) -> Result<Config, ConfigError> {
+        self.explain().map(|(config, _)| config)
+    }
+
+    /// Does what [`load`](Loader::load) does, and says where each value comes from.
+    pub fn explain(self) -> Result<(Config, Origins), ConfigError> {
+        let mut layers = Layers::defaults();
+        if let Some(text) = self.read_file()? {
+            layers.add_toml(&self.file.display().to_string(), &text)?;
+        }
+        let variables = self.env.unwrap_or_else(|| std::env::vars_os().collect());
+        env::add(&mut layers, variables)?;
+        for values in self.overrides {
+            layers.add_overrides(values)?;
+        }
+        layers.finish()
+    }
+
+    fn read_file(&self) -> Result<Option<String>, ConfigError> {
+        match fs::read_to_string(&self.file) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.required => Ok(None),
+            Err(error) => {
+                let message = format!("cannot be read ({error}): check the path and its permissions");
+                Err(ConfigError::new(message).written_in(self.file.display().to_string()))
+            }
+        }
+    }
+}
+
+/// Without this, the derived one would print secrets.
+impl std::fmt::Debug for Loader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loader").field("file", &self.file).field("required", &self.required).finish_non_exhaustive()
+    }
+}
+
+pub(super) fn from_toml(text: &str) -> Result<Config, ConfigError> {
+    let mut layers = Layers::defaults();
+    layers.add_toml("TOML text", text)?;
+    layers.finish().map(|(config, _)| config)
+}
+
+pub(super) fn defaults() -> Config {
+    // The text is part of the program, and a test loads it: it cannot fail where the tests passed.
+    #[allow(clippy::expect_used)]
+    Layers::defaults().figment.extract().expect("default.toml holds every key")
+}
+
+/// The layers so far. Whatever is in them has been read as a [`Config`] without error.
+#[derive(Clone)]
+pub(super) struct Layers {
+    figment: Figment,
+    origins: Origins,
+    pub(super) warnings: Vec<String>,
+}
+
+struct Layer {
+    origin: String,
+    values: Dict,
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.origin.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
+        Ok(Map::from([(Profile::Default, self.values.clone())]))
+    }
+}
+
+impl Layers {
+    fn defaults() -> Self {
+        let values = parse("default.toml", DEFAULTS).unwrap_or_default();
+        let layer = Layer { origin: Source::Defaults.name(), values };
+        Layers { figment: Figment::from(layer), origins: Origins::default(), warnings: Vec::new() }
+    }
+
+    /// Puts `values` on top, unless a key is unknown or has a value of the wrong type.
+    pub(super) fn add(&mut self, source: &Source, values: Dict) -> Result<(), ConfigError> {
+        let mut origins = self.origins.clone();
+        origins.note(source, &values);
+        let figment = self.figment.clone().merge(Layer { origin: source.name(), values });
+        figment.extract::<Config>().map_err(|error| ConfigError::explain(&source.name(), &error))?;
+        self.origins = origins;
+        self.figment = figment;
+        Ok(())
+    }
+
+    /// The text at `key`, or nothing if it is of another type.
+    pub(super) fn text(&self, key: &str) -> String {
+        let value = self.figment.find_value(key).ok();
+        value.and_then(|value| value.into_string()).unwrap_or_default()
+    }
+
+    fn add_toml(&mut self, origin: &str, text: &str) -> Result<(), ConfigError> {
+        let values = parse(origin, text)?;
+        self.add(&Source::toml(origin, text), values)
+    }
+
+    fn add_overrides(&mut self, values: Result<Value, Error>) -> Result<(), ConfigError> {
+        let source = Source::CommandLine;
+        let values = values.map_err(|error| ConfigError::explain(&source.name(), &error))?;
+        match given(values) {
+            Some(Value::Dict(_, values)) => self.add(&source, values),
+            None => Ok(()),
+            Some(_) => Err(ConfigError::new("expected a map of keys and values").written_in(source.name())),
+        }
+    }
+
+    fn finish(self) -> Result<(Config, Origins), ConfigError> {
+        let explain = |error| ConfigError::explain("configuration", &error);
+        let mut config: Config = self.figment.extract().map_err(explain)?;
+        config.warnings = self.warnings;
+        config.validate().map_err(|error| {
+            let origin = error.key().and_then(|key| self.figment.find_metadata(key));
+            match origin.map(|origin| origin.name.to_string()) {
+                Some(origin) => error.written_in(origin),
+                None => error,
+            }
+        })?;
+        Ok((config, self.origins))
+    }
+}
+
+fn parse(origin: &str, text: &str) -> Result<Dict, ConfigError> {
+    let table: toml::Table = toml::from_str(text).map_err(|error| {
+        // Not the error's own Display: it quotes the line, which may hold a password.
+        let start = error.span().map_or(0, |span| span.start);
+        let line = 1 + text.bytes().take(start).filter(|byte| *byte == b'\n').count();
+        let message = error.message().lines().next().unwrap_or_default();
+        ConfigError::new(format!("is not valid TOML at line {line}: {message}")).written_in(origin)
+    })?;
+    let unreadable = |error: Error| ConfigError::explain(origin, &error);
+    let value = Value::serialize(table).map_err(unreadable)?;
+    Ok(value.into_dict().unwrap_or_default())
+}
+
+/// `value` without what is `None`.
+fn given(value: Value) -> Option<Value> {
+    match value {
+        Value::Empty(..) => None,
+        Value::Dict(tag, dict) => {
+            let given = dict.into_iter().filter_map(|(key, value)| Some((key, given(value)?)));
+            Some(Value::Dict(tag, given.collect()))
+        }
+        value => Some(value),
+    }
+}

@@ -1,0 +1,201 @@
+//! Which hooks there are, and in what order they run.
+
+use super::{
+    Context, Method, Next, Scope,
+    hidden::{Hidden, Hiding},
+    hook::{Chain, Hook, Identifying},
+    service::Dispatch,
+};
+use crate::{Error, Result};
+use futures_core::future::BoxFuture;
+use std::{any::TypeId, sync::Arc};
+
+/// A before, after or error hook.
+pub(crate) type Step = Arc<dyn Fn(Context) -> BoxFuture<'static, Result<Context>> + Send + Sync>;
+
+/// The hooks of one level: an app, a service, or the remote services of a node.
+#[derive(Clone, Default)]
+pub struct Hooks {
+    around: Vec<(Scope, Arc<dyn Hook>)>,
+    before: Vec<(Scope, Before)>,
+    after: Vec<(Scope, Step)>,
+    error: Vec<(Scope, Step)>,
+    /// The fields that clients may not name in queries, whatever the method.
+    hidden: Vec<String>,
+}
+
+/// A before hook.
+#[derive(Clone)]
+struct Before {
+    step: Step,
+    /// It finds out who calls.
+    identifies: bool,
+}
+
+/// Turns a user's function into a step.
+fn step<F, Fut>(hook: F) -> Step
+where
+    F: Fn(Context) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Context>> + Send + 'static,
+{
+    Arc::new(move |ctx| Box::pin(hook(ctx)))
+}
+
+impl Hooks {
+    /// Adds a hook around the methods of `scope`.
+    pub fn around(&mut self, scope: Scope, hook: impl Hook) {
+        self.around.push((scope, Arc::new(hook)));
+    }
+
+    /// Adds a hook before the methods of `scope`.
+    pub fn before<F, Fut>(&mut self, scope: Scope, hook: F)
+    where
+        F: Fn(Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Context>> + Send + 'static,
+    {
+        let identifies = TypeId::of::<Fut>() == TypeId::of::<Identifying>();
+        self.before.push((scope, Before { step: step(hook), identifies }));
+    }
+
+    /// Adds a hook after the methods of `scope`.
+    pub fn after<F, Fut>(&mut self, scope: Scope, hook: F)
+    where
+        F: Fn(Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Context>> + Send + 'static,
+    {
+        self.hidden.extend_from_slice(&Hiding::fields_of(&hook));
+        self.after.push((scope, step(hook)));
+    }
+
+    /// Adds a hook for failures of the methods of `scope`.
+    pub fn error<F, Fut>(&mut self, scope: Scope, hook: F)
+    where
+        F: Fn(Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Context>> + Send + 'static,
+    {
+        self.error.push((scope, step(hook)));
+    }
+
+    /// Keeps `fields` out of the queries of clients.
+    pub fn hide(&mut self, fields: impl IntoIterator<Item = impl Into<String>>) {
+        self.hidden.extend(fields.into_iter().map(Into::into));
+    }
+
+    /// Appends this level's hooks for `method`, outermost first. With `guard`, queries with hidden fields are refused in
+    /// front of all `before` hooks but those that find out who calls.
+    ///
+    /// Feathers' order: around, before and after run all-then-method; the errors of a level cover everything inside
+    /// it but its own around hooks, and those of a method do not cover the `before` hooks for all methods.
+    fn append(&self, method: &Method, guard: bool, chain: &mut Vec<Arc<dyn Hook>>) {
+        let (error_all, error_method) = split(&self.error, method);
+        let (before_all, before_method) = split(&self.before, method);
+        let (around_all, around_method) = split(&self.around, method);
+        let (after_all, after_method) = split(&self.after, method);
+
+        let last = |hooks: &[Before]| hooks.iter().rposition(|hook| hook.identifies).map(|place| place + 1);
+        let in_method = last(&before_method).filter(|_| guard);
+        let in_all = (guard && in_method.is_none()).then(|| last(&before_all).unwrap_or(0));
+
+        chain.extend(around_all);
+        chain.extend(around_method);
+        chain.extend(catch(error_all));
+        extend_with_guard(chain, before_all, in_all);
+        chain.extend(catch(error_method));
+        extend_with_guard(chain, before_method, in_method);
+        // The innermost wrapper acts first on the way out, so these go in backwards.
+        chain.extend(after_method.into_iter().rev().map(after));
+        chain.extend(after_all.into_iter().rev().map(after));
+    }
+}
+
+/// Those for every method, and those for this one.
+fn split<T: Clone>(hooks: &[(Scope, T)], method: &Method) -> (Vec<T>, Vec<T>) {
+    let pick = |wanted: fn(&Scope, &Method) -> bool| {
+        hooks.iter().filter(|(scope, _)| wanted(scope, method)).map(|(_, hook)| hook.clone()).collect()
+    };
+    let all = pick(|scope, _| *scope == Scope::All);
+    let only = pick(|scope, method| matches!(scope, Scope::Only(methods) if methods.contains(method)));
+    (all, only)
+}
+
+/// Appends the hooks, with the guard of queries as the one numbered `guard`.
+fn extend_with_guard(chain: &mut Vec<Arc<dyn Hook>>, hooks: Vec<Before>, guard: Option<usize>) {
+    let mut steps: Vec<Step> = hooks.into_iter().map(|hook| hook.step).collect();
+    if let Some(place) = guard {
+        steps.insert(place, step(refuse));
+    }
+    chain.extend(steps.into_iter().map(before));
+}
+
+/// Fails if the query was found to be one that this caller may not make.
+async fn refuse(mut ctx: Context) -> Result<Context> {
+    match ctx.take_refusal() {
+        Some(error) => Err(error),
+        None => Ok(ctx),
+    }
+}
+
+fn before(step: Step) -> Arc<dyn Hook> {
+    Arc::new(move |ctx: Context, next: Next| {
+        let step = step.clone();
+        async move { next.run(step(ctx).await?).await }
+    })
+}
+
+fn after(step: Step) -> Arc<dyn Hook> {
+    Arc::new(move |ctx: Context, next: Next| {
+        let step = step.clone();
+        async move { step(next.run(ctx).await?).await }
+    })
+}
+
+/// One wrapper for all the error hooks of a scope, or none where there are none.
+fn catch(steps: Vec<Step>) -> Option<Arc<dyn Hook>> {
+    if steps.is_empty() {
+        return None;
+    }
+    let steps: Arc<[Step]> = steps.into();
+    Some(Arc::new(move |mut ctx: Context, next: Next| {
+        let steps = steps.clone();
+        async move {
+            let slot = Arc::default();
+            let outer = ctx.swap_rescue(Some(Arc::clone(&slot)));
+            let error = match next.run(ctx).await {
+                Ok(mut ctx) => {
+                    ctx.swap_rescue(outer);
+                    return Ok(ctx);
+                }
+                Err(error) => error,
+            };
+            match Context::rescued(&slot, outer) {
+                Some(ctx) => recover(ctx, error, &steps).await,
+                // A hook kept its context alive somewhere, so there is none to show.
+                None => Err(error),
+            }
+        }
+    }))
+}
+
+async fn recover(mut ctx: Context, error: Error, steps: &[Step]) -> Result<Context> {
+    ctx.result = None;
+    ctx.error = Some(error);
+    for step in steps {
+        ctx = step(ctx).await?;
+    }
+    match (ctx.result.is_some(), ctx.error.take()) {
+        (false, Some(error)) => Err(error),
+        (false, None) => Err(Error::general("An error hook removed the error without setting a result")),
+        (true, _) => Ok(ctx),
+    }
+}
+
+/// What runs for `method` of `service`: the hooks of `levels`, outermost first, built once per registration.
+pub fn chain(levels: &[&Hooks], method: &Method, service: Arc<dyn Dispatch>) -> Chain {
+    let mut hooks = Vec::new();
+    let guarded = levels.iter().rposition(|level| !level.hidden.is_empty());
+    for (number, level) in levels.iter().enumerate() {
+        level.append(method, guarded == Some(number), &mut hooks);
+    }
+    let hidden = Hidden::new(levels.iter().flat_map(|level| &level.hidden));
+    Chain::new(hooks, hidden, service)
+}

@@ -1,0 +1,109 @@
+//! What happens to users while their sockets are open: whoever is removed hears nothing more that takes a login.
+
+use super::Realtime;
+use crate::channels::Connection;
+use rachis_core::{Call, Caller, Event, Id, Method, RESYNC};
+use serde_json::{Value, json};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+/// For how long a login may have been under way while its user was removed.
+const UNDER_WAY: Duration = Duration::from_secs(60);
+/// How many removed users are remembered for that.
+const REMEMBERED: usize = 4096;
+
+/// Users who were removed a moment ago.
+#[derive(Default)]
+pub(super) struct Removed(VecDeque<(String, Instant)>);
+
+impl Removed {
+    fn add(&mut self, id: &str) {
+        self.0.retain(|(_, at)| at.elapsed() < UNDER_WAY);
+        if self.0.len() == REMEMBERED {
+            self.0.pop_front();
+        }
+        self.0.push_back((id.to_owned(), Instant::now()));
+    }
+
+    fn contains(&self, id: &str) -> bool {
+        self.0.iter().any(|(removed, at)| removed == id && at.elapsed() < UNDER_WAY)
+    }
+}
+
+impl Realtime {
+    /// Heeds an event of the users service.
+    pub(super) fn heed_user(self: &Arc<Self>, event: &Event) {
+        if event.path != self.users {
+            return;
+        }
+        if event.name == RESYNC {
+            return self.heed_gap(&event.path);
+        }
+        let of_call = || event.context.as_ref().and_then(|context| context.id.as_ref()).map(Id::to_string);
+        let Some(id) = self.id_of(&event.data).or_else(of_call) else { return };
+        if event.name == "removed" {
+            self.removed.lock().unwrap_or_else(PoisonError::into_inner).add(&id);
+        }
+        for connection in self.channels.of_user(&id) {
+            match event.name.as_str() {
+                "removed" => self.end_login(&connection),
+                "updated" | "patched" => {
+                    connection.update_user(&event.data);
+                    self.channels.user_changed(&connection);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Events of `path` were missed. Where they may have told of removed users, everybody who has logged in is looked for,
+    /// one after the other.
+    pub(super) fn heed_gap(self: &Arc<Self>, path: &str) {
+        if path != self.users || self.checking.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let realtime = self.clone();
+        tokio::spawn(async move {
+            for connection in realtime.channels.connections() {
+                if realtime.ended.is_cancelled() {
+                    break;
+                }
+                if realtime.is_gone(&connection).await {
+                    realtime.end_login(&connection);
+                }
+            }
+            realtime.checking.store(false, Ordering::Release);
+        });
+    }
+
+    /// A login that began before the removal of its user may end after it: then it is looked at once more.
+    pub(super) fn check_login(self: &Arc<Self>, connection: &Connection, id: &str) {
+        if !self.removed.lock().unwrap_or_else(PoisonError::into_inner).contains(id) {
+            return;
+        }
+        let (realtime, connection) = (self.clone(), connection.clone());
+        tokio::spawn(async move {
+            if realtime.is_gone(&connection).await {
+                realtime.end_login(&connection);
+            }
+        });
+    }
+
+    /// Says whether the login of a connection is refused by now. One that can not be checked stands.
+    async fn is_gone(&self, connection: &Connection) -> bool {
+        let Some(credentials) = connection.authentication() else { return false };
+        // As code, which costs the users service one call instead of two.
+        let data = json!({ "strategy": credentials["strategy"], "accessToken": credentials["accessToken"] });
+        let call = Call { data, ..Call::new(&self.authentication, Method::Create) };
+        let refused = self.node.call(Box::new(call)).await.is_err_and(|error| matches!(error.code(), 401 | 403 | 404));
+        refused && self.node.resolve(&self.authentication).is_some() && connection.authentication() == Some(credentials)
+    }
+
+    /// The id of a user, as text.
+    pub(super) fn id_of(&self, user: &Value) -> Option<String> {
+        user.get(&self.user_id).and_then(Id::from_json).map(|id| id.to_string())
+    }
+}

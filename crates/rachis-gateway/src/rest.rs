@@ -1,0 +1,119 @@
+//! REST: which method a verb means, and the call it becomes.
+
+use super::{
+    Front, body, params, reply,
+    target::{self, Target},
+};
+use axum::{
+    body::Body,
+    extract::{OriginalUri, Request},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderName, Method as Verb, StatusCode, request::Parts};
+use rachis_core::{Answer, Call, Descriptor, Error, Method, Result};
+use serde_json::Value;
+
+/// Names the custom method that a `POST` calls.
+pub(super) const SERVICE_METHOD: HeaderName = HeaderName::from_static("x-service-method");
+
+pub(super) async fn answer(gateway: &Front, request: Request) -> Response {
+    let (parts, mut body) = request.into_parts();
+    let response = respond(gateway, &parts, &mut body).await;
+    body::discard(&parts.headers, body);
+    response
+}
+
+async fn respond(gateway: &Front, parts: &Parts, body: &mut Body) -> Response {
+    let target = match Target::find(&gateway.node, &gateway.settings.prefix, parts.uri.path()) {
+        Ok(Some(target)) => target,
+        Ok(None) => {
+            return match target::away_at(&gateway.node, &gateway.settings.prefix, parts.uri.path()) {
+                Some(error) => reply::error(&error),
+                None => reply::page_not_found(&url(parts), &parts.headers),
+            };
+        }
+        Err(error) => return reply::error(&error),
+    };
+    let (descriptor, one) = (target.descriptor.clone(), target.id.is_some());
+    if parts.method == Verb::OPTIONS {
+        return reply::allow(StatusCode::NO_CONTENT.into_response(), &allowed(&descriptor, one));
+    }
+    match run(gateway, target, parts, body).await {
+        Ok((method, answer)) => reply::answer(&method, answer),
+        Err(error) if error.code() == 405 => reply::allow(reply::error(&error), &allowed(&descriptor, one)),
+        Err(error) => reply::error(&error),
+    }
+}
+
+/// Everything is checked before the body is read, so a refused request costs little.
+async fn run(gateway: &Front, target: Target, parts: &Parts, body: &mut Body) -> Result<(Method, Answer)> {
+    let method = method(&parts.method, &parts.headers, &target)?;
+    let ip = gateway.proxies.client(&parts.extensions, &parts.headers);
+    let params = params::read(parts, ip, &gateway.node.live().gateway.query)?;
+    let data = match method {
+        Method::Find | Method::Get | Method::Remove => Value::Null,
+        _ => {
+            let live = gateway.node.live();
+            body::read(&parts.headers, body, &live.gateway, live.timeout).await?
+        }
+    };
+    let id = target.id.filter(|_| takes_id(&method));
+    let call = Call { path: target.path, method: method.clone(), id, data, params, timeout: None };
+    gateway.realtime.call(Box::new(call), None).await.map(|answer| (method, answer))
+}
+
+/// A `POST` below an id creates or calls as if the id were not there, as in Feathers.
+fn takes_id(method: &Method) -> bool {
+    matches!(method, Method::Get | Method::Update | Method::Patch | Method::Remove)
+}
+
+/// # Errors
+/// `MethodNotAllowed` for verbs without meaning and for methods that the service does not offer.
+fn method(verb: &Verb, headers: &HeaderMap, target: &Target) -> Result<Method> {
+    let named = service_method(headers);
+    let method = match (verb, &target.id, &named) {
+        (&Verb::GET | &Verb::HEAD, None, _) => Method::Find,
+        (&Verb::GET | &Verb::HEAD, Some(_), _) => Method::Get,
+        (&Verb::POST, _, None) => Method::Create,
+        (&Verb::POST, _, Some(named)) => named.clone(),
+        (&Verb::PUT, ..) => Method::Update,
+        (&Verb::PATCH, ..) => Method::Patch,
+        (&Verb::DELETE, ..) => Method::Remove,
+        (verb, ..) => return Err(Error::method_not_allowed(format!("Method {verb} not allowed"))),
+    };
+    let misnamed = named.is_some_and(|named| named.is_standard());
+    if misnamed || !target.descriptor.methods.contains(&method) {
+        return Err(Error::method_not_allowed(format!("Method `{method}` is not supported by this endpoint.")));
+    }
+    Ok(method)
+}
+
+/// What the header names. A repeated or unreadable one names something that no service offers, rather than nothing.
+fn service_method(headers: &HeaderMap) -> Option<Method> {
+    let values = headers.get_all(SERVICE_METHOD).iter();
+    let named = values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect::<Vec<_>>().join(", ");
+    (!named.is_empty()).then(|| Method::from(named))
+}
+
+/// The verbs that mean something here, for one record or for many.
+fn allowed(descriptor: &Descriptor, one: bool) -> Vec<&'static str> {
+    let offers = |method: &Method| descriptor.methods.contains(method);
+    let reads = if one { offers(&Method::Get) } else { offers(&Method::Find) };
+    let posts = descriptor.methods.iter().any(|method| *method == Method::Create || !method.is_standard());
+    let verbs = [
+        ("GET", reads),
+        ("HEAD", reads),
+        ("POST", posts),
+        ("PUT", offers(&Method::Update)),
+        ("PATCH", offers(&Method::Patch)),
+        ("DELETE", offers(&Method::Remove)),
+        ("OPTIONS", true),
+    ];
+    verbs.iter().filter(|(_, means_something)| *means_something).map(|(verb, _)| *verb).collect()
+}
+
+/// What the client asked for, before a router that this one is nested in took its part off.
+fn url(parts: &Parts) -> String {
+    let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
+    uri.path_and_query().map_or_else(|| uri.to_string(), |url| url.to_string())
+}

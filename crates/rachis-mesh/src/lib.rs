@@ -1,0 +1,26 @@
+//! An app on the mesh: found by others, calling others, heard by others, over one Redis.
+//!
+//! Applications depend on the crate `rachis`, which has all of this; see its documentation.
+
+#[cfg(feature = "aws")]
+pub mod aws;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+#[allow(missing_docs, clippy::expect_used)] // for `fuzz/` alone
+pub mod fuzzing;
+#[doc(hidden)]
+#[allow(missing_docs)] // for `benches/pure.rs` alone
+pub mod measured;
+mod node;
+mod redis;
+#[cfg(test)]
+mod testing;
+mod wire;
+
+pub use node::{
+    CallService, Change, DeadCall, DeadLetter, DeadLetters, Node, NodeBuilder, NodeInfo, Readiness, Reloaded, Replay,
+    Resolved, ServiceInfo, signal,
+};
+#[doc(hidden)] // for rachis-testing and rachis-gateway
+pub use node::{METRICS_TYPE, beat_with_the_rest};
+pub use redis::{CredentialProvider, Credentials};

@@ -1,0 +1,90 @@
+//! May this request run here: whoever wrote it, and however often it came?
+
+use super::Responder;
+use crate::{
+    node::Inner,
+    redis::streams::{Entry, EntryId},
+    wire::{self, Request},
+};
+use rachis_core::{
+    Error, Result,
+    host::{Found, Registered},
+};
+use serde_json::json;
+use std::sync::{Arc, PoisonError};
+
+impl Responder {
+    /// A replica had this request and died; may another run it?
+    pub(super) fn may_run_again(&self, node: &Inner, request: &Request, delivery: u32) -> Result<()> {
+        if delivery > self.limits.load().max_deliveries {
+            return Err(Error::unavailable(format!(
+                "{} on '{}' was given to {} replicas and none finished it",
+                request.call.method,
+                request.call.path,
+                delivery - 1
+            ))
+            .with_data(json!({ "outcome": "unknown" })));
+        }
+        if may_run_twice(node, request) {
+            return Ok(());
+        }
+        Err(Error::unavailable(format!(
+            "The replica that had {} on '{}' died: it may have run, and is not run again",
+            request.call.method, request.call.path
+        ))
+        .with_data(json!({ "outcome": "unknown" })))
+    }
+
+    /// Was this request, which must not run twice, started here before under another entry? Without a secret nobody can
+    /// tell a copy from a request that was made up, so nobody looks.
+    pub(super) fn is_copy(&self, node: &Inner, request: &Request, entry: &Entry) -> bool {
+        if !self.seal.signs() || may_run_twice(node, request) {
+            return false;
+        }
+        let until = wire::until(&entry.frame);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let copy = !seen.first(&request.from, request.id, entry.id, until, node.clock.now());
+        drop(seen);
+        if copy && let Some(more) = self.refused.say() {
+            tracing::warn!(call = %request.call_id(), entry = %entry.id, stream = %self.stream, more,
+                "a request that has run here stands in Redis again and is not run: somebody without the secret copies requests");
+        }
+        copy
+    }
+
+    /// Says that a request is not believed, and why.
+    pub(super) fn refuse(&self, entry: EntryId, error: &Error) {
+        if let Some(more) = self.refused.say() {
+            tracing::warn!(%entry, stream = %self.stream, %error, more, "a request was refused");
+        }
+    }
+
+    /// Only what was published may be called, whoever wrote the request.
+    pub(super) fn admit(&self, node: &Inner, request: &Request) -> Result<Found<Arc<Registered>>> {
+        let found =
+            node.app.find_named(&request.call.path).ok_or_else(|| rachis_core::host::not_found(&request.call.path))?;
+        let published =
+            node.published(&request.call.path).ok_or_else(|| rachis_core::host::not_found(&request.call.path))?;
+        match published.methods.contains(&request.call.method) {
+            true => Ok(found),
+            false => Err(rachis_core::host::not_offered(&request.call.method, &request.call.path)),
+        }
+    }
+
+    /// In a rolling deploy another replica of the same app may have what this one lacks. Asked once, so that no call
+    /// goes round in circles.
+    pub(super) fn elsewhere(&self, node: &Inner, request: &Request) -> Option<String> {
+        if request.hops > 0 {
+            return None;
+        }
+        let catalog = node.catalog();
+        catalog.replica_with(&node.app_key, &request.call.path, &request.call.method).map(str::to_owned)
+    }
+}
+
+/// May a replica run a request that another one has begun?
+fn may_run_twice(node: &Inner, request: &Request) -> bool {
+    let registered = node.app.find_named(&request.call.path);
+    let declared = registered.map(|found| found.value.descriptor.is_idempotent(&request.call.method));
+    request.has_key() || declared.unwrap_or(request.call.method.is_idempotent())
+}

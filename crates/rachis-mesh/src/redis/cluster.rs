@@ -1,0 +1,365 @@
+//! Cluster: the keys are shared out by slots, and any server tells who holds which.
+//!
+//! redis-rs's own cluster connection is not used: it sends a command again when a connection was lost, so a request could
+//! be queued twice without anyone's knowing.
+
+use super::{
+    connection::timed_out,
+    login::Logins,
+    servers::{At, Shard},
+    socket::Endpoint,
+    tls::Certificates,
+};
+use rachis_config::host::Addresses;
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::{Mutex, watch};
+
+const SLOTS: usize = 16_384;
+/// A map that is this young is not asked for again: several connections break together, and each asks.
+const YOUNG: Duration = Duration::from_millis(20);
+
+/// A cluster and what is known of it.
+pub(crate) struct Cluster {
+    seeds: Vec<At>,
+    /// Everything about a server but its address.
+    like: At,
+    /// What leads to servers that announce other addresses.
+    addresses: Addresses,
+    map: watch::Sender<Arc<Map>>,
+    asking: Mutex<Asking>,
+    /// When the map was last learned.
+    learned: std::sync::Mutex<Option<Instant>>,
+    /// Bounds the question to one server.
+    timeout: Duration,
+}
+
+/// Whom to ask for the map.
+#[derive(Default)]
+struct Asking {
+    /// Every server that was in the last answer, masters first: replicas learn of a moved slot later. Whoever was asked
+    /// goes to the end of its kind, since one that was cut off from the others tells what was true before.
+    servers: VecDeque<Address>,
+}
+
+impl Asking {
+    /// Takes in who is there, and keeps the order in which they are asked.
+    fn learn(&mut self, servers: VecDeque<Address>, masters: &[Shard]) {
+        self.servers.retain(|known| servers.contains(known));
+        for server in servers {
+            if !self.servers.contains(&server) {
+                self.servers.push_front(server);
+            }
+        }
+        self.servers.make_contiguous().sort_by_key(|server| !masters.contains(&Shard::at(&server.0, server.1)));
+    }
+}
+
+type Address = (String, u16);
+
+/// Which server holds which slot.
+pub(crate) struct Map {
+    masters: Vec<Shard>,
+    /// By slot, the number of a master; beyond their count where nobody holds it.
+    owners: Vec<u16>,
+}
+
+const NOBODY: u16 = u16::MAX;
+
+impl Map {
+    fn empty() -> Self {
+        Map { masters: Vec::new(), owners: vec![NOBODY; SLOTS] }
+    }
+
+    fn owner(&self, slot: u16) -> Option<&Shard> {
+        self.masters.get(usize::from(*self.owners.get(usize::from(slot))?))
+    }
+
+    fn has(&self, shard: &Shard) -> bool {
+        self.masters.contains(shard)
+    }
+
+    /// Reads the reply to CLUSTER SLOTS as `asked` gave it; also the addresses of all servers in it.
+    fn read(reply: Value, asked: &str) -> RedisResult<(Self, VecDeque<Address>)> {
+        let mut map = Map::empty();
+        let mut servers = VecDeque::new();
+        let Value::Array(ranges) = reply else { return Err(unreadable()) };
+        for range in ranges {
+            let Value::Array(parts) = range else { return Err(unreadable()) };
+            let mut parts = parts.into_iter();
+            let (Some(Value::Int(start)), Some(Value::Int(end))) = (parts.next(), parts.next()) else {
+                return Err(unreadable());
+            };
+            let mut nodes = parts.filter_map(|node| address(node, asked));
+            let Some(master) = nodes.next() else { return Err(unreadable()) };
+            let number = map.number(&Shard::at(&master.0, master.1));
+            let (Ok(start), Ok(end)) = (usize::try_from(start), usize::try_from(end)) else { return Err(unreadable()) };
+            map.owners.get_mut(start..=end).ok_or_else(unreadable)?.fill(number);
+            for address in std::iter::once(master).chain(nodes) {
+                if !servers.contains(&address) {
+                    servers.push_back(address);
+                }
+            }
+        }
+        Ok((map, servers))
+    }
+
+    fn number(&mut self, master: &Shard) -> u16 {
+        let known = self.masters.iter().position(|known| known == master);
+        let number = known.unwrap_or_else(|| {
+            self.masters.push(master.clone());
+            self.masters.len() - 1
+        });
+        // There are no more masters than slots.
+        u16::try_from(number).unwrap_or(NOBODY)
+    }
+}
+
+/// Reads `[host, port, …]`. A server that knows no name for itself is where it was asked.
+fn address(node: Value, asked: &str) -> Option<Address> {
+    let Value::Array(parts) = node else { return None };
+    let mut parts = parts.into_iter();
+    let host = match parts.next()? {
+        Value::BulkString(bytes) => String::from_utf8(bytes).ok()?,
+        Value::SimpleString(text) => text,
+        Value::Nil => String::new(),
+        _ => return None,
+    };
+    let host = if host.is_empty() || host == "?" { asked.to_owned() } else { host };
+    match parts.next()? {
+        Value::Int(port) => Some((host, u16::try_from(port).ok()?)),
+        _ => None,
+    }
+}
+
+fn unreadable() -> RedisError {
+    RedisError::from(std::io::Error::other("the answer to CLUSTER SLOTS can not be read"))
+}
+
+impl Cluster {
+    pub(crate) fn new(
+        seeds: &[String],
+        logins: &Arc<Logins>,
+        certificates: &Certificates,
+        addresses: &Addresses,
+        timeout: Duration,
+    ) -> RedisResult<Self> {
+        let first = seeds.first().cloned();
+        let seeds = seeds.iter().map(|url| At::new(url, logins, certificates)).collect::<RedisResult<Vec<_>>>()?;
+        let no_seed = || RedisError::from(std::io::Error::other("a cluster needs the address of one of its servers"));
+        let like = At::new(&first.ok_or_else(no_seed)?, logins, certificates)?;
+        let map = watch::Sender::new(Arc::new(Map::empty()));
+        let (asking, learned) = (Mutex::default(), Default::default());
+        Ok(Cluster { seeds, like, addresses: addresses.clone(), map, asking, learned, timeout })
+    }
+
+    pub(super) fn auth(&self) -> Option<Cmd> {
+        self.like.auth()
+    }
+
+    pub(super) fn all(&self) -> Vec<&At> {
+        self.seeds.iter().chain([&self.like]).collect()
+    }
+
+    /// The server that holds `key`, as far as is known.
+    pub(crate) fn shard(&self, key: &str) -> Option<Shard> {
+        self.map.borrow().owner(slot(key)).cloned()
+    }
+
+    /// Does this server hold slots, as far as is known?
+    pub(crate) fn has(&self, shard: &Shard) -> bool {
+        self.map.borrow().has(shard)
+    }
+
+    /// Changes whenever the map does.
+    pub(crate) fn moves(&self) -> watch::Receiver<Arc<Map>> {
+        self.map.subscribe()
+    }
+
+    /// The server that holds `key`, asked anew.
+    pub(crate) async fn locate(&self, key: &str) -> RedisResult<Shard> {
+        self.refresh().await?;
+        self.shard(key)
+            .ok_or_else(|| RedisError::from(std::io::Error::other("no server of the cluster holds its slot")))
+    }
+
+    /// Where this server is, if it still holds slots.
+    pub(crate) async fn reach(&self, shard: &Shard) -> RedisResult<Endpoint> {
+        self.refresh().await?;
+        match shard.address() {
+            Some((host, port)) if self.has(shard) => Ok(self.there(host, port)),
+            _ => Err(RedisError::from(std::io::Error::other(format!("{shard} no longer holds any slot")))),
+        }
+    }
+
+    /// What leads to the server that announces this address.
+    fn there(&self, host: &str, port: u16) -> Endpoint {
+        let (host, port) = self.addresses.reach(host, port);
+        self.like.there(&host, port)
+    }
+
+    /// Asks for the map, servers in turn until one answers.
+    pub(crate) async fn refresh(&self) -> RedisResult<()> {
+        let wanted = Instant::now();
+        let mut asking = self.asking.lock().await;
+        if self.learned().is_some_and(|learned| learned + YOUNG > wanted) {
+            return Ok(());
+        }
+        let known: Vec<Endpoint> = asking.servers.iter().map(|(host, port)| self.there(host, *port)).collect();
+        let seeds: Vec<Endpoint> = self.seeds.iter().map(At::here).collect();
+        let mut trouble = None;
+        for (number, server) in known.iter().chain(&seeds).enumerate() {
+            if number < asking.servers.len() {
+                // The sorting that follows an answer is stable, so it goes to the end of its kind.
+                asking.servers.rotate_left(1);
+            }
+            let now = Instant::now();
+            let asked = tokio::time::timeout(self.timeout, self.ask(server)).await;
+            match asked.unwrap_or_else(|_| Err(timed_out("asking for the slots"))) {
+                Ok((map, servers)) => {
+                    *self.learned() = Some(now);
+                    asking.learn(servers, &map.masters);
+                    self.publish(map);
+                    return Ok(());
+                }
+                Err(error) => trouble = Some(error),
+            }
+        }
+        Err(trouble.unwrap_or_else(|| timed_out("asking for the slots")))
+    }
+
+    /// Learns from a server that a slot has moved from it to another: nobody knows that sooner. `false`: the error says
+    /// nothing of the kind.
+    pub(crate) fn learn_from(&self, error: &RedisError) -> bool {
+        let Some((slot, to)) = moved(error) else { return false };
+        let known = self.map.borrow().clone();
+        if known.owner(slot) != Some(&to) {
+            let mut map = Map { masters: known.masters.clone(), owners: known.owners.clone() };
+            let number = map.number(&to);
+            if let Some(owner) = map.owners.get_mut(usize::from(slot)) {
+                *owner = number;
+            }
+            self.publish(map);
+        }
+        *self.learned() = Some(Instant::now());
+        true
+    }
+
+    fn learned(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.learned.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn publish(&self, map: Map) {
+        self.map.send_if_modified(|known| {
+            let differs = known.masters != map.masters || known.owners != map.owners;
+            if differs {
+                tracing::debug!(masters = ?map.masters, "the slots of the cluster");
+                *known = Arc::new(map);
+            }
+            differs
+        });
+    }
+
+    async fn ask(&self, server: &Endpoint) -> RedisResult<(Map, VecDeque<Address>)> {
+        let mut connection = server.ask_within(self.timeout).await?;
+        let reply: Value = redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?;
+        let (map, servers) = Map::read(reply, server.host())?;
+        match servers.is_empty() {
+            true => Err(RedisError::from((
+                ErrorKind::Server(ServerErrorKind::ClusterDown),
+                "no server of the cluster holds any slot",
+            ))),
+            false => Ok((map, servers)),
+        }
+    }
+
+    /// For messages.
+    pub(crate) fn address(&self) -> String {
+        let seeds = self.seeds.iter().map(At::address);
+        format!("the cluster of {}", seeds.collect::<Vec<_>>().join(","))
+    }
+}
+
+/// Slot and server of a MOVED error.
+fn moved(error: &RedisError) -> Option<(u16, Shard)> {
+    let (to, slot) = error.redirect_node().filter(|_| error.kind() == ErrorKind::Server(ServerErrorKind::Moved))?;
+    let (host, port) = to.rsplit_once(':')?;
+    // Without a host it is that of the server that was asked, whom we do not know here.
+    (!host.is_empty() && host != "?").then_some((slot, Shard::at(host, port.parse().ok()?)))
+}
+
+/// The slot of a key: that of the part in its first pair of braces, if there is something in them.
+fn slot(key: &str) -> u16 {
+    let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
+    let hashed = tag.filter(|tag| !tag.is_empty()).unwrap_or(key);
+    hashed.bytes().fold(0u16, |crc, byte| (crc << 8) ^ TABLE[usize::from((crc >> 8) as u8 ^ byte)]) % SLOTS as u16
+}
+
+/// CRC-16 as Redis Cluster hashes keys (XMODEM: polynomial 0x1021, from 0).
+static TABLE: [u16; 256] = {
+    let mut table = [0u16; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = (byte as u16) << 8;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_those_of_the_specification() {
+        assert_eq!(slot("123456789"), 0x31C3);
+        assert_eq!(slot("foo"), 12182);
+        assert_eq!(slot("rachis:{mesh}:nodes"), slot("mesh"));
+        assert_eq!(slot("rachis:{app:default/todos}:calls"), slot("app:default/todos"));
+        assert_eq!(slot("a{b}c{d}"), slot("b"));
+        assert_ne!(slot("a{}b{c}"), slot("c"));
+    }
+
+    fn node(host: Value, port: i64) -> Value {
+        Value::Array(vec![host, Value::Int(port), Value::BulkString(b"id".to_vec()), Value::Array(vec![])])
+    }
+
+    #[test]
+    fn the_map_says_who_holds_what_and_who_else_may_be_asked() {
+        let host = |name: &str| Value::BulkString(name.into());
+        let reply = Value::Array(vec![
+            Value::Array(vec![Value::Int(0), Value::Int(99), node(host("a"), 1), node(host("c"), 3)]),
+            Value::Array(vec![Value::Int(100), Value::Int(16382), node(Value::Nil, 2)]),
+        ]);
+        let (map, servers) = Map::read(reply, "asked").unwrap();
+        let owner = |slot| map.owner(slot).map(ToString::to_string).unwrap_or_default();
+        assert_eq!((owner(0), owner(99), owner(100)), ("a:1".into(), "a:1".into(), "asked:2".into()));
+        assert_eq!(owner(16383), "");
+        let expected = [("a".to_owned(), 1), ("c".to_owned(), 3), ("asked".to_owned(), 2)];
+        assert_eq!(servers, expected);
+    }
+
+    #[test]
+    fn a_strange_answer_is_an_error() {
+        let range = |start, end| Value::Array(vec![Value::Int(start), Value::Int(end), node(Value::Nil, 2)]);
+        for reply in [
+            Value::Nil,
+            Value::Array(vec![Value::Nil]),
+            Value::Array(vec![range(5, 16384)]),
+            Value::Array(vec![range(-1, 3)]),
+            Value::Array(vec![range(9, 3)]),
+        ] {
+            assert!(Map::read(reply, "asked").is_err());
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Logins that expire: asked for before the first connection, and again before each of them ends.
+
+use super::{
+    connection::{Connector, Trouble},
+    login::Login,
+};
+use futures_core::future::BoxFuture;
+use rachis_config::Secret;
+use rachis_core::Error;
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// Who to be to Redis, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// ACL user; `None`: the one of `redis.url`, or the default user.
+    pub username: Option<String>,
+    /// Password or token.
+    pub password: Secret,
+    /// How long it is taken from now on; `None`: for ever, so it is not asked for again.
+    pub valid_for: Option<Duration>,
+}
+
+/// Gives credentials for Redis, as often as they are needed: before the first connection, and again when two thirds of the
+/// time that they are good for are over. Connections that are open are told the new ones, so none is dropped.
+///
+/// One that fails is asked again, with growing pauses; until then the last credentials stay.
+///
+/// ```
+/// use rachis::{Config, CredentialProvider, Credentials, Node, Result};
+/// use std::time::Duration;
+///
+/// struct Vault;
+///
+/// impl CredentialProvider for Vault {
+///     async fn credentials(&self) -> Result<Credentials> {
+///         let password = "what a vault says".into();
+///         Ok(Credentials { username: Some("todos".into()), password, valid_for: Some(Duration::from_secs(900)) })
+///     }
+/// }
+///
+/// let builder = Node::builder(Config::default()).credentials(Vault);
+/// # drop(builder);
+/// ```
+pub trait CredentialProvider: Send + Sync + 'static {
+    /// The credentials to use from now on.
+    ///
+    /// # Errors
+    /// Whatever keeps it from knowing; it is logged, so it must not contain a secret.
+    fn credentials(&self) -> impl Future<Output = Result<Credentials, Error>> + Send;
+}
+
+/// The first pause after a provider failed, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(20));
+/// How long a provider may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Credentials are not asked for more often than this, however short they are good for.
+const LEAST: Duration = Duration::from_millis(100);
+
+trait Erased: Send + Sync {
+    fn ask(&self) -> BoxFuture<'_, Result<Credentials, Error>>;
+}
+
+impl<P: CredentialProvider> Erased for P {
+    fn ask(&self) -> BoxFuture<'_, Result<Credentials, Error>> {
+        Box::pin(self.credentials())
+    }
+}
+
+/// A provider of any kind.
+#[derive(Clone)]
+pub(crate) struct Provider(Arc<dyn Erased>);
+
+impl Provider {
+    pub(crate) fn new(provider: impl CredentialProvider) -> Self {
+        Provider(Arc::new(provider))
+    }
+
+    /// Waits for the first credentials, and renews them until `stop` is cancelled (`None`: it was before).
+    pub(crate) async fn start(&self, connector: Connector, stop: CancellationToken) -> Option<()> {
+        let mut valid_for = self.renew(&connector, &stop).await?;
+        let provider = self.clone();
+        tokio::spawn(async move {
+            while let Some(time) = valid_for {
+                let pause = (time * 2 / 3).max(LEAST);
+                if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                    return;
+                }
+                valid_for = match provider.renew(&connector, &stop).await {
+                    Some(valid_for) => valid_for,
+                    None => return,
+                };
+            }
+        });
+        Some(())
+    }
+
+    /// Asks until there is an answer, and lets all connections use it; how long it is good for.
+    async fn renew(&self, connector: &Connector, stop: &CancellationToken) -> Option<Option<Duration>> {
+        let mut pause = PAUSES.0;
+        loop {
+            let asked = stop.run_until_cancelled(tokio::time::timeout(PATIENCE, self.0.ask())).await?;
+            match asked.unwrap_or_else(|_| Err(Error::timeout("the provider takes too long"))) {
+                Ok(Credentials { username, password, valid_for }) => {
+                    let login = Login { username, password: Some(password.expose().to_owned()) };
+                    connector.logins().change(login);
+                    return Some(valid_for);
+                }
+                Err(error) => {
+                    connector.note_trouble(Trouble::Unreached(format!("no credentials: {error}")));
+                    tracing::warn!(%error, "no credentials for Redis, asking again");
+                }
+            }
+            stop.run_until_cancelled(tokio::time::sleep(pause)).await?;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Subscriptions on a server of their own, which is held up.
+
+use super::*;
+use crate::redis::{
+    connection::{Connector, Options},
+    servers::Place,
+};
+use rachis_testing::ThrowawayRedis;
+use std::time::Duration;
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn connector(redis: &ThrowawayRedis) -> Connector {
+    let mut options = Options::for_tests(Duration::from_secs(1));
+    options.place = Place::Standalone(redis.url());
+    Connector::new(options, "test").unwrap()
+}
+
+async fn publish(redis: &ThrowawayRedis, channel: &str, messages: usize) {
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut on = client.get_multiplexed_async_connection().await.unwrap();
+    for start in (0..messages).step_by(1000) {
+        let mut pipe = redis::pipe();
+        for number in start..messages.min(start + 1000) {
+            pipe.cmd("PUBLISH").arg(channel).arg(number).ignore();
+        }
+        pipe.exec_async(&mut on).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_falls_behind_holds_a_bounded_number_of_messages_and_learns_that_it_missed_some() {
+    let redis = ThrowawayRedis::start().unwrap();
+    let (channels, mut heard) = open(connector(&redis), "lifecycle".into(), CancellationToken::new());
+    assert!(channels.subscribe("lifecycle".into()).await && channels.subscribe("busy".into()).await);
+    let messages = 10 * BUFFER;
+    publish(&redis, "busy", messages).await;
+    // What was published behind all of it shows that the node has read it from its socket.
+    let (mut count, mut missed) = (0, false);
+    while !missed {
+        match tokio::time::timeout(LONG, heard.recv()).await.expect("it never learns of it").unwrap() {
+            Heard::Message { .. } => count += 1,
+            Heard::Reconnected { .. } => missed = true,
+        }
+    }
+    assert!(count <= 3 * BUFFER, "{count} of {messages} were held");
+    publish(&redis, "busy", 1).await;
+    let next = tokio::time::timeout(LONG, heard.recv()).await.expect("it goes on");
+    assert!(matches!(next, Some(Heard::Message { .. })));
+}
+
+#[tokio::test]
+async fn subscriptions_end_when_they_are_stopped_though_the_server_stands_still() {
+    let redis = ThrowawayRedis::start().unwrap();
+    let stop = CancellationToken::new();
+    let (channels, mut heard) = open(connector(&redis), "lifecycle".into(), stop.clone());
+    assert!(channels.subscribe("lifecycle".into()).await);
+    redis.freeze().unwrap();
+    let asks = tokio::spawn(async move { channels.subscribe("more".into()).await });
+    tokio::task::yield_now().await;
+    stop.cancel();
+    let end = tokio::time::timeout(LONG, heard.recv()).await.expect("it still waits for the server");
+    assert!(end.is_none());
+    assert!(!asks.await.unwrap());
+    redis.thaw().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_reads_learns_of_a_new_connection_before_the_first_message_that_came_over_it() {
+    let redis = ThrowawayRedis::start().unwrap();
+    let (channels, mut heard) = open(connector(&redis), "lifecycle".into(), CancellationToken::new());
+    // So many that the confirmations of some are still to come when the first message does.
+    let quiet = (0..500).map(|number| channels.subscribe(format!("quiet-{number}")));
+    futures_util::future::join_all(quiet).await;
+    assert!(channels.subscribe("busy".into()).await);
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut on = client.get_multiplexed_async_connection().await.unwrap();
+    let mut publishing = on.clone();
+    let publisher = tokio::spawn(async move {
+        for number in 0u64.. {
+            redis::cmd("PUBLISH").arg("busy").arg(number).exec_async(&mut publishing).await.unwrap();
+        }
+    });
+    let mut expected = None;
+    for _ in 0..10 {
+        redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("pubsub").exec_async(&mut on).await.unwrap();
+        let mut told = false;
+        loop {
+            match tokio::time::timeout(LONG, heard.recv()).await.expect("nothing comes").unwrap() {
+                Heard::Reconnected { channels } => told |= channels.contains(&"busy".to_owned()),
+                Heard::Message { payload, .. } => {
+                    let number: u64 = String::from_utf8(payload).unwrap().parse().unwrap();
+                    let missed = expected.replace(number + 1).is_some_and(|expected| expected != number);
+                    assert!(told || !missed, "{number} came over a connection of which nobody was told");
+                    if told {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    publisher.abort();
+}

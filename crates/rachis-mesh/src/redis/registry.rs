@@ -1,0 +1,412 @@
+//! Who is there: nodes and the services they offer, kept by scripts so that each step is whole.
+//!
+//! Bytes in, bytes out: what a head or a descriptor says is none of this file's business.
+
+mod digest;
+mod records;
+
+pub(crate) use records::{Change, Item, LingeringRecord, NodeRecord, ServiceRecord};
+
+use super::keys::Keys;
+use records::{Fields, lingering};
+use redis::{FromRedisValue, RedisResult, Script, aio::ConnectionLike};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::LazyLock,
+    time::Duration,
+};
+
+macro_rules! scripts {
+    ($($name:ident $file:literal)*) => { $(
+        static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(concat!(include_str!("scripts/registry.lua"), include_str!($file))));
+    )* };
+}
+scripts! {
+    REGISTER "scripts/register.lua"
+    STATE "scripts/state.lua"
+    WITHDRAW "scripts/withdraw.lua"
+    TELL "scripts/tell.lua"
+    CLEAR_UP "scripts/clear_up.lua"
+}
+
+/// The one script that every node runs all the time, so it is short.
+static BEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/beat.lua")));
+
+/// How many node hashes one snapshot asks for at once.
+const SNAPSHOT_BATCH: usize = 256;
+
+/// The registry as one node uses it.
+#[derive(Clone, Debug)]
+pub(crate) struct Registry {
+    keys: Keys,
+    node: String,
+    app: String,
+    ttl: Duration,
+    linger: Linger,
+}
+
+/// How long a path without replicas stays callable.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Linger {
+    For(Duration),
+    Forever,
+}
+
+impl Linger {
+    /// Milliseconds, -1 for ever: the form in which scripts take it.
+    fn ms(self) -> i64 {
+        match self {
+            Linger::For(time) => i64::try_from(time.as_millis()).unwrap_or(i64::MAX),
+            Linger::Forever => -1,
+        }
+    }
+}
+
+/// What a node writes about itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Announced {
+    pub(crate) head: Vec<u8>,
+    pub(crate) state: String,
+    /// Path and descriptor.
+    pub(crate) services: Vec<(String, Vec<u8>)>,
+}
+
+/// What registering brought back.
+#[derive(Debug)]
+pub(crate) struct Registered {
+    pub(crate) epoch: u64,
+    pub(crate) now: u64,
+    /// Was the node registered before?
+    pub(crate) known: bool,
+    pub(crate) promise: Promise,
+}
+
+/// In how many ms this node is to [tell](Registry::tell) everyone what it and others have changed since the last message;
+/// 0 where that was told at once, or another node will. If nobody does, the next beat of anyone does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use]
+pub(crate) struct Promise(u64);
+
+impl Promise {
+    /// After how long; `None` where nothing was promised.
+    pub(crate) fn wait(self) -> Option<Duration> {
+        // Redis's clock and this one's may differ in the last ms, and too early is in vain.
+        (self.0 > 0).then(|| Duration::from_millis(self.0 + 1))
+    }
+}
+
+/// What a beat brought back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beat {
+    /// `false`: Redis has forgotten this node, which must register anew.
+    pub(crate) known: bool,
+    pub(crate) epoch: u64,
+    /// The version that everyone was told by now; what came since is held back for a moment.
+    pub(crate) told: u64,
+    /// Redis's clock, in ms.
+    pub(crate) now: u64,
+    pub(crate) promise: Promise,
+}
+
+/// What a look brought, at no cost to anyone.
+#[derive(Clone, Debug)]
+pub(crate) struct Look {
+    /// As a beat would have been answered.
+    pub(crate) beat: Beat,
+    /// Nodes whose time is over and whom nobody has swept yet.
+    pub(crate) silent: BTreeSet<String>,
+}
+
+/// All of the registry.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) epoch: u64,
+    pub(crate) now: u64,
+    pub(crate) nodes: Vec<NodeRecord>,
+    /// Those of them whose time is over and whom nobody has swept yet.
+    pub(crate) silent: BTreeSet<String>,
+    pub(crate) lingering: Vec<LingeringRecord>,
+}
+
+impl Registry {
+    pub(crate) fn new(keys: Keys, node: &str, app: &str, ttl: Duration, linger: Linger) -> Self {
+        Registry { keys, node: node.to_owned(), app: app.to_owned(), ttl, linger }
+    }
+
+    /// A key of it, all of which lie on one server.
+    pub(crate) fn key(&self) -> String {
+        self.keys.registry()
+    }
+
+    /// Writes the whole announcement and tells everyone.
+    pub(crate) async fn register(&self, on: &mut impl ConnectionLike, what: &Announced) -> RedisResult<Registered> {
+        let mut call = self.invoke(&REGISTER);
+        call.arg(self.ttl_ms()).arg(self.hygiene_ms()).arg(self.linger.ms()).arg(&what.head).arg(&what.state);
+        for (path, descriptor) in &what.services {
+            call.arg(path).arg(descriptor);
+        }
+        let (epoch, now, known, wait) = call.invoke_async(on).await?;
+        Ok(Registered { epoch, now, known, promise: Promise(wait) })
+    }
+
+    /// Says that this node lives; with `sweep`, removes those whose time is over. `sent` is the server's time now, as
+    /// far as it is known: a beat that comes much later than that removes nobody.
+    pub(crate) async fn beat(&self, on: &mut impl ConnectionLike, sweep: bool, sent: u64) -> RedisResult<Beat> {
+        let keys = &self.keys;
+        let mut call = BEAT.key(keys.node(&self.node));
+        call.key(keys.nodes()).key(keys.epoch()).key(keys.told()).key(keys.app(&self.app));
+        let app_expires = self.linger != Linger::Forever;
+        call.arg(&self.node)
+            .arg(self.ttl_ms())
+            .arg(self.hygiene_ms())
+            .arg(i32::from(app_expires))
+            .arg(i32::from(sweep));
+        let (known, epoch, now, told, clear_up): (bool, u64, u64, u64, bool) = call.invoke_async(on).await?;
+        if !clear_up {
+            return Ok(Beat { known, epoch, told, now, promise: Promise(0) });
+        }
+        let mut call = self.invoke(&CLEAR_UP);
+        call.arg(self.ttl_ms()).arg(i32::from(sweep)).arg(sent);
+        let (epoch, told, wait) = call.invoke_async(on).await?;
+        Ok(Beat { known, epoch, told, now, promise: Promise(wait) })
+    }
+
+    /// Changes the state alone. `None`: Redis has forgotten this node.
+    pub(crate) async fn set_state(&self, on: &mut impl ConnectionLike, state: &str) -> RedisResult<Option<Promise>> {
+        let wait: Option<u64> = self.invoke(&STATE).arg(state).invoke_async(on).await?;
+        Ok(wait.map(Promise))
+    }
+
+    /// Takes this node out. `None`: it was out already.
+    pub(crate) async fn withdraw(&self, on: &mut impl ConnectionLike) -> RedisResult<Option<Promise>> {
+        let wait: Option<u64> = self.invoke(&WITHDRAW).invoke_async(on).await?;
+        Ok(wait.map(Promise))
+    }
+
+    /// Tells everyone what was held back, as [promised](Promise).
+    pub(crate) async fn tell(&self, on: &mut impl ConnectionLike) -> RedisResult<()> {
+        self.invoke(&TELL).invoke_async(on).await
+    }
+
+    /// The same after `wait`. That it fails is no harm.
+    pub(crate) async fn tell_after(self, wait: Duration, mut on: impl ConnectionLike) {
+        tokio::time::sleep(wait).await;
+        if let Err(error) = self.tell(&mut on).await {
+            tracing::debug!(%error, "what was held back could not be told, the next beat of any node tells it");
+        }
+    }
+
+    /// The version alone.
+    pub(crate) async fn epoch(&self, on: &mut impl ConnectionLike) -> RedisResult<u64> {
+        let epoch: Option<u64> = redis::cmd("GET").arg(self.keys.epoch()).query_async(on).await?;
+        Ok(epoch.unwrap_or(0))
+    }
+
+    /// What who is no node needs to know instead of beating.
+    pub(crate) async fn look(&self, on: &mut impl ConnectionLike) -> RedisResult<Look> {
+        let now = self.now(on).await?;
+        let epoch = self.epoch(on).await?;
+        // Whoever is no node may be ahead of what it is told: it reads more often, and no other reads with it.
+        let beat = Beat { known: true, epoch, told: epoch, now, promise: Promise(0) };
+        Ok(Look { beat, silent: self.silent(on, now).await? })
+    }
+
+    async fn now(&self, on: &mut impl ConnectionLike) -> RedisResult<u64> {
+        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(on).await?;
+        Ok(seconds * 1000 + micros / 1000)
+    }
+
+    async fn silent(&self, on: &mut impl ConnectionLike, now: u64) -> RedisResult<BTreeSet<String>> {
+        redis::cmd("ZRANGEBYSCORE").arg(self.keys.nodes()).arg("-inf").arg(format!("({now}")).query_async(on).await
+    }
+
+    /// The changes after `epoch`, or `None` when the stream no longer reaches back to it.
+    pub(crate) async fn changes_since(
+        &self,
+        on: &mut impl ConnectionLike,
+        epoch: u64,
+    ) -> RedisResult<Option<Vec<Change>>> {
+        let range: Vec<(String, HashMap<String, Vec<u8>>)> =
+            redis::cmd("XRANGE").arg(self.keys.changes()).arg(format!("({epoch}-0")).arg("+").query_async(on).await?;
+        let mut changes = Vec::with_capacity(range.len());
+        let mut expected = epoch;
+        for (_, fields) in range {
+            let Some(news) = fields.get("m").and_then(|message| Change::decode(message)) else { return Ok(None) };
+            for change in news {
+                if change.prev != expected {
+                    return Ok(None);
+                }
+                expected = change.epoch;
+                changes.push(change);
+            }
+        }
+        Ok(Some(changes))
+    }
+
+    /// Everything. The version is read first, so changes that happen meanwhile are seen again as changes, which does no
+    /// harm: an announcement is always whole.
+    pub(crate) async fn snapshot(&self, on: &mut impl ConnectionLike) -> RedisResult<Snapshot> {
+        let now = self.now(on).await?;
+        let epoch = self.epoch(on).await?;
+        let silent = self.silent(on, now).await?;
+        let ids: Vec<String> = redis::cmd("ZRANGE").arg(self.keys.nodes()).arg(0).arg(-1).query_async(on).await?;
+        let hashes = self.hashes(on, ids.iter().map(|id| self.keys.node(id))).await?;
+        let nodes = ids.iter().zip(hashes).filter_map(|(id, fields)| NodeRecord::from_fields(id, fields)).collect();
+        let apps: Vec<String> =
+            redis::cmd("ZRANGEBYSCORE").arg(self.keys.apps()).arg(now).arg("+inf").query_async(on).await?;
+        let hashes = self.hashes(on, apps.iter().map(|app| self.keys.app(app))).await?;
+        let lingering = apps.iter().zip(hashes).flat_map(|(app, fields)| lingering(app, &fields, now)).collect();
+        Ok(Snapshot { epoch, now, nodes, silent, lingering })
+    }
+
+    /// Which of these nodes the registry knows.
+    pub(crate) async fn known(&self, on: &mut impl ConnectionLike, nodes: &[String]) -> RedisResult<Vec<bool>> {
+        if nodes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let scores: Vec<Option<f64>> = redis::cmd("ZMSCORE").arg(self.keys.nodes()).arg(nodes).query_async(on).await?;
+        Ok(scores.iter().map(Option::is_some).collect())
+    }
+
+    async fn hashes(
+        &self,
+        on: &mut impl ConnectionLike,
+        keys: impl Iterator<Item = String>,
+    ) -> RedisResult<Vec<Fields>> {
+        let keys: Vec<String> = keys.collect();
+        let mut all = Vec::with_capacity(keys.len());
+        for batch in keys.chunks(SNAPSHOT_BATCH) {
+            let mut pipe = redis::pipe();
+            for key in batch {
+                pipe.cmd("HGETALL").arg(key);
+            }
+            // Asked for one by one, since a key that is no hash must hide no other.
+            let replies = on.req_packed_commands(&pipe, 0, batch.len()).await?;
+            all.extend(replies.into_iter().map(|reply| Fields::from_redis_value(reply).unwrap_or_default()));
+        }
+        Ok(all)
+    }
+
+    fn invoke<'a>(&self, script: &'a Script) -> redis::ScriptInvocation<'a> {
+        let mut call = script.key(self.keys.node(&self.node));
+        call.key(self.keys.nodes())
+            .key(self.keys.epoch())
+            .key(self.keys.changes())
+            .key(self.keys.app(&self.app))
+            .key(self.keys.apps())
+            .key(self.keys.told())
+            .arg(&self.node)
+            .arg(&self.app)
+            .arg(self.keys.lifecycle())
+            .arg(self.keys.node_prefix())
+            .arg(self.keys.app_prefix());
+        call
+    }
+
+    fn ttl_ms(&self) -> u64 {
+        u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// How long keys stay that nobody removed, because nobody was left to. The expiry that counts is the score in the
+    /// index; the hashes must outlive it, since whoever sweeps reads them.
+    fn hygiene_ms(&self) -> u64 {
+        let linger = match self.linger {
+            Linger::For(time) => time,
+            Linger::Forever => Duration::from_secs(24 * 3600),
+        };
+        u64::try_from((linger + self.ttl * 10).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod model;
+#[cfg(test)]
+mod scripts_like_model;
+#[cfg(test)]
+mod told_together;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_is_no_change_is_none() {
+        for message in [&b""[..], b"hello", b"\x93\x01\x02", b"\xc1"] {
+            assert_eq!(Change::decode(message), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn nodes_stay_known_while_memory_is_full() {
+        let redis = rachis_testing::ThrowawayRedis::start_with(&["--maxmemory", "3mb"]).unwrap();
+        let client = redis::Client::open(redis.url()).unwrap();
+        let mut on = client.get_multiplexed_async_connection().await.unwrap();
+        let ttl = Duration::from_secs(60);
+        let registry = Registry::new(Keys::new("test"), "a", "default/x", ttl, Linger::For(ttl));
+        registry.register(&mut on, &Announced::default()).await.unwrap();
+        let fill = async |n: u32| {
+            let mut set = redis::cmd("SET");
+            set.arg(format!("fill-{n}")).arg("x".repeat(10_000)).query_async::<()>(&mut on.clone()).await
+        };
+        let mut n = 0;
+        while fill(n).await.is_ok() {
+            n += 1;
+        }
+        assert_eq!(fill(n).await.unwrap_err().code(), Some("OOM"));
+        let now = registry.now(&mut on).await.unwrap();
+        assert!(registry.beat(&mut on, true, now).await.unwrap().known);
+    }
+
+    async fn offers(
+        on: &mut redis::aio::MultiplexedConnection,
+        node: &str,
+        linger: Linger,
+        paths: &[&str],
+    ) -> Registry {
+        let registry = Registry::new(Keys::new("test"), node, "default/x", Duration::from_secs(60), linger);
+        let services = paths.iter().map(|path| ((*path).to_owned(), b"descriptor".to_vec())).collect();
+        let what = Announced { head: b"head".to_vec(), state: "up".into(), services };
+        registry.register(on, &what).await.unwrap();
+        registry
+    }
+
+    async fn on(redis: &rachis_testing::ThrowawayRedis) -> redis::aio::MultiplexedConnection {
+        redis::Client::open(redis.url()).unwrap().get_multiplexed_async_connection().await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_path_lingers_though_a_replica_that_the_registry_no_longer_knows_is_noted_beside_it() {
+        let redis = rachis_testing::ThrowawayRedis::start().unwrap();
+        let on = &mut on(&redis).await;
+        offers(on, "ghost", Linger::Forever, &["a", "b"]).await;
+        // Its hash has expired before anybody was there to remove it, or Redis has lost it.
+        let keys = Keys::new("test");
+        redis::cmd("DEL").arg(keys.node("ghost")).exec_async(on).await.unwrap();
+        redis::cmd("ZREM").arg(keys.nodes()).arg("ghost").exec_async(on).await.unwrap();
+        let last = offers(on, "last", Linger::Forever, &["a"]).await;
+        let _ = last.withdraw(on).await.unwrap().unwrap();
+        let snapshot = last.snapshot(on).await.unwrap();
+        let lingering: Vec<_> = snapshot.lingering.iter().map(|path| path.service.path.as_str()).collect();
+        assert_eq!(lingering, ["a", "b"]);
+        let fields: Vec<String> = redis::cmd("HKEYS").arg(keys.app("default/x")).query_async(on).await.unwrap();
+        assert!(!fields.iter().any(|field| field.starts_with("n:")), "{fields:?}");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_a_path_whose_linger_is_over() {
+        let redis = rachis_testing::ThrowawayRedis::start().unwrap();
+        let on = &mut on(&redis).await;
+        let linger = Linger::For(Duration::from_secs(60));
+        let kept = offers(on, "kept", linger, &["a"]).await;
+        let _ = offers(on, "gone", linger, &["b", "c"]).await.withdraw(on).await.unwrap().unwrap();
+        let app = Keys::new("test").app("default/x");
+        redis::cmd("HSET").arg(&app).arg("e:b").arg(1).exec_async(on).await.unwrap();
+        // Whoever leaves next finds it.
+        let _ = offers(on, "next", linger, &["a"]).await.withdraw(on).await.unwrap().unwrap();
+        let mut fields: Vec<String> = redis::cmd("HKEYS").arg(&app).query_async(on).await.unwrap();
+        fields.sort();
+        assert_eq!(fields, ["e:c", "linger", "n:kept", "s:a", "s:c", "t:a", "t:c"]);
+        drop(kept);
+    }
+}

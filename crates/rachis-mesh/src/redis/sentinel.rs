@@ -1,0 +1,142 @@
+//! Sentinel: the master is whoever the sentinels say it is, asked at each connect.
+
+use super::{
+    connection::timed_out,
+    login::{Login, Logins},
+    servers::At,
+    socket::Endpoint,
+    tls::Certificates,
+};
+use rachis_config::host::Addresses;
+use redis::{Cmd, IntoConnectionInfo, RedisConnectionInfo, RedisError, RedisResult, Value, aio::ConnectionLike};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+/// The sentinels that watch one master.
+pub(crate) struct Sentinels {
+    sentinels: Vec<At>,
+    /// Who to say one is to them.
+    logins: Arc<Logins>,
+    /// Everything about the master but its address.
+    master: At,
+    name: String,
+    /// What leads to a master that is announced under another address.
+    addresses: Addresses,
+    /// Bounds the question to one sentinel.
+    timeout: Duration,
+    /// The sentinel that answered last is asked first.
+    first: AtomicUsize,
+    /// Where the master was last.
+    last: Mutex<String>,
+}
+
+impl Sentinels {
+    pub(crate) fn new(
+        urls: &[String],
+        master: At,
+        name: &str,
+        login: &Login,
+        certificates: &Certificates,
+        addresses: &Addresses,
+        timeout: Duration,
+    ) -> RedisResult<Self> {
+        // What a URL says of login and database is about the master.
+        let logins = Arc::new(Logins::new(login.clone()));
+        let plain = |url: &String| {
+            let info = url.as_str().into_connection_info()?.set_redis_settings(RedisConnectionInfo::default());
+            At::from_info(info, &logins, certificates)
+        };
+        Ok(Sentinels {
+            sentinels: urls.iter().map(plain).collect::<RedisResult<_>>()?,
+            master,
+            addresses: addresses.clone(),
+            name: name.to_owned(),
+            timeout,
+            logins,
+            first: AtomicUsize::new(0),
+            last: Mutex::default(),
+        })
+    }
+
+    pub(super) fn relogin(&self, login: Login) -> bool {
+        self.logins.change(login)
+    }
+
+    pub(super) fn auth(&self) -> Option<Cmd> {
+        self.master.auth()
+    }
+
+    pub(super) fn all(&self) -> Vec<&At> {
+        self.sentinels.iter().chain([&self.master]).collect()
+    }
+
+    /// Where the master is, from the first sentinel that knows it.
+    pub(crate) async fn master(&self) -> RedisResult<Endpoint> {
+        let (first, count) = (self.first.load(Ordering::Relaxed), self.sentinels.len());
+        let mut trouble = unknown(&self.name);
+        for number in (first..first + count).map(|number| number % count) {
+            let asked = tokio::time::timeout(self.timeout, self.ask(&self.sentinels[number])).await;
+            match asked.unwrap_or_else(|_| Err(timed_out("asking a sentinel"))) {
+                Ok((host, port)) => {
+                    let (host, port) = self.addresses.reach(&host, port);
+                    self.first.store(number, Ordering::Relaxed);
+                    *self.last.lock().unwrap_or_else(PoisonError::into_inner) = format!("{host}:{port}");
+                    return Ok(self.master.there(&host, port));
+                }
+                Err(error) => trouble = error,
+            }
+        }
+        Err(trouble)
+    }
+
+    async fn ask(&self, sentinel: &At) -> RedisResult<(String, u16)> {
+        let connected = sentinel.here().ask_within(self.timeout).await;
+        let mut connection = connected.inspect_err(|error| {
+            if error.kind() == redis::ErrorKind::AuthenticationFailed {
+                self.logins.refused();
+            }
+        })?;
+        let mut question = redis::cmd("SENTINEL");
+        question.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.name);
+        let answer: Option<(String, u16)> = question.query_async(&mut connection).await?;
+        answer.ok_or_else(|| unknown(&self.name))
+    }
+
+    /// Refuses a server that is no master: a sentinel that was cut off tells of one that was.
+    pub(crate) async fn verify(&self, connection: &mut impl ConnectionLike) -> RedisResult<()> {
+        let role: RedisResult<Vec<Value>> = redis::cmd("ROLE").query_async(connection).await;
+        match role {
+            Ok(parts) => match parts.first() {
+                Some(Value::BulkString(role)) if role != b"master" => Err(no_master()),
+                Some(Value::SimpleString(role)) if role != "master" => Err(no_master()),
+                _ => Ok(()),
+            },
+            // An ACL may forbid the question; then a write tells.
+            Err(error) if error.code() == Some("NOPERM") => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// For messages.
+    pub(crate) fn address(&self) -> String {
+        let sentinels = self.sentinels.iter().map(At::address);
+        let sentinels = sentinels.collect::<Vec<_>>().join(",");
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = if last.is_empty() { String::new() } else { format!(", last at {last}") };
+        format!("{} of the sentinels {sentinels}{last}", self.name)
+    }
+}
+
+fn unknown(name: &str) -> RedisError {
+    let text = format!("no sentinel knows a master of the name {name}");
+    RedisError::from(std::io::Error::new(std::io::ErrorKind::NotFound, text))
+}
+
+fn no_master() -> RedisError {
+    RedisError::from(std::io::Error::other("the server that a sentinel named is no master (yet)"))
+}
