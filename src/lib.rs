@@ -146,8 +146,8 @@
 //! The caller can not tell where a service runs. What can only happen to a remote call is an error of its own:
 //! [`Timeout`](ErrorKind::Timeout) when nobody answered in time, [`Unavailable`](ErrorKind::Unavailable) when the replica
 //! that had it died or Redis is away, [`TooManyRequests`](ErrorKind::TooManyRequests) when a queue is full,
-//! [`PayloadTooLarge`](ErrorKind::PayloadTooLarge) when it is too big to travel. `error.data()["outcome"]` says `never ran`
-//! or `unknown` where that is the question. Replicas that die are replaced for `find`, `get`, `update`, `remove` and what
+//! [`PayloadTooLarge`](ErrorKind::PayloadTooLarge) when it is too big to travel. [`Error::outcome`] says whether the call
+//! ran, where that is the question. Replicas that die are replaced for `find`, `get`, `update`, `remove` and what
 //! [`Service::IDEMPOTENT`] lists; nothing else runs twice. [`CallBuilder::idempotency_key`] makes other calls safe to
 //! repeat.
 //!

@@ -153,7 +153,7 @@ async fn live(redis: &Guarded, todos_user: &str, other_user: &str) {
     tokio::join!(heir.shutdown(), leave).0.unwrap();
     assert_eq!(running.await.unwrap().unwrap_err().code(), 404);
     let late = caller.service("todos").create(json!({})).timeout(Duration::from_millis(200)).await.unwrap_err();
-    assert_eq!(late.data().unwrap()["outcome"], "never ran");
+    assert_eq!(late.outcome(), Some(rachis::Outcome::NeverRan));
     let back = redis.node(todos_user, "todos", todos(false, &gate)).await;
     caller.service("todos").find().await.unwrap();
 

@@ -80,7 +80,7 @@ async fn a_call_that_kills_every_replica_is_set_aside_and_can_be_made_again() {
     }
     let survivor = mine(&config, false).await;
     let error = call.await.unwrap().unwrap_err();
-    assert_eq!((error.code(), &error.data().unwrap()["outcome"]), (503, &json!("unknown")));
+    assert_eq!((error.code(), error.outcome()), (503, Some(rachis::Outcome::Unknown)));
 
     // Of every app that is known, for people.
     let ended = rachis.run(&["dead", "list"]).await;

@@ -190,7 +190,7 @@ fn ended(result: Result<Value, Error>) -> Ended {
 
 /// What an error says of the call. One that does not say that it may have run claims that it never did.
 fn failed(error: &Error) -> Outcome {
-    match (error.kind(), error.data().and_then(|data| data["outcome"].as_str())) {
+    match (error.kind(), error.outcome().map(rachis::Outcome::name)) {
         (_, Some("unknown")) => Outcome::Unknown,
         (ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::TooManyRequests, _) => Outcome::Refused,
         _ => Outcome::Odd,

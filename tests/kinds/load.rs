@@ -188,7 +188,7 @@ impl Books {
                 self.last_answer = now;
             }
             Err(error) => {
-                if error.data().is_some_and(|data| data["outcome"] == "never ran") {
+                if error.outcome() == Some(rachis::Outcome::NeverRan) {
                     self.never_ran.insert(number);
                 }
                 self.failed.push(error);

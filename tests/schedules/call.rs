@@ -98,7 +98,7 @@ fn answered(value: &Value) -> Outcome {
 }
 
 fn failed(error: &Error) -> Outcome {
-    match (error.kind(), error.data().and_then(|data| data["outcome"].as_str())) {
+    match (error.kind(), error.outcome().map(rachis::Outcome::name)) {
         (_, Some("unknown")) => Outcome::Unknown,
         (ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::TooManyRequests, _) => Outcome::Refused,
         _ => Outcome::Odd,

@@ -1,5 +1,6 @@
 //! One error for everything a call can end in: Feathers' error classes, with their HTTP codes and wire names.
 
+use crate::Outcome;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::{borrow::Cow, fmt};
@@ -117,6 +118,7 @@ pub struct Error {
 struct Inner {
     kind: ErrorKind,
     message: String,
+    outcome: Option<Outcome>,
     data: Option<Value>,
     errors: Option<Value>,
 }
@@ -124,7 +126,7 @@ struct Inner {
 impl Error {
     /// An error of `kind`; the functions named after the kinds are shorter.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error { inner: Box::new(Inner { kind, message: message.into(), data: None, errors: None }) }
+        Error { inner: Box::new(Inner { kind, message: message.into(), outcome: None, data: None, errors: None }) }
     }
 
     /// Wraps what any other library reports: a `GeneralError` with its message.
@@ -137,6 +139,12 @@ impl Error {
     /// Attaches `data`, which clients find as `error.data`.
     pub fn with_data(mut self, data: impl Into<Value>) -> Self {
         self.inner.data = Some(data.into());
+        self
+    }
+
+    /// Says whether the call has run, which clients find as `error.data.outcome`.
+    pub fn with_outcome(mut self, outcome: Outcome) -> Self {
+        self.inner.outcome = Some(outcome);
         self
     }
 
@@ -161,6 +169,12 @@ impl Error {
         &self.inner.message
     }
 
+    /// Returns whether the call has run, where that is the question: after a timeout, a death of a replica, or while
+    /// Redis is away. `None` for all other errors, which the service itself or its hooks gave.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.inner.outcome
+    }
+
     /// What the thrower attached for programs.
     pub fn data(&self) -> Option<&Value> {
         self.inner.data.as_ref()
@@ -171,14 +185,17 @@ impl Error {
         self.inner.errors.as_ref()
     }
 
-    /// The exact JSON that Feathers servers send: `name, message, code, className` and, where set, `data` and `errors`.
+    /// The exact JSON that Feathers servers send: `name, message, code, className` and, where set, `data` and
+    /// `errors`. An [`Outcome`] is a field of `data`.
     pub fn to_json(&self) -> Value {
         let kind = self.inner.kind;
         let mut json = json!({
             "name": kind.name(), "message": self.inner.message, "code": kind.code(), "className": kind.class_name(),
         });
-        if let Some(data) = &self.inner.data {
-            json["data"] = data.clone();
+        match (self.inner.outcome, &self.inner.data) {
+            (Some(outcome), data) => json["data"] = outcome.put(data.as_ref()),
+            (None, Some(data)) => json["data"] = data.clone(),
+            (None, None) => {}
         }
         if let Some(errors) = &self.inner.errors {
             json["errors"] = errors.clone();
@@ -193,6 +210,7 @@ impl Error {
         let kind = ErrorKind::from_name(&text(&fields, "name").unwrap_or_default());
         let mut error = Error::new(kind, text(&fields, "message").unwrap_or_else(|| "Error".into()));
         error.inner.data = fields.remove("data");
+        error.inner.outcome = Outcome::take(&mut error.inner.data);
         error.inner.errors = fields.remove("errors");
         error
     }
@@ -208,6 +226,9 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct(self.inner.kind.name());
         debug.field("message", &self.inner.message);
+        if let Some(outcome) = self.inner.outcome {
+            debug.field("outcome", &outcome);
+        }
         if let Some(data) = &self.inner.data {
             debug.field("data", data);
         }

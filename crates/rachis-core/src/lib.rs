@@ -18,6 +18,7 @@ mod id;
 pub mod idempotency;
 mod memory;
 mod method;
+mod outcome;
 mod page;
 mod params;
 #[doc(hidden)]
@@ -44,6 +45,7 @@ pub use hook::{ALL, Hook, Identifying, Next, Scope};
 pub use id::Id;
 pub use memory::{MemoryService, Multi};
 pub use method::{Method, STANDARD_EVENTS};
+pub use outcome::Outcome;
 pub use page::{Listing, Page, Paginate};
 pub use params::Params;
 pub use query::Query;

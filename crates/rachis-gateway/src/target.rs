@@ -1,9 +1,8 @@
 //! What a URL's path means: a service, and perhaps an id.
 
 use percent_encoding::percent_decode_str;
-use rachis_core::{Descriptor, Error, Id, Result};
+use rachis_core::{Descriptor, Error, Id, Outcome, Result};
 use rachis_mesh::{Node, Readiness, Resolved};
-use serde_json::json;
 use std::{borrow::Cow, sync::Arc};
 
 /// A service on the mesh and the record that a path named.
@@ -62,7 +61,7 @@ pub(super) fn away(node: &Node, path: &str) -> Option<Error> {
     } else {
         return None;
     };
-    Some(Error::unavailable(why).with_data(json!({ "outcome": "never ran" })))
+    Some(Error::unavailable(why).with_outcome(Outcome::NeverRan))
 }
 
 /// The path of the authentication service; empty if there is none.

@@ -36,11 +36,11 @@ pub(crate) fn is<F: Frame>(frame: &[u8]) -> bool {
 pub(crate) struct Reply {
     /// The request it answers.
     pub(crate) id: u64,
-    outcome: Outcome,
+    outcome: ReplyBody,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-enum Outcome {
+enum ReplyBody {
     // The dispatch is a list of none or one: MessagePack does not tell an absent one from `null`, which hides a result.
     Answer(Value, Vec<Value>, Option<Http>),
     Failure(Value),
@@ -51,20 +51,20 @@ impl Reply {
         let outcome = match outcome {
             Ok(answer) => {
                 let http = (!answer.http.is_empty()).then_some(answer.http);
-                Outcome::Answer(answer.result, Vec::from_iter(answer.dispatch), http)
+                ReplyBody::Answer(answer.result, Vec::from_iter(answer.dispatch), http)
             }
-            Err(error) => Outcome::Failure(error.to_json()),
+            Err(error) => ReplyBody::Failure(error.to_json()),
         };
         Reply { id, outcome }
     }
 
     pub(crate) fn into_outcome(self) -> Result<Answer> {
         match self.outcome {
-            Outcome::Answer(result, dispatch, http) => {
+            ReplyBody::Answer(result, dispatch, http) => {
                 let dispatch = dispatch.into_iter().next();
                 Ok(Answer { result, dispatch, http: http.unwrap_or_default() })
             }
-            Outcome::Failure(error) => Err(Error::from_json(error)),
+            ReplyBody::Failure(error) => Err(Error::from_json(error)),
         }
     }
 }

@@ -120,8 +120,7 @@ impl Tally {
 }
 
 fn name(error: &Error) -> String {
-    let outcome = error.data().and_then(|data| data.get("outcome")?.as_str());
-    match outcome {
+    match error.outcome() {
         Some(outcome) => format!("{:?} ({outcome})", error.kind()),
         None => format!("{:?}", error.kind()),
     }
@@ -130,14 +129,14 @@ fn name(error: &Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use rachis::Outcome;
 
     #[test]
     fn errors_are_counted_apart_from_latencies_and_by_what_they_say() {
         let (mut tally, mut other) = (Tally::new(), Tally::new());
         tally.count(None, Duration::from_millis(2));
         other.count(None, Duration::from_millis(4));
-        let unknown = Error::unavailable("gone").with_data(json!({ "outcome": "unknown" }));
+        let unknown = Error::unavailable("gone").with_outcome(Outcome::Unknown);
         other.count(Some(&unknown), Duration::from_secs(9));
         tally.add(other);
         assert_eq!((tally.calls(), tally.failed(), tally.latency.len()), (3, 1, 2));

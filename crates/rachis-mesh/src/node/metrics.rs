@@ -10,7 +10,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::{Registry, Unit},
 };
-use rachis_core::{Descriptor, Error, Method, Result};
+use rachis_core::{Descriptor, Error, Method, Outcome, Result};
 use rustc_hash::FxHashMap;
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -181,8 +181,8 @@ impl Meters {
 
 /// How a call ended that did not end well: the name of the error, or `unknown` where nobody knows whether it ran.
 fn outcome(error: &Error) -> &'static str {
-    match error.data().and_then(|data| data.get("outcome")).and_then(|outcome| outcome.as_str()) {
-        Some("unknown") => "unknown",
+    match error.outcome() {
+        Some(Outcome::Unknown) => Outcome::Unknown.name(),
         _ => error.kind().name(),
     }
 }
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn an_outcome_is_the_error_or_that_nobody_knows() {
         let (registry, meters) = meters();
-        let doubt = Error::unavailable("gone").with_data(json!({ "outcome": "unknown" }));
+        let doubt = Error::unavailable("gone").with_outcome(Outcome::Unknown);
         for result in [Ok(()), Err(doubt), Err(Error::not_found("none")), Ok(())] {
             meters.note(&descriptor("todos"), &Method::Get, Duration::from_millis(3), &result);
         }

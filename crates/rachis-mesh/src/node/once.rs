@@ -22,10 +22,9 @@ use crate::{
     wire::{Frame, Place, Reply, Seal},
 };
 use rachis_core::{
-    Answer, Call, Error, ErrorKind, Result,
+    Answer, Call, Error, ErrorKind, Outcome, Result,
     host::{Found, Registered},
 };
-use serde_json::json;
 use std::{
     collections::BTreeMap,
     convert::Infallible,
@@ -286,7 +285,7 @@ fn too_large(size: usize) -> Error {
     Error::conflict(format!(
         "A call with this idempotency key has run; its reply, of {size} bytes, was too large to keep ({LARGEST_KEPT} at most)"
     ))
-    .with_data(json!({ "outcome": "ran" }))
+    .with_outcome(Outcome::Ran)
 }
 
 fn reused() -> Error {
@@ -296,13 +295,13 @@ fn reused() -> Error {
 }
 
 fn still_running() -> Error {
-    Error::timeout("A call with this idempotency key is still running").with_data(json!({ "outcome": "unknown" }))
+    Error::timeout("A call with this idempotency key is still running").with_outcome(Outcome::Unknown)
 }
 
 fn unprotected(error: &Failure, first: bool) -> Error {
-    let outcome = if first { "never ran" } else { "unknown" };
+    let outcome = if first { Outcome::NeverRan } else { Outcome::Unknown };
     Error::unavailable(format!(
         "Redis does not tell whether this call has run before, by its idempotency key, so it is not run ({error})"
     ))
-    .with_data(json!({ "outcome": outcome }))
+    .with_outcome(outcome)
 }

@@ -19,13 +19,12 @@ use super::{
 use crate::{
     redis::{
         Failure,
-        streams::{EntryId, Outcome, Write, Writer},
+        streams::{EntryId, Write, WriteOutcome, Writer},
     },
     wire::{self, Request, Seal},
 };
 use arc_swap::ArcSwap;
-use rachis_core::{Answer, Call, Descriptor, Error, Result};
-use serde_json::json;
+use rachis_core::{Answer, Call, Descriptor, Error, Outcome, Result};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -87,7 +86,7 @@ type Waiting = Pending<oneshot::Sender<Arrived>, Result<Answer>>;
 enum Arrived {
     Reply(Result<Answer>),
     /// The request is not (or perhaps not) in the stream.
-    Failed(Outcome),
+    Failed(WriteOutcome),
     /// It is, behind more others than allowed.
     TooMany {
         entry: EntryId,
@@ -208,14 +207,16 @@ impl Rpc {
                     // A replica was faster: the call runs.
                     arrived = ticket.rearm()?;
                 }
-                Ok(Arrived::Failed(Outcome::NoStream)) => {
+                Ok(Arrived::Failed(WriteOutcome::NoStream)) => {
                     // Its app will make the first one when a replica comes (again); another may be gone for good.
                     tokio::time::sleep(NO_STREAM_PAUSE.min(deadline.saturating_duration_since(Instant::now()))).await;
                     ticket.turn_to(target.spread.first());
                     arrived = ticket.rearm()?;
                     self.send(&ticket, encode(&ticket)?, deadline)?;
                 }
-                Ok(Arrived::Failed(Outcome::Refused(error))) => return Err(ticket.told(refused(&target.path, &error))),
+                Ok(Arrived::Failed(WriteOutcome::Refused(error))) => {
+                    return Err(ticket.told(refused(&target.path, &error)));
+                }
                 Ok(Arrived::Again) => {
                     tracing::debug!("the request is sent again");
                     ticket.sent_again = true;
@@ -225,9 +226,11 @@ impl Rpc {
                 Ok(Arrived::Lost(verdict)) => {
                     ticket.give_up();
                     let message = format!("{method} on '{}' had no answer: {}", target.path, verdict.reason());
-                    return Err(Error::unavailable(message).with_data(json!({ "outcome": "unknown" })));
+                    return Err(Error::unavailable(message).with_outcome(Outcome::Unknown));
                 }
-                Ok(Arrived::Failed(Outcome::Added { .. } | Outcome::Unknown(_))) | Err(_) => return Err(gone()),
+                Ok(Arrived::Failed(WriteOutcome::Added { .. } | WriteOutcome::Unknown(_))) | Err(_) => {
+                    return Err(gone());
+                }
             }
         }
     }
@@ -308,7 +311,7 @@ impl Rpc {
             self.limits.load().max_queue,
             target.app
         ))
-        .with_data(json!({ "outcome": "never ran" }))
+        .with_outcome(Outcome::NeverRan)
     }
 
     fn too_many_pending(&self) -> Error {
@@ -316,7 +319,7 @@ impl Rpc {
             "{} calls of this node wait for replies already (max_pending)",
             self.limits.load().max_pending
         ))
-        .with_data(json!({ "outcome": "never ran" }))
+        .with_outcome(Outcome::NeverRan)
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -331,10 +334,9 @@ fn refused(path: &str, error: &Failure) -> Error {
         ),
         _ => format!("Redis refused the call of '{path}': {error}"),
     };
-    Error::unavailable(message).with_data(json!({ "outcome": "never ran" }))
+    Error::unavailable(message).with_outcome(Outcome::NeverRan)
 }
 
 fn gone() -> Error {
-    Error::unavailable("This node has shut down while the call was under way")
-        .with_data(json!({ "outcome": "unknown" }))
+    Error::unavailable("This node has shut down while the call was under way").with_outcome(Outcome::Unknown)
 }

@@ -7,10 +7,9 @@ use crate::{
     wire::{self, Request},
 };
 use rachis_core::{
-    Error, Result,
+    Error, Outcome, Result,
     host::{Found, Registered},
 };
-use serde_json::json;
 use std::sync::{Arc, PoisonError};
 
 impl Responder {
@@ -23,7 +22,7 @@ impl Responder {
                 request.call.path,
                 delivery - 1
             ))
-            .with_data(json!({ "outcome": "unknown" })));
+            .with_outcome(Outcome::Unknown));
         }
         if may_run_twice(node, request) {
             return Ok(());
@@ -32,7 +31,7 @@ impl Responder {
             "The replica that had {} on '{}' died: it may have run, and is not run again",
             request.call.method, request.call.path
         ))
-        .with_data(json!({ "outcome": "unknown" })))
+        .with_outcome(Outcome::Unknown))
     }
 
     /// Was this request, which must not run twice, started here before under another entry? Without a secret nobody can

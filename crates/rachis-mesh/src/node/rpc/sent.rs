@@ -3,7 +3,7 @@
 use super::{Arrived, Rpc};
 use crate::{
     node::pending::Left,
-    redis::streams::{Outcome, Senders},
+    redis::streams::{Senders, WriteOutcome},
 };
 use std::{
     sync::{Arc, PoisonError},
@@ -23,22 +23,22 @@ impl Senders for Rpc {
         self.lock().returned(token);
     }
 
-    fn sent(&self, token: u64, stream: &Arc<str>, outcome: Outcome) {
+    fn sent(&self, token: u64, stream: &Arc<str>, outcome: WriteOutcome) {
         let mut pending = self.lock();
         let failed = match outcome {
-            Outcome::Added { entry, .. } if !pending.sent(token, entry) => {
+            WriteOutcome::Added { entry, .. } if !pending.sent(token, entry) => {
                 drop(pending);
                 return self.withdraw(stream.clone(), entry);
             }
-            Outcome::Added { entry, length } if length > self.limits.load().max_queue => {
+            WriteOutcome::Added { entry, length } if length > self.limits.load().max_queue => {
                 self.full
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .insert(stream.clone(), Instant::now() + FULL_FOR);
                 Arrived::TooMany { entry }
             }
-            Outcome::Added { .. } => return,
-            Outcome::Unknown(session) => {
+            WriteOutcome::Added { .. } => return,
+            WriteOutcome::Unknown(session) => {
                 if let Some(waiter) = pending.adrift(token, session) {
                     let _ = waiter.send(Arrived::Again);
                 }

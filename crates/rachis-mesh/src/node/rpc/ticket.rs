@@ -2,8 +2,7 @@
 
 use super::{Arrived, Rpc, Target, gone};
 use crate::node::pending::{Rearmed, Stage};
-use rachis_core::{Error, Method, Result};
-use serde_json::json;
+use rachis_core::{Error, Method, Outcome, Result};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -58,7 +57,7 @@ impl Ticket {
 
     /// What the caller is told of a request that Redis has not taken: an earlier copy of it may have run.
     pub(super) fn told(&self, error: Error) -> Error {
-        if self.sent_again { error.with_data(json!({ "outcome": "unknown" })) } else { error }
+        if self.sent_again { error.with_outcome(Outcome::Unknown) } else { error }
     }
 
     /// Ends the call at its deadline and finds out whether it ever ran.
@@ -74,17 +73,15 @@ impl Ticket {
             Some(Stage::Queued) => true,
             Some(Stage::Sending | Stage::Adrift(_)) | None => false,
         } && !self.sent_again;
-        let (outcome, meaning) = match never_ran {
-            true => ("never ran", "no replica took it"),
-            false => ("unknown", "it may have run"),
-        };
+        let (outcome, meaning) =
+            if never_ran { (Outcome::NeverRan, "no replica took it") } else { (Outcome::Unknown, "it may have run") };
         let message = format!(
             "{method} on '{}' had no answer from app '{}' within {}: {meaning}",
             target.path,
             target.app,
             humantime::format_duration(timeout)
         );
-        Error::timeout(message).with_data(json!({ "outcome": outcome }))
+        Error::timeout(message).with_outcome(outcome)
     }
 }
 

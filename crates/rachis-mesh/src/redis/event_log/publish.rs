@@ -97,7 +97,7 @@ struct Refused {
 }
 
 /// What became of a part.
-enum Outcome {
+enum SendOutcome {
     Published,
     /// It will be refused again.
     Refused(RedisError),
@@ -106,7 +106,7 @@ enum Outcome {
     Stopped,
 }
 
-type Sends = FuturesUnordered<BoxFuture<'static, (String, Outcome)>>;
+type Sends = FuturesUnordered<BoxFuture<'static, (String, SendOutcome)>>;
 
 impl<N: Fn(&str, u64) -> Option<Vec<u8>>> Publisher<N> {
     /// Publishes events, those of one service in the order in which they come, for as long as it takes; ends when
@@ -146,10 +146,10 @@ impl<N: Fn(&str, u64) -> Option<Vec<u8>>> Publisher<N> {
                 Some((path, outcome)) = sends.next() => {
                     let Some(queue) = queues.get_mut(&path) else { continue };
                     match outcome {
-                        Outcome::Stopped => return,
-                        Outcome::Published => queue.published(&path),
-                        Outcome::Rested => queue.rested(),
-                        Outcome::Refused(error) => sends.push(queue.refused(&path, &error)),
+                        SendOutcome::Stopped => return,
+                        SendOutcome::Published => queue.published(&path),
+                        SendOutcome::Rested => queue.rested(),
+                        SendOutcome::Refused(error) => sends.push(queue.refused(&path, &error)),
                     }
                     self.send(&script, &mut sends, path.clone(), queue);
                     if queue.is_done() {
@@ -234,7 +234,7 @@ impl Queue {
     }
 
     /// Gives up what Redis refuses, for which a notice will stand; returns what ends when that is to be tried.
-    fn refused(&mut self, path: &str, error: &RedisError) -> BoxFuture<'static, (String, Outcome)> {
+    fn refused(&mut self, path: &str, error: &RedisError) -> BoxFuture<'static, (String, SendOutcome)> {
         let (_, sent) = self.sending.take().unwrap_or_default();
         let lost = self.due.drain(..).next_back().map_or(sent, |event| event.number);
         let refused = self.refused.get_or_insert_with(|| {
@@ -247,7 +247,7 @@ impl Queue {
         let (path, pause) = (path.to_owned(), refused.pause);
         Box::pin(async move {
             tokio::time::sleep(pause).await;
-            (path, Outcome::Rested)
+            (path, SendOutcome::Rested)
         })
     }
 
@@ -269,18 +269,18 @@ struct Target {
 
 impl Target {
     /// Publishes a part, for as long as it takes.
-    async fn send(&self, path: &str, part: &[Numbered]) -> Outcome {
+    async fn send(&self, path: &str, part: &[Numbered]) -> SendOutcome {
         let command = self.command(path, part);
         let log = self.keys.event_log(&self.key, path);
         let mut pause = RETRY.0;
         loop {
-            let Some((link, live)) = self.links.reach(&log).await else { return Outcome::Stopped };
+            let Some((link, live)) = self.links.reach(&log).await else { return SendOutcome::Stopped };
             match run(&mut live.connection.clone(), &command).await {
                 Ok(()) => {
                     self.note(Intake::Open);
-                    return Outcome::Published;
+                    return SendOutcome::Published;
                 }
-                Err(error) if is_refusal(&error) => return Outcome::Refused(error),
+                Err(error) if is_refusal(&error) => return SendOutcome::Refused(error),
                 Err(error) => {
                     self.note(if is_fatal(&error) { Intake::Away } else { Intake::Refuses });
                     tracing::debug!(path, %error, events = part.len(), "events could not be published yet");

@@ -21,7 +21,7 @@ pub(crate) use find::{Place, exists, find, newest, places};
 pub(crate) use inbox::{Inbox, Inward};
 pub(crate) use reader::Reader;
 pub(crate) use wait::WaitFor;
-pub(crate) use write::{Outcome, Write};
+pub(crate) use write::{Write, WriteOutcome};
 pub(crate) use writer::{Senders, Writer};
 
 use redis::Value;

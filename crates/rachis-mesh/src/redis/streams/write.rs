@@ -57,7 +57,7 @@ pub(crate) enum Write {
 
 /// What became of a request.
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub(crate) enum WriteOutcome {
     /// It is in the stream under this id, and the stream was this long with it (0: not known).
     Added { entry: EntryId, length: u64 },
     /// There is no such stream: no replica of that app has ever been up, or Redis lost it.

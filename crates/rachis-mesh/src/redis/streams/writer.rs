@@ -11,7 +11,7 @@ use super::{
     lanes::{Lane, Lanes},
     resp::Told,
     wait::{Shortfalls, WaitFor},
-    write::{Held, Outcome, Write},
+    write::{Held, Write, WriteOutcome},
 };
 use crate::redis::{
     connection::{is_elsewhere, is_fatal, is_redirect},
@@ -51,7 +51,7 @@ pub(crate) trait Senders: Send + Sync + 'static {
     /// Says that it was not written, and will be tried again.
     fn kept(&self, token: u64);
     /// Says what became of it, and in which stream.
-    fn sent(&self, token: u64, stream: &Arc<str>, outcome: Outcome);
+    fn sent(&self, token: u64, stream: &Arc<str>, outcome: WriteOutcome);
 }
 
 /// Puts things in the queue of the writer. Cheap to clone.
@@ -126,7 +126,7 @@ pub(super) async fn write_lane(mut lane: Lane, senders: Arc<dyn Senders>) {
                         true
                     }
                     Write::Request { token, stream, .. } => {
-                        senders.sent(*token, stream, Outcome::Unknown(session.clone()));
+                        senders.sent(*token, stream, WriteOutcome::Unknown(session.clone()));
                         false
                     }
                     // Written twice they do no harm, so they wait for the next connection.
@@ -283,16 +283,16 @@ fn settle(batch: &mut Vec<Write>, mut replies: Vec<Told>, built: Built, senders:
         Write::Request { stream, token, .. } => {
             let length = lengths.get_mut(stream).map_or(0, Lengths::next);
             let outcome = match alone.next() {
-                Some(Told::Nil) => Outcome::NoStream,
-                Some(Told::Id(entry)) => Outcome::Added { entry, length },
+                Some(Told::Nil) => WriteOutcome::NoStream,
+                Some(Told::Id(entry)) => WriteOutcome::Added { entry, length },
                 // A server that is no master (any more), or holds other keys: it has not taken the request, the next one
                 // may, and its caller need not know.
                 Some(Told::Error(error)) if verdict.note(&error) => {
                     senders.kept(*token);
                     return true;
                 }
-                Some(Told::Error(error)) => Outcome::Refused(error),
-                Some(Told::Int(_) | Told::Done) | None => Outcome::Unknown(None),
+                Some(Told::Error(error)) => WriteOutcome::Refused(error),
+                Some(Told::Int(_) | Told::Done) | None => WriteOutcome::Unknown(None),
             };
             senders.sent(*token, stream, outcome);
             false
