@@ -8,7 +8,7 @@
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rachis::{
-    App, Call, Context, Handle, Id, MemoryService, Method, Next, Params, Registration, Result, Service,
+    ALL, App, Call, Context, Handle, Id, MemoryService, Method, Next, Params, Registration, Result, Service,
     measured::Frames,
     query::{Filter, Query},
 };
@@ -71,7 +71,7 @@ fn hooks(c: &mut Criterion) {
     let runtime = runtime();
     let mut group = c.benchmark_group("hooks");
     for count in [0, 1, 5, 20] {
-        let service = (0..count).fold(Registration::from(Echo), |service, _| service.around(pass));
+        let service = (0..count).fold(Registration::from(Echo), |service, _| service.around(ALL, pass));
         let echo = App::new().register("echo", service).service("echo");
         group.bench_function(BenchmarkId::from_parameter(count), |b| b.iter(|| get(&runtime, &echo, black_box("1"))));
     }

@@ -52,8 +52,8 @@ async fn main() -> Result<()> {
     let todos = MemoryService::new()
         .before(Method::Create, not_done_yet)
         .after([Method::Get, Method::Create], hide_notes)
-        .error(ALL, explain);
-    let app = App::new().around(trace).before(ALL, only_users).register("todos", todos);
+        .on_error(ALL, explain);
+    let app = App::new().around(ALL, trace).before(ALL, only_users).register("todos", todos);
 
     let todos = app.service("todos");
     let answer = todos.create(json!({ "text": "write", "note": "in pencil" })).answer().await?;

@@ -109,7 +109,7 @@
 //!     ctx.data["done"] = false.into();
 //!     Ok(ctx)
 //! });
-//! let app = App::new().around(trace).register("todos", todos);
+//! let app = App::new().around(ALL, trace).register("todos", todos);
 //!
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
 //! let todos = app.service("todos");

@@ -8,21 +8,21 @@ const PATH: &str = "hooks-order";
 
 /// Adds the service, and the hooks that the app has for it.
 pub(crate) fn add(app: App) -> App {
-    app.around(noting_around("app around"))
-        .around_on(Method::Get, noting_around("app around get"))
+    app.around(ALL, noting_around("app around"))
+        .around(Method::Get, noting_around("app around get"))
         .before(ALL, noting("app before"))
         .before(Method::Get, noting("app before get"))
         .after(ALL, noting("app after"))
         .after(Method::Get, noting("app after get"))
-        .error(ALL, noting("app error"))
-        .error(Method::Get, noting("app error get"))
+        .on_error(ALL, noting("app error"))
+        .on_error(Method::Get, noting("app error get"))
         .register(PATH, hooks_order())
 }
 
 fn hooks_order() -> Registration {
     HooksOrder
-        .around(noting_around("service around"))
-        .around_on(Method::Get, noting_around("service around get"))
+        .around(ALL, noting_around("service around"))
+        .around(Method::Get, noting_around("service around get"))
         .before(ALL, noting("service before"))
         .before(Method::Get, noting("service before get"))
         .before(Method::Get, stop_or_answer_early)
@@ -30,9 +30,9 @@ fn hooks_order() -> Registration {
         .after(ALL, noting("service after"))
         .after(Method::Get, noting("service after get"))
         .after(Method::Get, fail_late)
-        .error(ALL, noting("service error"))
-        .error(ALL, recover_or_explain)
-        .error(Method::Get, noting("service error get"))
+        .on_error(ALL, noting("service error"))
+        .on_error(ALL, recover_or_explain)
+        .on_error(Method::Get, noting("service error get"))
 }
 
 struct HooksOrder;

@@ -32,7 +32,7 @@ pub(crate) async fn run(mut config: Config) -> Result<()> {
     let listener = tokio::net::TcpListener::bind(&config.gateway.listen).await?;
     let auth = login::authentication()?;
     let app = App::new()
-        .around(log)
+        .around(ALL, log)
         .register("authentication", auth.clone().local_only())
         .register("users", login::users(&auth))
         .register("nodes", live::nodes(&auth));

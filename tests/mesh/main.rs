@@ -76,7 +76,7 @@ pub(crate) fn replicas(node: &Node, path: &str) -> Option<usize> {
 /// What `error.data.outcome` says.
 #[track_caller]
 pub(crate) fn outcome(error: &Error) -> &str {
-    error.outcome().map_or("not said", Outcome::name)
+    error.outcome().map_or("not said", rachis::Outcome::name)
 }
 
 /// A connection of the test's own.

@@ -174,7 +174,7 @@ async fn nesting_that_has_no_end_is_refused_and_answered() {
 #[tokio::test]
 async fn a_service_finds_the_connection_of_its_caller() {
     let named = Echo.after(Method::Get, async |mut context: Context| {
-        let id = context.params.extensions.get::<Connection>().map(|connection| connection.id().to_owned());
+        let id = Connection::of(&context.params).map(|connection| connection.id().to_owned());
         context.result = Some(json!(id));
         Ok(context)
     });

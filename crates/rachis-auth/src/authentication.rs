@@ -166,7 +166,7 @@ impl Authentication {
         }
     }
 
-    /// The same as an `around` hook: `users.around_on(Method::Get, auth.authenticate_around("jwt"))`.
+    /// The same as an `around` hook: `users.around(Method::Get, auth.authenticate_around("jwt"))`.
     ///
     /// # Panics
     /// Like [`Authentication::authenticate`].

@@ -162,13 +162,8 @@ impl App {
         }
     }
 
-    /// Runs `hook` around every method of every service.
-    pub fn around(self, hook: impl Hook) -> Self {
-        self.around_on(Scope::All, hook)
-    }
-
     /// Runs `hook` around the methods of `scope` of every service.
-    pub fn around_on(self, scope: impl Into<Scope>, hook: impl Hook) -> Self {
+    pub fn around(self, scope: impl Into<Scope>, hook: impl Hook) -> Self {
         self.with_hooks(|hooks| hooks.around(scope.into(), hook))
     }
 
@@ -191,12 +186,12 @@ impl App {
     }
 
     /// Runs `hook` when a method of `scope` of any service failed.
-    pub fn error<F, Fut>(self, scope: impl Into<Scope>, hook: F) -> Self
+    pub fn on_error<F, Fut>(self, scope: impl Into<Scope>, hook: F) -> Self
     where
         F: Fn(Context) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Context>> + Send + 'static,
     {
-        self.with_hooks(|hooks| hooks.error(scope.into(), hook))
+        self.with_hooks(|hooks| hooks.on_error(scope.into(), hook))
     }
 
     /// The service at `path`, whether or not it exists yet.

@@ -22,6 +22,17 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
+    /// A face with these methods and nothing else. Its path is empty, until it is registered.
+    pub fn new(methods: impl IntoIterator<Item = impl Into<Method>>) -> Self {
+        Descriptor {
+            path: String::new(),
+            methods: methods.into_iter().map(Into::into).collect(),
+            events: Vec::new(),
+            idempotent: Vec::new(),
+            options: Map::new(),
+        }
+    }
+
     /// May a call of `method` be delivered again after its replica died?
     pub fn is_idempotent(&self, method: &Method) -> bool {
         method.is_idempotent() || self.idempotent.contains(method)

@@ -1,7 +1,9 @@
 //! What happened to a service's records, and who hears of it.
 
 use super::{Id, Method, Params, secret};
+use crate::{Error, Result};
 use futures_core::Stream;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -68,6 +70,32 @@ fn without_secrets(mut value: Value) -> Value {
 }
 
 impl Event {
+    /// Reads the data as a `T`.
+    ///
+    /// ```
+    /// use rachis::Event;
+    /// use serde::Deserialize;
+    /// use serde_json::json;
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Message { text: String }
+    ///
+    /// let event = Event::custom("messages", "sent", json!({ "text": "Hello" }));
+    /// assert_eq!(event.json::<Message>()?.text, "Hello");
+    /// # Ok::<(), rachis::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `BadGateway` when the data is no `T`.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        T::deserialize(&self.data).map_err(|error| {
+            Error::bad_gateway(format!(
+                "'{}' of '{}' brought something else than asked for: {error}",
+                self.name, self.path
+            ))
+        })
+    }
+
     /// A custom event of the service at `path`.
     pub fn custom(path: &str, name: &str, data: Value) -> Self {
         Event { path: path.to_owned(), name: name.to_owned(), data, context: None, from_remote: false }

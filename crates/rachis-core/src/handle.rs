@@ -106,7 +106,12 @@ impl Handle {
 
     /// Any method, with nothing set yet.
     pub fn method(&self, method: impl Into<Method>) -> CallBuilder {
-        CallBuilder { caller: self.caller.clone(), call: Box::new(Call::new(&*self.path, method)), invalid: None }
+        CallBuilder {
+            caller: self.caller.clone(),
+            call: Box::new(Call::new(&*self.path, method)),
+            query: None,
+            invalid: None,
+        }
     }
 
     /// Fires a custom event; only the process that serves the path can.
@@ -142,6 +147,7 @@ fn no_caller() -> Error {
 pub struct CallBuilder {
     caller: Option<Arc<dyn Caller>>,
     call: Box<Call>,
+    query: Option<Query>,
     invalid: Option<Error>,
 }
 
@@ -161,17 +167,19 @@ impl CallBuilder {
         self
     }
 
-    /// Which records, which fields, in what order: a JSON object or anything that serializes to one.
+    /// Which records, which fields, in what order: a JSON object or anything that serializes to one. Where
+    /// [`params`](CallBuilder::params) have a query as well, the call finds what both find.
     pub fn query(mut self, query: impl Serialize) -> Self {
         match serde_json::to_value(query) {
-            Ok(Value::Object(map)) => self.call.params.query = Query::from(map),
+            Ok(Value::Object(map)) => self.query = Some(Query::from(map)),
             Ok(other) => self.invalid = Some(Error::bad_request(format!("A query is a JSON object, not {other}"))),
             Err(error) => self.invalid = Some(Error::bad_request(format!("The query is no JSON: {error}"))),
         }
         self
     }
 
-    /// Replaces all params, the query included. An idempotency key that was given before stays unless they have one.
+    /// Replaces all params, e.g. by those of the call that this one is a part of. An idempotency key that was given before
+    /// stays unless they have one, and a query that was given by [`query`](CallBuilder::query) narrows theirs.
     pub fn params(mut self, params: Params) -> Self {
         let given = self.call.params.idempotency_key.take();
         self.call.params = params;
@@ -229,9 +237,13 @@ impl CallBuilder {
     ///
     /// # Errors
     /// Those of the call.
-    pub async fn answer(self) -> Result<Answer> {
+    pub async fn answer(mut self) -> Result<Answer> {
         if let Some(error) = self.invalid {
             return Err(error);
+        }
+        if let Some(query) = self.query {
+            let theirs = std::mem::take(&mut self.call.params.query);
+            self.call.params.query = theirs.narrowed_by(query);
         }
         self.caller.ok_or_else(no_caller)?.call(self.call).await
     }

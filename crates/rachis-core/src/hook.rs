@@ -15,7 +15,7 @@ use std::{
 /// Every `async fn(Context, Next) -> Result<Context>` is one.
 ///
 /// ```
-/// use rachis::{App, Context, MemoryService, Next, Result};
+/// use rachis::{ALL, App, Context, MemoryService, Next, Result};
 ///
 /// async fn trace(ctx: Context, next: Next) -> Result<Context> {
 ///     let started = std::time::Instant::now();
@@ -24,7 +24,7 @@ use std::{
 ///     Ok(ctx)
 /// }
 ///
-/// let app = App::new().around(trace).register("todos", MemoryService::new());
+/// let app = App::new().around(ALL, trace).register("todos", MemoryService::new());
 /// ```
 pub trait Hook: Send + Sync + 'static {
     /// Runs the hook; `next.run(ctx)` runs the rest.

@@ -68,7 +68,7 @@ impl Hooks {
     }
 
     /// Adds a hook for failures of the methods of `scope`.
-    pub fn error<F, Fut>(&mut self, scope: Scope, hook: F)
+    pub fn on_error<F, Fut>(&mut self, scope: Scope, hook: F)
     where
         F: Fn(Context) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Context>> + Send + 'static,

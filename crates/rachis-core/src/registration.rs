@@ -1,7 +1,7 @@
 //! A service with its hooks and options, ready to be registered.
 
 use super::{
-    Call, Context, Descriptor, Method, STANDARD_EVENTS, Scope, Service,
+    Call, Context, Descriptor, Method, MethodFn, Methods, STANDARD_EVENTS, Scope, Service,
     hook::Hook,
     hook::{Chain, Finished},
     hooks::{Hooks, chain},
@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{Error, Result};
 use rustc_hash::FxHashMap;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -37,27 +38,14 @@ pub struct Publish {
 
 impl<S: Service> From<S> for Registration {
     fn from(service: S) -> Self {
-        Registration {
-            service: Arc::new(service),
-            hooks: Hooks::default(),
-            methods: S::METHODS.to_vec(),
-            custom_events: S::EVENTS.iter().map(|event| (*event).to_owned()).collect(),
-            idempotent: S::IDEMPOTENT.to_vec(),
-            options: Map::new(),
-            publish: Publish::default(),
-        }
+        Registration::of(Arc::new(service), S::static_descriptor())
     }
 }
 
 macro_rules! registration_methods {
     ($($public:tt)*) => {
-        /// Runs `hook` around every method; see [`Hook`].
-        $($public)* fn around(self, hook: impl Hook) -> Registration {
-            self.around_on(Scope::All, hook)
-        }
-
-        /// Runs `hook` around the methods of `scope`: one, several, or [`ALL`](crate::ALL).
-        $($public)* fn around_on(self, scope: impl Into<Scope>, hook: impl Hook) -> Registration {
+        /// Runs `hook` around the methods of `scope`: one, several, or [`ALL`](crate::ALL); see [`Hook`].
+        $($public)* fn around(self, scope: impl Into<Scope>, hook: impl Hook) -> Registration {
             let mut registration = Registration::from(self);
             registration.hooks.around(scope.into(), hook);
             registration
@@ -117,13 +105,13 @@ macro_rules! registration_methods {
 
         /// Runs `hook` when a method of `scope` or one of its hooks failed; it may replace `error`, or set `result` to
         /// recover.
-        $($public)* fn error<F, Fut>(self, scope: impl Into<Scope>, hook: F) -> Registration
+        $($public)* fn on_error<F, Fut>(self, scope: impl Into<Scope>, hook: F) -> Registration
         where
             F: Fn(Context) -> Fut + Send + Sync + 'static,
             Fut: Future<Output = Result<Context>> + Send + 'static,
         {
             let mut registration = Registration::from(self);
-            registration.hooks.error(scope.into(), hook);
+            registration.hooks.on_error(scope.into(), hook);
             registration
         }
 
@@ -172,11 +160,69 @@ macro_rules! registration_methods {
 }
 
 impl Registration {
+    /// A service that offers what `descriptor` says, with the events of its own.
+    pub(crate) fn of(service: Arc<dyn Dispatch>, descriptor: Descriptor) -> Self {
+        Registration {
+            service,
+            hooks: Hooks::default(),
+            methods: descriptor.methods,
+            custom_events: descriptor.events,
+            idempotent: descriptor.idempotent,
+            options: descriptor.options,
+            publish: Publish::default(),
+        }
+    }
+
+    registration_methods!(pub);
+}
+
+impl<S: Service> Methods<S> {
     registration_methods!(pub);
 }
 
 /// Starts a [`Registration`] right from a service: `Greetings.before(Method::Create, check)`.
 pub trait ServiceExt: Service + Sized {
+    /// Adds a custom method that is a function, an `async fn(&Self, D, Params) -> Result<R>`. `D` is read from the data of
+    /// a call; what does not fit it is a `BadRequest`, and the function is not run.
+    ///
+    /// ```
+    /// use rachis::{App, Method, Params, Result, Service, ServiceExt};
+    /// use serde::{Deserialize, Serialize};
+    /// use serde_json::json;
+    ///
+    /// struct Mails;
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Mail { to: String }
+    ///
+    /// #[derive(Serialize)]
+    /// struct Receipt { sent_to: String }
+    ///
+    /// impl Service for Mails {
+    ///     const METHODS: &[Method] = &[];
+    /// }
+    ///
+    /// impl Mails {
+    ///     async fn send(&self, mail: Mail, _: Params) -> Result<Receipt> {
+    ///         Ok(Receipt { sent_to: mail.to })
+    ///     }
+    /// }
+    ///
+    /// let app = App::new().register("mails", Mails.method("send", Mails::send));
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// let mails = app.service("mails");
+    /// assert_eq!(mails.custom("send", json!({ "to": "Ada" })).await?, json!({ "sent_to": "Ada" }));
+    /// assert_eq!(mails.custom("send", json!({ "to": 7 })).await.unwrap_err().code(), 400);
+    /// # Ok::<(), rachis::Error>(()) }).unwrap();
+    /// ```
+    fn method<D, R>(self, name: &str, method: impl for<'a> MethodFn<'a, Self, D, R>) -> Methods<Self>
+    where
+        D: DeserializeOwned + Send + 'static,
+        R: Serialize + Send + 'static,
+    {
+        Methods::new(self).method(name, method)
+    }
+
     registration_methods!();
 }
 

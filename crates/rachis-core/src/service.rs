@@ -1,6 +1,6 @@
 //! The trait an application implements, and its erased form.
 
-use super::{Answer, Call, Handle, Id, Method, Params};
+use super::{Answer, Call, Descriptor, Handle, Id, Method, Params};
 use crate::{Error, Result};
 use futures_core::future::BoxFuture;
 use serde_json::Value;
@@ -76,6 +76,19 @@ pub trait Service: Send + Sync + 'static {
     /// Every custom method, by its name.
     fn custom(&self, method: &str, data: Value, params: Params) -> impl Future<Output = Result<Value>> + Send {
         ready(missing(&Method::from(method)))
+    }
+
+    /// What the constants say.
+    #[doc(hidden)]
+    fn static_descriptor() -> Descriptor
+    where
+        Self: Sized,
+    {
+        Descriptor {
+            events: Self::EVENTS.iter().map(|event| (*event).to_owned()).collect(),
+            idempotent: Self::IDEMPOTENT.to_vec(),
+            ..Descriptor::new(Self::METHODS.iter().cloned())
+        }
     }
 
     /// Runs once after the service is registered with a running app; `this` is the service itself.

@@ -21,6 +21,7 @@ mod compare;
 mod filter;
 mod limits;
 mod matcher;
+mod narrow;
 mod path;
 mod select;
 mod set;

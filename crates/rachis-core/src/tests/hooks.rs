@@ -44,27 +44,27 @@ fn note(name: &'static str) -> impl Fn(Context) -> std::future::Ready<Result<Con
 /// One hook of each kind, for all methods and for `get`, on the app and on the service.
 fn noisy() -> App {
     let service = Traced
-        .around(Around("service around"))
-        .around_on(Method::Get, Around("service around get"))
+        .around(ALL, Around("service around"))
+        .around(Method::Get, Around("service around get"))
         .before(Method::Get, note("service before get"))
         .before(ALL, note("service before"))
         .after(Method::Get, note("service after get"))
         .after(ALL, note("service after"))
-        .error(ALL, note("service error"))
-        .error(Method::Get, note("service error get"));
+        .on_error(ALL, note("service error"))
+        .on_error(Method::Get, note("service error get"));
     with_noisy_app(service)
 }
 
 fn with_noisy_app(service: impl Into<Registration>) -> App {
     App::new()
-        .around_on(Method::Get, Around("app around get"))
-        .around(Around("app around"))
+        .around(Method::Get, Around("app around get"))
+        .around(ALL, Around("app around"))
         .before(ALL, note("app before"))
         .before(Method::Get, note("app before get"))
         .after(ALL, note("app after"))
         .after(Method::Get, note("app after get"))
-        .error(Method::Get, note("app error get"))
-        .error(ALL, note("app error"))
+        .on_error(Method::Get, note("app error get"))
+        .on_error(ALL, note("app error"))
         .register("traced", service)
 }
 
@@ -153,8 +153,8 @@ fn refuse(message: &'static str) -> impl Fn(Context) -> std::future::Ready<Resul
 async fn an_error_in_before_all_skips_the_error_hooks_of_the_method() {
     let service = Traced
         .before(ALL, refuse("stopped"))
-        .error(ALL, note("service error"))
-        .error(Method::Get, note("service error get"));
+        .on_error(ALL, note("service error"))
+        .on_error(Method::Get, note("service error get"));
     let (result, trace) = run(&with_noisy_app(service), "1").await;
     fails(result, (403, "stopped"));
     assert_eq!(trace, [&WAY_IN[..], &["service error", "app error get", "app error"]].concat());
@@ -164,8 +164,8 @@ async fn an_error_in_before_all_skips_the_error_hooks_of_the_method() {
 async fn an_error_in_a_before_hook_of_the_method_reaches_all_error_hooks() {
     let service = Traced
         .before(Method::Get, refuse("stopped"))
-        .error(ALL, note("service error"))
-        .error(Method::Get, note("service error get"));
+        .on_error(ALL, note("service error"))
+        .on_error(Method::Get, note("service error get"));
     let (result, trace) = run(&with_noisy_app(service), "1").await;
     fails(result, (403, "stopped"));
     assert_eq!(trace, [&WAY_IN[..], &ERRORS].concat());
@@ -173,7 +173,7 @@ async fn an_error_in_a_before_hook_of_the_method_reaches_all_error_hooks() {
 
 #[tokio::test]
 async fn an_error_in_an_after_hook_reaches_the_error_hooks_of_its_level() {
-    let service = Traced.after(ALL, refuse("too late")).error(ALL, note("service error"));
+    let service = Traced.after(ALL, refuse("too late")).on_error(ALL, note("service error"));
     let (result, trace) = run(&App::new().register("traced", service), "1").await;
     fails(result, (403, "too late"));
     assert_eq!(trace, ["method", "service error"]);
@@ -182,8 +182,8 @@ async fn an_error_in_an_after_hook_reaches_the_error_hooks_of_its_level() {
 #[tokio::test]
 async fn a_level_s_error_hooks_do_not_cover_its_own_around_hooks() {
     let around = async |_: Context, _: Next| -> Result<Context> { Err(Error::forbidden("around")) };
-    let service = Traced.around(around).error(ALL, note("service error"));
-    let (result, trace) = run(&App::new().error(ALL, note("app error")).register("traced", service), "1").await;
+    let service = Traced.around(ALL, around).on_error(ALL, note("service error"));
+    let (result, trace) = run(&App::new().on_error(ALL, note("app error")).register("traced", service), "1").await;
     fails(result, (403, "around"));
     assert_eq!(trace, ["app error"]);
 }
@@ -195,7 +195,7 @@ async fn an_error_hook_recovers_by_setting_a_result_and_outer_after_hooks_run() 
         ctx.result = Some(json!("recovered"));
         Ok(ctx)
     };
-    let (result, trace) = run(&with_noisy_app(Traced.error(ALL, recover)), "fail").await;
+    let (result, trace) = run(&with_noisy_app(Traced.on_error(ALL, recover)), "fail").await;
     assert_eq!(result.unwrap(), "recovered");
     let way_out = ["method", "app after", "app after get", "app around get out", "app around out"];
     assert_eq!(trace, [&WAY_IN[..], &way_out].concat());
@@ -211,7 +211,7 @@ async fn an_error_hook_replaces_the_error_by_setting_or_by_returning_another() {
         let error = ctx.error.as_ref().map(Error::message).unwrap_or_default();
         Err(Error::gone(format!("thrown over {error}")))
     };
-    let app = App::new().error(ALL, throw).register("traced", Traced.error(ALL, set));
+    let app = App::new().on_error(ALL, throw).register("traced", Traced.on_error(ALL, set));
     fails(run(&app, "fail").await.0, (410, "thrown over set over method failed"));
 }
 
@@ -221,13 +221,13 @@ async fn the_result_of_a_method_is_gone_when_an_after_hook_fails() {
         Trace::note(&ctx.params, if ctx.result.is_none() { "no result" } else { "a result" });
         Ok(ctx)
     };
-    let service = Traced.after(ALL, refuse("no")).error(ALL, check);
+    let service = Traced.after(ALL, refuse("no")).on_error(ALL, check);
     assert_eq!(run(&App::new().register("traced", service), "1").await.1, ["method", "no result"]);
 }
 
 #[tokio::test]
 async fn an_error_hook_that_takes_the_error_away_without_a_result_is_an_error() {
-    let service = Traced.error(ALL, async |mut ctx: Context| {
+    let service = Traced.on_error(ALL, async |mut ctx: Context| {
         ctx.error = None;
         Ok(ctx)
     });
@@ -251,10 +251,10 @@ async fn an_error_hook_sees_what_a_failing_hook_wrote_before_it_failed() {
         let mut service: Registration = Traced.before(Method::Get, fail);
         let mut app = App::new();
         if inner {
-            service = service.error(Method::Get, check);
+            service = service.on_error(Method::Get, check);
         }
         if outer {
-            app = app.error(ALL, check);
+            app = app.on_error(ALL, check);
         }
         let result = run(&app.register("traced", service), "1").await.0.unwrap();
         assert_eq!(result, json!({ "id": "changed", "extra": { "seen": true }, "data": { "by": "the failing hook" } }));
@@ -271,7 +271,7 @@ async fn an_outer_error_hook_sees_what_a_failing_error_hook_wrote() {
         ctx.result = Some(json!([ctx.data, ctx.error.as_ref().map(Error::message)]));
         Ok(ctx)
     };
-    let app = App::new().error(ALL, outer).register("traced", Traced.error(ALL, inner));
+    let app = App::new().on_error(ALL, outer).register("traced", Traced.on_error(ALL, inner));
     assert_eq!(run(&app, "fail").await.0.unwrap(), json!(["inner", "second"]));
 }
 

@@ -1,6 +1,7 @@
 //! One open socket, as handlers and publishers see it.
 
 use http::Extensions;
+use rachis_core::Params;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -66,6 +67,28 @@ impl Connection {
             outbox: Box::new(outbox),
         };
         Connection { inner: Arc::new(inner) }
+    }
+
+    /// Returns the connection that a call came in by; `None` for calls over HTTP, of code, and from other nodes.
+    ///
+    /// ```
+    /// use rachis::{Error, Method, Params, Result, Service, gateway::Connection};
+    /// use serde_json::{Value, json};
+    ///
+    /// struct Rooms;
+    ///
+    /// impl Service for Rooms {
+    ///     const METHODS: &[Method] = &[Method::custom("join")];
+    ///
+    ///     async fn custom(&self, _: &str, data: Value, params: Params) -> Result<Value> {
+    ///         let socket = Connection::of(&params).ok_or_else(|| Error::bad_request("Rooms are for sockets"))?;
+    ///         socket.set(data["room"].as_str().unwrap_or_default().to_owned());
+    ///         Ok(json!({ "joined": data["room"] }))
+    ///     }
+    /// }
+    /// ```
+    pub fn of(params: &Params) -> Option<&Connection> {
+        params.extensions.get()
     }
 
     /// The id of the socket, which its client knows as `socket.id`.

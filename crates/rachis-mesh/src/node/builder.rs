@@ -128,12 +128,12 @@ impl NodeBuilder {
     }
 
     /// Runs `hook` when a remote service failed.
-    pub fn remote_error<F, Fut>(mut self, scope: impl Into<Scope>, hook: F) -> Self
+    pub fn remote_on_error<F, Fut>(mut self, scope: impl Into<Scope>, hook: F) -> Self
     where
         F: Fn(Context) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Context>> + Send + 'static,
     {
-        self.wrapping.hooks.error(scope.into(), hook);
+        self.wrapping.hooks.on_error(scope.into(), hook);
         self
     }
 

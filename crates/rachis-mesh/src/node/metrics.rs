@@ -194,7 +194,6 @@ fn histogram() -> Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn descriptor(path: &str) -> Descriptor {
         Descriptor {
