@@ -3,11 +3,11 @@
 use crate::{
     calls_of, command, knows, outcome,
     process::{Replica, jobs, ran},
-    queued, sees_replicas,
+    queued, redis_of, sees_replicas,
     services::Gate,
     start,
 };
-use rachis::{App, Config, Error, ErrorKind, Method, Node, Params, Result, Service, config::ByteSize};
+use rachis::{App, Config, Error, ErrorKind, Method, Node, Params, Result, Service, ServiceExt, config::ByteSize};
 use rachis_testing as testing;
 use rachis_testing::ThrowawayRedis;
 use serde_json::{Value, json};
@@ -468,4 +468,75 @@ async fn a_shutdown_waits_for_a_run_of_the_own_process() {
     let next = start(&config, "worker", App::new().register("jobs", gate.clone())).await;
     assert_eq!(next.service("jobs").create("x").idempotency_key(KEY).await.unwrap(), "here");
     assert_eq!(gate.started(), 1);
+}
+
+/// Puts the mark of a run back that is over, as a failover does that loses what was written last.
+async fn roll_back(config: &Config, key: &str, mark: &[u8]) {
+    let mut connection = redis_of(config).await;
+    redis::cmd("SET").arg(key).arg(mark).arg("PX").arg(60_000).exec_async(&mut connection).await.unwrap();
+    redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").exec_async(&mut connection).await.unwrap();
+}
+
+/// The only call with an idempotency key that Redis knows, and what stands there.
+async fn only_call(config: &Config) -> (String, Vec<u8>) {
+    let keys = once_keys(config).await;
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    let value = redis::cmd("GET").arg(&keys[0]).query_async(&mut redis_of(config).await).await.unwrap();
+    (keys[0].clone(), value)
+}
+
+#[tokio::test]
+async fn a_repeat_gets_the_reply_that_a_failover_lost_and_left_the_mark_of_the_run() {
+    for local in [false, true] {
+        let redis = ThrowawayRedis::start().unwrap();
+        let config = Config { timeout: Duration::from_secs(10), ..testing::config_for(&redis.url()) };
+        let gate = Gate::closed("there");
+        let there = start(&config, "worker", App::new().register("jobs", gate.clone())).await;
+        let other = start(&config, "worker", App::new().register("jobs", gate.clone())).await;
+        let here = start(&config, "caller", App::new()).await;
+        sees_replicas(&here, "jobs", 2).await;
+        let caller = if local { &there } else { &here };
+        let create = tokio::spawn(caller.service("jobs").create("x").idempotency_key(KEY).answer());
+        testing::eventually("it has begun", async || gate.started() == 1).await;
+        let (key, mark) = only_call(&config).await;
+        gate.open_up();
+        assert_eq!(create.await.unwrap().unwrap().result, "there");
+        roll_back(&config, &key, &mark).await;
+        let callers = if local { [&other, &there] } else { [&here, &here] };
+        for caller in callers {
+            let repeat = caller.service("jobs").create("x").idempotency_key(KEY).await;
+            assert_eq!((repeat.unwrap(), gate.started()), (json!("there"), 1), "local: {local}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_runs_though_a_failover_lost_that_the_failed_run_is_over() {
+    let redis = ThrowawayRedis::start().unwrap();
+    let config = Config { timeout: Duration::from_secs(10), ..testing::config_for(&redis.url()) };
+    let gate = Gate::closed("there");
+    let failing = gate.clone().after(Method::Create, async |_| Err(Error::general("The printer is on fire")));
+    let _there = start(&config, "worker", App::new().register("jobs", failing)).await;
+    let here = start(&config, "caller", App::new()).await;
+    knows(&here, "jobs").await;
+    let create = tokio::spawn(here.service("jobs").create("x").idempotency_key(KEY).answer());
+    testing::eventually("it has begun", async || gate.started() == 1).await;
+    let (key, mark) = only_call(&config).await;
+    gate.open_up();
+    let told = create.await.unwrap().unwrap_err();
+    assert_eq!(told.code(), 500, "{told}");
+    roll_back(&config, &key, &mark).await;
+    let told = here.service("jobs").create("x").idempotency_key(KEY).await.unwrap_err();
+    assert_eq!((told.code(), gate.started()), (500, 2), "{told}");
+}
+
+#[tokio::test]
+async fn a_call_that_ended_a_moment_before_redis_lost_its_data_is_not_run_again() {
+    let redis = ThrowawayRedis::start().unwrap();
+    let config = Config { timeout: Duration::from_secs(10), ..testing::config_for(&redis.url()) };
+    let (orders, [_one, _two, caller]) = mesh(&config).await;
+    assert_eq!(create(&caller, json!({})).await.unwrap(), 1);
+    command(&config, &["FLUSHALL"]).await.unwrap();
+    testing::eventually("its replica has noticed", async || !once_keys(&config).await.is_empty()).await;
+    assert_eq!((create(&caller, json!({})).await.unwrap(), orders.runs()), (json!(1), 1));
 }

@@ -84,11 +84,6 @@ fn ran_twice(plan: &Plan, mesh: &Mesh, record: &Record, own: &[&Run]) -> Option<
 }
 
 fn waited_in_vain(plan: &Plan, record: &Record) -> Option<&'static str> {
-    // A failover may lose the kept reply and leave the mark of the run, which holds for ten times the TTL.
-    if record.order.kind.safety == Safety::Keyed && plan.faults.iter().any(|f| matches!(f.what, What::Failover { .. }))
-    {
-        return None;
-    }
     let deadline = record.began + record.order.timeout;
     let calm = plan.calm_before(deadline).max(record.began);
     let is_due = record.order.work + plan.grace() < deadline.saturating_sub(calm);

@@ -294,6 +294,7 @@ impl NodeBuilder {
             links,
             events,
             partitions,
+            recent: super::once::Recent::new(ttl),
             dead_replicas,
             filters,
             wrapping,

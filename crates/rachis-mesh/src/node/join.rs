@@ -6,6 +6,7 @@ use super::{
     discovery::{self, Discovery, Lifecycle},
     events, lost,
     observe::Lookout,
+    once,
     rpc::{read_inbox, wake_late},
     shutdown::Running,
     takeover::Takeover,
@@ -56,6 +57,7 @@ impl Node {
         let waking = wake_late(node.rpc.clone());
         tokio::spawn(stop.clone().run_until_cancelled_owned(waking));
         tokio::spawn(lost::watch(node.clone(), links.clone()));
+        tokio::spawn(once::watch(node.clone(), links.clone()));
         tokio::spawn(self.inner.publisher(links).run(outgoing));
         let (channels, heard) = pubsub::open(node.connector.clone(), node.keys.lifecycle(), stop.clone());
         node.events.attach(channels.clone());

@@ -151,6 +151,7 @@ pub(crate) struct Inner {
     links: OnceLock<Links>,
     events: Arc<Events>,
     partitions: Partitions,
+    recent: once::Recent,
     dead_replicas: mpsc::UnboundedSender<String>,
     filters: Filters,
     wrapping: Wrapping,

@@ -4,8 +4,10 @@
 //! holds for as long as the service works, that of a dead one falls to the next who comes.
 
 mod asked;
+mod recent;
 
 pub(crate) use asked::Asked;
+pub(crate) use recent::{Recent, watch};
 
 use super::{
     Inner,
@@ -19,8 +21,9 @@ use crate::{
         once::{Begun, Mark, ms},
         streams::Write,
     },
-    wire::{Frame, Place, Reply, Seal},
+    wire::{Frame, Place, Reply},
 };
+use bytes::Bytes;
 use rachis_core::{
     Answer, Call, Error, ErrorKind, Outcome, Result,
     host::{Found, Registered},
@@ -60,16 +63,21 @@ pub(crate) struct Run {
 /// A run that came to an end worth keeping.
 pub(crate) struct Ended(Mark);
 
-impl Ended {
-    /// Has this written before `reply`, for repeats of the call: nobody has a reply that a repeat would not get.
-    pub(crate) fn keep(self, outcome: &Result<Answer>, time: Duration, seal: &Seal, reply: Write) -> Write {
-        let Some(kept) = kept(outcome, seal.at(&self.0.key)) else { return reply };
-        let (value, then) = (self.0.finished(&kept), Some(Box::new(reply)));
-        Write::Keep { key: self.0.key, value, ttl_ms: ms(time), forced: false, then }
-    }
-}
-
 impl Inner {
+    /// Has `reply` written once repeats of the call get it as well: nobody has a reply that a repeat would not get.
+    pub(crate) fn kept_before(&self, Ended(mark): Ended, outcome: &Result<Answer>, reply: Write) -> Write {
+        let Some((value, time)) = self.remember(&mark, outcome) else { return reply };
+        Write::Keep { key: mark.key, value, ttl_ms: ms(time), forced: false, then: Some(Box::new(reply)) }
+    }
+
+    /// Returns what is to be kept of a call, and for how long.
+    fn remember(&self, mark: &Mark, outcome: &Result<Answer>) -> Option<(Bytes, Duration)> {
+        let value: Bytes = mark.finished(&kept(outcome, self.seal.at(&mark.key))?).into();
+        let (time, now) = (self.live.load().limits.idempotency_ttl, Instant::now());
+        self.recent.add(mark, now.checked_add(time).map(|until| (value.clone(), until)), now);
+        Some((value, time))
+    }
+
     /// Runs `work`, or finds out what it came to before. [`Ended`] is for the reply to be kept by.
     pub(crate) async fn once(
         &self,
@@ -95,6 +103,7 @@ impl Inner {
         if is_verdict(&outcome) {
             return (outcome, Some(Ended(mark)));
         }
+        self.recent.add(&mark, None, Instant::now());
         if let Err(error) = self.let_go(&mark).await {
             tracing::debug!(%error, "repeats of a call that failed have to wait until its mark is over");
         }
@@ -141,7 +150,10 @@ impl Inner {
             let begun =
                 self.redis(&mark.key, |mut live| async move { mark.begin(&mut live.connection, gone, holds).await });
             match begun.await {
-                Ok(Begun::Now) => return Ok(None),
+                Ok(Begun::Now) => {
+                    self.recent.begun(&mark.key);
+                    return Ok(None);
+                }
                 Ok(Begun::Kept(reply)) => return Ok(Some(reply)),
                 Ok(Begun::Other) => return Err(reused()),
                 Ok(Begun::Running(_) | Begun::Lost) if Instant::now() >= until => return Err(still_running()),
@@ -227,10 +239,9 @@ impl Inner {
     }
 
     async fn keep(&self, mark: &Mark, outcome: &Result<Answer>) {
-        let time = self.live.load().limits.idempotency_ttl;
-        let Some(reply) = &kept(outcome, self.seal.at(&mark.key)) else { return };
+        let Some((value, time)) = &self.remember(mark, outcome) else { return };
         let kept =
-            self.redis(&mark.key, |mut live| async move { mark.keep(&mut live.connection, reply, time).await }).await;
+            self.redis(&mark.key, |mut live| async move { mark.keep(&mut live.connection, value, *time).await }).await;
         if let Err(error) = kept {
             tracing::error!(%error, "a reply could not be kept: a repeat of the call will run");
         }

@@ -417,10 +417,9 @@ impl Responder {
                     let run = Box::pin(node.once(asked, this, serve(node, found, call)));
                     let ((outcome, ended), fired) = noting(run).await;
                     fired.taken(node.events.intake(), waits(node, expires)).await;
-                    let time = node.live.load().limits.idempotency_ttl;
                     let finished = self.finished(held, id, &from, outcome.clone());
                     self.write(match ended {
-                        Some(ended) => ended.keep(&outcome, time, &self.seal, finished),
+                        Some(ended) => node.kept_before(ended, &outcome, finished),
                         None => finished,
                     });
                 }

@@ -4,6 +4,7 @@ use redis::{RedisResult, Script, aio::ConnectionLike};
 use std::{sync::LazyLock, time::Duration};
 
 static ONCE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/once.lua")));
+static KEEP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/keep.lua")));
 static LET_GO: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/let_go.lua")));
 
 /// Stands for a node of which the registry does not know whether it lives: no id looks like it.
@@ -82,8 +83,7 @@ impl Mark {
 
     /// Takes the mark away, if it is still there.
     pub(crate) async fn let_go(&self, on: &mut impl ConnectionLike) -> RedisResult<bool> {
-        let own = format!("R{}{} {}", self.fingerprint, self.node(), self.run);
-        LET_GO.key(&self.key).arg(own).invoke_async(on).await
+        LET_GO.key(&self.key).arg(self.running()).invoke_async(on).await
     }
 
     /// What stands in the key when the call has been run.
@@ -92,8 +92,24 @@ impl Mark {
     }
 
     /// Writes that.
-    pub(crate) async fn keep(&self, on: &mut impl ConnectionLike, reply: &[u8], time: Duration) -> RedisResult<()> {
-        redis::cmd("SET").arg(&self.key).arg(self.finished(reply)).arg("PX").arg(ms(time)).query_async(on).await
+    pub(crate) async fn keep(&self, on: &mut impl ConnectionLike, value: &[u8], time: Duration) -> RedisResult<()> {
+        redis::cmd("SET").arg(&self.key).arg(value).arg("PX").arg(ms(time)).query_async(on).await
+    }
+
+    /// Writes it where this mark stands, or nothing: Redis may have lost it since it was written. `false`: something else
+    /// stands there.
+    pub(crate) async fn keep_again(
+        &self,
+        on: &mut impl ConnectionLike,
+        value: &[u8],
+        time: Duration,
+    ) -> RedisResult<bool> {
+        KEEP.key(&self.key).arg(value).arg(ms(time)).arg(self.running()).invoke_async(on).await
+    }
+
+    /// What stands in the key while the call runs.
+    fn running(&self) -> String {
+        format!("R{}{} {}", self.fingerprint, self.node(), self.run)
     }
 
     fn node(&self) -> &str {
@@ -132,7 +148,7 @@ mod tests {
         assert_eq!(two.begin(&mut on, None, LONG).await.unwrap(), Begun::Running(Some("one".into())));
         let other = Mark { fingerprint: "0".repeat(64), ..two.clone() };
         assert_eq!(other.begin(&mut on, None, LONG).await.unwrap(), Begun::Other);
-        one.keep(&mut on, b"\x00reply\xff", LONG).await.unwrap();
+        one.keep(&mut on, &one.finished(b"\x00reply\xff"), LONG).await.unwrap();
         assert_eq!(two.begin(&mut on, Some("one"), LONG).await.unwrap(), Begun::Kept(b"\x00reply\xff".to_vec()));
         assert_eq!(one.renew(&mut on, LONG).await.unwrap(), Begun::Lost);
         assert!(!one.let_go(&mut on).await.unwrap(), "what is kept stays");
@@ -153,6 +169,25 @@ mod tests {
         assert_eq!(again.begin(&mut on, None, LONG).await.unwrap(), Begun::Running(None));
         assert!(other.let_go(&mut on).await.unwrap());
         assert_eq!(again.begin(&mut on, None, LONG).await.unwrap(), Begun::Now);
+    }
+
+    #[tokio::test]
+    async fn what_a_run_came_to_is_written_again_over_its_own_mark_alone() {
+        let mut on = redis().await;
+        let one = mark("a", Some("one"), "1-0");
+        let other = Mark { node: Some("two".into()), run: "2-0".into(), ..one.clone() };
+        let (value, kept) = (one.finished(b"reply"), Begun::Kept(b"reply".to_vec()));
+        one.begin(&mut on, None, LONG).await.unwrap();
+        assert!(one.keep_again(&mut on, &value, LONG).await.unwrap());
+        assert_eq!(other.begin(&mut on, None, LONG).await.unwrap(), kept);
+        assert!(!other.keep_again(&mut on, &other.finished(b"another"), LONG).await.unwrap(), "a reply is there");
+        redis::cmd("DEL").arg(&one.key).exec_async(&mut on).await.unwrap();
+        assert!(one.keep_again(&mut on, &value, LONG).await.unwrap());
+        assert_eq!(other.begin(&mut on, None, LONG).await.unwrap(), kept);
+        redis::cmd("DEL").arg(&one.key).exec_async(&mut on).await.unwrap();
+        other.begin(&mut on, None, LONG).await.unwrap();
+        assert!(!one.keep_again(&mut on, &value, LONG).await.unwrap(), "another run goes on");
+        assert_eq!(one.begin(&mut on, None, LONG).await.unwrap(), Begun::Running(Some("two".into())));
     }
 
     #[tokio::test]

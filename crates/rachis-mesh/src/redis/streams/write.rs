@@ -43,7 +43,7 @@ pub(crate) enum Write {
     /// What a call ended in, for repeats of it; where it is, and not before, the call is answered by `then`.
     Keep {
         key: String,
-        value: Vec<u8>,
+        value: Bytes,
         ttl_ms: u64,
         /// Whether Redis stores it although its memory is full.
         forced: bool,

@@ -1,0 +1,232 @@
+//! What calls with an idempotency key came to of late. A failover may lose it and leave the mark of the run, which would go
+//! on to tell repeats that the call runs.
+
+use super::{Inner, TTLS_HELD};
+use crate::redis::{Failure, link::Links, once::Mark};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Bytes kept for all calls together. Beyond, the oldest is forgotten: a failover loses what was written last.
+const BYTES: usize = 8 << 20;
+/// What a call takes beside its reply, about.
+const OVERHEAD: usize = 512;
+/// How many entries in their order may stand for calls that are forgotten, beside one for each that is not.
+const SPARE: usize = 1024;
+/// How many calls are told to Redis again at the same time.
+const TOGETHER: usize = 32;
+/// The pause before Redis is told again of what it could not be told.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The calls that ended here within the time that their marks may still stand.
+pub(crate) struct Recent {
+    all: Mutex<All>,
+    /// How long a mark stands that nobody renews.
+    holds: Duration,
+}
+
+#[derive(Default)]
+struct All {
+    calls: HashMap<String, Over>,
+    /// When each ended, the oldest first; one whose number is another by now counts for nothing.
+    order: VecDeque<(Instant, String, u64)>,
+    bytes: usize,
+    count: u64,
+}
+
+/// A call that is over.
+#[derive(Clone)]
+struct Over {
+    mark: Mark,
+    /// What is kept of it, and until when; `None` where a repeat may run.
+    kept: Option<(Bytes, Instant)>,
+    number: u64,
+}
+
+impl Over {
+    fn size(&self) -> usize {
+        OVERHEAD + self.kept.as_ref().map_or(0, |(value, _)| value.len())
+    }
+}
+
+impl Recent {
+    pub(crate) fn new(ttl: Duration) -> Self {
+        Recent { all: Mutex::default(), holds: ttl * TTLS_HELD }
+    }
+
+    /// Remembers what a call came to.
+    pub(super) fn add(&self, mark: &Mark, kept: Option<(Bytes, Instant)>, now: Instant) {
+        let mut all = self.lock();
+        all.forget(&mark.key);
+        all.count += 1;
+        let over = Over { mark: mark.clone(), kept, number: all.count };
+        all.bytes += over.size();
+        all.order.push_back((now, mark.key.clone(), over.number));
+        all.calls.insert(mark.key.clone(), over);
+        all.forget_before(now, self.holds);
+        while all.bytes > BYTES && all.forget_oldest() {}
+        if all.order.len() > 2 * all.calls.len() + SPARE {
+            let All { calls, order, .. } = &mut *all;
+            order.retain(|(_, key, number)| calls.get(key).is_some_and(|over| over.number == *number));
+        }
+    }
+
+    /// Forgets a call that has begun anew.
+    pub(super) fn begun(&self, key: &str) {
+        self.lock().forget(key);
+    }
+
+    /// All that may be lost, the last one first.
+    fn all(&self, now: Instant) -> Vec<Over> {
+        let mut all = self.lock();
+        all.forget_before(now, self.holds);
+        all.order.iter().rev().filter_map(|(_, key, number)| all.of(key, *number).cloned()).collect()
+    }
+
+    /// Is this still what the call came to?
+    fn stands(&self, over: &Over) -> bool {
+        self.lock().of(&over.mark.key, over.number).is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, All> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl All {
+    fn of(&self, key: &str, number: u64) -> Option<&Over> {
+        self.calls.get(key).filter(|over| over.number == number)
+    }
+
+    fn forget(&mut self, key: &str) {
+        if let Some(over) = self.calls.remove(key) {
+            self.bytes -= over.size();
+        }
+    }
+
+    fn forget_before(&mut self, now: Instant, age: Duration) {
+        while self.order.front().is_some_and(|(ended, ..)| now.saturating_duration_since(*ended) > age) {
+            self.forget_oldest();
+        }
+    }
+
+    /// Returns `false` if there is none.
+    fn forget_oldest(&mut self) -> bool {
+        let Some((_, key, number)) = self.order.pop_front() else { return false };
+        if self.of(&key, number).is_some() {
+            self.forget(&key);
+        }
+        true
+    }
+}
+
+/// Tells Redis again what calls came to, whenever it may have lost that, until the node is stopped.
+pub(crate) async fn watch(node: Arc<Inner>, links: Links) {
+    let mut renewals = links.renewals();
+    let mut losses = node.rpc.doubts().losses();
+    loop {
+        let next = async {
+            tokio::select! {
+                Ok(()) = renewals.changed() => true,
+                Ok(()) = losses.changed() => true,
+                else => false,
+            }
+        };
+        if node.stop.run_until_cancelled(next).await != Some(true) {
+            return;
+        }
+        if node.stop.run_until_cancelled(node.tell_again()).await.is_none() {
+            return;
+        }
+    }
+}
+
+impl Inner {
+    async fn tell_again(&self) {
+        let mut untold = self.recent.all(Instant::now());
+        while !untold.is_empty() {
+            let telling = untold.into_iter().map(async |over| match self.tell_of(&over).await {
+                Ok(()) => None,
+                Err(error) => {
+                    tracing::debug!(%error, "what a call with an idempotency key came to could not be told again");
+                    Some(over)
+                }
+            });
+            untold = stream::iter(telling).buffered(TOGETHER).filter_map(async |untold| untold).collect().await;
+            if !untold.is_empty() {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    async fn tell_of(&self, over: &Over) -> Result<(), Failure> {
+        if !self.recent.stands(over) {
+            return Ok(());
+        }
+        let mark = &over.mark;
+        match &over.kept {
+            None => self.let_go(mark).await,
+            Some((value, until)) => {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Ok(());
+                }
+                let told = self.redis(&mark.key, |mut live| async move {
+                    mark.keep_again(&mut live.connection, value, left).await
+                });
+                if told.await? {
+                    tracing::debug!(key = mark.key, "Redis knows again what a call came to");
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOLDS: Duration = Duration::from_secs(60);
+
+    fn mark(key: &str) -> Mark {
+        Mark { key: key.to_owned(), fingerprint: "f".repeat(64), node: None, run: "1-0".to_owned() }
+    }
+
+    fn keys(recent: &Recent, now: Instant) -> Vec<String> {
+        recent.all(now).into_iter().map(|over| over.mark.key).collect()
+    }
+
+    #[test]
+    fn calls_are_remembered_for_as_long_as_their_marks_may_stand_the_last_one_first() {
+        let (recent, start) = (Recent::new(HOLDS / TTLS_HELD), Instant::now());
+        recent.add(&mark("a"), None, start);
+        recent.add(&mark("b"), None, start + HOLDS / 2);
+        recent.add(&mark("c"), None, start + HOLDS / 2);
+        recent.begun("c");
+        assert_eq!(keys(&recent, start + HOLDS), ["b", "a"]);
+        assert_eq!(keys(&recent, start + HOLDS + Duration::from_secs(1)), ["b"]);
+        recent.add(&mark("b"), None, start + HOLDS + HOLDS / 4);
+        assert_eq!(keys(&recent, start + HOLDS + HOLDS / 2 + HOLDS / 4), ["b"], "by its last end");
+        recent.add(&mark("d"), None, start + HOLDS * 3);
+        let all = recent.lock();
+        assert_eq!((all.calls.len(), all.order.len(), all.bytes), (1, 1, OVERHEAD));
+    }
+
+    #[test]
+    fn they_take_so_many_bytes_and_no_more() {
+        let (recent, now) = (Recent::new(HOLDS), Instant::now());
+        let reply = Bytes::from(vec![0; 100_000]);
+        (0..200).for_each(|n| recent.add(&mark(&n.to_string()), Some((reply.clone(), now + HOLDS)), now));
+        assert!(recent.lock().bytes <= BYTES);
+        let kept = keys(&recent, now);
+        assert_eq!((kept.len(), kept[0].as_str()), (BYTES / (reply.len() + OVERHEAD), "199"));
+        (0..20_000).for_each(|_| recent.add(&mark("again"), None, now));
+        let all = recent.lock();
+        assert!(all.order.len() <= 2 * all.calls.len() + SPARE + 1, "{}", all.order.len());
+    }
+}
