@@ -36,8 +36,12 @@ impl Inner {
         };
         let asked = async {
             loop {
-                let (link, live) = links.reach(key).await.ok_or_else(|| timed_out("a node that has shut down"))?;
-                match command(live.clone()).await {
+                let (link, live) =
+                    links.reach_untried(key).await.ok_or_else(|| timed_out("a node that has shut down"))?;
+                // One that has gone without a word is found out in the time of a probe, without the command that costs.
+                let time = if live.has_rested() { self.connector.probe_time() } else { Duration::MAX };
+                let answer = tokio::time::timeout(time, command(live.clone())).await;
+                match answer.unwrap_or_else(|_| Err(timed_out("Redis"))) {
                     Err(error) if is_fatal(&error) => {
                         tracing::debug!(%error, "asking again");
                         self.connector.servers().learn_from(&error).await;
@@ -46,7 +50,10 @@ impl Inner {
                         }
                         tokio::time::sleep(PAUSE).await;
                     }
-                    outcome => return outcome,
+                    outcome => {
+                        live.answered();
+                        return outcome;
+                    }
                 }
             }
         };

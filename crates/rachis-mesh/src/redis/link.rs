@@ -70,13 +70,23 @@ impl Live {
         };
         let answers = !answer.is_err_and(|error| is_fatal(&error));
         if answers {
-            *self.sound() = Instant::now();
+            self.answered();
         }
         answers
     }
 
     /// When it was last known to work, or given to somebody who will find out.
     fn sound(&self) -> std::sync::MutexGuard<'_, Instant> {
+    /// Returns `true` where it is not known to have worked of late.
+    pub(crate) fn has_rested(&self) -> bool {
+        self.sound().elapsed() >= PROBE_AFTER
+    }
+
+    /// Notes that the server has answered.
+    pub(crate) fn answered(&self) {
+        *self.sound() = Instant::now();
+    }
+
         self.sound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -183,13 +193,23 @@ impl Links {
             };
             let mut link = self.to(&shard);
             tokio::select! {
-                live = link.get() => match live {
+                live = link.get(tried) => match live {
                     Some(live) => return Some((link, live)),
                     None if self.stop.is_cancelled() => return None,
                     // Somebody found that the server no longer holds anything.
                     None => self.end(&shard),
                 },
                 () = moves.next() => {}
+        self.reach_by(key, true).await
+    }
+
+    /// The same for what may be asked twice: whoever asks finds out whether the connection works, and is to bound that
+    /// where it [has rested](Live::has_rested).
+    pub(crate) async fn reach_untried(&self, key: &str) -> Option<(Link, Live)> {
+        self.reach_by(key, false).await
+    }
+
+    async fn reach_by(&self, key: &str, tried: bool) -> Option<(Link, Live)> {
             }
         }
     }
@@ -274,8 +294,8 @@ impl Link {
         link
     }
 
-    /// The connection, as soon as there is one. `None` when the link was stopped.
-    pub(crate) async fn get(&mut self) -> Option<Live> {
+    /// The connection, as soon as there is one, where it is to be `tried` one that answers. `None` when the link was stopped.
+    async fn get(&mut self, tried: bool) -> Option<Live> {
         let broken = self.broken.clone();
         // One that was reported is no connection any more, though it may take a moment until it is put away.
         let usable = |live: &Option<Live>| {
@@ -287,8 +307,11 @@ impl Link {
                 self.wanted.notify_one();
             }
             let live = self.live.wait_for(&usable).await.ok()?.clone()?;
-            if live.sound().elapsed() < PROBE_AFTER || live.answers(Some(self.connector.probe_time())).await {
-                *live.sound() = Instant::now();
+            if !tried {
+                return Some(live);
+            }
+            if !live.has_rested() || live.answers(Some(self.connector.probe_time())).await {
+                live.answered();
                 return Some(live);
             }
             self.report(&live);
