@@ -4,7 +4,7 @@ use crate::{command, knows, named, proxy::Proxy, services::Echo, start};
 use rachis::{App, Config, Event, EventStream, Node, Readiness};
 use rachis_testing as testing;
 use rachis_testing::{ThrowawayRedis, eventually};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -90,4 +90,23 @@ async fn a_channel_that_redis_forbids_makes_no_other_deaf() {
     let mut other = tokio::time::timeout(LONG, forbidden).await.expect("it still waits").unwrap().unwrap();
     there.service("other").emit("shouted", 1).unwrap();
     assert_eq!(next(&mut other).await.data, 1);
+}
+
+#[tokio::test]
+async fn of_a_thousand_paths_that_are_listened_to_at_once_each_is_heard() {
+    let redis = ThrowawayRedis::start().unwrap();
+    let config = testing::config_for(&redis.url());
+    let paths: Vec<String> = (0..1000).map(|n| format!("jobs-{n}")).collect();
+    let app = paths.iter().fold(App::new(), |app, path| app.register(path, Echo));
+    let there = start(&config, "worker", app).await;
+    let here = start(&config, "caller", App::new()).await;
+    eventually("all are known", async || here.services().len() == paths.len()).await;
+    let begun = Instant::now();
+    let services: Vec<_> = paths.iter().map(|path| here.service(path)).collect();
+    let heard = futures_util::future::join_all(services.iter().map(|service| service.on("shouted"))).await;
+    println!("figure: 1,000 paths are listened to after {:?}", begun.elapsed());
+    for (number, (path, events)) in paths.iter().zip(heard).enumerate() {
+        there.service(path).emit("shouted", number).unwrap();
+        assert_eq!(next(&mut events.unwrap()).await.data, number);
+    }
 }
