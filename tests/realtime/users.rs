@@ -23,6 +23,9 @@ impl Service for Logins {
     const METHODS: &[Method] = &[Method::Create, Method::Remove];
 
     async fn create(&self, data: Value, params: Params) -> Result<Value> {
+        if data["machine"] == true {
+            return Ok(json!({ "accessToken": "machine", "authentication": { "payload": {} } }));
+        }
         let id = Id::from_json(&data["accessToken"]).unwrap();
         let user = params.service("users").get(id.clone()).await?;
         if data["late"] == true {
@@ -186,4 +189,16 @@ async fn users_who_were_removed_unheard_are_found_after_a_gap() {
     let _after = node("after", App::new().register("users", todos().records([json!({ "id": 2 })]))).await;
     before.shutdown().await.unwrap();
     eventually("only Bo is left", async || server.channels.names() == ["anonymous", "authenticated", "users/2"]).await;
+}
+
+#[tokio::test]
+async fn whoever_logs_in_after_a_login_without_a_user_does_not_hear_in_its_place() {
+    let server = Server::local(app(Logins::default()), channels()).await;
+    let mut client = server.connect().await;
+    let machine = json!(["create", "authentication", { "strategy": "apiKey", "machine": true }, {}]);
+    assert_eq!(client.call(machine).await.unwrap()["user"], Value::Null);
+    server.channels.channel("machines").join(&server.channels.connections()[0]);
+    assert_eq!(server.channels.names(), ["authenticated", "machines", "users/null"]);
+    log_in(&mut client, 2).await;
+    assert_eq!(server.channels.names(), ["authenticated", "users/2"]);
 }

@@ -51,6 +51,11 @@ impl Members {
         self.open.values()
     }
 
+    /// Those that are in a channel.
+    pub(super) fn in_channels(&self) -> impl Iterator<Item = &Connection> {
+        self.open.iter().filter(|(number, _)| self.joined.contains_key(number)).map(|(_, connection)| connection)
+    }
+
     pub(super) fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.channels.keys().map(|name| name.to_string()).collect();
         names.sort_unstable();

@@ -298,10 +298,12 @@ impl Channels {
         }
     }
 
-    /// A publisher chooses by what an event says, and nobody knows what the missed ones said: so everybody is told.
+    /// Tells that events of a path were missed. A publisher chooses by what an event says, and nobody knows what the missed
+    /// ones said: so whoever is in a channel is told. Others could have heard none.
     pub(crate) fn resync(&self, path: &str) {
         if self.rules.concern(path) {
-            self.connections().iter().for_each(|connection| connection.send(path, RESYNC, &Value::Null));
+            let told: Vec<Connection> = self.lock().in_channels().cloned().collect();
+            told.iter().for_each(|connection| connection.send(path, RESYNC, &Value::Null));
         }
     }
 

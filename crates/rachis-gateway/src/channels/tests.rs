@@ -198,12 +198,17 @@ fn a_publisher_that_fails_or_panics_spoils_nothing_else() {
 }
 
 #[test]
-fn everybody_is_told_that_events_of_a_published_path_were_missed() {
+fn who_is_in_a_channel_is_told_that_events_of_a_published_path_were_missed() {
     let channels = Channels::new().publish_service("todos", |_, _| -> () { panic!("a notice is not published") });
-    let (_, sent) = connect(&channels);
+    let [(ada, sent), (bob, to_bob), (eve, to_eve)] = [(); 3].map(|()| connect(&channels));
+    [&ada, &bob].iter().for_each(|member| channels.channel("members").join(member));
+    channels.silence(&bob);
+    channels.channel("left").join(&eve);
+    channels.channel("left").leave(&eve);
     channels.deliver(&event("todos", RESYNC));
     channels.deliver(&event("notes", RESYNC));
     assert_eq!(*sent.lock().unwrap(), [("todos resync".to_owned(), Value::Null)]);
+    assert!(data(&to_bob).is_empty() && data(&to_eve).is_empty(), "who can hear nothing learns of no path");
 }
 
 #[test]

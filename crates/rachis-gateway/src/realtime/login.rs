@@ -72,8 +72,7 @@ impl Realtime {
         let Some(token) = result.get("accessToken").filter(|token| token.is_string()) else { return };
         let user = result.get(&self.entity);
         let id = user.and_then(|user| self.id_of(user));
-        let before = connection.user().and_then(|user| self.id_of(&user));
-        if before.is_some() && before != id {
+        if connection.authentication().is_some() && !self.is_same(connection.user().as_ref(), user) {
             // What the one might hear, the other may not.
             self.end_login(connection);
         }
@@ -84,6 +83,15 @@ impl Realtime {
         self.channels.set_owner(connection, id.clone());
         if let Some(id) = id {
             self.check_login(connection, &id);
+        }
+    }
+
+    /// Returns `true` if both are certainly one user. A login need not say whose it is.
+    fn is_same(&self, one: Option<&Value>, other: Option<&Value>) -> bool {
+        let (Some(one), Some(other)) = (one, other) else { return false };
+        match (self.id_of(one), self.id_of(other)) {
+            (None, None) => one == other,
+            (one, other) => one == other,
         }
     }
 
