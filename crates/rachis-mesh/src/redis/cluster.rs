@@ -5,6 +5,7 @@
 
 use super::{
     connection::timed_out,
+    first_answer::{First, first_answer},
     login::Logins,
     servers::{At, Shard},
     socket::Endpoint,
@@ -202,34 +203,30 @@ impl Cluster {
         self.like.there(&host, port)
     }
 
-    /// Asks for the map, servers in turn until one answers.
+    /// Asks for the map, servers in turn until one answers. Everybody waits for one question, so that none waits for long.
     pub(crate) async fn refresh(&self) -> RedisResult<()> {
         let wanted = Instant::now();
         let mut asking = self.asking.lock().await;
         if self.learned().is_some_and(|learned| learned + YOUNG > wanted) {
             return Ok(());
         }
-        let known: Vec<Endpoint> = asking.servers.iter().map(|(host, port)| self.there(host, *port)).collect();
-        let seeds: Vec<Endpoint> = self.seeds.iter().map(At::here).collect();
-        let mut trouble = None;
-        for (number, server) in known.iter().chain(&seeds).enumerate() {
-            if number < asking.servers.len() {
-                // The sorting that follows an answer is stable, so it goes to the end of its kind.
-                asking.servers.rotate_left(1);
-            }
+        let known = asking.servers.iter().map(|(host, port)| self.there(host, *port));
+        let servers: Vec<Endpoint> = known.chain(self.seeds.iter().map(At::here)).collect();
+        let questions = servers.iter().map(async |server| {
             let now = Instant::now();
-            let asked = tokio::time::timeout(self.timeout, self.ask(server)).await;
-            match asked.unwrap_or_else(|_| Err(timed_out("asking for the slots"))) {
-                Ok((map, servers)) => {
-                    *self.learned() = Some(now);
-                    asking.learn(servers, &map.masters);
-                    self.publish(map);
-                    return Ok(());
-                }
-                Err(error) => trouble = Some(error),
-            }
-        }
-        Err(trouble.unwrap_or_else(|| timed_out("asking for the slots")))
+            let told = tokio::time::timeout(self.timeout, self.ask(server)).await;
+            told.unwrap_or_else(|_| Err(timed_out("asking for the slots"))).map(|told| (told, now))
+        });
+        let first = first_answer(questions).await;
+        let asked = first.as_ref().map_or(servers.len(), |first| first.asked).min(asking.servers.len());
+        // The sorting that follows an answer is stable, so each goes to the end of its kind.
+        asking.servers.rotate_left(asked);
+        let First { answer: ((map, servers), now), .. } =
+            first.map_err(|trouble| trouble.unwrap_or_else(|| timed_out("asking for the slots")))?;
+        *self.learned() = Some(now);
+        asking.learn(servers, &map.masters);
+        self.publish(map);
+        Ok(())
     }
 
     /// Learns from a server that a slot has moved from it to another: nobody knows that sooner. `false`: the error says
@@ -319,6 +316,34 @@ static TABLE: [u16; 256] = {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn servers_that_have_gone_silent_hold_up_nobody() {
+        let config = tempfile::tempdir().unwrap();
+        let nodes = config.path().join("nodes.conf");
+        let redis = crate::testing::ThrowawayRedis::start_with(&[
+            "--cluster-enabled",
+            "yes",
+            "--cluster-config-file",
+            nodes.to_str().unwrap(),
+        ])
+        .unwrap();
+        let mut on = redis::Client::open(redis.url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+        let slots: Vec<usize> = (0..SLOTS).collect();
+        redis::cmd("CLUSTER").arg("ADDSLOTS").arg(&slots).exec_async(&mut on).await.unwrap();
+        // They take connections and say nothing.
+        let silent: Vec<_> = (0..8).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let silent_urls = silent.iter().map(|silent| format!("redis://{}", silent.local_addr().unwrap()));
+        let seeds: Vec<String> = silent_urls.chain([redis.url()]).collect();
+        let logins = Arc::new(Logins::new(crate::redis::login::Login::default()));
+        let (certificates, addresses) = (Certificates::default(), Addresses::default());
+        let cluster = Cluster::new(&seeds, &logins, &certificates, &addresses, Duration::from_secs(1)).unwrap();
+        let begun = Instant::now();
+        cluster.refresh().await.unwrap();
+        assert!(cluster.shard("key").is_some());
+        // As long as a node may be silent before others take it for dead.
+        assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    }
 
     #[test]
     fn slots_are_those_of_the_specification() {

@@ -5,6 +5,7 @@ pub(crate) mod connection;
 pub(crate) mod credentials;
 pub(crate) mod dead;
 pub(crate) mod event_log;
+mod first_answer;
 pub(crate) mod keys;
 pub(crate) mod link;
 pub(crate) mod login;

@@ -2,6 +2,7 @@
 
 use super::{
     connection::timed_out,
+    first_answer::{First, first_answer},
     login::{Login, Logins},
     servers::At,
     socket::Endpoint,
@@ -78,20 +79,17 @@ impl Sentinels {
     /// Where the master is, from the first sentinel that knows it.
     pub(crate) async fn master(&self) -> RedisResult<Endpoint> {
         let (first, count) = (self.first.load(Ordering::Relaxed), self.sentinels.len());
-        let mut trouble = unknown(&self.name);
-        for number in (first..first + count).map(|number| number % count) {
+        let numbers = (first..first + count).map(|number| number % count);
+        let questions = numbers.map(async |number| {
             let asked = tokio::time::timeout(self.timeout, self.ask(&self.sentinels[number])).await;
-            match asked.unwrap_or_else(|_| Err(timed_out("asking a sentinel"))) {
-                Ok((host, port)) => {
-                    let (host, port) = self.addresses.reach(&host, port);
-                    self.first.store(number, Ordering::Relaxed);
-                    *self.last.lock().unwrap_or_else(PoisonError::into_inner) = format!("{host}:{port}");
-                    return Ok(self.master.there(&host, port));
-                }
-                Err(error) => trouble = error,
-            }
-        }
-        Err(trouble)
+            asked.unwrap_or_else(|_| Err(timed_out("asking a sentinel")))
+        });
+        let First { answer: (host, port), number, .. } =
+            first_answer(questions).await.map_err(|trouble| trouble.unwrap_or_else(|| unknown(&self.name)))?;
+        let (host, port) = self.addresses.reach(&host, port);
+        self.first.store((first + number) % count, Ordering::Relaxed);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = format!("{host}:{port}");
+        Ok(self.master.there(&host, port))
     }
 
     async fn ask(&self, sentinel: &At) -> RedisResult<(String, u16)> {
