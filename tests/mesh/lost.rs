@@ -172,6 +172,39 @@ async fn a_create_that_never_reached_redis_is_sent_again_and_runs_once() {
 }
 
 #[tokio::test]
+async fn a_create_whose_reply_found_no_memory_is_not_taken_for_one_that_never_arrived() {
+    let redis = ThrowawayRedis::start().unwrap();
+    let (to_here, to_there) = (Proxy::before(&redis).await, Proxy::before(&redis).await);
+    // Nobody is taken for dead while it is cut off.
+    let config = Config { ttl: Some(Duration::from_secs(30)), ..config_of(&redis) };
+    let behind = |proxy: &Proxy| {
+        let mut behind = config.clone();
+        behind.redis.url = proxy.url().as_str().into();
+        behind
+    };
+    let gate = Gate::closed("there");
+    let _there = start(&behind(&to_there), "worker", App::new().register("jobs", gate.clone())).await;
+    let here = start(&behind(&to_here), "caller", App::new()).await;
+    knows(&here, "jobs").await;
+    to_here.cut_between([b"XADD", b"XLEN"]);
+    let create = tokio::spawn(here.service("jobs").create("x").answer());
+    testing::eventually("it has left", async || to_here.cuts() > 0).await;
+    to_here.swallow();
+    testing::eventually("it has begun", async || gate.started() == 1).await;
+    // Its reply is refused, its entry deleted, and what is written instead of the reply does not arrive.
+    to_there.cut_at(
+        include_str!("../../crates/rachis-mesh/src/redis/scripts/reply.lua").lines().next().unwrap().as_bytes(),
+    );
+    command(&config, &["CONFIG", "SET", "maxmemory", "1"]).await.unwrap();
+    gate.open_up();
+    testing::eventually("its entry is deleted", async || queued(&config, "worker").await == 0).await;
+    command(&config, &["CONFIG", "SET", "maxmemory", "0"]).await.unwrap();
+    to_here.open();
+    let error = create.await.unwrap().unwrap_err();
+    assert_eq!((error.kind(), outcome(&error), gate.started()), (ErrorKind::Unavailable, "unknown", 1), "{error}");
+}
+
+#[tokio::test]
 async fn a_create_whose_connection_broke_before_a_restart_is_told_at_once_that_nobody_knows() {
     let mut redis = ThrowawayRedis::start().unwrap();
     let proxy = Proxy::before(&redis).await;

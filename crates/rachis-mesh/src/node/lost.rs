@@ -229,7 +229,8 @@ impl Look<'_> {
     /// - the server is the one it was sent to, and has held on to its data since: this node is still registered there,
     ///   and was never found forgotten in between;
     /// - the connection it was sent through is closed on the server's side, so it can not arrive later;
-    /// - it is not in the stream. Had it been, it could only have left together with a reply;
+    /// - it is not in the stream. Had it been, it could only have left together with a reply, unless Redis had no memory for
+    ///   that, which it has refused nothing for since;
     /// - the inbox was read up to where it stood after that, and no reply was in it.
     async fn conclude(&self, missing: Vec<Missing>) -> Result<(), Failure> {
         let found_out = Instant::now();
@@ -275,7 +276,8 @@ impl Look<'_> {
 async fn cut_off(suspect: &Suspect, mut live: Live) -> Result<bool, Failure> {
     match (&suspect.stage, &live.session) {
         (Stage::Adrift(Some(then)), Some(now)) if then.server == now.server => {
-            Ok(then == now || then.close(&mut live.connection).await?)
+            let closed = then.client == now.client || then.close(&mut live.connection).await?;
+            Ok(closed && then.had_memory(&mut live.connection).await?)
         }
         _ => Ok(false),
     }

@@ -46,6 +46,8 @@ pub(crate) struct Session {
     pub(crate) server: String,
     /// The id by which `CLIENT KILL` knows the connection.
     pub(crate) client: i64,
+    /// How many commands the process had refused for want of memory when the connection was made.
+    pub(crate) refusals: u64,
 }
 
 impl Live {
@@ -75,8 +77,6 @@ impl Live {
         answers
     }
 
-    /// When it was last known to work, or given to somebody who will find out.
-    fn sound(&self) -> std::sync::MutexGuard<'_, Instant> {
     /// Returns `true` where it is not known to have worked of late.
     pub(crate) fn has_rested(&self) -> bool {
         self.sound().elapsed() >= PROBE_AFTER
@@ -87,6 +87,8 @@ impl Live {
         *self.sound() = Instant::now();
     }
 
+    /// When it was last known to work, or given to somebody who will find out.
+    fn sound(&self) -> std::sync::MutexGuard<'_, Instant> {
         self.sound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -110,19 +112,27 @@ impl Session {
     async fn of(connection: &mut Shared) -> RedisResult<Option<Self>> {
         let mut pipe = redis::pipe();
         pipe.cmd("CLIENT").arg("ID").cmd("INFO").arg("server").cmd("INFO").arg("replication");
-        let told: RedisResult<(i64, String, String)> = pipe.query_async(connection).await;
+        pipe.cmd("INFO").arg("errorstats");
+        let told: RedisResult<(i64, String, String, String)> = pipe.query_async(connection).await;
         match told {
-            Ok((client, server, replication)) => Ok(Session::told(client, &server, &replication)),
+            Ok((client, server, replication, errors)) => Ok(Session::told(client, &server, &replication, &errors)),
             Err(error) if is_fatal(&error) => Err(error),
             Err(_) => Ok(None),
         }
     }
 
-    /// What `CLIENT ID` and the sections `server` and `replication` of `INFO` say of it.
-    pub(super) fn told(client: i64, server: &str, replication: &str) -> Option<Self> {
+    /// What `CLIENT ID` and the sections `server`, `replication` and `errorstats` of `INFO` say of it.
+    pub(super) fn told(client: i64, server: &str, replication: &str, errors: &str) -> Option<Self> {
         let process = super::server::field(server, "run_id")?;
         let history = super::server::field(replication, "master_replid")?;
-        Some(Session { server: format!("{process} {history}"), client })
+        Some(Session { server: format!("{process} {history}"), client, refusals: refusals(errors) })
+    }
+
+    /// Returns `true` if the server has refused nothing for want of memory since. A reply that is refused leaves its request
+    /// deleted, and is written again.
+    pub(crate) async fn had_memory(&self, on: &mut impl ConnectionLike) -> RedisResult<bool> {
+        let errors: String = redis::cmd("INFO").arg("errorstats").query_async(on).await?;
+        Ok(refusals(&errors) == self.refusals)
     }
 
     /// Makes sure, through another connection to the same server, that nothing comes through this one any more. `false`:
@@ -137,6 +147,12 @@ impl Session {
             Err(_) => Ok(false),
         }
     }
+}
+
+/// What `errorstats` says of commands that were refused for want of memory; nothing is said of what has not happened.
+fn refusals(errors: &str) -> u64 {
+    let count = super::server::field(errors, "errorstat_OOM");
+    count.and_then(|count| count.strip_prefix("count=")?.parse().ok()).unwrap_or(0)
 }
 
 /// The links of one node for the commands that many share, one to each server it has something to say to.
@@ -182,8 +198,18 @@ impl Links {
         link
     }
 
-    /// The link to the server that holds `key`, and its connection, as soon as there is one; `None` when stopped.
+    /// The link to the server that holds `key`, and its connection, as soon as there is one that works; `None` when stopped.
     pub(crate) async fn reach(&self, key: &str) -> Option<(Link, Live)> {
+        self.reach_by(key, true).await
+    }
+
+    /// The same for what may be asked twice: whoever asks finds out whether the connection works, and is to bound that
+    /// where it [has rested](Live::has_rested).
+    pub(crate) async fn reach_untried(&self, key: &str) -> Option<(Link, Live)> {
+        self.reach_by(key, false).await
+    }
+
+    async fn reach_by(&self, key: &str, tried: bool) -> Option<(Link, Live)> {
         let servers = self.connector.servers();
         loop {
             let mut moves = servers.moves();
@@ -200,16 +226,6 @@ impl Links {
                     None => self.end(&shard),
                 },
                 () = moves.next() => {}
-        self.reach_by(key, true).await
-    }
-
-    /// The same for what may be asked twice: whoever asks finds out whether the connection works, and is to bound that
-    /// where it [has rested](Live::has_rested).
-    pub(crate) async fn reach_untried(&self, key: &str) -> Option<(Link, Live)> {
-        self.reach_by(key, false).await
-    }
-
-    async fn reach_by(&self, key: &str, tried: bool) -> Option<(Link, Live)> {
             }
         }
     }

@@ -246,5 +246,6 @@ async fn session(connection: &mut Direct) -> RedisResult<Option<Session>> {
     let client = i64::from_redis_value(value(connection, redis::cmd("CLIENT").arg("ID")).await?)?;
     let server = String::from_redis_value(value(connection, redis::cmd("INFO").arg("server")).await?)?;
     let replication = String::from_redis_value(value(connection, redis::cmd("INFO").arg("replication")).await?)?;
-    Ok(Session::told(client, &server, &replication))
+    let errors = String::from_redis_value(value(connection, redis::cmd("INFO").arg("errorstats")).await?)?;
+    Ok(Session::told(client, &server, &replication, &errors))
 }
