@@ -12,7 +12,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::{runtime::Handle, sync::mpsc};
+use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// The pause after a heartbeat whose connection broke.
@@ -55,13 +55,15 @@ pub(crate) struct Heart {
 }
 
 impl Heart {
-    /// Starts to beat, first after one interval, and reports every beat that came through.
+    /// Starts to beat, first after one interval, and reports every beat that came through. Says in the log if the runtime
+    /// that this is called on runs nothing for a TTL.
     pub(crate) fn start(self, reports: mpsc::UnboundedSender<Beat>) -> std::io::Result<()> {
-        thread()?.spawn(self.run(reports));
+        let pulse = Pulse::of(Handle::current(), self.ttl);
+        thread()?.spawn(self.run(reports, pulse));
         Ok(())
     }
 
-    async fn run(self, reports: mpsc::UnboundedSender<Beat>) {
+    async fn run(self, reports: mpsc::UnboundedSender<Beat>, mut pulse: Pulse) {
         let (mut link, mut troubled, mut calm) = (None, false, Calm::new(&self.connector));
         let key = self.registry.key();
         // Who was away does not judge: after a silence longer than half the TTL, others may have been as silent, so
@@ -75,6 +77,7 @@ impl Heart {
                 () = tokio::time::sleep_until(next.into()) => {}
                 () = self.stop.cancelled() => return,
             }
+            pulse.feel(Instant::now());
             // One that rested longer than whoever cut it allows is no outage, and costs nobody its place.
             let mut cut_at_rest = false;
             if link.as_ref().is_some_and(|Opened { signs, .. }: &Opened| signs.has_ended()) {
@@ -146,6 +149,39 @@ impl Heart {
     }
 }
 
+/// Looks whether a runtime still runs anything: with all its threads blocked, nothing else in this process could say so.
+struct Pulse {
+    runtime: Handle,
+    patience: Duration,
+    /// A task that does nothing, and since when it is due.
+    task: JoinHandle<()>,
+    since: Instant,
+    told: bool,
+}
+
+impl Pulse {
+    fn of(runtime: Handle, patience: Duration) -> Self {
+        let task = runtime.spawn(async {});
+        Pulse { runtime, patience, task, since: Instant::now(), told: false }
+    }
+
+    fn feel(&mut self, now: Instant) {
+        let waits = now.saturating_duration_since(self.since);
+        if self.task.is_finished() {
+            if std::mem::take(&mut self.told) {
+                tracing::warn!(after = ?waits, "the runtime of this process works again");
+            }
+            (self.task, self.since) = (self.runtime.spawn(async {}), now);
+        } else if waits > self.patience && !std::mem::replace(&mut self.told, true) {
+            tracing::error!(
+                "the runtime of this process has run nothing for {waits:?}: all its threads are blocked, by handlers that \
+                 wait or compute without giving way (tokio::task::spawn_blocking is for these). Calls given to it end at \
+                 their deadlines, and /livez does not answer; a restart lets other replicas take them over"
+            );
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,6 +192,30 @@ mod tests {
         servers::Place,
     };
     use rachis_testing::ThrowawayRedis;
+
+    #[test]
+    fn a_runtime_that_runs_nothing_is_noticed_and_so_is_its_return() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let (begun, blocked) = std::sync::mpsc::channel();
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        runtime.spawn(async move {
+            begun.send(()).unwrap();
+            wait.recv().unwrap();
+        });
+        blocked.recv().unwrap();
+        let mut pulse = Pulse::of(runtime.handle().clone(), Duration::from_secs(6));
+        let start = pulse.since;
+        for (after, told) in [(5, false), (7, true), (9, true)] {
+            pulse.feel(start + Duration::from_secs(after));
+            assert_eq!(pulse.told, told, "after {after} s");
+        }
+        go_on.send(()).unwrap();
+        while !pulse.task.is_finished() {
+            std::thread::yield_now();
+        }
+        pulse.feel(start + Duration::from_secs(11));
+        assert!(!pulse.told);
+    }
 
     #[tokio::test]
     async fn a_machine_that_was_suspended_gives_the_others_a_ttl_before_it_judges() {
