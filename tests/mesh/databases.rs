@@ -5,6 +5,7 @@ use rachis::{App, Config, MemoryService, Node, config::RedisUrl};
 use rachis_testing as testing;
 use rachis_testing::ThrowawayRedis;
 use serde_json::json;
+use std::time::Duration;
 
 async fn mesh(config: &Config, database: u32) -> [Node; 2] {
     let mut config = config.clone();
@@ -45,4 +46,13 @@ async fn meshes_in_two_databases_hear_nothing_of_each_other() {
     testing::eventually("it is known", async || meshes[1][1].nodes().len() == 3).await;
     assert_eq!(meshes[0][1].nodes().len(), 2);
     late.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_without_resp3_is_named_as_what_keeps_a_node_from_joining() {
+    let redis = ThrowawayRedis::start_with(&["--rename-command", "HELLO", ""]).unwrap();
+    let config = testing::config_for(&redis.url());
+    let started = Node::builder(config).connect_within(Duration::from_secs(2)).start().await;
+    let error = started.expect_err("it can not hear");
+    assert!(error.message().contains("does not speak RESP3") && error.message().contains("HELLO"), "{error}");
 }

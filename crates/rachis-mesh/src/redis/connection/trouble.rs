@@ -12,6 +12,8 @@ pub(crate) enum Trouble {
     Login(String),
     /// It takes the login, and forbids what a node has to do.
     Forbidden(String),
+    /// It does not speak RESP3, in which events are heard.
+    Old(String),
 }
 
 impl Trouble {
@@ -19,6 +21,8 @@ impl Trouble {
         match error.code() {
             Some("NOPERM") => Trouble::Forbidden(in_its_words(error)),
             Some("NOAUTH" | "WRONGPASS") => Trouble::Login(in_its_words(error)),
+            Some("NOPROTO") => Trouble::Old(in_its_words(error)),
+            _ if is_without_hello(error) => Trouble::Old(in_its_words(error)),
             _ if error.kind() == ErrorKind::AuthenticationFailed => Trouble::Login(error.to_string()),
             _ if is_forbidden_to_a_script(error) => Trouble::Forbidden(in_its_words(error)),
             _ => Trouble::Unreached(error.to_string()),
@@ -39,6 +43,10 @@ impl Trouble {
                  are namespace (DISTRIBUTION_NAMESPACE) and redis.username (REDIS_USERNAME) right? What the user needs is \
                  in docs/security.md, and ACL LOG tells what it lacks"
             ),
+            Trouble::Old(reason) => format!(
+                "What answers at {address} does not speak RESP3 (HELLO 3), in which a node hears events ({reason}), for \
+                 {waited}: is it Redis 6.2 or newer, or Valkey, and does a proxy in front of it pass on HELLO?"
+            ),
         }
     }
 
@@ -58,6 +66,12 @@ fn unreached(address: &str, waited: impl fmt::Display, reason: &str) -> String {
 fn in_its_words(error: &RedisError) -> String {
     let (code, detail) = (error.code().unwrap_or("ERR"), error.detail().unwrap_or_default());
     format!("{code} {detail}").trim_end().to_owned()
+}
+
+/// What does not know RESP3 does not know the command that asks for it.
+fn is_without_hello(error: &RedisError) -> bool {
+    let detail = error.detail().unwrap_or_default().to_ascii_lowercase();
+    error.kind() == ErrorKind::RESP3NotSupported || (detail.contains("unknown command") && detail.contains("hello"))
 }
 
 /// Inside of a script the code is lost: Redis before 7 wraps the error, later ones have a sentence of their own for it.
@@ -89,6 +103,11 @@ mod tests {
         {
             assert_eq!(trouble(line), Trouble::Login(line.into()));
         }
+        for line in
+            ["NOPROTO unsupported protocol version", "ERR unknown command 'HELLO', with args beginning with: '3' "]
+        {
+            assert_eq!(trouble(line), Trouble::Old(line.trim_end().into()));
+        }
         assert!(matches!(trouble("LOADING Redis is loading the dataset in memory"), Trouble::Unreached(_)));
     }
 
@@ -110,6 +129,11 @@ mod tests {
             "Redis at redis:6379 forbids its user what a node of 'shop' has to do (NOPERM No permissions to access a \
              channel), for 10s: are namespace (DISTRIBUTION_NAMESPACE) and redis.username (REDIS_USERNAME) right? What \
              the user needs is in docs/security.md, and ACL LOG tells what it lacks"
+        );
+        assert_eq!(
+            told(Trouble::Old("NOPROTO unsupported protocol version".into())),
+            "What answers at redis:6379 does not speak RESP3 (HELLO 3), in which a node hears events (NOPROTO unsupported \
+             protocol version), for 10s: is it Redis 6.2 or newer, or Valkey, and does a proxy in front of it pass on HELLO?"
         );
     }
 }
