@@ -26,7 +26,7 @@ use crate::{
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use rachis_core::{
-    Answer, Call, Error, Method, Result,
+    Answer, Call, Error, Method, Outcome, Result,
     host::{Found, Registered},
 };
 use std::{
@@ -477,7 +477,9 @@ async fn serve_in_time(
         return serving.await;
     }
     let served = tokio::time::timeout(time_left(node, expires), serving).await;
-    served.unwrap_or_else(|_| Err(Error::timeout("The caller's deadline is over")))
+    // It was begun, and perhaps a part of it is done.
+    let given_up = || Error::timeout("The caller's deadline is over").with_outcome(Outcome::Unknown);
+    served.unwrap_or_else(|_| Err(given_up()))
 }
 
 /// Runs a call of another node, and counts it.
