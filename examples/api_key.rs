@@ -13,7 +13,7 @@
 use rachis::{
     ALL, App, Config, Context, Error, MemoryService, Method, Node, Params, Result, ServiceExt,
     auth::{AuthConfig, Authentication, Strategy},
-    gateway::{gateway, serve},
+    gateway::{Gateway, serve},
     signal,
 };
 use serde_json::{Value, json};
@@ -66,7 +66,7 @@ async fn main() -> Result<()> {
     let node = Node::builder(Config::load()?).app(app).start().await?;
     let listener = tokio::net::TcpListener::bind(&node.config().gateway.listen).await?;
     println!("http://{}", listener.local_addr()?);
-    serve(listener, gateway(&node), signal(), node.config()).await?;
+    serve(listener, Gateway::new(&node)).config(node.config()).with_graceful_shutdown(signal()).await?;
     node.shutdown().await
 }
 

@@ -8,17 +8,19 @@
 use axum::{Router, routing::get};
 use rachis::{
     Config, Node, Result,
-    gateway::{gateway, serve},
+    gateway::{Gateway, serve},
     signal,
 };
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let node = Node::builder(Config::load()?).start().await?;
-    let web = Router::new().route("/", get(async || "All services are one path further.\n")).merge(gateway(&node));
+    let web = Router::new()
+        .route("/", get(async || "All services are one path further.\n"))
+        .fallback_service(Gateway::new(&node));
 
     let listener = tokio::net::TcpListener::bind(&node.config().gateway.listen).await?;
     println!("http://{}", listener.local_addr()?);
-    serve(listener, web, signal(), node.config()).await?;
+    serve(listener, web).config(node.config()).with_graceful_shutdown(signal()).await?;
     node.shutdown().await
 }

@@ -200,16 +200,15 @@
 //!
 //! # The gateway
 //!
-//! [`gateway::gateway`] is an axum router that serves every service of the mesh by REST and Socket.IO, and health and
-//! readiness beside:
+//! [`gateway::Gateway`] is a tower service that serves every service of the mesh by REST and Socket.IO, and health and
+//! readiness beside; alone, or as the fallback of an axum router:
 //!
 //! ```no_run
 //! # async fn run(node: rachis::Node) -> rachis::Result<()> {
-//! use rachis::{gateway::{gateway, serve}, signal};
+//! use rachis::{gateway::{Gateway, serve}, signal};
 //!
-//! let web = axum::Router::new().merge(gateway(&node));
 //! let listener = tokio::net::TcpListener::bind(&node.config().gateway.listen).await?;
-//! serve(listener, web, signal(), node.config().shutdown.grace).await?;
+//! serve(listener, Gateway::new(&node)).config(node.config()).with_graceful_shutdown(signal()).await?;
 //! # Ok(()) }
 //! ```
 //!

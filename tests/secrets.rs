@@ -155,7 +155,7 @@ async fn sockets(router: &Router, token: &str) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let grace = Duration::from_secs(1);
-    let server = tokio::spawn(rachis::gateway::serve(listener, router.clone(), std::future::pending(), grace));
+    let server = tokio::spawn(rachis::gateway::serve(listener, router.clone()).grace(grace).into_future());
     let bad = client::Client::connect_with(address, &[("authorization", "Bearer hush.bad.token")]).await;
     hushed("a refusal", &bad.err().unwrap().to_string(), token);
     let bearer = format!("Bearer {token}");
@@ -221,7 +221,7 @@ async fn no_secret_is_told_by_logs_errors_events_or_what_redis_keeps() {
     testing::eventually("they know each other", async || web.resolve("fails").is_some()).await;
     let mut events = web.service("users").on("*").await.unwrap();
     let everyone = Channels::new().publish(|_, channels| channels.channel("everyone"));
-    let router = Gateway::new(&web).channels(everyone).router();
+    let router = Router::new().fallback_service(Gateway::with_channels(&web, everyone));
 
     let token = log_in(&router).await;
     let bearer = format!("Bearer {token}");

@@ -120,8 +120,8 @@ fn muted() -> rachis::Registration {
 async fn serve_http(node: &Node, port: u16) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let web = Gateway::new(node).channels(channels::channels()).router();
-    serve(listener, web, signal(), node.config()).await?;
+    let web = Gateway::with_channels(node, channels::channels());
+    serve(listener, web).config(node.config()).with_graceful_shutdown(signal()).await?;
     node.shutdown().await?;
     Ok(())
 }

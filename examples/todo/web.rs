@@ -45,9 +45,9 @@ pub(crate) async fn run(mut config: Config) -> Result<()> {
         .route("/events", get(events))
         .with_state((node.clone(), auth))
         .merge(page())
-        .merge(Gateway::new(&node).channels(live::channels()).router());
+        .fallback_service(Gateway::with_channels(&node, live::channels()));
     println!("gateway on http://{}", listener.local_addr()?);
-    serve(listener, web, signal(), node.config()).await?;
+    serve(listener, web).config(node.config()).with_graceful_shutdown(signal()).await?;
     node.shutdown().await
 }
 

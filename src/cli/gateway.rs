@@ -10,7 +10,7 @@ use super::{
 use rachis::{
     App, Error, Node, NodeBuilder,
     config::{Config, StartDelay},
-    gateway::{self, Gateway, Guard, Serving, guarded_by, serve, serve_metrics},
+    gateway::{self, Gateway, Guard, guarded_by, serve, serve_metrics},
     signal,
 };
 use rachis_testing::ThrowawayRedis;
@@ -67,8 +67,8 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<E
 
     serve_metrics(&node).await.map_err(|error| Failure::failed(error.message()))?;
     let stop = CancellationToken::new();
-    let waits = Serving::from(node.config());
-    let server = tokio::spawn(serve(listener, Gateway::new(&node).service(), stop.clone().cancelled_owned(), waits));
+    let server = serve(listener, Gateway::new(&node)).config(node.config());
+    let server = tokio::spawn(server.with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
     let first_signal = signal();
     tokio::pin!(first_signal);
     let joined = tokio::select! {

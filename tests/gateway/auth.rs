@@ -146,6 +146,7 @@ async fn a_gateway_without_authentication_knows_no_such_path() {
     let mut config = rachis_testing::config();
     config.gateway.authentication_path = String::new();
     let node = rachis_testing::start(config, App::new()).await;
-    let web = Web { router: rachis::gateway::gateway(&node), nodes: vec![node] };
+    let web =
+        Web { router: axum::Router::new().fallback_service(rachis::gateway::Gateway::new(&node)), nodes: vec![node] };
     assert_eq!(web.json("POST", "/authentication", json!({})).await.status, 404);
 }

@@ -4,7 +4,7 @@ use crate::{
     Web,
     services::{Echo, app},
 };
-use rachis::{App, Config, config::StartDelay, gateway::gateway};
+use rachis::{App, Config, config::StartDelay};
 use rachis_testing as testing;
 use serde_json::{Value, json};
 
@@ -45,7 +45,10 @@ async fn the_process_says_that_it_lives_and_is_ready() {
 async fn a_gateway_that_has_not_joined_does_not_say_that_there_is_no_such_service() {
     let config = Config { start_delay: StartDelay::Manual, ..testing::config() };
     let node = testing::start(config, App::new().register("here", Echo)).await;
-    let web = Web { router: gateway(&node), nodes: vec![node.clone()] };
+    let web = Web {
+        router: axum::Router::new().fallback_service(rachis::gateway::Gateway::new(&node)),
+        nodes: vec![node.clone()],
+    };
     let reply = web.get("/todos/1").await;
     assert_eq!((reply.status, &reply.json()["data"]), (503, &json!({ "outcome": "never ran" })));
     assert_eq!(web.get("/readyz").await.status, 503);

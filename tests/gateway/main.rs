@@ -20,7 +20,7 @@ mod web;
 
 use axum::{Router, body::Body};
 use http::{HeaderMap, Request, request::Builder};
-use rachis::{App, Node, gateway::gateway};
+use rachis::{App, Node, gateway::Gateway};
 use rachis_testing::cluster;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -43,13 +43,13 @@ impl Web {
     /// The services of `app` through the gateway of another node.
     async fn remote(app: App) -> Web {
         let [services, web] = cluster([app, App::new()]).await;
-        Web { router: gateway(&web), nodes: vec![services, web] }
+        Web { router: Router::new().fallback_service(Gateway::new(&web)), nodes: vec![services, web] }
     }
 
     /// The services of `app` through the gateway of their own node.
     async fn local(app: App) -> Web {
         let [node] = cluster([app]).await;
-        Web { router: gateway(&node), nodes: vec![node] }
+        Web { router: Router::new().fallback_service(Gateway::new(&node)), nodes: vec![node] }
     }
 
     async fn ask(&self, request: Builder, body: impl Into<Body>) -> Reply {

@@ -90,7 +90,10 @@ async fn with_a_token_only_who_has_it_is_told_the_counters_and_the_health_of_the
     let metrics = Metrics { listen: format!("127.0.0.1:{port}"), token, ..Metrics::default() };
     let node = testing::start(Config { metrics, ..testing::config() }, app()).await;
     serve_metrics(&node).await.unwrap();
-    let web = Web { router: rachis::gateway::gateway(&node), nodes: vec![node.clone()] };
+    let web = Web {
+        router: axum::Router::new().fallback_service(rachis::gateway::Gateway::new(&node)),
+        nodes: vec![node.clone()],
+    };
     for (sent, status) in [
         (None, 401),
         (Some("Bearer hush"), 401),
@@ -122,7 +125,10 @@ async fn the_path_of_the_counters_can_be_another_or_none() {
     for (path, there) in [("internal/metrics", true), ("", false)] {
         let metrics = Metrics { path: path.into(), ..Metrics::default() };
         let node = testing::start(Config { metrics, ..testing::config() }, App::new()).await;
-        let web = Web { router: rachis::gateway::gateway(&node), nodes: vec![node.clone()] };
+        let web = Web {
+            router: axum::Router::new().fallback_service(rachis::gateway::Gateway::new(&node)),
+            nodes: vec![node.clone()],
+        };
         assert_eq!(web.get("/metrics").await.status, 404);
         assert_eq!(web.get("/internal/metrics").await.status == 200, there);
     }

@@ -35,8 +35,8 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { stopped.await.unwrap_or_default() };
-        let service = Gateway::new(&web.nodes[0]).service();
-        let ended = tokio::spawn(serve(listener, service, shutdown, grace));
+        let service = Gateway::new(&web.nodes[0]);
+        let ended = tokio::spawn(serve(listener, service).with_graceful_shutdown(shutdown).grace(grace).into_future());
         Server { address, stop, ended, _web: web }
     }
 

@@ -3,7 +3,7 @@
 use crate::{Web, services::app};
 use axum::{Router, body::Body, routing::get};
 use http::Request;
-use rachis::gateway::{cors, gateway};
+use rachis::gateway::{Gateway, cors};
 use rachis_testing as testing;
 use serde_json::json;
 
@@ -43,9 +43,11 @@ async fn routes_of_the_application_have_the_same_cors_where_the_layer_is() {
     config.gateway.cors_credentials = true;
     let node = testing::start(config, app()).await;
     let own = Router::new().route("/version", get(async || "1.2.3")).layer(cors(node.config()));
-    let inside = own.clone().merge(gateway(&node));
-    let around =
-        Router::new().route("/version", get(async || "1.2.3")).merge(gateway(&node)).layer(cors(node.config()));
+    let inside = own.clone().fallback_service(Gateway::new(&node));
+    let around = Router::new()
+        .route("/version", get(async || "1.2.3"))
+        .fallback_service(Gateway::new(&node))
+        .layer(cors(node.config()));
     for router in [inside, around] {
         let web = Web { router, nodes: vec![node.clone()] };
         for (url, verb, status) in [("/version", "GET", 200), ("/version", "OPTIONS", 204), ("/echo", "GET", 200)] {

@@ -103,7 +103,7 @@ async fn be_a_server(seats: usize) {
     node.service("users").create(json!({ "email": "ada@example.org" })).await.unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("{SHOWN}{}", listener.local_addr().unwrap());
-    serve(listener, Gateway::new(&node).router(), signal(), Duration::from_secs(5)).await.unwrap();
+    serve(listener, Gateway::new(&node)).with_graceful_shutdown(signal()).grace(Duration::from_secs(5)).await.unwrap();
     node.shutdown().await.unwrap();
 }
 

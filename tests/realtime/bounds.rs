@@ -24,7 +24,7 @@ async fn with_seats(seats: usize) -> Server {
     config.gateway.max_sockets = seats;
     let node = testing::start(config, app()).await;
     let channels = everyone();
-    Server::serve(&node, Gateway::new(&node).channels(channels.clone()).router(), channels).await
+    Server::serve(&node, crate::routed(Gateway::with_channels(&node, channels.clone())), channels).await
 }
 
 async fn handshake(server: &Server) -> StatusCode {
@@ -47,7 +47,7 @@ async fn how_many_seats_there_are_can_change_while_sockets_are_open() {
     config.gateway.max_sockets = 1;
     let node = testing::start(config.clone(), app()).await;
     let channels = everyone();
-    let server = Server::serve(&node, Gateway::new(&node).channels(channels.clone()).router(), channels).await;
+    let server = Server::serve(&node, crate::routed(Gateway::with_channels(&node, channels.clone())), channels).await;
     let _one = server.connect().await;
     assert_eq!(handshake(&server).await, 503);
     config.gateway.max_sockets = 2;
@@ -154,7 +154,7 @@ async fn a_client_that_takes_nothing_is_closed_and_harms_no_other() {
     config.gateway.socket_outbox = ByteSize(1_000_000);
     let node = testing::start(config, app()).await;
     let channels = everyone();
-    let server = Server::serve(&node, Gateway::new(&node).channels(channels.clone()).router(), channels).await;
+    let server = Server::serve(&node, crate::routed(Gateway::with_channels(&node, channels.clone())), channels).await;
     node.service("todos").create(json!({ "id": 1, "text": "x".repeat(1_000_000) })).await.unwrap();
     let (mut deaf, mut other) = (server.connect().await, server.connect().await);
     // It asks for far more than the system keeps for it on the way, and reads none of it.
@@ -213,7 +213,7 @@ async fn a_client_that_reads_too_slowly_misses_events_and_is_told_so() {
     config.gateway.socket_outbox = ByteSize(1_000_000);
     let node = testing::start(config, app()).await;
     let channels = everyone();
-    let server = Server::serve(&node, Gateway::new(&node).channels(channels.clone()).router(), channels).await;
+    let server = Server::serve(&node, crate::routed(Gateway::with_channels(&node, channels.clone())), channels).await;
     let todos = server.nodes[0].service("todos");
     let (mut slow, mut quick) = (server.connect().await, server.connect().await);
     while timeout(Duration::from_millis(100), quick.event()).await.is_err() {

@@ -213,7 +213,7 @@ async fn a_gateway_without_code_publishes_what_its_configuration_says() {
         let mut config = testing::config();
         config.gateway.channels.publish = publish;
         let node = testing::start(config, app()).await;
-        let server = Server::serve(&node, Gateway::new(&node).router(), Channels::new()).await;
+        let server = Server::serve(&node, crate::routed(Gateway::new(&node)), Channels::new()).await;
         let mut client = server.connect().await;
         let call = json!(["create", "todos", {}, {}]);
         if heard {
@@ -237,7 +237,7 @@ async fn a_publisher_of_an_event_that_does_not_exist_is_a_contradiction() {
         "nope",
         |_, _| (),
     );
-    let _ = Gateway::new(&node).channels(channels);
+    let _ = Gateway::with_channels(&node, channels);
 }
 
 #[tokio::test]

@@ -38,6 +38,11 @@ struct Server {
     ended: JoinHandle<std::io::Result<()>>,
 }
 
+/// A gateway without other routes.
+fn routed(gateway: Gateway) -> Router {
+    Router::new().fallback_service(gateway)
+}
+
 impl Server {
     /// The services of `app` through the gateway of another node.
     async fn remote(app: App, channels: Channels) -> Server {
@@ -54,7 +59,7 @@ impl Server {
 
     /// A gateway of `node`.
     async fn of(node: &Node, channels: Channels) -> Server {
-        Server::serve(node, Gateway::new(node).channels(channels.clone()).router(), channels).await
+        Server::serve(node, routed(Gateway::with_channels(node, channels.clone())), channels).await
     }
 
     async fn serve(node: &Node, router: Router, channels: Channels) -> Server {
@@ -62,7 +67,9 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async { drop(stopped.await) };
-        let ended = tokio::spawn(serve(listener, router, shutdown, Duration::from_secs(5)));
+        let ended = tokio::spawn(
+            serve(listener, router).with_graceful_shutdown(shutdown).grace(Duration::from_secs(5)).into_future(),
+        );
         Server { address, channels, nodes: vec![node.clone()], stop, ended }
     }
 

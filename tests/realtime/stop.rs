@@ -7,7 +7,7 @@ use crate::{
     services::app,
 };
 use axum::{Router, routing::get};
-use rachis::gateway::{Channels, Gateway, gateway};
+use rachis::gateway::{Channels, Gateway};
 use rachis_testing::{cluster, eventually};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ async fn a_node_that_shuts_down_closes_the_sockets_of_its_gateway() {
 #[tokio::test]
 async fn a_gateway_keeps_its_node_no_longer_than_its_router_lives() {
     let [node, other] = cluster([app(), rachis::App::new()]).await;
-    let router = Gateway::new(&node).channels(everyone()).router();
+    let router = Gateway::with_channels(&node, everyone());
     let id = node.id().to_owned();
     drop(node);
     assert!(other.nodes().iter().any(|node| node.id == id));
@@ -47,11 +47,11 @@ async fn a_gateway_keeps_its_node_no_longer_than_its_router_lives() {
 #[tokio::test]
 async fn sockets_work_beside_and_below_routes_of_the_application() {
     let [node] = cluster([app()]).await;
-    let merged = Router::new().route("/", get(async || "Hello")).merge(gateway(&node));
+    let merged = Router::new().route("/", get(async || "Hello")).fallback_service(Gateway::new(&node));
     let server = Server::serve(&node, merged, Channels::new()).await;
     assert!(server.connect().await.call(json!(["find", "todos"])).await.is_ok());
 
-    let nested = Router::new().route("/", get(async || "Hello")).nest("/api", gateway(&node));
+    let nested = Router::new().route("/", get(async || "Hello")).nest_service("/api", Gateway::new(&node));
     let server = Server::serve(&node, nested, Channels::new()).await;
     let url = |path: &str| format!("http://{}{path}?EIO=4&transport=polling", server.address);
     assert_eq!(reqwest::get(url("/api/socket.io/")).await.unwrap().status(), 200);

@@ -182,7 +182,7 @@ async fn users_who_were_removed_unheard_are_found_after_a_gap() {
     let web = node("web", App::new().register("authentication", Logins::default()).register("todos", todos())).await;
     web.wait_for("users").await.unwrap();
     let channels = channels();
-    let server = Server::serve(&web, Gateway::new(&web).channels(channels.clone()).router(), channels).await;
+    let server = Server::serve(&web, crate::routed(Gateway::with_channels(&web, channels.clone())), channels).await;
     let (mut ada, mut bo) = (server.connect().await, server.connect().await);
     log_in(&mut ada, 1).await;
     log_in(&mut bo, 2).await;

@@ -1,4 +1,4 @@
-//! The HTTP face: an axum router that serves every service of the mesh, here or on any other node.
+//! The HTTP face: a tower service that serves every service of the mesh, here or on any other node.
 //!
 //! Services are looked up per request, so those that appear later are served without a restart.
 //!
@@ -17,13 +17,11 @@
 //! by configuration with [`guarded()`]; without either, everyone may.
 //!
 //! ```no_run
-//! use rachis::gateway::{gateway, serve};
+//! use rachis::gateway::{Gateway, serve};
 //!
 //! # async fn run(node: rachis::Node) -> rachis::Result<()> {
-//! let web = axum::Router::new().route("/", axum::routing::get(async || "Hello")).merge(gateway(&node));
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:3030").await?;
-//! let stop = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
-//! serve(listener, web, stop, node.config()).await?;
+//! serve(listener, Gateway::new(&node)).config(node.config()).with_graceful_shutdown(rachis::signal()).await?;
 //! # Ok(()) }
 //! ```
 
@@ -50,7 +48,6 @@ mod realtime;
 mod reply;
 mod rest;
 mod serve;
-mod serving;
 mod signal;
 mod target;
 
@@ -59,89 +56,80 @@ pub use cors::{CorsLayer, CorsService, cors};
 pub use guarded::{Guard, guarded, guarded_by};
 pub use listen::listen;
 pub use metrics::serve_metrics;
-pub use serve::serve;
-pub use serving::Serving;
+pub use serve::{Serve, serve};
 
-use axum::{Router, extract::Request, response::Response};
+use axum::{extract::Request, response::Response};
 use client::Proxies;
-use futures_util::FutureExt;
-use layers::{Answers, Layers};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Map},
+};
+use layers::Layers;
 use rachis_mesh::Node;
 use realtime::Realtime;
-use std::{convert::Infallible, sync::Arc};
-use tower::{Service, ServiceExt, layer::layer_fn, service_fn};
+use std::{
+    convert::Infallible,
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tower::{Service, ServiceExt, service_fn};
 
-/// A gateway that is being put together; [`gateway`] is one with nothing to say.
+/// The gateway of a mesh, as a tower service: alone, or the fallback of a router with routes of its own.
 ///
 /// ```no_run
-/// use rachis::gateway::{Channels, Gateway};
+/// use axum::{Router, routing::get};
+/// use rachis::gateway::{Gateway, serve};
 ///
-/// # async fn run(node: rachis::Node) {
-/// let channels = Channels::new()
-///     .on_connection(|connection, channels| channels.channel("everyone").join(connection))
-///     .publish(|_, channels| channels.channel("everyone"));
-/// let web: axum::Router = Gateway::new(&node).channels(channels).router();
-/// # }
+/// # async fn run(node: rachis::Node) -> rachis::Result<()> {
+/// let app = Router::new().route("/version", get(async || "1.2.3")).fallback_service(Gateway::new(&node));
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:3030").await?;
+/// serve(listener, app).config(node.config()).with_graceful_shutdown(rachis::signal()).await?;
+/// # Ok(()) }
 /// ```
+///
+/// The prefix, the limits, the CORS origins and compression come from the node's configuration. CORS is for the gateway's
+/// own answers; [`cors()`] is the same for routes beside it.
+///
+/// Sockets are at `gateway.socket_path`, by default `/socket.io/`, whatever the configured prefix is. Below
+/// `Router::nest_service`, they are nested, too: clients of another path than `/socket.io/` need the option `path`, e.g.
+/// `"/api/socket.io/"`.
+///
+/// Clones are the same gateway.
+#[derive(Clone)]
 pub struct Gateway {
-    node: Node,
-    channels: Channels,
+    answer: Arc<dyn Fn(Request) -> BoxFuture<'static, Response> + Send + Sync>,
 }
 
 impl Gateway {
     /// The services of the mesh, with the channels that `gateway.channels` of the configuration asks for.
     pub fn new(node: &Node) -> Self {
-        Gateway { node: node.clone(), channels: Channels::from_config(node.config().gateway.channels.publish) }
+        Gateway::make(node, Channels::from_config(node.config().gateway.channels.publish))
     }
 
-    /// Which sockets hear which events.
+    /// The services of the mesh, with channels that say which sockets hear which events.
+    ///
+    /// ```no_run
+    /// use rachis::gateway::{Channels, Gateway};
+    ///
+    /// # async fn run(node: rachis::Node) {
+    /// let channels = Channels::new()
+    ///     .on_connection(|connection, channels| channels.channel("everyone").join(connection))
+    ///     .publish(|_, channels| channels.channel("everyone"));
+    /// let gateway = Gateway::with_channels(&node, channels);
+    /// # }
+    /// ```
     ///
     /// # Panics
     /// When a publisher waits for an event that its service, as far as it is known already, does not have.
     #[track_caller]
-    pub fn channels(self, channels: Channels) -> Self {
-        channels.check(&self.node);
-        Gateway { channels, ..self }
+    pub fn with_channels(node: &Node, channels: Channels) -> Self {
+        channels.check(node);
+        Gateway::make(node, channels)
     }
 
-    /// The router: merge, nest or layer it like any other.
-    ///
-    /// The prefix, the limits, the CORS origins and compression come from the node's configuration. All requests that
-    /// no route of the application takes end up here, as the router's fallback; the application's own routes win.
-    ///
-    /// Sockets are at `gateway.socket_path`, by default `/socket.io/`, whatever the configured prefix is. Where the router
-    /// is nested, they are nested, too. Clients of another path than `/socket.io/` need the option `path`, e.g.
-    /// `"/api/socket.io/"`.
-    pub fn router(self) -> Router {
-        let (front, sockets, _) = self.faces();
-        Router::new().fallback_service(front).merge(sockets)
-    }
-
-    /// The same as a plain tower service, for programs that have no routes beside it: cheaper by what a router does with
-    /// each request. [`serve()`] takes it as it takes a router.
-    ///
-    /// ```no_run
-    /// use rachis::gateway::{Gateway, serve};
-    ///
-    /// # async fn run(node: rachis::Node) -> rachis::Result<()> {
-    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3030").await?;
-    /// serve(listener, Gateway::new(&node).service(), rachis::signal(), node.config()).await?;
-    /// # Ok(()) }
-    /// ```
-    pub fn service(
-        self,
-    ) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
-    {
-        let (front, sockets, realtime) = self.faces();
-        service_fn(move |request: Request| match realtime.is_at(request.uri().path()) {
-            true => sockets.clone().oneshot(request).left_future(),
-            false => front.clone().oneshot(request).right_future(),
-        })
-    }
-
-    /// What answers everything but sockets, what opens those, and what knows where.
-    fn faces(self) -> (impl Answers, Router, Arc<Realtime>) {
-        let config = self.node.config();
+    fn make(node: &Node, channels: Channels) -> Self {
+        let config = node.config();
         let settings = Settings {
             prefix: config.gateway.prefix.trim_matches('/').to_owned(),
             healthcheck: config.healthcheck_path.trim_matches('/').to_owned(),
@@ -149,23 +137,50 @@ impl Gateway {
         };
         let proxies = Arc::new(Proxies::new(&config.gateway.trusted_proxies));
         let layers = Layers::new(&config.gateway, proxies.clone());
-        let realtime = Realtime::new(&self.node, self.channels, proxies.clone());
-        let sockets = realtime.router();
-        let front = Arc::new(Front { node: self.node, settings, proxies, realtime: realtime.clone() });
-        let front = service_fn(move |request| {
+        let realtime = Realtime::new(node, channels, proxies.clone());
+        let sockets = layers.around(realtime.service());
+        let front = Arc::new(Front { node: node.clone(), settings, proxies, realtime: realtime.clone() });
+        let others = layers.around(service_fn(move |request| {
             let front = front.clone();
             // On the heap, or each layer would copy all of it to where its own is.
             Box::pin(async move { Ok(answer(&front, request).await) })
-        });
-        let answers = layers.around(front);
-        let sockets = sockets.layer(layer_fn(move |route: axum::routing::Route| layers.around(route)));
-        (answers, sockets, realtime)
+        }));
+        let answer = move |request: Request| -> BoxFuture<'static, Response> {
+            if realtime.is_at(request.uri().path()) {
+                Box::pin(sockets.clone().oneshot(request).map(always))
+            } else {
+                Box::pin(others.clone().oneshot(request).map(always))
+            }
+        };
+        Gateway { answer: Arc::new(answer) }
     }
 }
 
-/// The services of the mesh as an axum router: [`Gateway::router`] with nothing else said.
-pub fn gateway(node: &Node) -> Router {
-    Gateway::new(node).router()
+fn always(outcome: Result<Response, Infallible>) -> Response {
+    match outcome {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+impl Service<Request> for Gateway {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Map<BoxFuture<'static, Response>, fn(Response) -> Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        (self.answer)(request).map(Ok)
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Gateway")
+    }
 }
 
 /// What requests are answered by and with.

@@ -4,7 +4,6 @@ use super::{
     framing,
     heads::Heads,
     realtime::{self, Stopping},
-    serving::Serving,
     signal::{Signal, Watch},
 };
 use axum::{
@@ -13,13 +12,14 @@ use axum::{
     response::Response,
     serve::Listener,
 };
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::BoxFuture};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use rachis_config::Config;
 use std::{
     any::Any,
     convert::Infallible,
-    future::{Future, poll_fn},
+    future::{Future, IntoFuture, poll_fn},
     io,
     net::SocketAddr,
     pin::{Pin, pin},
@@ -40,32 +40,98 @@ const STALLED: Duration = Duration::from_secs(60);
 /// How long a client may take to send the head of a request, from its first byte on, however long it may be idle before.
 pub(super) const HEAD: Duration = Duration::from_secs(75);
 
-/// Serves a gateway, or a router, over HTTP/1.1 until `shutdown` is ready: then accepts nothing new, tells sockets to go,
-/// lets requests in flight end within the grace of `waits`, and closes what is still open.
+/// Serves a [`Gateway`](super::Gateway), an axum router or any other tower service over HTTP/1.1.
 ///
-/// `waits` is the node's configuration, or only the grace as a `Duration`: see [`Serving`]. A connection that is idle for
-/// longer than that allows is closed, and so is one whose next head takes more than 75 seconds, or that takes nothing of
-/// its answer for 60 seconds.
+/// It runs until the future of [`with_graceful_shutdown`](Serve::with_graceful_shutdown) is ready, and without one for ever.
+/// A connection that is idle for longer than [`keep_alive`](Serve::keep_alive) is closed, and so is one whose next head
+/// takes more than 75 seconds, or that takes nothing of its answer for 60 seconds.
 ///
 /// Routes find the address of the connection by axum's `ConnectInfo<SocketAddr>`, where the listener has such addresses.
 ///
 /// A request without one header `Host`, or with another `Transfer-Encoding` than `chunked`, is answered with 400, since a
 /// proxy in front might have read it otherwise.
 ///
+/// ```no_run
+/// use rachis::gateway::{Gateway, serve};
+///
+/// # async fn run(node: rachis::Node) -> rachis::Result<()> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:3030").await?;
+/// serve(listener, Gateway::new(&node)).config(node.config()).with_graceful_shutdown(rachis::signal()).await?;
+/// # Ok(()) }
+/// ```
+///
 /// # Errors
-/// When the listener's address cannot be used.
-pub async fn serve<L, S>(
-    listener: L,
-    service: S,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-    waits: impl Into<Serving>,
-) -> io::Result<()>
+/// The future fails when the listener's address cannot be used.
+pub fn serve<L, S>(listener: L, service: S) -> Serve<L, S>
 where
     L: Listener,
     L::Addr: std::fmt::Debug + 'static,
     S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
 {
-    let Serving { grace, keep_alive } = waits.into();
+    let defaults = Config::default();
+    Serve {
+        listener,
+        service,
+        shutdown: Box::pin(std::future::pending()),
+        grace: defaults.shutdown.grace,
+        keep_alive: defaults.gateway.keep_alive,
+    }
+}
+
+/// A server that has not begun: configure it, then `.await` it. Made by [`serve()`].
+#[must_use = "a server does nothing until it is awaited"]
+pub struct Serve<L, S> {
+    listener: L,
+    service: S,
+    shutdown: BoxFuture<'static, ()>,
+    grace: Duration,
+    keep_alive: Duration,
+}
+
+impl<L, S> Serve<L, S> {
+    /// Stops when `signal` is ready: then nothing new is accepted, sockets are told to go, requests in flight end within
+    /// the [`grace`](Serve::grace), and what is still open is closed.
+    pub fn with_graceful_shutdown(self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
+        Serve { shutdown: Box::pin(signal), ..self }
+    }
+
+    /// How long requests in flight may take when the server stops; 30 s by default.
+    pub fn grace(self, grace: Duration) -> Self {
+        Serve { grace, ..self }
+    }
+
+    /// How long a connection may be idle; 75 s by default. With zero, each request has a connection of its own.
+    pub fn keep_alive(self, keep_alive: Duration) -> Self {
+        Serve { keep_alive, ..self }
+    }
+
+    /// Takes both times from a configuration: `shutdown.grace` and `gateway.keep_alive`.
+    pub fn config(self, config: &Config) -> Self {
+        self.grace(config.shutdown.grace).keep_alive(config.gateway.keep_alive)
+    }
+}
+
+impl<L, S> IntoFuture for Serve<L, S>
+where
+    L: Listener,
+    L::Addr: std::fmt::Debug + 'static,
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
+{
+    type Output = io::Result<()>;
+    type IntoFuture = BoxFuture<'static, io::Result<()>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(run(self))
+    }
+}
+
+async fn run<L, S>(server: Serve<L, S>) -> io::Result<()>
+where
+    L: Listener,
+    L::Addr: std::fmt::Debug + 'static,
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
+{
+    let Serve { listener, service, shutdown, grace, keep_alive } = server;
     tracing::debug!(address = ?listener.local_addr()?, "listening");
     let (stopping, closed) = (Signal::new(), Signal::new());
     // Also when nobody waits for the server any more.
@@ -85,7 +151,7 @@ where
         // Nothing is ever sent: this ends when all sockets are closed.
         let _: Option<()> = idle.recv().await;
     };
-    // Who is late is closed now.
+    // Connections that are open after the grace are closed.
     let _ = tokio::time::timeout(grace, served).await;
     closed.raise();
     Ok(())
@@ -305,14 +371,14 @@ mod tests {
 
     /// A connection to a server that answers `yes`.
     async fn connect() -> DuplexStream {
-        connect_to(Duration::ZERO.into()).await
+        connect_to(HEAD).await
     }
 
-    async fn connect_to(waits: Serving) -> DuplexStream {
+    async fn connect_to(keep_alive: Duration) -> DuplexStream {
         let (ours, theirs) = duplex(1024);
         let (accept, accepted) = mpsc::channel(1);
         let router = Router::new().fallback(|| async { "yes" });
-        tokio::spawn(serve(Pipes(accepted), router, std::future::pending(), waits));
+        tokio::spawn(serve(Pipes(accepted), router).keep_alive(keep_alive).into_future());
         accept.send(theirs).await.unwrap();
         ours
     }
@@ -352,12 +418,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_may_be_idle_as_long_as_is_said_and_no_head_takes_longer_than_before() {
         let ten_minutes = Duration::from_secs(600);
-        let idle = Serving::from(Duration::ZERO).keep_alive(ten_minutes);
         let started = Instant::now();
-        assert_eq!(connect_to(idle).await.read(&mut [0]).await.unwrap(), 0);
+        assert_eq!(connect_to(ten_minutes).await.read(&mut [0]).await.unwrap(), 0);
         assert_eq!(started.elapsed().as_secs(), ten_minutes.as_secs());
 
-        let mut slow = connect_to(idle).await;
+        let mut slow = connect_to(ten_minutes).await;
         tokio::time::sleep(ten_minutes - HEAD * 2).await;
         let started = Instant::now();
         while slow.write_all(b"G").await.is_ok() {
@@ -368,7 +433,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_keep_alive_each_request_has_a_connection_of_its_own() {
-        let mut client = connect_to(Serving::from(Duration::ZERO).keep_alive(Duration::ZERO)).await;
+        let mut client = connect_to(Duration::ZERO).await;
         client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();

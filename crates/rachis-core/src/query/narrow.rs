@@ -37,6 +37,7 @@ impl Query {
                 "$sort" | "$skip" => *own = theirs,
                 "$limit" => *own = smaller(own.take(), theirs),
                 "$select" => *own = common(own.take(), theirs),
+                "$and" => *own = all(own.take(), theirs),
                 _ => {
                     let own = fields.shift_remove(&key).unwrap_or_default();
                     both.extend([own, theirs].map(|value| Value::Object(Map::from_iter([(key.clone(), value)]))));
@@ -54,6 +55,17 @@ impl Query {
             }
         }
         Query(fields)
+    }
+}
+
+/// The conditions of both; what is no list is kept, so that whoever answers refuses it.
+fn all(own: Value, theirs: Value) -> Value {
+    match (own, theirs) {
+        (Value::Array(mut own), Value::Array(theirs)) => {
+            own.extend(theirs);
+            own.into()
+        }
+        (Value::Array(_), other) | (other, _) => other,
     }
 }
 
@@ -106,12 +118,15 @@ mod tests {
         ];
         let key = prop_oneof![Just("a"), Just("b")];
         let own = prop::collection::vec((key.clone(), condition.clone()), 0..3);
-        let joined = prop::collection::vec((key, condition), 0..3);
-        (own, joined, prop::option::of(0..4)).prop_map(|(own, joined, limit)| {
+        let joined = prop::collection::vec((key.clone(), condition.clone()), 0..3);
+        let either = prop::collection::vec((key, condition), 0..3);
+        (own, joined, either, prop::option::of(0..4)).prop_map(|(own, joined, either, limit)| {
             let mut query = own.into_iter().fold(Query::new(), |query, (key, value)| query.with(key, value));
-            if !joined.is_empty() {
-                let joined: Vec<Value> = joined.into_iter().map(|(key, value)| json!({ key: value })).collect();
-                query = query.with("$and", joined);
+            for (name, conditions) in [("$and", joined), ("$or", either)] {
+                if !conditions.is_empty() {
+                    let list: Vec<Value> = conditions.into_iter().map(|(key, value)| json!({ key: value })).collect();
+                    query = query.with(name, list);
+                }
             }
             if let Some(limit) = limit {
                 query = query.with("$limit", limit);

@@ -19,10 +19,11 @@ mod users;
 
 pub(super) use handshake::Stopping;
 
-use super::{Channels, Node, client::Proxies};
-use axum::{Router, http::Uri, routing::any};
+use super::{Channels, client::Proxies, layers::Answers};
+use axum::{http::Uri, routing::any};
 use engine::{Bounds, Sessions};
 use handshake::Door;
+use rachis_mesh::Node;
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -100,12 +101,11 @@ impl Realtime {
         path.strip_prefix(self.path.as_str()).is_some_and(|rest| matches!(rest, "" | "/"))
     }
 
-    /// The routes of Socket.IO.
-    pub(super) fn router(self: &Arc<Self>) -> Router {
+    /// What answers at the path of sockets.
+    pub(super) fn service(self: &Arc<Self>) -> impl Answers + use<> {
         let door = Arc::new(Door::new(self.clone()));
         door.start();
-        let service = any(handshake::admit).with_state(door);
-        Router::new().route(&self.path, service.clone()).route(&format!("{}/", self.path), service)
+        any(handshake::admit).with_state(door)
     }
 
     /// What sockets that are opened from now on may take.

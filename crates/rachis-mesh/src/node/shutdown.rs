@@ -38,7 +38,7 @@ impl Node {
     /// refuses what they still send. Does nothing where `shutdown.delay` is 0.
     ///
     /// ```no_run
-    /// use rachis::{gateway::{gateway, serve}, signal};
+    /// use rachis::{gateway::{Gateway, serve}, signal};
     ///
     /// # async fn run(node: rachis::Node) -> rachis::Result<()> {
     /// let listener = tokio::net::TcpListener::bind(&node.config().gateway.listen).await?;
@@ -47,7 +47,7 @@ impl Node {
     ///     signal().await;
     ///     leaving.retire().await;
     /// };
-    /// serve(listener, gateway(&node), stop, node.config()).await?;
+    /// serve(listener, Gateway::new(&node)).config(node.config()).with_graceful_shutdown(stop).await?;
     /// node.shutdown().await
     /// # }
     /// ```
