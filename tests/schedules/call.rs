@@ -70,10 +70,8 @@ pub(crate) struct Record {
     pub(crate) error: String,
 }
 
-/// Makes a call.
-pub(crate) async fn ask(node: &Node, order: &Order) -> (Outcome, bool, String) {
-    // The half second in which a caller asks Redis whether its call was started, and some more.
-    let patience = order.timeout + Duration::from_secs(3);
+/// Makes a call, and waits no longer than `patience` to be told of it.
+pub(crate) async fn ask(node: &Node, order: &Order, patience: Duration) -> (Outcome, bool, String) {
     let jobs = node.service("jobs");
     let mut call = jobs.method(order.kind.method).timeout(order.timeout);
     if order.kind.safety == Safety::Keyed {

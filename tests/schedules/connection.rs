@@ -6,7 +6,7 @@ use crate::{
     hub::{Came, Hub},
     link::{Cut, Link},
     random::Random,
-    resp,
+    resp, rights,
 };
 use std::{
     fmt,
@@ -94,6 +94,7 @@ pub(crate) async fn serve(
 ) {
     let id = backend.run(&["CLIENT", "ID"]);
     let id = String::from_utf8_lossy(&id[1..]).trim().parse().expect("a number");
+    backend.run(&rights::login(node));
     let (outgoing, due) = mpsc::unbounded_channel();
     let connection = Arc::new(Connection {
         node,

@@ -6,25 +6,21 @@ use crate::{
     clock::Clock,
     connection::{Connection, serve},
     link::{Cut, Link, Weather},
+    names::Names,
+    plan::Plan,
     random::Random,
-    resp,
     trace::Trace,
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::{
     net::UnixListener,
     sync::{oneshot, watch},
 };
 
-/// The commands that may wait for something to come.
-const BLOCKING: [&str; 2] = ["XREAD", "XREADGROUP"];
-const NIL: &[u8] = b"*-1\r\n";
-const UNBLOCKED: &[u8] =
-    b"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n";
 const LOADING: &[u8] = b"-LOADING Redis is loading the dataset in memory\r\n";
 
 pub(crate) struct Hub {
@@ -33,37 +29,39 @@ pub(crate) struct Hub {
     pub(crate) weather: Weather,
     socket: PathBuf,
     seed: u64,
+    /// The rights that no node has.
+    without: Vec<&'static str>,
     state: Mutex<State>,
     /// Is Redis stopped?
-    paused: watch::Sender<bool>,
+    pub(crate) paused: watch::Sender<bool>,
 }
 
-struct State {
+pub(crate) struct State {
     /// For what the schedule itself does.
-    admin: Backend,
+    pub(crate) admin: Backend,
     /// Hears everything that is published.
-    ear: Backend,
+    pub(crate) ear: Backend,
     nodes: Vec<watch::Sender<Link>>,
-    connections: BTreeMap<i64, Arc<Connection>>,
-    blocked: Vec<Blocked>,
+    pub(crate) connections: BTreeMap<i64, Arc<Connection>>,
+    pub(crate) blocked: Vec<Blocked>,
     /// Who listens to a channel, in order.
-    channels: BTreeMap<Vec<u8>, Vec<i64>>,
-    /// Scripts by their hashes, as far as anybody loaded them.
-    scripts: HashMap<Vec<u8>, String>,
+    pub(crate) channels: BTreeMap<Vec<u8>, Vec<i64>>,
+    pub(crate) names: Names,
     boundaries: Vec<Boundary>,
     /// How often Redis was another process, with another history.
-    life: u32,
-    loading: bool,
-    refusing: bool,
-    snapshot: Vec<[Vec<u8>; 3]>,
+    pub(crate) life: u32,
+    pub(crate) loading: bool,
+    pub(crate) refusing: bool,
+    /// What Redis held when it was last asked to remember: keys, when they expire, and values.
+    pub(crate) snapshot: Vec<[Vec<u8>; 3]>,
 }
 
 /// A read that waits.
-struct Blocked {
-    id: i64,
-    key: Vec<u8>,
-    words: Vec<Vec<u8>>,
-    answer: oneshot::Sender<Vec<u8>>,
+pub(crate) struct Blocked {
+    pub(crate) id: i64,
+    pub(crate) key: Vec<u8>,
+    pub(crate) words: Vec<Vec<u8>>,
+    pub(crate) answer: oneshot::Sender<Vec<u8>>,
 }
 
 /// A cut that is made when a node sends a certain command.
@@ -86,7 +84,7 @@ pub(crate) enum Came {
 }
 
 impl Hub {
-    pub(crate) fn new(socket: &Path, clock: Clock, trace: Trace, weather: Weather, seed: u64) -> Arc<Hub> {
+    pub(crate) fn new(socket: &Path, clock: Clock, trace: Trace, plan: &Plan) -> Arc<Hub> {
         let connect = || Backend::connect(socket).expect("Redis is there");
         let (admin, mut ear) = (connect(), connect());
         ear.run(&["PSUBSCRIBE", "*"]);
@@ -97,7 +95,7 @@ impl Hub {
             connections: BTreeMap::new(),
             blocked: Vec::new(),
             channels: BTreeMap::new(),
-            scripts: HashMap::new(),
+            names: Names::default(),
             boundaries: Vec::new(),
             life: 0,
             loading: false,
@@ -105,10 +103,11 @@ impl Hub {
             snapshot: Vec::new(),
         };
         let (paused, socket, state) = (watch::Sender::new(false), socket.to_owned(), Mutex::new(state));
-        Arc::new(Hub { clock, trace, weather, socket, seed, state, paused })
+        let (weather, seed, without) = (plan.weather, plan.seed, plan.without.clone());
+        Arc::new(Hub { clock, trace, weather, socket, seed, without, state, paused })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -117,7 +116,9 @@ impl Hub {
         let node = {
             let mut state = self.state();
             state.nodes.push(watch::Sender::new(Link::Whole));
-            state.nodes.len() - 1
+            let node = state.nodes.len() - 1;
+            state.make_user(node, &self.without);
+            node
         };
         let path = self.socket.with_file_name(format!("node-{node}.sock"));
         let listener = UnixListener::bind(&path).expect("a socket");
@@ -150,15 +151,6 @@ impl Hub {
         let _ = link.wait_for(|link| *link == Link::Whole).await;
     }
 
-    /// Stops Redis, or lets it go on.
-    pub(crate) fn pause(&self, paused: bool) {
-        self.paused.send_replace(paused);
-    }
-
-    pub(crate) async fn runs(&self) {
-        let _ = self.paused.subscribe().wait_for(|paused| !paused).await;
-    }
-
     pub(crate) fn admit(&self, connection: &Arc<Connection>) {
         self.state().connections.insert(connection.id, connection.clone());
     }
@@ -188,6 +180,15 @@ impl Hub {
         connections.iter().for_each(|connection| connection.cut(how));
     }
 
+    /// The connections of a node over which it hears what is published.
+    pub(crate) fn listeners(&self, node: usize) -> Vec<Arc<Connection>> {
+        let state = self.state();
+        let hears = |connection: &&Arc<Connection>| {
+            connection.node == node && state.channels.values().any(|listeners| listeners.contains(&connection.id))
+        };
+        state.connections.values().filter(hears).cloned().collect()
+    }
+
     pub(crate) fn add_boundary(&self, boundary: Boundary) {
         self.state().boundaries.push(boundary);
     }
@@ -195,7 +196,7 @@ impl Hub {
     /// Is the connection to be cut at this command? Where it is, and is to be executed first, says so.
     pub(crate) fn boundary(&self, node: usize, words: &[Vec<u8>]) -> Option<Boundary> {
         let mut state = self.state();
-        let name = state.name(words);
+        let name = state.names.name(words);
         let is_meant = |boundary: &Boundary| boundary.node == node && name.contains(boundary.command);
         let at = state.boundaries.iter().position(is_meant)?;
         match state.boundaries[at].skip.checked_sub(1) {
@@ -210,237 +211,15 @@ impl Hub {
     /// Executes a command.
     pub(crate) fn execute(&self, connection: &Connection, words: &[Vec<u8>]) -> Came {
         let mut state = self.state();
-        self.trace.note(format_args!("{connection} {}", state.name(words)));
+        self.trace.note(format_args!("{connection} {}", state.names.name(words)));
         if state.loading {
             return Came::Reply(LOADING.to_vec());
         }
         state.execute(connection, words)
     }
 
-    /// Runs a command of the schedule's own.
-    pub(crate) fn run(&self, words: &[&str]) -> Vec<u8> {
-        self.trace.note(format_args!("Redis: {}", words.join(" ")));
-        let words: Vec<Vec<u8>> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
-        let mut state = self.state();
-        let reply = state.admin.run(&words);
-        if words[0] == b"REPLICAOF" {
-            for blocked in state.blocked.drain(..) {
-                let _ = blocked.answer.send(UNBLOCKED.to_vec());
-            }
-        }
-        state.wake(&words);
-        reply
-    }
-
-    pub(crate) fn load(&self, loading: bool) {
-        self.state().loading = loading;
-    }
-
-    /// Lets nobody connect any more, or again.
-    pub(crate) fn refuse(&self, refuse: bool) {
-        self.state().refusing = refuse;
-    }
-
     fn refuses(&self, node: usize) -> bool {
         let state = self.state();
         state.refusing || *state.nodes[node].borrow() == Link::Refused
     }
-
-    /// From now on Redis is another process.
-    pub(crate) fn reborn(&self) {
-        self.cut_all(Cut::Lost);
-        let mut state = self.state();
-        state.life += 1;
-        state.admin.run(&["SCRIPT", "FLUSH"]);
-        // Nothing is wrong with the new one.
-        state.loading = false;
-        state.admin.run(&["REPLICAOF", "NO", "ONE"]);
-        state.admin.run(&["CONFIG", "SET", "maxmemory", "0", "min-replicas-to-write", "0"]);
-        // Nobody is left who would hear or read, whatever was half open.
-        state.connections.clear();
-        state.blocked.clear();
-        state.channels.clear();
-    }
-
-    /// Remembers everything that Redis holds.
-    pub(crate) fn remember(&self) {
-        let mut state = self.state();
-        let mut keys = resp::texts(&state.admin.run(&["KEYS", "*"]));
-        keys.sort();
-        let held = keys.into_iter().filter_map(|key| {
-            let dump = state.admin.run(&[b"DUMP", &key[..]]);
-            let expires = state.admin.run(&[b"PEXPIRETIME", &key[..]]);
-            let expires = String::from_utf8_lossy(&expires[1..]).trim().parse::<i64>().unwrap_or(-1).max(0);
-            let start = dump.windows(2).position(|two| two == b"\r\n")? + 2;
-            Some([key, expires.to_string().into_bytes(), dump.get(start..dump.len() - 2)?.to_vec()])
-        });
-        state.snapshot = held.collect();
-    }
-
-    /// Takes Redis back to what it held when it was last asked to remember.
-    pub(crate) fn roll_back(&self) {
-        let mut state = self.state();
-        state.admin.run(&["FLUSHALL"]);
-        for [key, expires, dump] in std::mem::take(&mut state.snapshot) {
-            let reply = state.admin.run(&[b"RESTORE", &key[..], &expires, &dump, b"ABSTTL"]);
-            assert!(reply.starts_with(b"+"), "{}", String::from_utf8_lossy(&reply));
-        }
-    }
-}
-
-impl State {
-    fn execute(&mut self, connection: &Connection, words: &[Vec<u8>]) -> Came {
-        let id = connection.id;
-        let word =
-            |at: usize| words.get(at).map(|word| String::from_utf8_lossy(word).to_uppercase()).unwrap_or_default();
-        let number = |at: usize| words.get(at).and_then(|word| std::str::from_utf8(word).ok()?.parse::<i64>().ok());
-        let reply = match (word(0).as_str(), word(1).as_str()) {
-            ("SUBSCRIBE" | "UNSUBSCRIBE", _) => self.subscribe(connection, &word(0).to_lowercase(), &words[1..]),
-            ("HELLO", "3") => {
-                connection.pushes.store(true, Ordering::Relaxed);
-                connection.run(words)
-            }
-            ("PING", "")
-                if !connection.is_pushed() && self.channels.values().any(|listeners| listeners.contains(&id)) =>
-            {
-                b"*2\r\n$4\r\npong\r\n$0\r\n\r\n".to_vec()
-            }
-            ("CLIENT", "UNBLOCK") => match self.blocked.iter().position(|blocked| Some(blocked.id) == number(2)) {
-                Some(at) => {
-                    let _ = self.blocked.remove(at).answer.send(NIL.to_vec());
-                    b":1\r\n".to_vec()
-                }
-                None => b":0\r\n".to_vec(),
-            },
-            ("CLIENT", "KILL") => match number(3).and_then(|id| self.connections.get(&id).cloned()) {
-                Some(other) => {
-                    other.cut(Cut::Lost);
-                    self.connections.remove(&other.id);
-                    b":1\r\n".to_vec()
-                }
-                None => b":0\r\n".to_vec(),
-            },
-            ("INFO", _) => self.disguised(connection.run(words)),
-            (name, _) if BLOCKING.contains(&name) && words.iter().any(|word| word.eq_ignore_ascii_case(b"BLOCK")) => {
-                return self.read(connection, words);
-            }
-            _ => connection.run(words),
-        };
-        if word(0) == "SCRIPT" && word(1) == "LOAD" {
-            let hash = reply.split(|byte| *byte == b'\n').nth(1).unwrap_or_default().trim_ascii().to_vec();
-            self.scripts.insert(hash, title(&words[2]));
-        }
-        self.wake(words);
-        Came::Reply(reply)
-    }
-
-    fn read(&mut self, connection: &Connection, words: &[Vec<u8>]) -> Came {
-        let at = words.iter().position(|word| word.eq_ignore_ascii_case(b"BLOCK")).expect("it blocks");
-        let time = std::str::from_utf8(&words[at + 1]).ok().and_then(|time| time.parse().ok()).filter(|time| *time > 0);
-        let mut rest = words.to_vec();
-        rest.drain(at..at + 2);
-        let reply = connection.run(&rest);
-        if reply != NIL {
-            return Came::Reply(reply);
-        }
-        let (answer, answered) = oneshot::channel();
-        let key = rest[rest.len() - 2].clone();
-        self.blocked.push(Blocked { id: connection.id, key, words: rest, answer });
-        Came::Waits(answered, time)
-    }
-
-    /// Passes on what a command has published, and ends the reads that it has brought something.
-    fn wake(&mut self, words: &[Vec<u8>]) {
-        let name = words[0].to_ascii_uppercase();
-        if name.starts_with(b"EVAL") || name.ends_with(b"PUBLISH") {
-            self.hear();
-        }
-        let touches = |key: &Vec<u8>| name.starts_with(b"FLUSH") || words.contains(key);
-        let mut at = 0;
-        while let Some(blocked) = self.blocked.get(at) {
-            let served = match self.connections.get(&blocked.id) {
-                Some(_) if blocked.answer.is_closed() => Some(Vec::new()),
-                Some(connection) if touches(&blocked.key) => {
-                    Some(connection.run(&blocked.words)).filter(|reply| reply != NIL)
-                }
-                Some(_) => None,
-                None => Some(Vec::new()),
-            };
-            match served {
-                Some(reply) => drop(self.blocked.remove(at).answer.send(reply)),
-                None => at += 1,
-            }
-        }
-    }
-
-    fn hear(&mut self) {
-        let mut heard = self.ear.run(&["PING"]);
-        while !heard.starts_with(b"*2\r\n") {
-            let parts = resp::texts(&heard);
-            if let [_, _, channel, payload] = &parts[..] {
-                for listener in self.channels.get(channel).into_iter().flatten() {
-                    if let Some(connection) = self.connections.get(listener) {
-                        connection.send(resp::message(connection.is_pushed(), channel, payload));
-                    }
-                }
-            }
-            heard = self.ear.next();
-        }
-    }
-
-    fn subscribe(&mut self, connection: &Connection, kind: &str, channels: &[Vec<u8>]) -> Vec<u8> {
-        let (id, mut reply) = (connection.id, Vec::new());
-        for channel in channels {
-            let listeners = self.channels.entry(channel.clone()).or_default();
-            listeners.retain(|listener| *listener != id);
-            if kind == "subscribe" {
-                listeners.push(id);
-            }
-            let count = self.channels.values().filter(|listeners| listeners.contains(&id)).count();
-            reply.extend(resp::subscribed(connection.is_pushed(), kind, channel, count));
-        }
-        reply
-    }
-
-    /// As another process, with another history, would tell of itself.
-    fn disguised(&self, mut info: Vec<u8>) -> Vec<u8> {
-        for field in [&b"run_id:"[..], b"master_replid:"] {
-            if let Some(at) = info.windows(field.len()).position(|bytes| bytes == field) {
-                let life = format!("{:08x}", self.life);
-                info[at + field.len()..at + field.len() + 8].copy_from_slice(life.as_bytes());
-            }
-        }
-        info
-    }
-
-    /// A command as the trace shows it.
-    fn name(&self, words: &[Vec<u8>]) -> String {
-        let word = |at: usize| String::from_utf8_lossy(words.get(at).map_or(&b""[..], |word| word));
-        match word(0).to_uppercase().as_str() {
-            "EVALSHA" => {
-                let name = self.scripts.get(&words[1]).map_or("(unknown script)", String::as_str);
-                format!("EVALSHA {name}, {} {}", word(3), word(4 + usize::from(word(2) != "1")))
-            }
-            "SCRIPT" => format!("SCRIPT {} {}", word(1), words.get(2).map(|text| title(text)).unwrap_or_default()),
-            "XADD" => format!("XADD {} {}", word(1), word(2)),
-            _ => (0..words.len().min(9)).map(|at| short(&word(at))).collect::<Vec<_>>().join(" "),
-        }
-    }
-}
-
-fn short(word: &str) -> String {
-    word.chars().filter(|sign| !sign.is_control()).take(48).collect()
-}
-
-/// What the last comment at the head of a script says, which is what is special about it.
-fn title(script: &[u8]) -> String {
-    let text = String::from_utf8_lossy(script);
-    let mut title = "script";
-    for (before, line) in text.lines().zip(text.lines().skip(1)) {
-        if line.starts_with("-- ") && !before.starts_with("--") {
-            title = line;
-        }
-    }
-    let title = if title == "script" { text.lines().next().unwrap_or_default() } else { title };
-    short(title.trim_start_matches("-- "))
 }

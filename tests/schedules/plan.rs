@@ -5,6 +5,7 @@ use crate::{
     hub::Boundary,
     link::{Cut, Weather},
     random::Random,
+    rights::Right,
 };
 use std::{fmt, time::Duration};
 
@@ -12,6 +13,9 @@ use std::{fmt, time::Duration};
 const COMMANDS: [&str; 8] = ["XADD", "XREADGROUP", "XACK", "XDEL", "XREAD ", "EVALSHA", "SET", "PEXPIRE"];
 
 pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    /// The rights that no node has.
+    pub(crate) without: Vec<&'static str>,
     pub(crate) times: Times,
     pub(crate) weather: Weather,
     pub(crate) replicas: usize,
@@ -74,6 +78,15 @@ pub(crate) enum What {
     Leave {
         place: usize,
     },
+    /// The node's process stands still.
+    Freeze {
+        place: usize,
+    },
+    /// The node may not do something.
+    Deny {
+        place: usize,
+        right: Right,
+    },
     /// Nothing passes between the node and Redis.
     Silence {
         place: usize,
@@ -96,8 +109,10 @@ pub(crate) enum What {
         after: bool,
         how: Cut,
     },
-    /// Redis forgets all scripts.
-    ForgetScripts,
+    /// Redis forgets all scripts, as many times.
+    ForgetScripts {
+        times: u32,
+    },
     /// Redis ends and starts anew.
     Restart {
         with_data: bool,
@@ -119,15 +134,25 @@ impl Plan {
     pub(crate) fn of(seed: u64) -> Plan {
         let mut random = Random::new(seed);
         let random = &mut random;
-        let times = if random.below(4) == 0 { DEFAULT } else { FAST };
+        // Apps at rest behave differently from busy ones.
+        let is_quiet = random.below(5) == 0;
+        let times = if is_quiet || random.below(4) == 0 { DEFAULT } else { FAST };
         let (replicas, callers) = (random.within(2, 4) as usize, random.within(1, 3) as usize);
         let length = times.ttl * 4;
         let weather = Weather::any(random);
-        let (calls, bursts) = (calls(random, times, callers, length), bursts(random, replicas, length));
+        let moments = if is_quiet { quiet(random, length) } else { busy(random, length) };
+        let (calls, bursts) = (calls(random, times, callers, moments), bursts(random, replicas, length));
         let count = random.within(1, 5);
         let mut faults: Vec<Fault> = (0..count).map(|_| fault(random, times, replicas, callers, length)).collect();
         faults.sort_by_key(|fault| fault.at);
-        Plan { times, weather, replicas, callers, calls, bursts, faults, length }
+        let without = Right::narrow(random);
+        Plan { seed, without, times, weather, replicas, callers, calls, bursts, faults, length }
+    }
+
+    /// How long the node in this place stands still, in all.
+    pub(crate) fn stands_still(&self, place: usize) -> Duration {
+        let stands = |fault: &&Fault| fault.what == What::Freeze { place };
+        self.faults.iter().filter(stands).map(|fault| fault.lasts).sum()
     }
 }
 
@@ -149,31 +174,48 @@ fn any_time(random: &mut Random, until: Duration) -> Duration {
     Duration::from_millis(random.below(u64::try_from(until.as_millis()).unwrap_or(u64::MAX)))
 }
 
-fn calls(random: &mut Random, times: Times, callers: usize, length: Duration) -> Vec<Order> {
-    // Apps at rest behave differently from busy ones, and those whose callers give up early from both.
-    let count = [12, 60, 150][random.below(3) as usize];
-    let (is_hasty, comes_together) = (random.below(3) == 0, random.below(3) == 0);
-    let mut orders: Vec<Order> = (0..count)
-        .map(|_| {
-            let kind = Kind::any(random);
-            let work = match random.below(100) {
-                0..60 => random.below(20),
-                60..96 => random.within(20, 400),
-                _ => u64::try_from(times.ttl.as_millis()).unwrap_or(0) * 3 / 2,
-            };
-            let timeout = match is_hasty && random.below(2) == 0 {
-                true => Duration::from_millis(work + random.within(1, 60)),
-                false => times.timeout,
-            };
-            let at = any_time(random, length);
-            let at = if comes_together { Duration::from_millis(at.as_millis() as u64 / 500 * 500) } else { at };
-            let (work, caller) = (Duration::from_millis(work), random.below(callers as u64) as usize);
-            Order { tag: 0, at, caller, kind, work, timeout }
-        })
-        .collect();
-    orders.sort_by_key(|order| order.at);
-    orders.iter_mut().zip(1..).for_each(|(order, tag)| order.tag = tag);
-    orders
+/// When calls are made where there are many, or few at any time.
+fn busy(random: &mut Random, length: Duration) -> Vec<Duration> {
+    let (count, comes_together) = ([12, 60, 150][random.below(3) as usize], random.below(3) == 0);
+    let mut moments: Vec<Duration> = (0..count).map(|_| any_time(random, length)).collect();
+    if comes_together {
+        moments.iter_mut().for_each(|at| *at = Duration::from_millis(at.as_millis() as u64 / 500 * 500));
+    }
+    moments.sort();
+    moments
+}
+
+/// The same where there is one about each second, and now and then none for longer than a death takes to be noticed.
+fn quiet(random: &mut Random, length: Duration) -> Vec<Duration> {
+    let (mut moments, mut at) = (Vec::new(), Duration::ZERO);
+    loop {
+        let pause = if random.below(4) == 0 { random.within(7000, 9000) } else { random.within(800, 1200) };
+        at += Duration::from_millis(pause);
+        if at >= length {
+            return moments;
+        }
+        moments.push(at);
+    }
+}
+
+fn calls(random: &mut Random, times: Times, callers: usize, moments: Vec<Duration>) -> Vec<Order> {
+    // Some have callers who give up early.
+    let is_hasty = random.below(3) == 0;
+    let order = |(at, tag)| {
+        let kind = Kind::any(random);
+        let work = match random.below(100) {
+            0..60 => random.below(20),
+            60..96 => random.within(20, 400),
+            _ => u64::try_from(times.ttl.as_millis()).unwrap_or(0) * 3 / 2,
+        };
+        let timeout = match is_hasty && random.below(2) == 0 {
+            true => Duration::from_millis(work + random.within(1, 60)),
+            false => times.timeout,
+        };
+        let (work, caller) = (Duration::from_millis(work), random.below(callers as u64) as usize);
+        Order { tag, at, caller, kind, work, timeout }
+    };
+    moments.into_iter().zip(1..).map(order).collect()
 }
 
 fn bursts(random: &mut Random, replicas: usize, length: Duration) -> Vec<Burst> {
@@ -192,7 +234,7 @@ fn bursts(random: &mut Random, replicas: usize, length: Duration) -> Vec<Burst> 
 fn fault(random: &mut Random, times: Times, replicas: usize, callers: usize, length: Duration) -> Fault {
     let replica = |random: &mut Random| random.below(replicas as u64) as usize;
     let node = |random: &mut Random| random.below((replicas + callers) as u64) as usize;
-    let what = match random.below(20) {
+    let what = match random.below(24) {
         0 | 1 => What::Crash { place: replica(random) },
         2 | 3 => What::Vanish { place: replica(random) },
         4 => What::Leave { place: replica(random) },
@@ -206,7 +248,7 @@ fn fault(random: &mut Random, times: Times, replicas: usize, callers: usize, len
             after: random.below(2) == 0,
             how: Cut::any(random),
         },
-        12 => What::ForgetScripts,
+        12 => What::ForgetScripts { times: [1, 3, 20][random.below(3) as usize] },
         13 => What::Restart { with_data: random.below(2) == 0 },
         14 => What::Flush,
         15 => What::ReadOnly,
@@ -216,6 +258,8 @@ fn fault(random: &mut Random, times: Times, replicas: usize, callers: usize, len
         },
         17 => What::Loading,
         18 => What::Pause,
+        19..21 => What::Freeze { place: node(random) },
+        21..23 => What::Deny { place: node(random), right: Right::any(random) },
         _ => What::Failover { lag: any_time(random, Duration::from_millis(300)) },
     };
     let lasts = match random.below(3) {
@@ -249,6 +293,9 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Plan { times, replicas, callers, weather, .. } = self;
         writeln!(f, "{replicas} replicas, {callers} callers, TTL {:?}, {weather:?}", times.ttl)?;
+        if !self.without.is_empty() {
+            writeln!(f, "nodes may not {}", self.without.join(", "))?;
+        }
         let keyed = self.calls.iter().filter(|order| order.kind.safety == Safety::Keyed).count();
         let events: u64 = self.bursts.iter().map(|burst| burst.count).sum();
         writeln!(f, "{} calls, {keyed} of them with a key; {events} events", self.calls.len())?;

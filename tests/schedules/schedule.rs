@@ -22,6 +22,9 @@ use tokio::{
 
 /// How long a call may take when nothing is broken, beyond its work.
 const PROMPT: Duration = Duration::from_secs(5);
+/// How long after its deadline a caller may be told: the half second in which it asks Redis whether its call was started, and
+/// some more.
+const MARGIN: Duration = Duration::from_secs(3);
 /// How long a node may take to leave.
 const LEAVING: Duration = Duration::from_secs(20);
 
@@ -34,7 +37,9 @@ pub(crate) async fn run(plan: Plan, hub: Arc<Hub>) -> Vec<String> {
     let mut listeners = Vec::new();
     for place in plan.replicas..plan.replicas + plan.callers {
         let Some(member) = mesh.at(place) else { continue };
-        listeners.push(Listener::start(place, &member.node, hub.trace.clone()).await);
+        let (node, trace) = (member.node.clone(), hub.trace.clone());
+        let started = member.spawn(async move { Listener::start(place, &node, trace).await });
+        listeners.push(started.await.expect("it does not panic"));
     }
     // From here on times are those of the plan.
     let begin = hub.clock.elapsed();
@@ -44,10 +49,11 @@ pub(crate) async fn run(plan: Plan, hub: Arc<Hub>) -> Vec<String> {
     let mut calls = JoinSet::new();
     for order in plan.calls.clone() {
         let (mesh, records, place) = (mesh.clone(), records.clone(), plan.replicas + order.caller);
+        let patience = order.timeout + MARGIN + plan.stands_still(place);
         calls.spawn(async move {
             sleep(order.at).await;
             let Some(member) = mesh.at(place) else { return };
-            call(&mesh, &member, order, &records, begin).await;
+            call(&mesh, &member, order, patience, &records, begin).await;
         });
     }
     let mut others = JoinSet::new();
@@ -57,7 +63,8 @@ pub(crate) async fn run(plan: Plan, hub: Arc<Hub>) -> Vec<String> {
             sleep(burst.at).await;
             if let Some(member) = mesh.at(burst.replica) {
                 mesh.hub.trace.note(format_args!("node {} sends {} events", member.number, burst.count));
-                member.emit(burst.count);
+                // One that dies before it could sends none.
+                drop(member.emit(burst.count));
             }
         });
     }
@@ -75,7 +82,9 @@ pub(crate) async fn run(plan: Plan, hub: Arc<Hub>) -> Vec<String> {
     let losses = plan.faults.iter().any(Fault::loses);
     // What a failover loses, nobody can tell.
     let is_rolled_back = plan.faults.iter().any(|fault| matches!(fault.what, What::Failover { .. }));
-    let promise = Promise { resyncs: losses, losses: is_rolled_back };
+    // An event that was refused for good is told of once others are not.
+    let refuses = plan.faults.iter().any(|fault| matches!(fault.what, What::Deny { .. }));
+    let promise = Promise { resyncs: losses || refuses, losses: is_rolled_back };
     listeners.iter().for_each(|listener| problems.extend(listener.judge(&mesh, promise)));
     let records = records.lock().unwrap_or_else(PoisonError::into_inner).clone();
     problems.extend(judge::judge(&plan, &mesh, &records));
@@ -83,24 +92,27 @@ pub(crate) async fn run(plan: Plan, hub: Arc<Hub>) -> Vec<String> {
     problems
 }
 
-async fn call(mesh: &Mesh, member: &Member, order: Order, records: &Records, begin: Duration) {
-    let mut repeats = None;
-    loop {
-        let clock = &mesh.hub.clock;
-        let began = clock.elapsed() - begin;
-        mesh.hub.trace.note(format_args!("node {} calls {} ({})", member.number, order.kind.method, order.tag));
-        let (outcome, timed_out, error) = ask(&member.node, &order).await;
-        mesh.hub.trace.note(format_args!("node {} is told of call {}: {outcome:?} {error}", member.number, order.tag));
-        let ended = clock.elapsed() - begin;
-        let (first, last) = (outcome.clone(), repeats.is_some());
-        let record = Record { order: order.clone(), repeats, began, ended, outcome, timed_out, error };
-        records.lock().unwrap_or_else(PoisonError::into_inner).push(record);
-        // Half of the calls with a key are made once more.
-        if order.kind.safety != Safety::Keyed || order.tag.is_multiple_of(2) || last {
-            return;
+async fn call(mesh: &Mesh, member: &Member, order: Order, patience: Duration, records: &Records, begin: Duration) {
+    let (hub, records, caller) = (mesh.hub.clone(), records.clone(), member.clone());
+    let calls = member.spawn(async move {
+        let mut repeats = None;
+        loop {
+            let began = hub.clock.elapsed() - begin;
+            hub.trace.note(format_args!("node {} calls {} ({})", caller.number, order.kind.method, order.tag));
+            let (outcome, timed_out, error) = ask(&caller.node, &order, patience).await;
+            hub.trace.note(format_args!("node {} is told of call {}: {outcome:?} {error}", caller.number, order.tag));
+            let ended = hub.clock.elapsed() - begin;
+            let (first, last) = (outcome.clone(), repeats.is_some());
+            let record = Record { order: order.clone(), repeats, began, ended, outcome, timed_out, error };
+            records.lock().unwrap_or_else(PoisonError::into_inner).push(record);
+            // Half of the calls with a key are made once more.
+            if order.kind.safety != Safety::Keyed || order.tag.is_multiple_of(2) || last {
+                return;
+            }
+            repeats = Some(first);
         }
-        repeats = Some(first);
-    }
+    });
+    calls.await.expect("a call does not panic");
 }
 
 /// Breaks something, and mends it when its time is over.
@@ -119,10 +131,22 @@ async fn befall(mesh: Arc<Mesh>, fault: Fault) {
         }
         What::Leave { place } => {
             let Some(member) = mesh.take(*place) else { return };
-            let left = timeout(LEAVING * 2, member.node.shutdown()).await;
+            let left = timeout(LEAVING * 2, leave(&member)).await;
             hub.trace.note(format_args!("node {} has left: {left:?}", member.number));
             lasts.await;
             mesh.fill(*place, true).await;
+        }
+        What::Freeze { place } => {
+            let Some(member) = mesh.at(*place) else { return };
+            mesh.stop(&member, true);
+            lasts.await;
+            mesh.stop(&member, false);
+        }
+        What::Deny { place, right } => {
+            let Some(number) = number(place) else { return };
+            hub.allow(number, *right, false);
+            lasts.await;
+            hub.allow(number, *right, true);
         }
         What::Silence { place } => {
             let Some(number) = number(place) else { return };
@@ -147,7 +171,12 @@ async fn befall(mesh: Arc<Mesh>, fault: Fault) {
                 hub.add_boundary(boundary);
             }
         }
-        What::ForgetScripts => drop(hub.run(&["SCRIPT", "FLUSH"])),
+        What::ForgetScripts { times } => {
+            for _ in 0..*times {
+                hub.run(&["SCRIPT", "FLUSH"]);
+                sleep(fault.lasts / *times).await;
+            }
+        }
         What::Flush => drop(hub.run(&["FLUSHALL"])),
         What::Restart { with_data } => {
             away(&hub, lasts, || {
@@ -191,6 +220,11 @@ async fn befall(mesh: Arc<Mesh>, fault: Fault) {
     hub.trace.note(format_args!("mended: {:?}", fault.what));
 }
 
+async fn leave(member: &Member) -> rachis::Result<()> {
+    let node = member.node.clone();
+    member.spawn(async move { node.shutdown().await }).await.expect("leaving does not panic")
+}
+
 /// Another Redis takes the place of the one that was.
 async fn away(hub: &Hub, lasts: impl Future<Output = ()>, change: impl FnOnce()) {
     hub.refuse(true);
@@ -213,7 +247,7 @@ async fn probe(plan: &Plan, mesh: &Arc<Mesh>, begin: Duration) -> Vec<String> {
     let mut tag = 1_000_000;
     for member in mesh.living() {
         if member.is_replica() {
-            member.emit(1);
+            member.emit(1).await.expect("it lives");
             continue;
         }
         for kind in Kind::each().into_iter().chain(Kind::each()) {
@@ -221,7 +255,8 @@ async fn probe(plan: &Plan, mesh: &Arc<Mesh>, begin: Duration) -> Vec<String> {
             let (mesh, records, member) = (mesh.clone(), records.clone(), member.clone());
             let (at, work) = (Duration::ZERO, Duration::from_millis(5));
             let order = Order { tag, at, caller: 0, kind, work, timeout: plan.times.timeout };
-            calls.spawn(async move { call(&mesh, &member, order, &records, begin).await });
+            let patience = order.timeout + MARGIN;
+            calls.spawn(async move { call(&mesh, &member, order, patience, &records, begin).await });
         }
     }
     calls.join_all().await;
@@ -269,7 +304,7 @@ async fn end(mesh: &Arc<Mesh>) -> Vec<String> {
     let mut problems = Vec::new();
     let mut leaving = JoinSet::new();
     for member in mesh.living() {
-        leaving.spawn(async move { (member.number, timeout(LEAVING, member.node.shutdown()).await) });
+        leaving.spawn(async move { (member.number, timeout(LEAVING, leave(&member)).await) });
     }
     for (number, left) in leaving.join_all().await {
         if !matches!(left, Ok(Ok(()))) {

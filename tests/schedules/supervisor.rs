@@ -37,28 +37,33 @@ struct Supervisor<'a> {
     started: Instant,
 }
 
+/// Runs each of these schedules twice, and returns what was found and the sum of each.
+pub(crate) fn twice(seeds: &[u64]) -> io::Result<Vec<[(Vec<String>, String); 2]>> {
+    let options = Options { first: 1, count: 0, time: None, side_by_side: 1, tell: false, without: String::new() };
+    let all = Supervisor::new(&options)?;
+    let once = |seed: &u64| {
+        let told = all.schedule(&all.folder.join("0"), *seed, "", false);
+        (told.problems, told.sum)
+    };
+    Ok(seeds.iter().map(|seed| [once(seed), once(seed)]).collect())
+}
+
 pub(crate) fn run(options: &Options) -> ExitCode {
-    let folder = std::env::temp_dir().join(format!("schedules-{}", std::process::id()));
-    let made = std::fs::create_dir_all(&folder).and_then(|()| clock::build(&folder));
-    let preload = match made {
-        Ok(preload) => preload,
+    let all = match Supervisor::new(options) {
+        Ok(all) => all,
         Err(error) => {
             eprintln!("schedules need a C compiler: {error}");
             return ExitCode::FAILURE;
         }
     };
-    let (next, passed, failed) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::default());
-    let (steps, started) = (AtomicU64::new(0), Instant::now());
-    let all = Supervisor { options, folder, preload, next, steps, passed, failed, started };
     thread::scope(|scope| {
         for slot in 0..options.side_by_side.max(1) {
             let all = &all;
             scope.spawn(move || all.work(slot));
         }
     });
-    let _ = std::fs::remove_dir_all(&all.folder);
     let (passed, failed) =
-        (all.passed.load(Ordering::Relaxed), all.failed.into_inner().unwrap_or_else(PoisonError::into_inner));
+        (all.passed.load(Ordering::Relaxed), all.failed.lock().unwrap_or_else(PoisonError::into_inner).clone());
     let (time, steps) = (all.started.elapsed(), all.steps.load(Ordering::Relaxed));
     let rate = passed as f64 / time.as_secs_f64();
     eprintln!("{passed} schedules kept every promise, {steps} steps, in {time:.1?} ({rate:.1} a second)");
@@ -69,7 +74,22 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     if failed.is_empty() && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-impl Supervisor<'_> {
+impl Drop for Supervisor<'_> {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl<'a> Supervisor<'a> {
+    fn new(options: &'a Options) -> io::Result<Self> {
+        let folder = std::env::temp_dir().join(format!("schedules-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let preload = clock::build(&folder)?;
+        let (next, steps, passed) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        let (failed, started) = (Mutex::default(), Instant::now());
+        Ok(Supervisor { options, folder, preload, next, steps, passed, failed, started })
+    }
+
     fn work(&self, slot: usize) {
         let folder = self.folder.join(slot.to_string());
         loop {

@@ -23,23 +23,11 @@ pub(crate) fn work(folder: &Path, seed: u64) {
         PANICS.lock().unwrap_or_else(PoisonError::into_inner).push(panic.to_string().replace('\n', " "));
     }));
     rachis_testing::beat_with_the_rest();
-    let clock = std::sync::Arc::new(std::sync::OnceLock::<Clock>::new());
-    let seen = clock.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .on_thread_unpark(move || {
-            if let Some(clock) = seen.get() {
-                clock.show();
-            }
-        })
-        .build()
-        .expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (problems, trace) = runtime.block_on(async {
-        let hand = Clock::take(&Server::clock(folder)).expect("a clock");
-        let _ = clock.set(hand.clone());
+        let clock = Clock::take(&Server::clock(folder)).expect("a clock");
         let is_told = std::env::var_os(TELL).is_some();
-        let trace = Trace::new(hand.clone(), is_told);
+        let trace = Trace::new(clock.clone(), is_told);
         if is_told {
             tell_logs(&trace);
         }
@@ -51,7 +39,7 @@ pub(crate) fn work(folder: &Path, seed: u64) {
             number += 1;
             !without.contains(&(number - 1))
         });
-        let hub = Hub::new(&Server::socket(folder), hand.clone(), trace.clone(), plan.weather, seed);
+        let hub = Hub::new(&Server::socket(folder), clock, trace.clone(), &plan);
         let mut problems = schedule::run(plan, hub).await;
         problems.append(&mut PANICS.lock().unwrap_or_else(PoisonError::into_inner));
         (problems, trace)
