@@ -28,8 +28,8 @@ pub(crate) struct Promise {
     pub(crate) again: Again,
 }
 
-/// How long before the end of its process a run may have ended whose reply went with the process.
-const REPLY_MS: u64 = 250;
+/// How much later than the reply of a run, the next ones of its process may arrive before it.
+const REPLY_MS: u64 = 500;
 /// How long a process may go on to start what it had been given before it was cut off.
 const GIVEN_MS: u64 = 2000;
 
@@ -83,6 +83,37 @@ pub(crate) const HONEST: Promise = Promise { timeouts: Doubt::Any, ..TOLD };
 /// Processes that were killed, frozen, cut off or asked to leave, and when, in ms since 1970.
 pub(crate) type Doomed = HashMap<u32, Vec<u64>>;
 
+/// For each process, when the calls with a key arrived that it answered, and when their runs had ended, in ms since 1970: by
+/// that is known up to when its replies had left, however slow the machine is.
+struct Replies(HashMap<u32, Vec<(u64, u64)>>);
+
+impl Replies {
+    fn of(trace: &Trace, journal: &Journal) -> Replies {
+        let mut replies: HashMap<u32, Vec<(u64, u64)>> = HashMap::new();
+        for record in trace.records.iter().filter(|record| record.kind.safety == Safety::Keyed) {
+            let Outcome::Answered { pid: Some(pid), .. } = record.ended.outcome else { continue };
+            let is_its = |run: &&Run| u64::from(run.pid) == pid && record.repeats.is_none();
+            for run in journal.runs(record.tag).iter().filter(is_its) {
+                if let Some(ended) = run.ended {
+                    replies.entry(run.pid).or_default().push((record.ended_at, ended));
+                }
+            }
+        }
+        Replies(replies)
+    }
+
+    /// Was this run at work, or its reply on the way, when something befell its process at `at`? What was given to the process
+    /// before may start a little after.
+    fn spans(&self, run: &Run, at: u64) -> bool {
+        // It had left if that of a later run had arrived.
+        let has_left = |ended: u64| {
+            let later = self.0.get(&run.pid).into_iter().flatten();
+            later.into_iter().any(|(arrived, later)| *arrived <= at && ended + REPLY_MS < *later)
+        };
+        run.started <= at + GIVEN_MS && !run.ended.is_some_and(has_left)
+    }
+}
+
 /// One line of the table.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Finding {
@@ -119,7 +150,7 @@ pub(crate) fn judge(trace: &Trace, journal: &Journal, promise: Promise, doomed: 
     let mut finding = Finding { made: trace.records.len(), ..Finding::default() };
     let (mut lost, mut twice) = (Vec::new(), Vec::new());
     let (mut expired, mut elsewhere) = (Vec::new(), 0);
-    let deadlines = deadlines(trace);
+    let (deadlines, replies) = (deadlines(trace), Replies::of(trace, journal));
     let (mut refused, mut unknown, mut late) = (Vec::new(), Vec::new(), Vec::new());
     for record in &trace.records {
         let runs = journal.runs(record.tag);
@@ -134,7 +165,7 @@ pub(crate) fn judge(trace: &Trace, journal: &Journal, promise: Promise, doomed: 
         }
         if record.repeats.is_none() {
             let pids: BTreeSet<u32> = runs.iter().map(|run| run.pid).collect();
-            if is_twice(record, runs, promise, doomed) {
+            if is_twice(record, runs, promise, doomed, &replies) {
                 finding.twice += 1;
                 match promise.again {
                     Again::Elsewhere if pids.len() == runs.len() => elsewhere += 1,
@@ -213,13 +244,13 @@ fn deadlines(trace: &Trace) -> HashMap<u64, Option<u64>> {
 }
 
 /// Did a call run twice, though its kind says that it may not?
-fn is_twice(record: &Record, runs: &[Run], promise: Promise, doomed: &Doomed) -> bool {
+fn is_twice(record: &Record, runs: &[Run], promise: Promise, doomed: &Doomed, replies: &Replies) -> bool {
     match record.kind.safety {
         Safety::Idempotent => false,
         Safety::Unsafe => runs.len() > 1,
         // Begun again is only what never ended, or ended when its reply could no longer leave.
         Safety::Keyed => {
-            let cut_off = |run: &Run| doomed.get(&run.pid).into_iter().flatten().any(|at| run.spans(*at));
+            let cut_off = |run: &Run| doomed.get(&run.pid).into_iter().flatten().any(|at| replies.spans(run, *at));
             let before_last = &runs[..runs.len().saturating_sub(1)];
             promise.keys != Keys::Lost && !before_last.iter().all(cut_off)
         }
@@ -285,12 +316,4 @@ fn silence(trace: &Trace) -> Duration {
 
 fn slowest(trace: &Trace) -> Duration {
     trace.records.iter().filter(|record| record.is_answered()).map(|record| record.took).max().unwrap_or_default()
-}
-
-impl Run {
-    /// Was it at work, or its reply on the way, when something befell its process at `at`? What was given to the process
-    /// before may start a little after.
-    fn spans(&self, at: u64) -> bool {
-        self.started <= at + GIVEN_MS && self.ended.is_none_or(|ended| ended + REPLY_MS > at)
-    }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Record {
     /// When it was made, since the start of the load.
     pub(crate) began: Duration,
     pub(crate) took: Duration,
+    /// When that was, in ms since 1970.
+    pub(crate) ended_at: u64,
     /// When its time was over, in ms since 1970. By HTTP only the gateway knows: its time begins when it has read the
     /// request.
     pub(crate) deadline: Option<u64>,
@@ -202,6 +204,7 @@ async fn make_one(shared: &Shared, asked: Asked, way: &Way, repeats: Option<Outc
         broken: way.broken,
         began: started.saturating_duration_since(shared.started),
         took: started.elapsed(),
+        ended_at: unix_ms(),
         deadline,
         ended,
     };

@@ -23,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) ttl: Duration,
     /// The deadline of calls.
     pub(crate) timeout: Duration,
+    /// How long Redis may take over a command.
+    pub(crate) response_timeout: Duration,
     /// Are all calls over that a fault has met before the next one comes? For faults of which two would take a call past
     /// its deadline.
     pub(crate) one_by_one: bool,
@@ -42,6 +44,7 @@ impl Plan {
             heartbeat: Duration::from_millis(200),
             ttl: Duration::from_millis(1500),
             timeout: Duration::from_secs(10),
+            response_timeout: Duration::from_secs(1),
             one_by_one: false,
         }
     }
@@ -61,6 +64,7 @@ impl Plan {
             heartbeat: Duration::from_secs(2),
             ttl: Duration::from_secs(6),
             timeout: Duration::from_secs(20),
+            response_timeout: Duration::from_secs(2),
             ..self
         }
     }
@@ -72,11 +76,12 @@ impl Plan {
             "namespace = \"{namespace}\"\napp = \"{app}\"\ntimeout = {}\nlinger = \"60s\"\n\
          heartbeat_interval = {}\nttl = {}\n\
          [limits]\n{}\n\
-         [redis]\n{redis}response_timeout = \"1s\"\nconnect_timeout = \"2s\"\nblock = \"1s\"\n{password}",
+         [redis]\n{redis}response_timeout = {}\nconnect_timeout = \"2s\"\nblock = \"1s\"\n{password}",
             self.timeout.as_millis(),
             self.heartbeat.as_millis(),
             self.ttl.as_millis(),
             self.limits,
+            self.response_timeout.as_millis(),
         )
     }
 }
