@@ -47,6 +47,16 @@ static uint64_t running;
 static uint64_t order, moment;
 static __thread uint64_t own = MOST;
 
+// Gives this thread its number.
+static void come(void) {
+  if (known == MOST) abort();
+  own = known++;
+  threads[own].epoll = -1;
+  pthread_cond_init(&threads[own].turn, NULL);
+  pthread_cond_broadcast(&came);
+}
+
+// In the first thread, whose turn it is.
 __attribute__((constructor)) static void begin(void) {
   const char *path = getenv("SCHEDULE_CLOCK"), *seed = getenv("SCHEDULE_SEED");
   int writes = getenv("SCHEDULE_MONOTONIC") != NULL;
@@ -62,6 +72,7 @@ __attribute__((constructor)) static void begin(void) {
   if (page == MAP_FAILED) return;
   shown = page;
   is_monotonic_shown = writes;
+  if (writes) come();
 }
 
 static int is_shown(clockid_t clock) {
@@ -158,15 +169,10 @@ int epoll_wait(int epoll, struct epoll_event *events, int most, int time) {
   if (!is_monotonic_shown) return look(epoll, events, most, time);
   pthread_mutex_lock(&lock);
   int is_new = own == MOST;
-  if (is_new) {
-    if (known == MOST) abort();
-    own = known++;
-    pthread_cond_init(&threads[own].turn, NULL);
-    pthread_cond_broadcast(&came);
-  }
+  if (is_new) come();
   threads[own].epoll = epoll;
   // One that has just come waits for its turn, whatever it came for.
-  threads[own].due = is_new && own > 0 ? shown->now : time < 0 ? INT64_MAX : shown->now + (int64_t)time * 1000000;
+  threads[own].due = is_new ? shown->now : time < 0 ? INT64_MAX : shown->now + (int64_t)time * 1000000;
   while (is_new && running != own) pthread_cond_wait(&threads[own].turn, &lock);
   int count;
   while ((count = look(epoll, events, most, 0)) == 0 && shown->now < threads[own].due) {
