@@ -8,7 +8,8 @@ use rachis_core::{
 use rustc_hash::FxHasher;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{DeserializeSeed, Error as _, SeqAccess, Visitor},
+    de::{DeserializeSeed, Error as _, IgnoredAny, SeqAccess, Visitor},
+    ser::SerializeMap,
 };
 use std::{borrow::Cow, fmt, hash::Hasher, ops::Range, sync::Arc, time::Duration};
 
@@ -136,24 +137,35 @@ fn missing<'de, A: SeqAccess<'de>>() -> A::Error {
     A::Error::custom("a field is missing")
 }
 
+/// Under which name the address of the client stands among the headers of its request. No client can send a header of that
+/// name, and nodes of builds that know no addresses take it for one: a field more would make the request unreadable to them.
+const IP: &str = ":ip";
+
 /// The part of [`Params`] that travels, as it is written.
 struct Sent<'a>(&'a Params);
 
 impl Serialize for Sent<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Params { query, provider, headers, route, user, authentication, authenticated, extra, .. } = self.0;
-        let key = &self.0.idempotency_key;
-        let params = (query, provider, headers, route, user, authentication, authenticated, extra, key);
-        match self.0.ip {
-            // Nodes that know no addresses of clients read what code calls.
-            None => params.serialize(serializer),
-            Some(ip) => {
-                let (query, provider, headers, route, user, authentication, authenticated, extra, key) = params;
-                let ip = ip.to_string();
-                (query, provider, headers, route, user, authentication, authenticated, extra, key, ip)
-                    .serialize(serializer)
-            }
+        let Params { query, provider, route, user, authentication, authenticated, extra, .. } = self.0;
+        let (headers, key) = (Headers(self.0), &self.0.idempotency_key);
+        (query, provider, headers, route, user, authentication, authenticated, extra, key).serialize(serializer)
+    }
+}
+
+/// The headers, and the address.
+struct Headers<'a>(&'a Params);
+
+impl Serialize for Headers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Params { headers, ip, .. } = self.0;
+        let Some(ip) = ip else { return headers.serialize(serializer) };
+        let others = headers.iter().filter(|(name, _)| *name != IP);
+        let mut map = serializer.serialize_map(Some(others.clone().count() + 1))?;
+        map.serialize_entry(IP, &ip.to_string())?;
+        for (name, value) in others {
+            map.serialize_entry(name, value)?;
         }
+        map.end()
     }
 }
 
@@ -164,7 +176,7 @@ impl<'de> DeserializeSeed<'de> for Received<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_tuple(10, self)
+        deserializer.deserialize_tuple(9, self)
     }
 }
 
@@ -187,7 +199,9 @@ impl<'de> Visitor<'de> for Received<'_> {
         params.extra = next(&mut fields)?;
         // Nodes from before there were keys leave it out.
         params.idempotency_key = fields.next_element()?.flatten();
-        params.ip = fields.next_element::<Option<&str>>()?.flatten().and_then(|ip| ip.parse().ok());
+        // Nodes of later builds may write more.
+        while fields.next_element::<IgnoredAny>()?.is_some() {}
+        params.ip = params.headers.remove(IP).and_then(|ip| ip.parse().ok());
         Ok(())
     }
 }

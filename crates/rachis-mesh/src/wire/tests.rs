@@ -7,7 +7,7 @@ use super::{
 use proptest::prelude::*;
 use rachis_core::{Call, ErrorKind, Params};
 use serde_json::{Map, json};
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 /// A place where nothing is signed.
 fn open() -> Place<'static> {
@@ -50,15 +50,57 @@ fn a_request_is_an_array_of_its_fields_and_may_lack_the_last() {
     assert_eq!(request().encode(Duration::ZERO, open()).unwrap(), with_key);
     let (read, _) = Request::decode(&without_key, open()).unwrap();
     assert_eq!(read.call.params.idempotency_key, None);
+}
 
-    let mut from_a_client = request();
-    from_a_client.call.params = from_a_client.call.params.with_ip([192, 0, 2, 1]);
+/// A request as nodes read it that know no addresses of clients, and no further fields.
+type Earlier = (u64, String, u8, String, Method, Option<Id>, Value, EarlierParams);
+type EarlierParams = (
+    Value,
+    Option<String>,
+    BTreeMap<String, String>,
+    BTreeMap<String, String>,
+    Option<Value>,
+    Option<Value>,
+    bool,
+    Map<String, Value>,
+    Option<String>,
+);
+
+#[test]
+fn the_address_of_a_client_is_read_by_nodes_that_know_of_it_and_in_nobodys_way() {
+    let mut sent = request();
+    sent.call.params.headers =
+        [("host", "a"), (":ip", "6.6.6.6")].map(|(name, value)| (name.into(), value.into())).into();
+    let headers_of = |frame: &[u8]| {
+        let read: Earlier = rmp_serde::from_slice(&frame[TIME_LEFT.end..]).unwrap();
+        read.7.2
+    };
+    for (ip, shown) in [("192.0.2.1", "192.0.2.1"), ("2001:db8::1", "2001:db8::1")] {
+        sent.call.params = sent.call.params.clone().with_ip(ip.parse::<IpAddr>().unwrap());
+        let frame = sent.encode(Duration::ZERO, open()).unwrap();
+        let (read, _) = Request::decode(&frame, open()).unwrap();
+        assert_eq!(read.call.params.ip(), Some(ip.parse().unwrap()));
+        assert_eq!(read.call.params.headers, BTreeMap::from([("host".into(), "a".into())]));
+        assert_eq!(headers_of(&frame), BTreeMap::from([("host".into(), "a".into()), (":ip".into(), shown.into())]));
+    }
+    // What code calls has none, and is written as ever.
+    let frame = request().encode(Duration::ZERO, open()).unwrap();
+    assert_eq!(headers_of(&frame), request().call.params.headers);
+    let (read, _) = Request::decode(&frame, open()).unwrap();
+    assert_eq!(read.call.params.ip(), None);
+}
+
+#[test]
+fn params_of_later_nodes_may_have_more_fields() {
+    let frame = request().encode(Duration::ZERO, open()).unwrap();
+    let (id, from, hops, path, method, record, data, params): Earlier =
+        rmp_serde::from_slice(&frame[TIME_LEFT.end..]).unwrap();
     let (query, provider, headers, route, user, credentials, authenticated, extra, key) = params;
-    let params = (query, provider, headers, route, user, credentials, authenticated, extra, key, "192.0.2.1");
-    let with_ip = frame(rmp_serde::to_vec(&params).unwrap());
-    assert_eq!(from_a_client.encode(Duration::ZERO, open()).unwrap(), with_ip);
-    let (read, _) = Request::decode(&with_ip, open()).unwrap();
-    assert_eq!(read.call.params.ip(), from_a_client.call.params.ip());
+    let params =
+        (query, provider, headers, route, user, credentials, authenticated, extra, key, "more", json!({ "a": 1 }));
+    let mut later = frame[..TIME_LEFT.end].to_vec();
+    later.extend(rmp_serde::to_vec(&(id, from, hops, path, method, record, data, params)).unwrap());
+    assert_eq!(Request::decode(&later, open()).unwrap().0, request());
 }
 
 fn announcement(partitions: usize) -> Announcement {
