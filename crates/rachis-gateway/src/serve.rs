@@ -1,7 +1,7 @@
 //! Serves a router until it is told to stop, and then stops in a known time.
 
 use super::{
-    framing,
+    framing::{self, Ambiguity, Scanner},
     heads::Heads,
     realtime::{self, Stopping},
     signal::{Signal, Watch},
@@ -48,8 +48,8 @@ pub(super) const HEAD: Duration = Duration::from_secs(75);
 ///
 /// Routes find the address of the connection by axum's `ConnectInfo<SocketAddr>`, where the listener has such addresses.
 ///
-/// A request without one header `Host`, or with another `Transfer-Encoding` than `chunked`, is answered with 400, since a
-/// proxy in front might have read it otherwise.
+/// A request without one header `Host`, with another `Transfer-Encoding` than `chunked`, or with that and a
+/// `Content-Length`, is answered with 400, since a proxy in front might have read it otherwise.
 ///
 /// ```no_run
 /// use rachis::gateway::{Gateway, serve};
@@ -197,10 +197,11 @@ async fn answer<T, S>(
     if keep_alive > HEAD {
         io.heads = Some(heads.clone());
     }
+    let ambiguity = io.ambiguity.clone();
     let mut http = http1::Builder::new();
     let idle = if keep_alive.is_zero() { HEAD } else { keep_alive };
     http.timer(heads).header_read_timeout(idle).keep_alive(!keep_alive.is_zero());
-    let service = service_fn(|request| match framing::refuse(&request) {
+    let service = service_fn(|request| match framing::refuse(&request, &ambiguity) {
         Some(refused) => std::future::ready(Ok(refused)).left_future(),
         None => service.clone().oneshot(opened(request, peer, &told)).right_future(),
     });
@@ -248,7 +249,7 @@ impl<L: Listener> Listener for Closing<L> {
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         let (io, address) = self.listener.accept().await;
-        (Connection { io, closed: self.closed.watch(), stalled: None, heads: None }, address)
+        (Connection::new(io, self.closed.watch()), address)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
@@ -263,6 +264,16 @@ struct Connection<T> {
     stalled: Option<Pin<Box<Sleep>>>,
     /// What is told when something comes, where a connection may be idle for longer than a head may take.
     heads: Option<Heads>,
+    /// What was seen in the bytes that came, and what looks at them.
+    ambiguity: Ambiguity,
+    scanner: Scanner,
+}
+
+impl<T> Connection<T> {
+    fn new(io: T, closed: Watch) -> Self {
+        let ambiguity = Ambiguity::default();
+        Connection { io, closed, stalled: None, heads: None, scanner: Scanner::new(ambiguity.clone()), ambiguity }
+    }
 }
 
 impl<T: Unpin> Connection<T> {
@@ -287,12 +298,15 @@ impl<T: Unpin> Connection<T> {
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
-    fn poll_read(self: Pin<&mut Self>, task: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Some(heads) = self.heads.clone() else { return self.open(task)?.poll_read(task, buffer) };
+    fn poll_read(mut self: Pin<&mut Self>, task: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let outcome = self.open(task)?.poll_read(task, buffer);
-        if buffer.filled().len() > before {
-            heads.begun(HEAD);
+        let outcome = self.as_mut().open(task)?.poll_read(task, buffer);
+        let read = &buffer.filled()[before..];
+        if !read.is_empty() {
+            self.scanner.read(read);
+            if let Some(heads) = &self.heads {
+                heads.begun(HEAD);
+            }
         }
         outcome
     }
@@ -325,7 +339,7 @@ mod tests {
     };
 
     fn connection(io: DuplexStream) -> Connection<DuplexStream> {
-        Connection { io, closed: Signal::new().watch(), stalled: None, heads: None }
+        Connection::new(io, Signal::new().watch())
     }
 
     #[tokio::test(start_paused = true)]
@@ -442,7 +456,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_can_be_read_in_two_ways_is_refused_and_ends_its_connection() {
-        for head in ["", "host: a\r\nhost: b\r\n", "host: a\r\ntransfer-encoding: gzip, chunked\r\n"] {
+        for head in [
+            "",
+            "host: a\r\nhost: b\r\n",
+            "host: a\r\ntransfer-encoding: gzip, chunked\r\n",
+            "host: a\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n",
+            "host: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n",
+        ] {
             let mut client = connect().await;
             client.write_all(format!("POST / HTTP/1.1\r\n{head}\r\n0\r\n\r\n").as_bytes()).await.unwrap();
             let mut answer = String::new();
