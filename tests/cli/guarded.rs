@@ -119,6 +119,18 @@ async fn a_stranger_gets_what_is_public_and_nothing_else() {
         let asked = outcome(guarded.ask(verb.clone(), path).json(&json!({}))).await;
         assert_eq!(asked, not_authenticated(), "{verb} {path}");
     }
+    // Nor is told what there is that it may not call.
+    for verb in [Verb::PUT, Verb::PATCH, Verb::DELETE] {
+        let reply = guarded.ask(verb.clone(), "/whoami/1").send().await.unwrap();
+        let found = (reply.status().as_u16(), reply.headers().contains_key("allow"));
+        assert_eq!(found, (401, false), "{verb}");
+    }
+    let text = guarded.ask(Verb::POST, "/whoami").header("x-service-method", "shout");
+    assert_eq!(outcome(text.header("content-type", "text/plain").body("x")).await, not_authenticated());
+    let text = guarded.ask(Verb::POST, "/news").header("content-type", "text/plain").body("x");
+    assert_eq!(outcome(text).await.0, 415);
+    let unknown = guarded.ask(Verb::POST, "/news").header("x-service-method", "shout").json(&json!({}));
+    assert_eq!(outcome(unknown).await.0, 405);
     let shout = guarded.ask(Verb::POST, "/whoami").header("x-service-method", "shout").json(&json!({}));
     assert_eq!(outcome(shout).await, not_authenticated());
     let shout = guarded.ask(Verb::POST, "/orgs/1/whoami").header("x-service-method", "shout").json(&json!({}));

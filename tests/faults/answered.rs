@@ -17,7 +17,7 @@ use tokio::{
 /// How long after the last event there is nothing more to come.
 const SILENT: Duration = Duration::from_secs(3);
 /// Room for the events that come at once.
-const LIMITS: &str = "max_deliveries = 10\nevent_log = 50000\nevent_buffer = 32768";
+const LIMITS: &str = "max_deliveries = 10\nevent_log = 50000";
 
 /// Calls that fire an event each.
 const LOUD: Mix = &[

@@ -26,7 +26,7 @@ const RATE_OF_SEVERAL: u64 = 300;
 /// How long after the last thing heard there is nothing more to come.
 const SILENT: Duration = Duration::from_secs(8);
 /// Room for all events of an outage of some seconds: in the log, and for a listener that reads them at once.
-const ROOM: &str = "event_log = 50000\nevent_buffer = 32768";
+const ROOM: &str = "event_log = 50000";
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![

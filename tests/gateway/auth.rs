@@ -2,12 +2,14 @@
 
 use crate::{Reply, Web};
 use axum::body::Body;
+use futures_util::stream;
 use http::Request;
 use rachis::{
     ALL, App, MemoryService, Method, ServiceExt,
     auth::{AuthConfig, Authentication, hash_password, protect},
 };
 use serde_json::json;
+use std::convert::Infallible;
 
 fn app() -> App {
     let auth = Authentication::new(AuthConfig::new("a-fixture-secret-of-at-least-32-bytes!")).unwrap();
@@ -149,4 +151,105 @@ async fn a_gateway_without_authentication_knows_no_such_path() {
     let web =
         Web { router: axum::Router::new().fallback_service(rachis::gateway::Gateway::new(&node)), nodes: vec![node] };
     assert_eq!(web.json("POST", "/authentication", json!({})).await.status, 404);
+}
+
+/// A service that offers two methods, guarded in all the ways there are, and one that is open for one of them.
+fn of_two_methods() -> App {
+    let auth = without_users();
+    let two = [Method::Find, Method::Create];
+    let notes = || MemoryService::new().methods(two.clone());
+    // As examples/api_key has it: what is no token is one, after a hook in front.
+    let by_key = notes()
+        .before(ALL, async |mut ctx| {
+            if let Some(key) = ctx.params.headers.get("x-api-key") {
+                ctx.params.authentication = Some(json!({ "strategy": "jwt", "accessToken": key }));
+            }
+            Ok(ctx)
+        })
+        .before(ALL, auth.authenticate("jwt"));
+    App::new()
+        .register("by-all", notes().before(ALL, auth.authenticate("jwt")))
+        .register("by-name", notes().before(two.clone(), auth.authenticate("jwt")))
+        .register("around", notes().around(ALL, auth.authenticate_around("jwt")))
+        .register("by-key", by_key)
+        .register("half", notes().before(Method::Create, auth.authenticate("jwt")))
+        .register("open", notes())
+        .register("authentication", auth)
+}
+
+/// Takes tokens that stand for themselves.
+fn without_users() -> Authentication {
+    let config = AuthConfig::new("a-fixture-secret-of-at-least-32-bytes!");
+    Authentication::new(AuthConfig { entity: String::new(), ..config }).unwrap()
+}
+
+/// Requests that are refused whoever calls, with how.
+fn refused_requests(path: &str) -> Vec<(u16, http::request::Builder, &'static str)> {
+    let request = |verb: &str, rest: &str| Request::builder().method(verb).uri(format!("/{path}{rest}"));
+    let json = |request: http::request::Builder| request.header("content-type", "application/json");
+    vec![
+        (405, request("PUT", "/1"), ""),
+        (405, request("PATCH", ""), ""),
+        (405, request("DELETE", "/1"), ""),
+        (405, request("GET", "/1"), ""),
+        (405, request("PROPFIND", ""), ""),
+        (405, json(request("POST", "").header("x-service-method", "shout")), "{}"),
+        (405, json(request("PUT", "/1")), "no JSON"),
+        (415, request("POST", "").header("content-type", "text/plain"), "text"),
+        (400, json(request("POST", "")), "no JSON"),
+        (400, json(request("POST", "").header("idempotency-key", "a b")), "{}"),
+        (400, request("GET", &format!("?a{}=1", "[a]".repeat(40))), ""),
+    ]
+}
+
+#[tokio::test]
+async fn a_stranger_to_a_guarded_service_hears_401_and_nothing_of_what_it_offers() {
+    let (token, _) = without_users().sign(serde_json::Map::new(), None).unwrap();
+    for web in [Web::remote(of_two_methods()).await, Web::local(of_two_methods()).await] {
+        for path in ["by-all", "by-name", "around", "by-key"] {
+            for sent in [None, Some("Bearer garbage"), Some("Basic YWRhOnB3")] {
+                for (status, request, body) in refused_requests(path) {
+                    let request = sent.into_iter().fold(request, |request, sent| request.header("authorization", sent));
+                    let reply = web.ask(request, body).await;
+                    let found = (reply.status, reply.header("allow"));
+                    assert_eq!(found, (401, None), "{path} {sent:?} instead of {status}: {reply:?}");
+                }
+            }
+            for (status, request, body) in refused_requests(path) {
+                let reply = web.ask(request.header("authorization", format!("Bearer {token}")), body).await;
+                let found = (reply.status, reply.header("allow").is_some());
+                assert_eq!(found, (status, status == 405), "{path}: {reply:?}");
+            }
+        }
+        let by_key = Request::put("/by-key/1").header("x-api-key", &token);
+        assert_eq!(web.ask(by_key, Body::empty()).await.status, 405);
+    }
+}
+
+#[tokio::test]
+async fn what_is_open_to_strangers_tells_them_what_it_offers() {
+    for web in [Web::remote(of_two_methods()).await, Web::local(of_two_methods()).await] {
+        for (status, request, body) in refused_requests("open") {
+            assert_eq!(web.ask(request, body).await.status, status);
+        }
+        // What it offers is no secret, but who creates has to be known.
+        for (status, request, body) in refused_requests("half") {
+            let creates = request.method_ref() == Some(&http::Method::POST) && status != 405;
+            let reply = web.ask(request, body).await;
+            assert_eq!(reply.status, if creates { 401 } else { status }, "{reply:?}");
+            assert_eq!(reply.header("allow").is_some(), status == 405, "{reply:?}");
+        }
+        // What the others do is told to whoever asks for it by that.
+        assert_eq!(web.send("OPTIONS", "/by-all").await.status, 204);
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_is_refused_before_the_body_is_read() {
+    let web = Web::remote(of_two_methods()).await;
+    for path in ["by-all", "by-name", "around"] {
+        let endless = Body::from_stream(stream::pending::<Result<&'static str, Infallible>>());
+        let request = Request::post(format!("/{path}")).header("content-type", "application/json");
+        assert_eq!(web.ask(request, endless).await.status, 401, "{path}");
+    }
 }

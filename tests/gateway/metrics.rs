@@ -78,6 +78,20 @@ async fn a_node_that_is_no_gateway_tells_on_a_listener_of_its_own() {
         let text = reqwest::get(format!("http://127.0.0.1:{port}/{path}")).await.unwrap().text().await.unwrap();
         assert!(text.contains(part), "{text}");
     }
+    let asked = async |verb: http::Method, path: &str| {
+        let url = format!("http://127.0.0.1:{port}/{path}");
+        reqwest::Client::new().request(verb, url).send().await.unwrap()
+    };
+    for (path, status) in
+        [("distribution/healthcheck", 200), ("distribution/healthcheck/nobody/", 404), ("echo", 404), ("", 404)]
+    {
+        assert_eq!(asked(http::Method::GET, path).await.status().as_u16(), status, "{path}");
+    }
+    for path in ["metrics", "livez", "distribution/healthcheck"] {
+        assert_eq!(asked(http::Method::POST, path).await.status().as_u16(), 405, "{path}");
+        let head = asked(http::Method::HEAD, path).await;
+        assert_eq!((head.status().as_u16(), head.text().await.unwrap().as_str()), (200, ""), "{path}");
+    }
     assert!(serve_metrics(&node).await.unwrap_err().message().contains("metrics.listen"), "the address is taken");
     node.shutdown().await.unwrap();
     eventually("nobody listens", async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err()).await;
@@ -111,9 +125,11 @@ async fn with_a_token_only_who_has_it_is_told_the_counters_and_the_health_of_the
             let reply = web.ask(request, axum::body::Body::empty()).await;
             assert_eq!(reply.status, status, "{url} {sent:?}");
         }
-        let own = reqwest::Client::new().get(format!("http://127.0.0.1:{port}/metrics"));
-        let own = sent.into_iter().fold(own, |own, sent| own.header("authorization", sent));
-        assert_eq!(own.send().await.unwrap().status().as_u16(), status, "{sent:?}");
+        for path in ["metrics", "distribution/healthcheck"] {
+            let own = reqwest::Client::new().get(format!("http://127.0.0.1:{port}/{path}"));
+            let own = sent.into_iter().fold(own, |own, sent| own.header("authorization", sent));
+            assert_eq!(own.send().await.unwrap().status().as_u16(), status, "{path} {sent:?}");
+        }
     }
     for url in ["/livez", "/readyz"] {
         assert_eq!(web.get(url).await.status, 200);
@@ -131,5 +147,24 @@ async fn the_path_of_the_counters_can_be_another_or_none() {
         };
         assert_eq!(web.get("/metrics").await.status, 404);
         assert_eq!(web.get("/internal/metrics").await.status == 200, there);
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_may_leave_counters_and_health_to_the_other_port() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let metrics = Metrics { listen: format!("127.0.0.1:{port}"), path: String::new(), ..Metrics::default() };
+    let mut config = Config { metrics, ..testing::config() };
+    config.gateway.healthcheck = false;
+    let node = testing::start(config, app()).await;
+    serve_metrics(&node).await.unwrap();
+    let web =
+        Web { router: axum::Router::new().fallback_service(rachis::gateway::Gateway::new(&node)), nodes: vec![node] };
+    for (path, here) in
+        [("/metrics", 404), ("/distribution/healthcheck", 404), ("/livez", 200), ("/readyz", 200), ("/echo", 200)]
+    {
+        assert_eq!(web.get(path).await.status, here, "{path}");
+        let there = reqwest::get(format!("http://127.0.0.1:{port}{path}")).await.unwrap().status().as_u16();
+        assert_eq!(there, if path == "/echo" { 404 } else { 200 }, "{path}");
     }
 }

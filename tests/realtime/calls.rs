@@ -6,7 +6,8 @@ use crate::{
     services::{Echo, Gate, app},
 };
 use rachis::{
-    App, Context, MemoryService, Method, ServiceExt,
+    ALL, App, Context, MemoryService, Method, ServiceExt,
+    auth::{AuthConfig, Authentication},
     gateway::{Channels, Connection},
 };
 use rachis_testing::{cluster, eventually};
@@ -182,4 +183,36 @@ async fn a_service_finds_the_connection_of_its_caller() {
     let mut client = server.connect().await;
     let id = client.id.clone();
     assert_eq!(client.call(json!(["get", "named", 1])).await, Ok(json!(id)));
+}
+
+/// Offers two methods to whoever has a token that stands for itself.
+fn guarded() -> (App, String) {
+    let config = AuthConfig::new("a-fixture-secret-of-at-least-32-bytes!");
+    let auth = Authentication::new(AuthConfig { entity: String::new(), ..config }).unwrap();
+    let (token, _) = auth.sign(serde_json::Map::new(), None).unwrap();
+    let notes = MemoryService::new().methods([Method::Find, Method::Get]).before(ALL, auth.authenticate("jwt"));
+    (App::new().register("notes", notes).register("authentication", auth), token)
+}
+
+#[tokio::test]
+async fn a_stranger_to_a_guarded_service_hears_that_first_and_not_what_it_offers() {
+    let (app, token) = guarded();
+    for server in [Server::remote(app.clone(), Channels::new()).await, Server::local(app, Channels::new()).await] {
+        let mut client = server.connect().await;
+        let calls = [
+            (405, json!(["create", "notes", {}, {}])),
+            (405, json!(["shout", "notes", {}, {}])),
+            (400, json!(["find", "notes", {}, 1])),
+            (400, json!(["get", "notes", 1, []])),
+        ];
+        for (_, call) in &calls {
+            let error = client.call(call.clone()).await.unwrap_err();
+            assert_eq!((&error["code"], &error["message"]), (&json!(401), &json!("Not authenticated")), "{call}");
+        }
+        let login = json!(["create", "authentication", { "strategy": "jwt", "accessToken": token }, {}]);
+        client.call(login).await.unwrap();
+        for (code, call) in calls {
+            assert_eq!(client.call(call.clone()).await.unwrap_err()["code"], code, "{call}");
+        }
+    }
 }

@@ -198,3 +198,44 @@ async fn bytes_travel_as_text_both_ways() {
     assert!(answer[0].starts_with("461-1[null,"), "{answer:?}");
     assert_eq!(answer[1], "bAf8=");
 }
+
+#[tokio::test]
+async fn twenty_thousand_events_of_one_operation_reach_every_client_that_reads_and_no_other_misses_any() {
+    const RECORDS: u64 = 20_000;
+    for server in [Server::remote(app(), everyone()).await, Server::local(app(), everyone()).await] {
+        let mut poller = Poller::connect(server.address).await;
+        let mut listening = server.connect().await;
+        // It takes nothing: what is more than its outbox, it misses.
+        let _deaf = server.connect().await;
+        let todos = server.nodes[0].service("todos");
+        while tokio::time::timeout(Duration::from_millis(100), listening.event()).await.is_err() {
+            todos.create(json!({ "size": 0 })).await.unwrap();
+        }
+        let records: Vec<_> = (0..RECORDS).map(|number| json!({ "number": number })).collect();
+        let creating = async {
+            todos.create(json!(records)).timeout(Duration::from_secs(60)).await.unwrap();
+        };
+        let by_websocket = async {
+            let mut heard = Vec::new();
+            while heard.len() < records.len() {
+                let (name, data) = listening.event().await;
+                assert_eq!(name, "todos created");
+                heard.extend(data["number"].as_u64());
+            }
+            heard
+        };
+        let by_polling = async {
+            let mut heard = Vec::new();
+            while heard.len() < records.len() {
+                for packet in poller.poll().await {
+                    let event: Value = serde_json::from_str(packet.strip_prefix("42").unwrap()).unwrap();
+                    assert_eq!(event[0], "todos created");
+                    heard.extend(event[1]["number"].as_u64());
+                }
+            }
+            heard
+        };
+        let ((), by_websocket, by_polling) = tokio::join!(creating, by_websocket, by_polling);
+        assert!((0..RECORDS).eq(by_websocket) && (0..RECORDS).eq(by_polling), "each once, in order");
+    }
+}

@@ -9,7 +9,8 @@ use super::{
 use arc_swap::ArcSwap;
 use rachis_config::{CallFilter, Secret};
 use rachis_core::{
-    Caller, Context, Error, Handle, Hook, Id, Identifying, Method, Next, Params, Result, STANDARD_EVENTS, Service,
+    BoxFuture, Caller, Context, Error, Handle, Hook, Id, Identifying, Method, Next, Params, Result, STANDARD_EVENTS,
+    Service,
 };
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, fmt, sync::Arc, time::SystemTime};
@@ -172,11 +173,7 @@ impl Authentication {
     /// Like [`Authentication::authenticate`].
     #[track_caller]
     pub fn authenticate_around<S: Into<Strategies>>(&self, strategies: S) -> impl Hook + Clone + use<S> {
-        let guard = self.authenticate(strategies);
-        move |ctx: Context, next: Next| {
-            let guarded = guard(ctx);
-            async move { next.run(guarded.await?).await }
-        }
+        Around(self.authenticate(strategies))
     }
 
     #[track_caller]
@@ -303,6 +300,21 @@ impl Authentication {
             None => None,
         };
         self.sign(claims, subject.as_deref())
+    }
+}
+
+/// A `before` hook that finds out who calls, as one around.
+#[derive(Clone)]
+struct Around<G>(G);
+
+impl<G: Fn(Context) -> Identifying + Send + Sync + 'static> Hook for Around<G> {
+    fn run(&self, ctx: Context, next: Next) -> BoxFuture<'static, Result<Context>> {
+        let guarded = self.0(ctx);
+        Box::pin(async move { next.run(guarded.await?).await })
+    }
+
+    fn identifies(&self) -> bool {
+        true
     }
 }
 

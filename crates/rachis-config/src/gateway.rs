@@ -13,6 +13,8 @@ pub struct Gateway {
     pub listen: String,
     /// The path all services are served below. Default `/`.
     pub prefix: String,
+    /// Whether the health of the mesh is told here, at `healthcheck_path`. Default yes; at `metrics.listen` it always is.
+    pub healthcheck: bool,
     /// Where Socket.IO is. Default `/socket.io/`.
     pub socket_path: String,
     /// Origins whose pages may call, and open sockets. Default `*`: any.
@@ -35,6 +37,10 @@ pub struct Gateway {
     pub keep_alive: Duration,
     /// Proxies whose word for the client's address counts, as addresses and networks. Default none.
     pub trusted_proxies: Vec<String>,
+    /// How many proxies stand in front, one behind the other, whose word counts whatever their addresses. Default 0.
+    pub trusted_hops: usize,
+    /// The header by which proxies tell it. Default [`ForwardedHeader::XForwardedFor`].
+    pub forwarded_header: ForwardedHeader,
     /// Largest HTTP body, decompressed. Default 100 KiB.
     pub body_limit: ByteSize,
     /// Whether replies are compressed. Default yes.
@@ -98,3 +104,29 @@ impl Publish {
 }
 
 value::deserialize_by_reading!(Publish, "\"none\", \"everyone\" or \"authenticated\"");
+
+/// The header by which proxies tell where a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For`: the addresses.
+    XForwardedFor,
+    /// `Forwarded` of RFC 7239: the addresses as `for=`.
+    Forwarded,
+}
+
+impl ForwardedHeader {
+    fn read(value: &serde_json::Value) -> Option<Self> {
+        let name = value.as_str()?;
+        if name.eq_ignore_ascii_case("x-forwarded-for") {
+            Some(ForwardedHeader::XForwardedFor)
+        } else if name.eq_ignore_ascii_case("forwarded") {
+            Some(ForwardedHeader::Forwarded)
+        } else {
+            None
+        }
+    }
+}
+
+value::deserialize_by_reading!(ForwardedHeader, "\"x-forwarded-for\" or \"forwarded\"");

@@ -53,7 +53,7 @@ pub use calls::CallFilter;
 pub use env::{ENV, EnvName, EnvUse};
 pub use error::ConfigError;
 pub use filter::{NameFilter, PathFilter};
-pub use gateway::{Channels, Gateway, Publish};
+pub use gateway::{Channels, ForwardedHeader, Gateway, Publish};
 pub use loader::Loader;
 pub use log::{Log, LogFormat};
 pub use mesh::Mesh;
@@ -194,8 +194,8 @@ pub struct Limits {
     pub max_pending: usize,
     /// How often a request that never finished is given out. Default 3.
     pub max_deliveries: usize,
-    /// Events buffered for one subscriber. Default 1024.
-    pub event_buffer: usize,
+    /// Memory for events that wait for one subscriber. Default 32 MiB, at least 64 KiB.
+    pub event_buffer: ByteSize,
     /// Events kept in Redis for each service. Default 1000.
     pub event_log: usize,
     /// Dead letters kept for each app, in each of its partitions. Default 1000.

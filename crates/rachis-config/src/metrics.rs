@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct Metrics {
     /// The path of a gateway at which they are; it wins over a service of that name. Default `metrics`; empty: none.
     pub path: String,
-    /// `host:port` of a listener of their own, with `/metrics`, `/livez` and `/readyz`, for nodes that are no gateway
-    /// and for gateways that show no counters to their clients. Default empty: none.
+    /// `host:port` of a listener of their own, with `/metrics`, `/livez`, `/readyz` and `healthcheck_path`, for nodes that are
+    /// no gateway and for gateways that show their clients none of it. Default empty: none.
     pub listen: String,
     /// What has to be sent as `Authorization: Bearer` to be told the counters, or the health of the mesh. Default `None`:
     /// everyone is told.

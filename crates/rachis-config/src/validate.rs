@@ -7,6 +7,8 @@ use std::time::Duration;
 const SHORTEST_BEAT: Duration = Duration::from_millis(10);
 /// The longest value that Redis takes.
 const LARGEST_PAYLOAD: ByteSize = ByteSize(512 << 20);
+const MOST_HOPS: usize = 32;
+const SMALLEST_EVENT_BUFFER: ByteSize = ByteSize(64 << 10);
 /// Below it, clients would be cut off while they write.
 const SHORTEST_KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// More replicas than any master has.
@@ -71,7 +73,6 @@ impl Config {
             ("limits.max_queue", limits.max_queue),
             ("limits.max_pending", limits.max_pending),
             ("limits.max_deliveries", limits.max_deliveries),
-            ("limits.event_buffer", limits.event_buffer),
             ("limits.event_log", limits.event_log),
             ("limits.dead_letters", limits.dead_letters),
             ("limits.query_conditions", limits.query_conditions),
@@ -86,6 +87,14 @@ impl Config {
                 format!("is {count}: set it to 1 or more, at most {LARGEST_LIMIT}")
             })?;
         }
+        // A number of events, as this once was, would be no room at all.
+        check((SMALLEST_EVENT_BUFFER..=LARGEST_PAYLOAD).contains(&limits.event_buffer), "limits.event_buffer", || {
+            format!(
+                "is {}: it is the memory for events that wait for one subscriber; set it to {SMALLEST_EVENT_BUFFER} or more, at most \
+                 {LARGEST_PAYLOAD}",
+                limits.event_buffer
+            )
+        })?;
         let sizes = [
             ("limits.max_payload", limits.max_payload),
             ("gateway.body_limit", self.gateway.body_limit),
@@ -183,6 +192,12 @@ impl Config {
         }
         check(gateway.keep_alive.is_zero() || gateway.keep_alive >= SHORTEST_KEEP_ALIVE, "gateway.keep_alive", || {
             format!("is {}: set it to 1s or more, or to 0 for one request a connection", text(gateway.keep_alive))
+        })?;
+        check(gateway.trusted_hops <= MOST_HOPS, "gateway.trusted_hops", || {
+            format!(
+                "is {}: set it to the number of proxies between clients and this gateway, at most {MOST_HOPS}",
+                gateway.trusted_hops
+            )
         })?;
         for proxy in &gateway.trusted_proxies {
             check(Network::parse(proxy).is_some(), "gateway.trusted_proxies", || {

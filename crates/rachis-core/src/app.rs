@@ -7,6 +7,7 @@ use super::{
     hook::Finished,
     hook::Hook,
     hooks::Hooks,
+    listeners::{self, Listeners, Next},
     path,
     registration::Registered,
     router::{Found, Router, fill_route},
@@ -24,10 +25,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tokio::sync::{broadcast, watch};
-
-/// Events a slow local subscriber may fall behind before it gets a `resync` instead. A slot is one pointer.
-const EVENT_BUFFER: usize = 1024;
+use tokio::sync::watch;
 
 /// A set of services with the hooks they share. Cheap to clone: clones are the same app.
 ///
@@ -59,7 +57,7 @@ struct Inner {
     is_stale: AtomicBool,
     // Its value counts the changes, so whoever announces the services knows when to look again.
     changed: watch::Sender<u64>,
-    events: broadcast::Sender<Arc<Event>>,
+    events: Listeners<Arc<Event>>,
     sinks: Mutex<Vec<Weak<dyn EventSink>>>,
 }
 
@@ -114,7 +112,7 @@ impl App {
             routes: ArcSwap::default(),
             is_stale: AtomicBool::new(false),
             changed: watch::Sender::new(0),
-            events: broadcast::Sender::new(EVENT_BUFFER),
+            events: Listeners::default(),
             sinks: Mutex::default(),
         };
         App { inner: Arc::new(inner) }
@@ -289,16 +287,27 @@ impl App {
     ) -> Result<Answer> {
         let Found { value: registered, route } = found;
         let from_outside = !call.params.is_internal() || call.params.from_remote;
-        if from_outside && !registered.offers(&call.method) {
-            return Err(not_offered(&call.method, &registered.descriptor.path));
-        }
         fill_route(&mut call.params, route);
         call.params.caller = Some(caller);
+        if from_outside && !registered.offers(&call.method) {
+            let error = not_offered(&call.method, &registered.descriptor.path);
+            return Err(Box::pin(registered.ask(call)).await.err().unwrap_or(error));
+        }
         let finished = registered.run(call).await?;
         if let Finished::Hooked(parts) = &finished {
             self.fire(&registered, parts);
         }
         Ok(finished.into_answer())
+    }
+
+    /// Asks the hooks of a service of this process whether they know a caller.
+    ///
+    /// # Errors
+    /// Those of the hooks.
+    pub async fn ask(&self, found: Found<Arc<Registered>>, mut call: Box<Call>, caller: Arc<dyn Caller>) -> Result<()> {
+        fill_route(&mut call.params, found.route);
+        call.params.caller = Some(caller);
+        found.value.ask(call).await
     }
 
     fn fire(&self, registered: &Registered, parts: &Parts) {
@@ -328,28 +337,23 @@ impl App {
                 sink.event(&event);
             }
         }
-        // An error only says that nobody listens.
-        let _ = self.inner.events.send(event);
+        self.inner.events.send(&event, |event| listeners::size_of(event));
     }
 
     /// The events of one local service, or one kind of them.
     #[doc(hidden)]
     pub fn subscribe(&self, path: &str, name: &str) -> EventStream {
         let (path, name) = (path::strip(path).to_owned(), name.to_owned());
-        let receiver = self.inner.events.subscribe();
-        EventStream::new(stream::unfold((receiver, path, name), |(mut receiver, path, name)| async move {
-            loop {
-                match receiver.recv().await {
-                    Ok(event) if event.path == path && (name == "*" || event.name == name) => {
-                        return Some((Event::clone(&event), (receiver, path, name)));
-                    }
-                    Ok(_) => {}
-                    Err(broadcast::error::RecvError::Lagged(_)) => {
-                        return Some((Event::resync(&path), (receiver, path, name)));
-                    }
-                    Err(broadcast::error::RecvError::Closed) => return None,
-                }
-            }
+        let wanted = path.clone();
+        let wants = move |event: &Arc<Event>| event.path == wanted && (name == "*" || event.name == name);
+        let listener = self.inner.events.listen(listeners::LOCAL, wants);
+        EventStream::new(stream::unfold((listener, path), |(mut listener, path)| async move {
+            let event = match listener.next().await {
+                Next::Item(event) => Arc::unwrap_or_clone(event),
+                Next::Missed => Event::resync(&path),
+                Next::End => return None,
+            };
+            Some((event, (listener, path)))
         }))
     }
 

@@ -29,6 +29,14 @@ use std::{
 pub trait Hook: Send + Sync + 'static {
     /// Runs the hook; `next.run(ctx)` runs the rest.
     fn run(&self, ctx: Context, next: Next) -> BoxFuture<'static, Result<Context>>;
+
+    /// Returns `true` if the hook finds out who calls and refuses whom it does not know, before it does anything else.
+    ///
+    /// Where all methods of a service have such a hook, it is asked before a gateway tells what the service offers; of other
+    /// hooks nothing runs then but the `before` hooks in front of it. Default `false`.
+    fn identifies(&self) -> bool {
+        false
+    }
 }
 
 impl<F, Fut> Hook for F

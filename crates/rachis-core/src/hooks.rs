@@ -32,6 +32,52 @@ struct Before {
     identifies: bool,
 }
 
+/// The hooks that run until it is known who calls.
+pub(super) struct Guard {
+    pub(super) hooks: Vec<Arc<dyn Hook>>,
+    /// Nothing else is among them, and nothing is around them.
+    pub(super) is_first: bool,
+}
+
+/// How far a [`Guard`] goes.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Reach {
+    /// To the last hook that finds out who calls.
+    LastIdentifying,
+    /// To the method, in front of which there are more.
+    All,
+}
+
+/// The hooks of `levels`, outermost first, that say whether a caller of `method` is known; `None` if there are none.
+///
+/// Of hooks around, which see what a method returned, only those are among them that find out who calls.
+pub(super) fn guard(levels: &[&Hooks], method: &Method, reach: Reach) -> Option<Guard> {
+    let mut all = Vec::new();
+    for level in levels {
+        level.append_guards(method, &mut all);
+    }
+    let last = all.iter().rposition(|(_, role)| *role == Role::Identifies);
+    let end = match reach {
+        Reach::LastIdentifying => last? + 1,
+        Reach::All if all.is_empty() => return None,
+        Reach::All => all.len(),
+    };
+    all.truncate(end);
+    let is_first = all.iter().all(|(_, role)| matches!(role, Role::Identifies | Role::Catches));
+    let hooks = all.into_iter().filter(|(_, role)| *role != Role::Around).map(|(hook, _)| hook).collect();
+    Some(Guard { hooks, is_first })
+}
+
+/// What a hook is for those who ask who calls.
+#[derive(Clone, Copy, PartialEq)]
+enum Role {
+    Identifies,
+    /// It runs only when one inside of it has failed.
+    Catches,
+    Around,
+    Before,
+}
+
 /// Turns a user's function into a step.
 fn step<F, Fut>(hook: F) -> Step
 where
@@ -105,6 +151,26 @@ impl Hooks {
         // The innermost wrapper acts first on the way out, so these go in backwards.
         chain.extend(after_method.into_iter().rev().map(after));
         chain.extend(after_all.into_iter().rev().map(after));
+    }
+
+    /// Appends what runs before `method` in the same order, with what each is for.
+    fn append_guards(&self, method: &Method, all: &mut Vec<(Arc<dyn Hook>, Role)>) {
+        let (error_all, error_method) = split(&self.error, method);
+        let (before_all, before_method) = split(&self.before, method);
+        let (around_all, around_method) = split(&self.around, method);
+        let around = |hook: Arc<dyn Hook>| {
+            let role = if hook.identifies() { Role::Identifies } else { Role::Around };
+            (hook, role)
+        };
+        let step = |hook: Before| (before(hook.step), if hook.identifies { Role::Identifies } else { Role::Before });
+        let catches = |steps| catch(steps).map(|hook| (hook, Role::Catches));
+
+        all.extend(around_all.into_iter().map(around));
+        all.extend(around_method.into_iter().map(around));
+        all.extend(catches(error_all));
+        all.extend(before_all.into_iter().map(step));
+        all.extend(catches(error_method));
+        all.extend(before_method.into_iter().map(step));
     }
 }
 

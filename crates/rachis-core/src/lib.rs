@@ -10,6 +10,8 @@ mod descriptor;
 mod dynamic;
 mod error;
 mod event;
+#[doc(hidden)]
+pub mod guarded;
 mod handle;
 mod hidden;
 mod hook;
@@ -17,6 +19,8 @@ mod hooks;
 mod id;
 #[doc(hidden)]
 pub mod idempotency;
+#[doc(hidden)]
+pub mod listeners;
 mod memory;
 mod method;
 mod methods;
@@ -68,10 +72,11 @@ pub mod host {
         app::{not_found, not_offered},
         error::excerpt,
         event::EventSink,
+        guarded::{self, Guarded},
         hook::{Chain, Finished},
         hooks::{Hooks, chain},
         idempotency::{self, check_key},
-        path,
+        listeners, path,
         registration::{Publish, Registered},
         router::{Found, Router, fill_route},
         secret,

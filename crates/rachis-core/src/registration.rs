@@ -2,6 +2,7 @@
 
 use super::{
     Call, Context, Descriptor, Method, MethodFn, Methods, STANDARD_EVENTS, Scope, Service,
+    guarded::{self, Guarded},
     hook::Hook,
     hook::{Chain, Finished},
     hooks::{Hooks, chain},
@@ -234,6 +235,8 @@ pub struct Registered {
     pub descriptor: Arc<Descriptor>,
     /// Which part of it other nodes may see.
     pub publish: Publish,
+    /// Which of its methods strangers can not call.
+    pub guarded: Arc<Guarded>,
     /// The service itself.
     pub service: Arc<dyn Dispatch>,
     registration: Registration,
@@ -265,7 +268,8 @@ impl Registered {
             .map(|method| (method.clone(), chain(&[app, &registration.hooks], method, service.clone())))
             .collect();
         let publish = registration.publish.clone();
-        Ok(Registered { descriptor, publish, service, registration, app: app.clone(), chains })
+        let guarded = Arc::new(Guarded::by(&[app, &registration.hooks], &descriptor.methods));
+        Ok(Registered { descriptor, publish, guarded, service, registration, app: app.clone(), chains })
     }
 
     /// The same service under other app hooks.
@@ -281,6 +285,23 @@ impl Registered {
     /// Does a successful call fire `event` by itself, or is that left to the service?
     pub fn fires(&self, event: &str) -> bool {
         !self.registration.custom_events.iter().any(|custom| custom == event)
+    }
+
+    /// Asks the hooks whether they know the caller in `call`, whose method is one that is offered, or is not the point.
+    ///
+    /// # Errors
+    /// Those of the hooks; none where they let strangers call the method, or any if it is one that is not offered.
+    pub(crate) async fn ask(&self, mut call: Box<Call>) -> Result<()> {
+        let meant = match call.method == guarded::QUESTION {
+            true => guarded::meant(&call, &self.descriptor),
+            false => Some(call.method.clone()).filter(|method| self.offers(method)),
+        };
+        if !self.guarded.covers(meant.as_ref(), &self.descriptor) {
+            return Ok(());
+        }
+        let Some(hooks_of) = meant.clone().or_else(|| self.descriptor.methods.first().cloned()) else { return Ok(()) };
+        (call.method, call.data) = (meant.unwrap_or(guarded::QUESTION), Value::Null);
+        guarded::ask(&[&self.app, &self.registration.hooks], &hooks_of, call, None).await
     }
 
     /// Runs a call through its hooks.

@@ -66,12 +66,12 @@ pub(super) fn unless_read(verb: &Verb) -> Option<Response> {
     }
 }
 
-pub(super) fn live() -> Response {
+fn live() -> Response {
     reply::json(StatusCode::OK, &json!({ "status": "alive" }))
 }
 
 /// A degraded node still serves what it knows, so it keeps its traffic.
-pub(super) fn ready(readiness: Readiness) -> Response {
+fn ready(readiness: Readiness) -> Response {
     let (code, status) = match readiness {
         Readiness::Ready => (StatusCode::OK, "ready"),
         Readiness::Degraded => (StatusCode::OK, "degraded"),

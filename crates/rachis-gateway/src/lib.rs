@@ -45,6 +45,7 @@ mod monitor;
 mod params;
 mod query_string;
 mod realtime;
+mod refusal;
 mod reply;
 mod rest;
 mod serve;
@@ -132,10 +133,13 @@ impl Gateway {
         let config = node.config();
         let settings = Settings {
             prefix: config.gateway.prefix.trim_matches('/').to_owned(),
-            healthcheck: config.healthcheck_path.trim_matches('/').to_owned(),
+            healthcheck: match config.gateway.healthcheck {
+                true => config.healthcheck_path.trim_matches('/').to_owned(),
+                false => String::new(),
+            },
             metrics: config.metrics.path.trim_matches('/').to_owned(),
         };
-        let proxies = Arc::new(Proxies::new(&config.gateway.trusted_proxies));
+        let proxies = Arc::new(Proxies::new(&config.gateway));
         let layers = Layers::new(&config.gateway, proxies.clone());
         let realtime = Realtime::new(node, channels, proxies.clone());
         let sockets = layers.around(realtime.service());

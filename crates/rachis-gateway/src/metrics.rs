@@ -1,21 +1,25 @@
 //! The counters of a node over HTTP.
 
-use super::{health, listen::listen, monitor, reply};
+use super::{
+    health::{self, Probe},
+    listen::listen,
+    monitor, reply,
+};
 use axum::{
     Router,
-    extract::State,
+    extract::{Request, State},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use http::{HeaderMap, Method as Verb, header};
 use prometheus_client::{metrics::gauge::ConstGauge, registry::Registry};
 use rachis_core::{Error, Result};
 use rachis_mesh::{METRICS_TYPE, Node};
 
-/// Serves `/metrics`, `/livez` and `/readyz` at `metrics.listen` of the node's configuration until the node has shut
-/// down; does nothing where that is empty.
+/// Serves `/metrics`, `/livez`, `/readyz` and the health of the mesh (`healthcheck_path`) at `metrics.listen` of the node's
+/// configuration until the node has shut down; does nothing where that is empty.
 ///
-/// For nodes that are no gateway: Prometheus finds their counters there, and Kubernetes its probes.
+/// For nodes that are no gateway, and for what a gateway does not tell its clients: Prometheus finds counters there,
+/// Kubernetes its probes, and monitors which services are up.
 ///
 /// # Errors
 /// When the address cannot be listened on.
@@ -37,17 +41,7 @@ pub async fn serve_metrics(node: &Node) -> Result<()> {
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "metrics");
     }
-    let router = Router::new()
-        .route(
-            "/metrics",
-            get(async |State(node): State<Node>, headers: HeaderMap| match monitor::admit(&node, &headers) {
-                Ok(()) => tell(&node, |_| {}).await,
-                Err(error) => reply::error(&error),
-            }),
-        )
-        .route("/livez", get(async || health::live()))
-        .route("/readyz", get(async |State(node): State<Node>| health::ready(node.readiness())))
-        .with_state(node.clone());
+    let router = Router::new().fallback(monitored).with_state(node.clone());
     let closed = node.ended();
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(closed).await {
@@ -55,6 +49,24 @@ pub async fn serve_metrics(node: &Node) -> Result<()> {
         }
     });
     Ok(())
+}
+
+/// Answers what is asked at `metrics.listen`.
+async fn monitored(State(node): State<Node>, request: Request) -> Response {
+    let head = request.method() == Verb::HEAD;
+    let path = request.uri().path().trim_matches('/');
+    let response = match Probe::of(path, node.config().healthcheck_path.trim_matches('/')) {
+        Some(probe) => health::answer(&node, probe, &request),
+        None if path == "metrics" => match health::unless_read(request.method()) {
+            Some(refused) => refused,
+            None => match monitor::admit(&node, request.headers()) {
+                Ok(()) => tell(&node, |_| {}).await,
+                Err(error) => reply::error(&error),
+            },
+        },
+        None => reply::error(&Error::not_found("There are counters and probes at this address, and no services")),
+    };
+    if head { reply::without_body(response) } else { response }
 }
 
 /// Answers with the counters of a gateway.

@@ -15,19 +15,30 @@ const HEADERS: usize = 16 * 1024;
 /// Header lines of a request.
 const HEADER_LINES: usize = 100;
 
+/// Who calls: all but the query and the idempotency key.
+///
 /// # Errors
-/// `BadRequest` for more headers than can travel with a call, for a query string that exceeds `limits`, and for an
-/// idempotency key that is none.
-pub(super) fn read(parts: &Parts, ip: Option<IpAddr>, limits: &GatewayQuery) -> Result<Params> {
+/// `BadRequest` for more headers than can travel with a call.
+pub(super) fn caller(parts: &Parts, ip: Option<IpAddr>) -> Result<Params> {
     let headers = headers(&parts.headers)?;
     Ok(Params {
-        query: query_string::parse(parts.uri.query().unwrap_or_default(), limits)?.into(),
         provider: Some("rest".into()),
         authentication: headers.get("authorization").and_then(|header| parse_header(header)),
         headers,
         ip,
-        idempotency_key: idempotency_key(&parts.headers)?,
         ..Params::default()
+    })
+}
+
+/// All params of a request of `caller`.
+///
+/// # Errors
+/// `BadRequest` for a query string that exceeds `limits`, and for an idempotency key that is none.
+pub(super) fn read(caller: Params, parts: &Parts, limits: &GatewayQuery) -> Result<Params> {
+    Ok(Params {
+        query: query_string::parse(parts.uri.query().unwrap_or_default(), limits)?.into(),
+        idempotency_key: idempotency_key(&parts.headers)?,
+        ..caller
     })
 }
 

@@ -1,16 +1,16 @@
 //! REST: which method a verb means, and the call it becomes.
 
 use super::{
-    Front, body, params, reply,
+    Front, body, params, refusal, reply,
     target::{self, Target},
 };
 use axum::{
-    body::Body,
+    body::{Body, HttpBody},
     extract::{OriginalUri, Request},
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, Method as Verb, StatusCode, request::Parts};
-use rachis_core::{Answer, Call, Descriptor, Error, Method, Result};
+use rachis_core::{Answer, Call, Descriptor, Error, Method, Params, Result};
 use serde_json::Value;
 
 /// Names the custom method that a `POST` calls.
@@ -34,7 +34,8 @@ async fn respond(gateway: &Front, parts: &Parts, body: &mut Body) -> Response {
         }
         Err(error) => return reply::error(&error),
     };
-    let (descriptor, one) = (target.descriptor.clone(), target.id.is_some());
+    let descriptor = target.service.descriptor.clone();
+    let one = target.id.is_some();
     if parts.method == Verb::OPTIONS {
         return reply::allow(StatusCode::NO_CONTENT.into_response(), &allowed(&descriptor, one));
     }
@@ -45,21 +46,58 @@ async fn respond(gateway: &Front, parts: &Parts, body: &mut Body) -> Response {
     }
 }
 
-/// Everything is checked before the body is read, so a refused request costs little.
+/// Everything is checked before the body is read, so a refused request costs little. Whoever is not known and would have to
+/// be hears that before all else.
 async fn run(gateway: &Front, target: Target, parts: &Parts, body: &mut Body) -> Result<(Method, Answer)> {
-    let method = method(&parts.method, &parts.headers, &target)?;
-    let ip = gateway.proxies.client(&parts.extensions, &parts.headers);
-    let params = params::read(parts, ip, &gateway.node.live().gateway.query)?;
-    let data = match method {
-        Method::Find | Method::Get | Method::Remove => Value::Null,
-        _ => {
-            let live = gateway.node.live();
-            body::read(&parts.headers, body, &live.gateway, live.timeout).await?
-        }
+    let method = match method(&parts.method, &parts.headers, &target) {
+        Ok(method) => method,
+        Err(error) => return Err(refuse(gateway, &target, None, parts, error).await),
+    };
+    let caller = caller(gateway, parts)?;
+    if caller.authentication.is_none() && !body.is_end_stream() && target.service.guarded.is_first(&method) {
+        gateway.node.ask(&target.path, Some(&method), caller.clone()).await?;
+    }
+    let (params, data) = match read(gateway, &method, caller, parts, body).await {
+        Ok(read) => read,
+        Err(error) => return Err(refuse(gateway, &target, Some(&method), parts, error).await),
     };
     let id = target.id.filter(|_| takes_id(&method));
     let call = Call { path: target.path, method: method.clone(), id, data, params, timeout: None };
     gateway.realtime.call(Box::new(call), None).await.map(|answer| (method, answer))
+}
+
+/// Who calls.
+///
+/// # Errors
+/// As of [`params::caller`].
+fn caller(gateway: &Front, parts: &Parts) -> Result<Params> {
+    params::caller(parts, gateway.proxies.client(&parts.extensions, &parts.headers))
+}
+
+/// All params of a request of `caller`, and its data.
+///
+/// # Errors
+/// As of [`params::read`] and [`body::read`].
+async fn read(
+    gateway: &Front,
+    method: &Method,
+    caller: Params,
+    parts: &Parts,
+    body: &mut Body,
+) -> Result<(Params, Value)> {
+    let live = gateway.node.live();
+    let params = params::read(caller, parts, &live.gateway.query)?;
+    let data = match method {
+        Method::Find | Method::Get | Method::Remove => Value::Null,
+        _ => body::read(&parts.headers, body, &live.gateway, live.timeout).await?,
+    };
+    Ok((params, data))
+}
+
+/// The error of a request that can not be made because of `error`; `method` is `None` for what is not offered.
+async fn refuse(gateway: &Front, target: &Target, method: Option<&Method>, parts: &Parts, error: Error) -> Error {
+    let Target { path, service, .. } = target;
+    refusal::of(&gateway.node, service, path, method, || caller(gateway, parts), error).await
 }
 
 /// A `POST` below an id creates or calls as if the id were not there, as in Feathers.
@@ -82,7 +120,7 @@ fn method(verb: &Verb, headers: &HeaderMap, target: &Target) -> Result<Method> {
         (verb, ..) => return Err(Error::method_not_allowed(format!("Method {verb} not allowed"))),
     };
     let misnamed = named.is_some_and(|named| named.is_standard());
-    if misnamed || !target.descriptor.methods.contains(&method) {
+    if misnamed || !target.service.descriptor.methods.contains(&method) {
         return Err(Error::method_not_allowed(format!("Method `{method}` is not supported by this endpoint.")));
     }
     Ok(method)

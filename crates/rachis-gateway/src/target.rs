@@ -1,15 +1,15 @@
 //! What a URL's path means: a service, and perhaps an id.
 
 use percent_encoding::percent_decode_str;
-use rachis_core::{Descriptor, Error, Id, Outcome, Result};
+use rachis_core::{Error, Id, Outcome, Result};
 use rachis_mesh::{Node, Readiness, Resolved};
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
 
 /// A service on the mesh and the record that a path named.
 pub(super) struct Target {
     /// What to call, decoded, without outer slashes.
     pub(super) path: String,
-    pub(super) descriptor: Arc<Descriptor>,
+    pub(super) service: Resolved,
     pub(super) id: Option<Id>,
 }
 
@@ -38,7 +38,7 @@ impl Target {
     }
 
     fn new(path: &str, resolved: Resolved, id: Option<String>) -> Target {
-        Target { path: path.to_owned(), descriptor: resolved.descriptor, id: id.map(Id::from) }
+        Target { path: path.to_owned(), service: resolved, id: id.map(Id::from) }
     }
 }
 

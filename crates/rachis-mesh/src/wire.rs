@@ -18,7 +18,7 @@ mod tests;
 pub(crate) use request::{CallId, LONGEST, Request, print, sender, stamp};
 pub(crate) use seal::{Place, Seal, UNKNOWING, is_signed, until};
 
-use rachis_core::{Answer, Descriptor, Error, Event, EventContext, Http, Id, Method, Result};
+use rachis_core::{Answer, Descriptor, Error, Event, EventContext, Http, Id, Method, Result, host::listeners};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -128,6 +128,14 @@ impl EventFrame {
                 user: context.user,
             }),
         }
+    }
+
+    /// About how much memory it takes.
+    pub(crate) fn size(&self) -> usize {
+        let context = self.context.as_ref();
+        let user = context.and_then(|context| context.user.as_ref());
+        let query = context.map(|context| &context.query);
+        listeners::size_of_parts([Some(&self.data), user, query])
     }
 
     /// The event as it is heard here, under the path by which the service is known here.

@@ -148,6 +148,14 @@ fn what_is_out_of_range_is_told_with_what_to_change() {
             "gateway.trusted_proxies = ['10.0.0.0/33']",
             "`gateway.trusted_proxies` has \"10.0.0.0/33\": write an address such as \"10.0.0.1\", or a network such as \"10.0.0.0/8\" or \"fd00::/8\"",
         ),
+        (
+            "gateway.trusted_hops = 33",
+            "`gateway.trusted_hops` is 33: set it to the number of proxies between clients and this gateway, at most 32",
+        ),
+        (
+            "limits.event_buffer = 1024",
+            "`limits.event_buffer` is 1KiB: it is the memory for events that wait for one subscriber; set it to 64KiB or more, at most 512MiB",
+        ),
         ("gateway.cors_headers = ['a b']", "`gateway.cors_headers` has \"a b\": list the names of headers"),
         (
             "gateway.keep_alive = '10ms'",

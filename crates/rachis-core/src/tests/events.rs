@@ -199,9 +199,21 @@ async fn a_subscription_hears_only_its_service_and_its_event() {
 async fn a_subscriber_that_falls_behind_is_told_once_and_goes_on() {
     let app = App::new().register("todos", many());
     let mut events = app.service("todos").on("created").await.unwrap();
-    let flood: Vec<Value> = (0..1500).map(|n| json!({ "n": n })).collect();
-    app.service("todos").create(flood).await.unwrap();
-    assert_eq!(events.next().await.unwrap().name, RESYNC);
-    let next = events.next().await.unwrap();
-    assert_eq!((next.name.as_str(), next.data["n"].as_i64()), ("created", Some(1500 - 1024)));
+    let flood = |count, length| {
+        let records: Vec<Value> = (0..count).map(|n| json!({ "n": n, "text": "x".repeat(length) })).collect();
+        app.service("todos").create(records)
+    };
+    // By bytes it falls behind, not by number.
+    flood(20_000, 0).await.unwrap();
+    for n in 0..20_000 {
+        assert_eq!(events.next().await.unwrap().data["n"], n);
+    }
+    flood(100, 1 << 20).await.unwrap();
+    let mut heard = 0;
+    while events.next().await.unwrap().name != RESYNC {
+        heard += 1;
+    }
+    assert_eq!(heard, (32 << 20) / ((1 << 20) + 1), "as many as there is room for");
+    flood(1, 0).await.unwrap();
+    assert_eq!(events.next().await.unwrap().data["n"], 0);
 }

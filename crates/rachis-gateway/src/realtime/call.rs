@@ -1,9 +1,12 @@
 //! One call of a client, from its arguments to its answer.
 
 use super::Realtime;
-use crate::{channels::Connection, reply, target};
+use crate::{channels::Connection, refusal, reply, target};
 use futures_util::FutureExt;
-use rachis_core::{Call, Error, Id, Method, Params, Query, Result, host::excerpt};
+use rachis_core::{
+    Call, Error, Id, Method, Params, Query, Result,
+    host::{excerpt, not_offered},
+};
 use serde_json::Value;
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
@@ -22,7 +25,8 @@ pub(super) async fn answer(
     answer.unwrap_or_else(|_| Err(Error::general("The server failed at this request")))
 }
 
-/// The checks are in the order of Feathers' servers, and so are their words.
+/// The checks are in the order of Feathers' servers, and so are their words, but that a stranger to a guarded service is told
+/// that first.
 async fn run(
     realtime: &Arc<Realtime>,
     connection: &Connection,
@@ -37,10 +41,17 @@ async fn run(
     let found = realtime.node.resolve(&path);
     let service = found.ok_or_else(|| target::away(&realtime.node, &path).unwrap_or_else(unknown))?;
     if !service.descriptor.methods.contains(&method) {
-        let (method, path) = (excerpt(method.name()), excerpt(&path));
-        return Err(Error::method_not_allowed(format!("Method '{method}' not allowed on service '{path}'")));
+        let caller = || Ok(params(connection, Query::default()));
+        let error = not_offered(&method, &path);
+        return Err(refusal::of(&realtime.node, &service, &path, None, caller, error).await);
     }
-    let Arguments { id, data, query } = Arguments::read(&method, arguments.collect())?;
+    let Arguments { id, data, query } = match Arguments::read(&method, arguments.collect()) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let caller = || Ok(params(connection, Query::default()));
+            return Err(refusal::of(&realtime.node, &service, &path, Some(&method), caller, error).await);
+        }
+    };
     let params = params(connection, query);
     let call = Call { id, data, params, ..Call::new(path, method) };
     let answer = realtime.call(Box::new(call), Some(connection)).await?;

@@ -262,7 +262,7 @@ impl NodeBuilder {
         let inbox = keys.inbox(&id);
         let rpc = Arc::new(Rpc::new(&id, limits, clock.clone(), seal.clone(), inbox));
         let links = OnceLock::new();
-        let (events, outgoing) = Events::new(keys.clone(), config.limits.event_buffer, admin.clone());
+        let (events, outgoing) = Events::new(keys.clone(), config.limits.event_buffer.as_usize(), admin.clone());
         let (dead_replicas, dead) = mpsc::unbounded_channel();
         let work = Work::new(keys.clone(), config.limits.max_in_flight, limits, seal.clone());
         let partitions = Partitions::new(work, &app_key, &id, config.partitions);

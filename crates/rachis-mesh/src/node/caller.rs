@@ -7,8 +7,8 @@ use super::{
 };
 use futures_core::future::BoxFuture;
 use rachis_core::{
-    Answer, Call, Caller, Error, EventStream, Result,
-    host::{fill_route, not_found},
+    Answer, Call, Caller, Error, EventStream, Method, Params, Result,
+    host::{fill_route, guarded, not_found},
     query,
 };
 use serde_json::Value;
@@ -60,6 +60,26 @@ impl Inner {
         let outcome = found.value.call(call, self.caller()).await;
         self.metrics.calls.note(&found.value.descriptor, &method, started.elapsed(), &outcome);
         outcome
+    }
+}
+
+impl Node {
+    /// Asks the hooks of the service at `path` whether they know the caller in `params`: for a call of `method`, or, with
+    /// `None`, of what the service does not offer.
+    ///
+    /// # Errors
+    /// What the hooks refuse it with; those of a call, where another node has to be asked.
+    #[doc(hidden)] // for the gateway
+    pub async fn ask(&self, path: &str, method: Option<&Method>, params: Params) -> Result<()> {
+        let node = &self.inner;
+        let method = method.cloned().unwrap_or(guarded::QUESTION);
+        let mut call = Box::new(Call { params, ..Call::new(path, method) });
+        if let Some(found) = node.app.find(&call.path) {
+            return node.app.ask(found, call, node.caller()).await;
+        }
+        let Some(found) = node.routes().find(&call.path) else { return Err(not_found(&call.path)) };
+        fill_route(&mut call.params, found.route);
+        found.value.ask(call, node.caller()).await
     }
 }
 

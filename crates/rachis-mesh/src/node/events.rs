@@ -19,12 +19,18 @@ use crate::{
 };
 use futures_util::{StreamExt, stream};
 use numbers::Numbers;
-use rachis_core::{Error, Event, Result, host::EventSink};
+use rachis_core::{
+    Error, Event, Result,
+    host::{
+        EventSink,
+        listeners::{Listener, Listeners},
+    },
+};
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
 };
-use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// Events that may wait for Redis. One that finds the queue full is lost to other nodes, which is said in the log and to
 /// them by a `resync`; at a thousand events a second this is half a minute of outage.
@@ -36,6 +42,7 @@ const TOGETHER: usize = 4;
 /// Publishes what happens here and hears what happens elsewhere.
 pub(crate) struct Events {
     keys: Keys,
+    /// Bytes that may wait for one listener.
     buffer: usize,
     admin: Admin,
     channels: OnceLock<Channels>,
@@ -65,6 +72,13 @@ struct Told {
     routed: bool,
 }
 
+impl Told {
+    /// About how much memory it takes.
+    fn size(told: &Arc<Told>) -> usize {
+        told.frame.size()
+    }
+}
+
 /// One channel that somebody here listens to.
 struct Heard {
     key: String,
@@ -76,7 +90,7 @@ struct Heard {
     /// Events may have been missed before the cursor was known.
     blind: bool,
     numbers: Numbers,
-    listeners: broadcast::Sender<Arc<Told>>,
+    listeners: Listeners<Arc<Told>>,
     /// Listeners, which [`Listening`] counts down.
     users: usize,
 }
@@ -151,7 +165,7 @@ impl Events {
     }
 
     /// Subscribes to a service's channel and returns what comes in.
-    async fn listen(self: &Arc<Self>, key: &str, path: &str) -> Result<(broadcast::Receiver<Arc<Told>>, Listening)> {
+    async fn listen(self: &Arc<Self>, key: &str, path: &str) -> Result<(Listener<Arc<Told>>, Listening)> {
         let channel = self.keys.events(key, path);
         let (receiver, first) = {
             let mut heard = self.lock();
@@ -162,11 +176,11 @@ impl Events {
                 unsure: false,
                 blind: false,
                 numbers: Numbers::default(),
-                listeners: broadcast::Sender::new(self.buffer.max(1)),
+                listeners: Listeners::default(),
                 users: 0,
             });
             entry.users += 1;
-            (entry.listeners.subscribe(), entry.users == 1)
+            (entry.listeners.listen(self.buffer, |_| true), entry.users == 1)
         };
         let listening = Listening { events: Arc::downgrade(self), channel: channel.clone() };
         let channels = self.channels.get().ok_or_else(|| Error::unavailable("This node has not joined the mesh"))?;
@@ -310,7 +324,7 @@ impl Events {
         heard.blind = false;
         heard.unsure = false;
         let frame = EventFrame::new("", "", 0, &Event::resync(&heard.path));
-        let _ = heard.listeners.send(Arc::new(Told { frame, routed: true }));
+        heard.listeners.send(&Arc::new(Told { frame, routed: true }), Told::size);
     }
 
     fn hear(&self, node: &Inner, channel: &str, logged: Logged) {
@@ -329,7 +343,7 @@ impl Events {
         // What happened here was heard here already.
         if frame.origin != node.id {
             node.metrics.heard.inc();
-            let _ = heard.listeners.send(Arc::new(Told { frame, routed }));
+            heard.listeners.send(&Arc::new(Told { frame, routed }), Told::size);
         }
     }
 

@@ -69,6 +69,7 @@ fn narrowed(registered: &Registered, config: &Config) -> Descriptor {
             descriptor.events.retain(|event| filter.allows(event));
         }
     }
+    registered.guarded.announce(&mut descriptor);
     descriptor
 }
 

@@ -8,7 +8,7 @@ use super::{
 use futures_core::future::BoxFuture;
 use rachis_core::{
     Answer, Call, Caller, Descriptor, Error, Method, Result,
-    host::{Chain, Dispatch, Hooks, chain},
+    host::{Chain, Dispatch, Guarded, Hooks, chain, guarded},
 };
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -45,6 +45,7 @@ pub(crate) struct Remote {
     pub(crate) route: Arc<Route>,
     /// As it is known here: under its local path.
     pub(crate) descriptor: Arc<Descriptor>,
+    pub(crate) guarded: Arc<Guarded>,
     service: Arc<dyn Dispatch>,
     levels: [Hooks; 2],
     chains: FxHashMap<Method, Chain>,
@@ -77,7 +78,26 @@ impl Remote {
             descriptor.methods.iter().map(|method| (method.clone(), chain_of(method))).collect();
         let outer = (!wrapping.before.is_empty())
             .then(|| wrap(Arc::new(Chained { chains: chains.clone(), service: service.clone() }), &wrapping.before));
-        Remote { route, descriptor: Arc::new(descriptor), service, levels, chains, outer }
+        let guarded = Arc::new(Guarded::of_remote(&[&levels[0], &levels[1]], &descriptor));
+        Remote { route, descriptor: Arc::new(descriptor), guarded, service, levels, chains, outer }
+    }
+
+    /// Asks the hooks here and, if it guards what is meant, the service's node whether they know the caller in `call`, whose
+    /// method is [`guarded::QUESTION`] for what is not offered. Layers are not run.
+    ///
+    /// # Errors
+    /// Those of the hooks, and those of a call of the other node.
+    pub(crate) async fn ask(&self, mut call: Box<Call>, caller: Arc<dyn Caller>) -> Result<()> {
+        call.params.caller = Some(caller);
+        let meant = Some(&call.method).filter(|method| **method != guarded::QUESTION);
+        let Some(hooks_of) = meant.or(self.descriptor.methods.first()).cloned() else { return Ok(()) };
+        let there = Guarded::announced(&self.descriptor).covers(meant, &self.descriptor);
+        let further = there.then(|| self.service.clone());
+        match guarded::ask(&[&self.levels[0], &self.levels[1]], &hooks_of, call, further).await {
+            // So answers who knows the caller.
+            Err(error) if error.code() == 405 => Ok(()),
+            outcome => outcome,
+        }
     }
 
     /// Runs a call of it: layers, hooks, layers, wire.

@@ -425,7 +425,10 @@ impl Responder {
                 }
                 Err(error) => match self.elsewhere(node, &request) {
                     Some(replica) => Box::pin(self.hand_on(node, held, expires, &replica)).await,
-                    None => self.answer(held, &request, Err(error)),
+                    None => {
+                        let error = Box::pin(refusal(node, &request, error)).await;
+                        self.answer(held, &request, Err(error));
+                    }
                 },
             }
         }
@@ -480,6 +483,19 @@ async fn serve_in_time(
     // It was begun, and perhaps a part of it is done.
     let given_up = || Error::timeout("The caller's deadline is over").with_outcome(Outcome::Unknown);
     served.unwrap_or_else(|_| Err(given_up()))
+}
+
+/// The error for a request that may not run here. Whom the hooks of the service do not know is told that, and not what the
+/// service offers.
+async fn refusal(node: &Arc<Inner>, request: &Request, error: Error) -> Error {
+    if error.code() != 405 {
+        return error;
+    }
+    let Some(found) = node.app.find_named(&request.call.path) else { return error };
+    let call = request.clone().into_call(!node.config.authentication);
+    let asked = AssertUnwindSafe(node.app.ask(found, call, node.caller())).catch_unwind().await;
+    let asked = asked.unwrap_or_else(|_| Err(Error::general(format!("A hook of '{}' panicked", request.call.path))));
+    asked.err().unwrap_or(error)
 }
 
 /// Runs a call of another node, and counts it.

@@ -3,7 +3,7 @@
 use super::{Change, Node, NodeInfo, ServiceInfo, info};
 use futures_core::Stream;
 use futures_util::{StreamExt, stream};
-use rachis_core::{Descriptor, Error, Result};
+use rachis_core::{Descriptor, Error, Result, host::Guarded};
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::broadcast;
 
@@ -17,17 +17,28 @@ pub struct Resolved {
     pub remote: bool,
     /// The values of the path's placeholders.
     pub route: BTreeMap<String, String>,
+    #[doc(hidden)] // for the gateway
+    pub guarded: Arc<Guarded>,
 }
 
 impl Node {
     /// The service that `path` leads to: one of this process if there is one, else a remote one.
     pub fn resolve(&self, path: &str) -> Option<Resolved> {
         if let Some(found) = self.inner.app.find(path) {
-            let descriptor = found.value.descriptor.clone();
-            return Some(Resolved { descriptor, remote: false, route: found.route });
+            return Some(Resolved {
+                descriptor: found.value.descriptor.clone(),
+                remote: false,
+                route: found.route,
+                guarded: found.value.guarded.clone(),
+            });
         }
         let found = self.inner.routes().find(rachis_core::host::path::strip(path))?;
-        Some(Resolved { descriptor: found.value.descriptor.clone(), remote: true, route: found.route })
+        Some(Resolved {
+            descriptor: found.value.descriptor.clone(),
+            remote: true,
+            route: found.route,
+            guarded: found.value.guarded.clone(),
+        })
     }
 
     /// Waits until `path` can be called.

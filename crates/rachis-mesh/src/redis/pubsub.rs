@@ -28,9 +28,13 @@ pub(crate) enum Heard {
     Reconnected { channels: Vec<String> },
 }
 
-/// Messages between a connection and whoever reads. Of a reader that falls this far behind the connection is made anew, and
-/// what it missed is read otherwise.
+/// Messages between what takes them in and whoever reads; what is more waits in front of it.
 const BUFFER: usize = 4096;
+/// Bytes that a connection may have brought and nobody has taken in: as many as Redis keeps for a subscriber by default. Of a
+/// reader that falls this far behind the connection is made anew, and what it missed is read otherwise.
+const UNREAD: usize = 32 << 20;
+/// What a message costs beside its bytes.
+const MESSAGE: usize = 128;
 
 /// How often it is looked whether every channel has a connection to its server; otherwise only when something changes.
 const LOOK: Duration = Duration::from_secs(1);

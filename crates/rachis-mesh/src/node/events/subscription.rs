@@ -5,13 +5,16 @@ use crate::node::Inner;
 use futures_util::{StreamExt, stream};
 use rachis_core::{
     Error, Event, EventStream, RESYNC, Result,
-    host::{not_found, path::strip},
+    host::{
+        listeners::{Listener, Next},
+        not_found,
+        path::strip,
+    },
 };
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
 };
-use tokio::sync::broadcast;
 
 // For the relay of the gateway.
 impl crate::Node {
@@ -68,7 +71,7 @@ struct Elsewhere {
     past: VecDeque<Arc<Told>>,
     /// How far each node had counted in `past`: what comes live may have been in it.
     told: HashMap<String, u64>,
-    receiver: broadcast::Receiver<Arc<Told>>,
+    receiver: Listener<Arc<Told>>,
     _listening: Listening,
 }
 
@@ -86,11 +89,11 @@ impl Elsewhere {
                     self.told.insert(told.frame.origin.clone(), told.frame.number);
                     told
                 }
-                None => match self.receiver.recv().await {
-                    Ok(told) if self.was_told(&told) => continue,
-                    Ok(told) => told,
-                    Err(broadcast::error::RecvError::Lagged(_)) => return Some(Event::resync(&self.path)),
-                    Err(broadcast::error::RecvError::Closed) => return None,
+                None => match self.receiver.next().await {
+                    Next::Item(told) if self.was_told(&told) => continue,
+                    Next::Item(told) => told,
+                    Next::Missed => return Some(Event::resync(&self.path)),
+                    Next::End => return None,
                 },
             };
             // Another app under the same key may offer the path as well; it is not believed.

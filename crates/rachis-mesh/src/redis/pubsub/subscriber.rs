@@ -3,7 +3,7 @@
 //! A server of a cluster that knows no sharded channels (before Redis 7) is asked for a plain one, and its scripts publish
 //! there: both sides talk to the same server, so they agree.
 
-use super::{BUFFER, Heard, Wanted};
+use super::{Heard, MESSAGE, UNREAD, Wanted};
 use crate::redis::{
     connection::{Calm, Connector, Opened, Sign, is_elsewhere, is_fatal},
     servers::Shard,
@@ -15,7 +15,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -40,9 +40,29 @@ pub(super) struct Subscriber {
 
 /// What came in that nobody has read yet.
 struct Pushes {
-    queue: mpsc::Receiver<PushInfo>,
+    queue: mpsc::UnboundedReceiver<PushInfo>,
+    /// The bytes in the queue.
+    unread: Arc<AtomicUsize>,
     /// Set when the queue was full, and something was dropped.
     overflowed: Arc<AtomicBool>,
+}
+
+impl Pushes {
+    async fn next(&mut self) -> Option<PushInfo> {
+        let push = self.queue.recv().await?;
+        self.unread.fetch_sub(size(&push), Ordering::Relaxed);
+        Some(push)
+    }
+}
+
+/// About how much memory a push takes.
+fn size(push: &PushInfo) -> usize {
+    let bytes = |value: &Value| match value {
+        Value::BulkString(bytes) => bytes.len(),
+        Value::SimpleString(text) => text.len(),
+        _ => 0,
+    };
+    MESSAGE + push.data.iter().map(bytes).sum::<usize>()
 }
 
 /// A question that is under way. An error says that the connection is of no further use.
@@ -86,18 +106,24 @@ impl Subscriber {
     }
 
     async fn connect(&self) -> RedisResult<(Opened, Pushes)> {
-        let (sender, queue) = mpsc::channel(BUFFER);
+        let (sender, queue) = mpsc::unbounded_channel();
         let overflowed = Arc::new(AtomicBool::new(false));
-        let full = overflowed.clone();
+        let unread = Arc::new(AtomicUsize::new(0));
+        let (full, waiting) = (overflowed.clone(), unread.clone());
         // Called where the connection reads, so it must not wait.
         let push = move |push: PushInfo| -> Result<(), ()> {
-            if let Err(mpsc::error::TrySendError::Full(_)) = sender.try_send(push) {
+            let size = size(&push);
+            if waiting.load(Ordering::Relaxed) + size > UNREAD {
                 full.store(true, Ordering::Relaxed);
+                return Ok(());
             }
+            waiting.fetch_add(size, Ordering::Relaxed);
+            // An error says that the connection is being given up.
+            let _ = sender.send(push);
             Ok(())
         };
         let opened = self.connector.connect_pushed("events", &self.shard, push).await?;
-        Ok((opened, Pushes { queue, overflowed }))
+        Ok((opened, Pushes { queue, unread, overflowed }))
     }
 
     /// Listens until the connection is of no further use.
@@ -116,7 +142,7 @@ impl Subscriber {
         loop {
             let again = serving.again;
             tokio::select! {
-                push = pushes.queue.recv() => {
+                push = pushes.next() => {
                     let Some(push) = push else { return };
                     if !self.take_in(push, &mut serving).await {
                         return;
