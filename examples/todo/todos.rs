@@ -78,14 +78,17 @@ impl Service for Todos {
     const METHODS: &[Method] = &[Method::Find, Method::Get, Method::Create, Method::Patch, Method::Remove];
 
     async fn find(&self, params: Params) -> Result<Value> {
-        let filter = Filter::parse(&params.query)?;
+        let filter = Filter::of(&params)?;
         let stored: Vec<String> = self.redis().await?.hvals(TODOS).await.map_err(unavailable)?;
-        let mut todos = stored.iter().map(|todo| read(todo)).collect::<Result<Vec<_>>>()?;
-        todos.sort_by_key(|todo| todo.get("id").and_then(Value::as_i64));
-        let found = filter.find(todos.iter(), filter.limit());
-        let total = found.total as u64;
-        let limit = filter.limit().unwrap_or(total);
-        Ok(serde_json::to_value(Page { total, limit, skip: filter.skip() as u64, data: found.records })?)
+        let page = filter.evaluate(stored.len(), move |query| {
+            let mut todos = query.each(stored.iter()).map(|todo| read(todo)).collect::<Result<Vec<_>>>()?;
+            todos.sort_by_key(|todo| todo.get("id").and_then(Value::as_i64));
+            let found = query.find(todos.iter(), query.filter().limit());
+            let total = found.total as u64;
+            let limit = query.filter().limit().unwrap_or(total);
+            Ok(serde_json::to_value(Page { total, limit, skip: query.filter().skip() as u64, data: found.records })?)
+        });
+        page.await?
     }
 
     async fn get(&self, id: Id, _: Params) -> Result<Value> {

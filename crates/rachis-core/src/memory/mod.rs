@@ -3,16 +3,12 @@
 mod options;
 mod records;
 mod store;
-mod work;
-
-#[cfg(test)]
-pub(super) use work::all_turns;
 
 pub use options::Multi;
 
 use super::{
     Id, Method, Paginate, Params, Service,
-    query::{Filter, Query, Select},
+    query::{Evaluation, Filter, Query, Select},
 };
 use crate::{Error, Result};
 use options::Options;
@@ -138,20 +134,21 @@ impl MemoryService {
     }
 
     async fn find_all(&self, params: &Params) -> Result<Value> {
-        let filter = Arc::new(Filter::of(params)?);
+        let filter = Filter::of(params)?;
         let paginate = self.options.paginate(params)?;
         let (records, id) = {
             let store = self.read();
             (store.snapshot(), store.id_field().clone())
         };
-        work::run(records.len(), filter, move |filter, wanted| {
-            let records = || wanted.all(&records, filter).map(|(_, record)| &**record);
+        let work = move |query: &Evaluation| {
+            let filter = query.filter();
+            let all = records.iter().map(|(_, record)| &**record);
             let pick = |records: Vec<&Record>| -> Vec<Value> {
-                records.into_iter().map(|record| filter.select().pick(record, &id)).collect()
+                query.each(records.into_iter()).map(|record| filter.select().pick(record, &id)).collect()
             };
-            let Some(paginate) = paginate else { return pick(filter.first(records(), filter.limit())).into() };
+            let Some(paginate) = paginate else { return pick(query.first(all, filter.limit())).into() };
             let limit = paginate.limit(filter.limit());
-            let found = filter.find(records(), limit);
+            let found = query.find(all, limit);
             let total = found.total as u64;
             let (limit, skip) = (limit.unwrap_or(total), filter.skip() as u64);
             // Not through `Page`, which would copy the records a second time.
@@ -159,18 +156,18 @@ impl MemoryService {
             [("total", total.into()), ("limit", limit.into()), ("skip", skip.into()), ("data", data)]
                 .into_iter()
                 .collect()
-        })
-        .await
+        };
+        filter.evaluate(self.len(), work).await
     }
 
     /// The records that satisfy the query, as they are at one moment.
-    async fn choose(&self, filter: &Arc<Filter>) -> Result<Vec<(u64, Arc<Record>)>> {
+    async fn choose(&self, filter: &Filter) -> Result<Vec<(u64, Arc<Record>)>> {
         let records = self.read().snapshot();
-        work::run(records.len(), filter.clone(), move |filter, wanted| {
-            let matching = wanted.all(&records, filter).filter(|(_, record)| filter.matches(record));
+        let work = move |query: &Evaluation| {
+            let matching = query.each(records.iter()).filter(|(_, record)| query.filter().matches(record));
             matching.map(|(at, record)| (at, record.clone())).collect()
-        })
-        .await
+        };
+        filter.clone().evaluate(self.len(), work).await
     }
 
     fn get_now(&self, id: &Id, params: &Params) -> Result<Value> {
@@ -214,7 +211,7 @@ impl MemoryService {
     }
 
     async fn patch_some(&self, id: Option<Id>, data: Value, params: &Params) -> Result<Value> {
-        let filter = Arc::new(Filter::of(params)?);
+        let filter = Filter::of(params)?;
         if id.is_none() {
             self.options.check_multi(Method::Patch, params)?;
         }
@@ -243,7 +240,7 @@ impl MemoryService {
     }
 
     async fn remove_some(&self, id: Option<Id>, params: &Params) -> Result<Value> {
-        let filter = Arc::new(Filter::of(params)?);
+        let filter = Filter::of(params)?;
         let Some(id) = id else {
             self.options.check_multi(Method::Remove, params)?;
             let chosen = self.choose(&filter).await?;

@@ -123,6 +123,16 @@ impl Filter {
 
     /// Runs the query over `records`: counts all that match and returns at most `limit` of them; `None` means all.
     pub fn find<'a>(&self, records: impl Iterator<Item = &'a Map<String, Value>>, limit: Option<u64>) -> Found<'a> {
+        self.find_while(records, limit, &|| true)
+    }
+
+    /// As [`Filter::find`], which it does as long as the result is wanted; after that the sorted records may be fewer.
+    pub(super) fn find_while<'a>(
+        &self,
+        records: impl Iterator<Item = &'a Map<String, Value>>,
+        limit: Option<u64>,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Found<'a> {
         let mut matching = records.filter(|record| self.matches(record));
         let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         if limit == 0 {
@@ -135,7 +145,7 @@ impl Filter {
         }
         let matching: Vec<_> = matching.collect();
         let total = matching.len();
-        let sorted = self.sort.sort(matching, self.skip.saturating_add(limit));
+        let sorted = self.sort.sort_while(matching, self.skip.saturating_add(limit), is_wanted);
         Found { total, records: sorted.into_iter().skip(self.skip).take(limit).collect() }
     }
 
@@ -145,8 +155,17 @@ impl Filter {
         records: impl Iterator<Item = &'a Map<String, Value>>,
         limit: Option<u64>,
     ) -> Vec<&'a Map<String, Value>> {
+        self.first_while(records, limit, &|| true)
+    }
+
+    pub(super) fn first_while<'a>(
+        &self,
+        records: impl Iterator<Item = &'a Map<String, Value>>,
+        limit: Option<u64>,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Vec<&'a Map<String, Value>> {
         if !self.sort.is_empty() {
-            return self.find(records, limit).records;
+            return self.find_while(records, limit, is_wanted).records;
         }
         let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         records.filter(|record| self.matches(record)).skip(self.skip).take(limit).collect()

@@ -1,7 +1,8 @@
 //! Queries: what callers ask for ([`Query`]), and the engine that checks and answers it ([`Filter`]).
 //!
 //! The engine understands the syntax common to Feathers' database adapters. [`MemoryService`](crate::MemoryService)
-//! runs on it; a service over a store of its own may too:
+//! runs on it; a service over a store of its own may too. [`Filter::evaluate`] keeps long queries off the threads of the
+//! runtime, and ends those whose callers have gone.
 //!
 //! ```
 //! use rachis::query::{Filter, Query};
@@ -18,6 +19,7 @@
 //! ```
 
 mod compare;
+mod evaluation;
 mod filter;
 mod limits;
 mod matcher;
@@ -28,6 +30,9 @@ mod set;
 mod sort;
 
 pub use compare::{equal, order};
+pub use evaluation::Evaluation;
+#[cfg(test)]
+pub(crate) use evaluation::all_turns;
 pub use filter::{Filter, Found};
 pub use limits::Limits;
 pub use matcher::Matcher;

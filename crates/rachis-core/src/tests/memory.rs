@@ -1,6 +1,6 @@
 //! The memory service, along the groups of Feathers' adapter tests and where it goes beyond them.
 
-use super::{super::memory::all_turns, fails};
+use super::{super::query::all_turns, fails};
 use crate::{App, Handle, MemoryService, Method, Params, Result, Service};
 use futures_core::future::BoxFuture;
 use futures_util::{FutureExt, poll};
