@@ -1,7 +1,7 @@
 //! Calls between nodes: what arrives, what comes back, and what bounds them.
 
 use crate::{
-    calls_of, command, knows, outcome, queued, sees_replicas,
+    calls_of, command, dead_letters, knows, outcome, queued, sees_replicas,
     services::{Bomb, Echo, Gate, Named},
     start,
     wire::{self, request},
@@ -206,6 +206,35 @@ async fn a_call_that_is_dropped_while_it_leaves_is_withdrawn_as_well() {
     // What was still on its way has arrived by now, since a later one has.
     let _ = caller.service("echo").get(1).timeout(Duration::from_millis(100)).await;
     testing::eventually("none came late", async || queued(&config, "worker").await == 0).await;
+}
+
+/// Whatever runs on a replica ends at its caller's deadline at the latest; what only reads ends as soon as the caller goes.
+#[tokio::test]
+async fn a_caller_that_gives_up_ends_what_a_replica_reads_for_it_and_nothing_else() {
+    let plain = testing::config();
+    let mut signed = testing::config();
+    signed.mesh.secret = Some("a-fixture-secret-of-at-least-32-bytes!".into());
+    signed.partitions = 3;
+    for config in [plain, signed] {
+        let gate = Gate::closed("worker");
+        let worker = start(&config, "worker", App::new().register("jobs", gate.clone())).await;
+        let caller = start(&config, "caller", App::new()).await;
+        knows(&caller, "jobs").await;
+        let jobs = caller.service("jobs");
+        let calls: Vec<_> =
+            [jobs.find(), jobs.get(1), jobs.find(), jobs.get(2), jobs.create(json!(1)), jobs.patch_many(json!(1))]
+                .into_iter()
+                .map(|call| tokio::spawn(call.timeout(Duration::from_secs(60)).answer()))
+                .collect();
+        let patient = tokio::spawn(jobs.find().timeout(Duration::from_secs(60)).answer());
+        testing::eventually("all run", async || gate.started() == 7).await;
+        calls.iter().for_each(|call| call.abort());
+        testing::eventually("what reads has ended", async || worker.in_flight() == 3).await;
+        gate.open_up();
+        assert_eq!(patient.await.unwrap().unwrap().result, "worker");
+        testing::eventually("the rest ends", async || worker.in_flight() == 0 && caller.pending() == 0).await;
+        assert!(dead_letters(&config, "worker").await.is_empty());
+    }
 }
 
 #[tokio::test]

@@ -19,8 +19,8 @@ const CANCEL: &str = include_str!("../../crates/rachis-mesh/src/redis/scripts/ca
 async fn is_withdrawn(config: &Config, entry: &str) -> bool {
     let mut cancel = redis::cmd("EVAL");
     cancel.arg(CANCEL).arg(1).arg(calls_of(config, "worker")).arg("replicas").arg(entry);
-    let withdrawn: i64 = cancel.query_async(&mut redis_of(config).await).await.unwrap();
-    withdrawn == 1
+    let withdrawn: redis::Value = cancel.query_async(&mut redis_of(config).await).await.unwrap();
+    withdrawn == redis::Value::Int(1)
 }
 
 async fn pending(config: &Config) -> usize {

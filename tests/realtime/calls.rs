@@ -12,6 +12,7 @@ use rachis::{
 };
 use rachis_testing::{cluster, eventually};
 use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 fn error(name: &str, code: u16, class: &str, message: &str) -> Result<Value, Value> {
     Err(json!({ "name": name, "message": message, "code": code, "className": class }))
@@ -54,6 +55,34 @@ async fn local_services_are_called_alike() {
     let mut client = server.connect().await;
     let seen = client.call(json!(["create", "orgs/7/echo", {}, {}])).await.unwrap();
     assert_eq!((&seen["provider"], &seen["route"]["orgId"]), (&json!("socketio"), &json!("7")));
+}
+
+#[tokio::test]
+async fn a_client_that_goes_ends_the_query_that_another_node_answers_for_it() {
+    let many = MemoryService::new().records((0..20_000).map(|n| json!({ "n": n })));
+    let server = Server::remote(App::new().register("many", many), Channels::new()).await;
+    let in_flight = || server.nodes[0].in_flight();
+    // Takes minutes.
+    let conditions: Vec<_> = (0..990).map(|n| json!({ "text": format!("no {n}") })).collect();
+    let mut client = server.connect().await;
+    client.ask(json!(["find", "many", { "$or": conditions, "$sort": { "n": -1 } }])).await;
+    eventually("it is answered", async || in_flight() == 1).await;
+    drop(client);
+    eventually("the socket's has ended", async || in_flight() == 0).await;
+
+    let conditions: Vec<_> = (0..990).map(|n| format!("$or[{n}][text]={n}")).collect();
+    let mut request = TcpStream::connect(server.address).await.unwrap();
+    let head = format!("GET /many?{} HTTP/1.1\r\nhost: x\r\n\r\n", conditions.join("&"));
+    request.write_all(head.as_bytes()).await.unwrap();
+    eventually("it is answered", async || in_flight() == 1).await;
+    drop(request);
+    eventually("the request's has ended", async || in_flight() == 0).await;
+    // Its thread is free again: there may be one only.
+    let query = json!({ "n": { "$gte": 19_999 } });
+    assert_eq!(
+        server.nodes[1].service("many").find().query(query).await.unwrap(),
+        json!([{ "n": 19_999, "id": 19_999 }])
+    );
 }
 
 #[tokio::test]

@@ -80,6 +80,15 @@ pub(crate) struct HandedOn {
     pub(crate) partition: usize,
 }
 
+/// Tells a replica that nobody waits any more for the reply to a request that it has begun.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Abandoned {
+    /// The stream that the request stands in.
+    pub(crate) stream: String,
+    /// Where in it.
+    pub(crate) entry: String,
+}
+
 /// Left out at its usual value, a field at the end makes no difference to nodes that do not know it.
 fn is_first(partition: &usize) -> bool {
     *partition == 0
@@ -205,6 +214,9 @@ impl Frame for Reply {
 }
 impl Frame for HandedOn {
     const KIND: u8 = b'H';
+}
+impl Frame for Abandoned {
+    const KIND: u8 = b'G';
 }
 impl Frame for EventFrame {
     const KIND: u8 = b'E';

@@ -4,14 +4,13 @@ use super::{Filter, Found};
 use crate::{Error, Result};
 use serde_json::{Map, Value};
 use std::{
-    panic::resume_unwind,
     sync::{
         Arc, LazyLock,
         atomic::{AtomicBool, Ordering},
     },
     thread::available_parallelism,
 };
-use tokio::{runtime::Handle, sync::Semaphore, task::spawn_blocking};
+use tokio::sync::Semaphore;
 
 /// Comparisons that take no longer, about a millisecond, than others can wait.
 const QUICK: usize = 4_000;
@@ -90,12 +89,12 @@ impl Filter {
     /// Work that takes long, by the number of records and the breadth of the query, runs on a thread beside the runtime's.
     /// At most as many such evaluations run at once in a process as it has cores, one left free; others wait for their turn.
     /// When the returned future is dropped, since the caller has gone, the evaluation ends within about a millisecond.
-    /// What is quick, and everything outside of a tokio runtime, runs at once.
+    /// What is quick runs at once.
     ///
     /// `work` should take the records along as they are at one moment, and hold no lock that others wait for.
     ///
     /// ```
-    /// use rachis_core::{Method, Params, Result, Service, query::Filter};
+    /// use rachis::{Method, Params, Result, Service, query::Filter};
     /// use serde_json::{Map, Value};
     /// use std::sync::{Arc, PoisonError, RwLock};
     ///
@@ -116,7 +115,7 @@ impl Filter {
     /// ```
     ///
     /// # Errors
-    /// `Unavailable` when the process ends before the work has begun.
+    /// None today; what ends the work early in time to come may be one.
     ///
     /// # Panics
     /// When `work` does.
@@ -128,25 +127,19 @@ impl Filter {
         let is_quick = records.saturating_mul(self.weight()) <= QUICK;
         let over = Arc::new(AtomicBool::new(false));
         let evaluation = Evaluation { filter: self, over: over.clone() };
-        if is_quick || Handle::try_current().is_err() {
+        if is_quick {
             return Ok(work(&evaluation));
         }
         let turn = TURNS.clone().acquire_owned().await.map_err(Error::other)?;
         let waiting = Waiting(over);
-        let working = spawn_blocking(move || {
+        let working = blocking::unblock(move || {
             let outcome = work(&evaluation);
             drop(turn);
             outcome
         });
         let outcome = working.await;
         drop(waiting);
-        match outcome {
-            Ok(outcome) => Ok(outcome),
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => resume_unwind(panic),
-                Err(_) => Err(Error::unavailable("The query was not answered, since this process ends")),
-            },
-        }
+        Ok(outcome)
     }
 }
 
@@ -177,8 +170,11 @@ mod tests {
     }
 
     #[test]
-    fn without_a_runtime_everything_is_done_at_once() {
-        assert_eq!(filter(500).evaluate(1_000_000, |_| 1).now_or_never().unwrap(), Ok(1));
+    fn no_runtime_is_needed() {
+        let (answers, answer) = mpsc::channel();
+        let mut asking = pin!(filter(500).evaluate(1_000_000, move |_| answers.send(1).is_ok()));
+        assert!(asking.as_mut().now_or_never().is_none());
+        assert_eq!(answer.recv_timeout(Duration::from_secs(10)), Ok(1));
     }
 
     #[tokio::test]

@@ -259,8 +259,7 @@ impl NodeBuilder {
         let [secret, previous] =
             [&config.mesh.secret, &config.mesh.previous_secret].map(|secret| secret.as_ref().map(Secret::expose));
         let seal = Seal::new(secret, previous);
-        let inbox = keys.inbox(&id);
-        let rpc = Arc::new(Rpc::new(&id, limits, clock.clone(), seal.clone(), inbox));
+        let rpc = Arc::new(Rpc::new(&id, limits, clock.clone(), seal.clone(), keys.clone()));
         let links = OnceLock::new();
         let (events, outgoing) = Events::new(keys.clone(), config.limits.event_buffer.as_usize(), admin.clone());
         let (dead_replicas, dead) = mpsc::unbounded_channel();

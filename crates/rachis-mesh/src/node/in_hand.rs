@@ -1,6 +1,7 @@
 //! The requests that this replica works on, so that none is begun twice.
 
 use crate::{redis::streams::EntryId, wire};
+use futures_util::future::{AbortHandle, Abortable};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +18,8 @@ struct All {
     entries: FxHashMap<EntryId, Print>,
     /// Others under ids that are taken.
     twins: FxHashSet<(EntryId, Print)>,
+    /// What ends the runs that nobody has to wait for; `None` where the caller had gone before the run began.
+    runs: FxHashMap<EntryId, Option<AbortHandle>>,
 }
 
 /// One request in hand, until this is dropped.
@@ -52,6 +55,18 @@ impl InHand {
         new.then(|| Held { all: self.clone(), entry, print })
     }
 
+    /// Ends the run of a request whose caller has gone, if that may end early.
+    pub(crate) fn abandon(&self, entry: EntryId) {
+        let mut all = self.lock();
+        // Which one of two it is about is not known.
+        if !all.entries.contains_key(&entry) || all.twins.iter().any(|(twin, _)| *twin == entry) {
+            return;
+        }
+        if let Some(run) = all.runs.entry(entry).or_default() {
+            run.abort();
+        }
+    }
+
     pub(crate) fn contains(&self, entry: EntryId) -> bool {
         let all = self.lock();
         all.entries.contains_key(&entry) || all.twins.iter().any(|(twin, _)| *twin == entry)
@@ -82,6 +97,19 @@ impl Held {
         self.print
     }
 
+    /// Lets `run`, the work on this request, end early when the caller goes.
+    pub(crate) fn run<F: Future>(&self, run: F) -> Abortable<F> {
+        let (handle, registration) = AbortHandle::new_pair();
+        let mut all = self.all.lock();
+        if all.entries.get(&self.entry) == Some(&self.print) {
+            let before = all.runs.insert(self.entry, Some(handle.clone()));
+            if before.is_some_and(|run| run.is_none()) {
+                handle.abort();
+            }
+        }
+        Abortable::new(run, registration)
+    }
+
     /// Says which request it is, where only its id was known.
     pub(crate) fn of(mut self, print: Print) -> Self {
         if self.print == Print::UNKNOWN {
@@ -96,7 +124,10 @@ impl Drop for Held {
     fn drop(&mut self) {
         let mut all = self.all.lock();
         match all.entries.get(&self.entry) {
-            Some(print) if *print == self.print => drop(all.entries.remove(&self.entry)),
+            Some(print) if *print == self.print => {
+                all.entries.remove(&self.entry);
+                all.runs.remove(&self.entry);
+            }
             _ => {
                 all.twins.remove(&(self.entry, self.print));
             }
@@ -107,6 +138,7 @@ impl Drop for Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
 
     const ONE: EntryId = EntryId::new(1, 0);
 
@@ -142,5 +174,33 @@ mod tests {
         let twin = all.take(ONE, Print(8)).unwrap();
         drop((known, twin));
         assert!(!all.contains(ONE));
+    }
+
+    #[test]
+    fn a_run_ends_when_its_caller_goes_whenever_that_is() {
+        let all = InHand::default();
+        all.abandon(ONE);
+        let held = all.take(ONE, Print(7)).unwrap();
+        let mut run = std::pin::pin!(held.run(std::future::pending::<()>()));
+        assert!(run.as_mut().now_or_never().is_none(), "nobody had it then");
+        all.abandon(ONE);
+        assert!(run.now_or_never().unwrap().is_err());
+        drop(held);
+        let held = all.take(ONE, Print(8)).unwrap();
+        assert_eq!(held.run(async { 1 }).now_or_never(), Some(Ok(1)), "it is another request");
+        drop(held);
+        let held = all.take(ONE, Print(9)).unwrap();
+        all.abandon(ONE);
+        assert!(held.run(async { 1 }).now_or_never().unwrap().is_err(), "it had gone before");
+        drop(held);
+        assert!(all.lock().runs.is_empty());
+    }
+
+    #[test]
+    fn of_two_requests_under_one_id_none_ends_early() {
+        let all = InHand::default();
+        let (one, two) = (all.take(ONE, Print(7)).unwrap(), all.take(ONE, Print(8)).unwrap());
+        all.abandon(ONE);
+        assert!([&one, &two].iter().all(|held| held.run(async {}).now_or_never().unwrap().is_ok()));
     }
 }

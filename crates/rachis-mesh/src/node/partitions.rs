@@ -265,7 +265,7 @@ impl Partitions {
         Ok(())
     }
 
-    /// Looks after requests that another replica handed on.
+    /// Looks after requests that another replica handed on, and those that nobody waits for any more.
     pub(crate) fn given(&self, node: &Arc<Inner>, given: Given) {
         match given {
             Given::One(note) => {
@@ -275,6 +275,11 @@ impl Partitions {
                 }
                 if let Some(responder) = self.all().get(note.partition) {
                     responder.given(node.clone(), Given::One(note));
+                }
+            }
+            Given::Abandoned(note) => {
+                if let Some(responder) = self.all().iter().find(|responder| responder.calls().stream() == note.stream) {
+                    responder.abandon(&note);
                 }
             }
             Given::Perhaps => self.all().iter().for_each(|responder| responder.given(node.clone(), Given::Perhaps)),

@@ -21,10 +21,10 @@ use crate::{
         link::Live,
         streams::{Calls, Delivered, Entry, EntryId, Pulled, Reader, Write, Writer},
     },
-    wire::{self, HandedOn, Request, Seal},
+    wire::{self, Abandoned, HandedOn, Request, Seal},
 };
 use arc_swap::ArcSwap;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::Aborted};
 use rachis_core::{
     Answer, Call, Error, Method, Outcome, Result,
     host::{Found, Registered},
@@ -254,11 +254,20 @@ impl Responder {
             let begun = async {
                 match given {
                     Given::One(note) => me.begin_note(&node, &note).await,
+                    Given::Abandoned(note) => me.abandon(&note),
                     Given::Perhaps => me.look_again(&node).await,
                 }
             };
             node.stop.run_until_cancelled(begun).await;
         });
+    }
+
+    /// Ends a request that only reads, since its caller has gone.
+    pub(crate) fn abandon(&self, note: &Abandoned) {
+        match note.entry.parse() {
+            Ok(entry) => self.in_hand.abandon(entry),
+            Err(()) => tracing::debug!(entry = note.entry, "a note of no request"),
+        }
     }
 
     /// Starts what this replica was given and does not work on: lost with a connection, or handed on by a note that was.
@@ -407,8 +416,9 @@ impl Responder {
                     let Some(asked) = Asked::of(&found.value.descriptor, &call, &found.route) else {
                         // In a box: else the task, which is moved three times in its life, holds all levels of what runs
                         // the call.
-                        let serving = Box::pin(serve_in_time(node, found, call, expires));
+                        let serving = Box::pin(serve_while_wanted(node, found, call, expires, &held));
                         let (outcome, fired) = noting(serving).await;
+                        let Some(outcome) = outcome else { return self.settle(held, None) };
                         fired.taken(node.events.intake(), waits(node, expires)).await;
                         return self.reply(held, id, &from, outcome);
                     };
@@ -467,22 +477,28 @@ fn waits(node: &Inner, expires: u64) -> fired::Caller {
 }
 
 /// Runs a call of another node as long as its caller waits, if it only reads: what comes later would be read by nobody, and
-/// may be long work. What changes something goes on to its end.
-async fn serve_in_time(
+/// may be long work. What changes something goes on to its end. `None` when the caller has gone before its deadline.
+async fn serve_while_wanted(
     node: &Arc<Inner>,
     found: Found<Arc<Registered>>,
     call: Box<Call>,
     expires: u64,
-) -> Result<Answer> {
+    held: &Held,
+) -> Option<Result<Answer>> {
     let reads = matches!(call.method, Method::Find | Method::Get);
     let serving = serve(node, found, call);
     if !reads {
-        return serving.await;
+        return Some(serving.await);
     }
-    let served = tokio::time::timeout(time_left(node, expires), serving).await;
-    // It was begun, and perhaps a part of it is done.
-    let given_up = || Error::timeout("The caller's deadline is over").with_outcome(Outcome::Unknown);
-    served.unwrap_or_else(|_| Err(given_up()))
+    match tokio::time::timeout(time_left(node, expires), held.run(serving)).await {
+        Ok(Ok(outcome)) => Some(outcome),
+        Ok(Err(Aborted)) => {
+            tracing::debug!("its caller has gone");
+            None
+        }
+        // It was begun, and perhaps a part of it is done.
+        Err(_) => Some(Err(Error::timeout("The caller's deadline is over").with_outcome(Outcome::Unknown))),
+    }
 }
 
 /// The error for a request that may not run here. Whom the hooks of the service do not know is told that, and not what the

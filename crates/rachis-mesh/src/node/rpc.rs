@@ -19,6 +19,7 @@ use super::{
 use crate::{
     redis::{
         Failure,
+        keys::Keys,
         streams::{EntryId, Write, WriteOutcome, Writer},
     },
     wire::{self, Request, Seal},
@@ -74,6 +75,7 @@ pub(crate) struct Rpc {
     full: Mutex<HashMap<Arc<str>, Instant>>,
     clock: Arc<Clock>,
     seal: Seal,
+    keys: Keys,
     /// Where replies to this node stand, and count.
     inbox: String,
     refused: Seldom,
@@ -100,7 +102,7 @@ enum Arrived {
 }
 
 impl Rpc {
-    pub(crate) fn new(node: &str, limits: CallLimits, clock: Arc<Clock>, seal: Seal, inbox: String) -> Self {
+    pub(crate) fn new(node: &str, limits: CallLimits, clock: Arc<Clock>, seal: Seal, keys: Keys) -> Self {
         Rpc {
             node: node.into(),
             limits: ArcSwap::from_pointee(limits),
@@ -111,7 +113,8 @@ impl Rpc {
             full: Mutex::default(),
             clock,
             seal,
-            inbox,
+            inbox: keys.inbox(node),
+            keys,
             refused: Seldom::new(),
             writer: OnceLock::new(),
         }
@@ -249,7 +252,7 @@ impl Rpc {
         answer.await.unwrap_or(false)
     }
 
-    /// Does so, soon, for a request whose caller has gone.
+    /// Does so, soon, for a request whose caller has gone, or tells the replica that has begun it.
     fn withdraw(&self, stream: Arc<str>, entry: EntryId) {
         self.write_cancel(stream, entry, None);
     }

@@ -1,9 +1,9 @@
-//! What comes into a node's inbox: replies to its calls, and notes of requests that were handed on to it.
+//! What comes into a node's inbox: replies to its calls, and notes of requests to its app.
 
 use super::{Arrived, Rpc, large};
 use crate::{
     redis::streams::{Inbox, Inward},
-    wire::{self, Frame, HandedOn, Reply},
+    wire::{self, Abandoned, Frame, HandedOn, Reply},
 };
 use std::sync::Arc;
 
@@ -32,6 +32,8 @@ impl Rpc {
 pub(crate) enum Given {
     /// This one was handed on to this replica.
     One(HandedOn),
+    /// Nobody waits any more for the reply to this one.
+    Abandoned(Abandoned),
     /// Notes may have been lost.
     Perhaps,
 }
@@ -50,12 +52,17 @@ pub(crate) async fn read_inbox(mut inbox: Inbox, rpc: Arc<Rpc>, given: impl Fn(G
             }
         };
         for entry in entries {
-            if !wire::is::<HandedOn>(&entry.frame) {
+            let place = rpc.seal.at(&rpc.inbox);
+            let note = if wire::is::<HandedOn>(&entry.frame) {
+                HandedOn::decode(&entry.frame, place).map(Given::One)
+            } else if wire::is::<Abandoned>(&entry.frame) {
+                Abandoned::decode(&entry.frame, place).map(Given::Abandoned)
+            } else {
                 large.reply(&rpc, entry.frame);
                 continue;
-            }
-            match HandedOn::decode(&entry.frame, rpc.seal.at(&rpc.inbox)) {
-                Ok(note) => given(Given::One(note)),
+            };
+            match note {
+                Ok(note) => given(note),
                 Err(error) => {
                     if let Some(more) = rpc.refused.say() {
                         tracing::warn!(%error, more, "a note of a request was refused");

@@ -3,7 +3,11 @@
 use super::{Arrived, Rpc};
 use crate::{
     node::pending::Left,
-    redis::streams::{Senders, WriteOutcome},
+    redis::{
+        keys::LOST,
+        streams::{EntryId, Senders, Write, WriteOutcome},
+    },
+    wire::{Abandoned, Frame},
 };
 use std::{
     sync::{Arc, PoisonError},
@@ -51,6 +55,21 @@ impl Senders for Rpc {
         };
         if let Some(waiter) = pending.wake(token) {
             let _ = waiter.send(failed);
+        }
+    }
+
+    fn begun(&self, stream: &Arc<str>, entry: EntryId, replica: &[u8]) {
+        let Some(replica) = std::str::from_utf8(replica).ok().filter(|replica| *replica != LOST) else { return };
+        tracing::debug!(%entry, replica, "the caller of a request has gone");
+        let inbox = self.keys.inbox(replica);
+        let note = Abandoned { stream: stream.to_string(), entry: entry.to_string() };
+        match note.encode(self.seal.at(&inbox)) {
+            Ok(frame) => {
+                if let Some(writer) = self.writer.get() {
+                    writer.push(Write::Send { inbox: inbox.into(), frame: frame.into(), then: None });
+                }
+            }
+            Err(error) => tracing::error!(%error, "no note could be made; the request runs until its deadline"),
         }
     }
 }

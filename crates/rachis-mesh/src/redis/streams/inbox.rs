@@ -1,4 +1,4 @@
-//! What is meant for one node alone: replies to its calls, and notes of requests handed on to it.
+//! What is meant for one node alone: replies to its calls, and notes of requests to its app.
 
 use super::{Entry, EntryId, Reader, entries, reader::Read};
 use crate::redis::connection::is_fatal;

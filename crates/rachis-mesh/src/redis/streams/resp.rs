@@ -24,6 +24,8 @@ pub(super) enum Told {
     /// The id of a new entry.
     Id(EntryId),
     Int(i64),
+    /// Any other text.
+    Text(Box<[u8]>),
     Nil,
     /// Anything else, of which nobody wants to know more.
     Done,
@@ -31,10 +33,14 @@ pub(super) enum Told {
 }
 
 impl Told {
+    fn text(text: &[u8]) -> Self {
+        EntryId::read(text).map_or_else(|| Told::Text(text.into()), Told::Id)
+    }
+
     pub(super) fn error(&self) -> Option<&RedisError> {
         match self {
             Told::Error(error) => Some(error),
-            Told::Id(_) | Told::Int(_) | Told::Nil | Told::Done => None,
+            Told::Id(_) | Told::Int(_) | Told::Text(_) | Told::Nil | Told::Done => None,
         }
     }
 }
@@ -44,7 +50,7 @@ impl From<Value> for Told {
         match value.extract_error() {
             Ok(Value::Int(number)) => Told::Int(number),
             Ok(Value::Nil) => Told::Nil,
-            Ok(value) => super::bytes(value).and_then(|text| EntryId::read(&text)).map_or(Told::Done, Told::Id),
+            Ok(value) => super::bytes(value).map_or(Told::Done, |text| Told::text(&text)),
             Err(error) => Told::Error(error),
         }
     }
@@ -114,7 +120,7 @@ pub(super) fn told(bytes: &[u8]) -> RedisResult<Option<(Told, usize)>> {
                 let Some(body) = bytes.get(next..end).filter(|_| bytes.len() >= end.saturating_add(2)) else {
                     return Ok(None);
                 };
-                return Ok(Some((EntryId::read(body).map_or(Told::Done, Told::Id), end + 2)));
+                return Ok(Some((Told::text(body), end + 2)));
             }
         },
         b'+' => Told::Done,
@@ -276,7 +282,7 @@ mod tests {
 
     #[test]
     fn what_a_write_brought_is_read_one_by_one() {
-        let all = b"$3\r\n5-1\r\n$-1\r\n:7\r\n+OK\r\n-OOM no memory\r\n*1\r\n:1\r\n";
+        let all = b"$3\r\n5-1\r\n$-1\r\n:7\r\n+OK\r\n-OOM no memory\r\n*1\r\n:1\r\n$4\r\n01JX\r\n";
         let (mut at, mut read) = (0, Vec::new());
         while at < all.len() {
             let (one, length) = told(&all[at..]).unwrap().unwrap();
@@ -286,10 +292,12 @@ mod tests {
             at += length;
             read.push(one);
         }
-        let [Told::Id(id), Told::Nil, Told::Int(7), Told::Done, Told::Error(error), Told::Done] = &read[..] else {
+        let [Told::Id(id), Told::Nil, Told::Int(7), Told::Done, Told::Error(error), Told::Done, Told::Text(text)] =
+            &read[..]
+        else {
             panic!("{read:?}")
         };
-        assert_eq!((*id, error.code()), (EntryId::new(5, 1), Some("OOM")));
+        assert_eq!((*id, error.code(), &**text), (EntryId::new(5, 1), Some("OOM"), &b"01JX"[..]));
     }
 
     proptest! {

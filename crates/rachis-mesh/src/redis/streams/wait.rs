@@ -57,7 +57,7 @@ impl Shortfalls {
             Told::Error(error) => {
                 tracing::warn!(%error, wanted, writes, "Redis does not say how many replicas have a write");
             }
-            Told::Id(_) | Told::Nil | Told::Done => {}
+            Told::Id(_) | Told::Text(_) | Told::Nil | Told::Done => {}
         }
     }
 }

@@ -49,7 +49,8 @@ pub(crate) enum Write {
         forced: bool,
         then: Option<Box<Write>>,
     },
-    /// Deletes a request that no replica was given, and tells whether there was one to delete.
+    /// Deletes a request that no replica was given, and tells whether there was one to delete. Where nobody waits to be told,
+    /// [`Senders`](super::Senders) learn of the replica that was given it.
     Cancel { stream: Arc<str>, entry: EntryId, told: Option<oneshot::Sender<bool>> },
     /// Nothing: is dropped when everything pushed before has been written.
     Mark { _written: Arc<oneshot::Sender<()>> },

@@ -52,6 +52,8 @@ pub(crate) trait Senders: Send + Sync + 'static {
     fn kept(&self, token: u64);
     /// Says what became of it, and in which stream.
     fn sent(&self, token: u64, stream: &Arc<str>, outcome: WriteOutcome);
+    /// Says that a request could not be withdrawn for a caller that has gone, since `replica` has begun it.
+    fn begun(&self, stream: &Arc<str>, entry: EntryId, replica: &[u8]);
 }
 
 /// Puts things in the queue of the writer. Cheap to clone.
@@ -292,19 +294,23 @@ fn settle(batch: &mut Vec<Write>, mut replies: Vec<Told>, built: Built, senders:
                     return true;
                 }
                 Some(Told::Error(error)) => WriteOutcome::Refused(error),
-                Some(Told::Int(_) | Told::Done) | None => WriteOutcome::Unknown(None),
+                Some(Told::Int(_) | Told::Text(_) | Told::Done) | None => WriteOutcome::Unknown(None),
             };
             senders.sent(*token, stream, outcome);
             false
         }
         // Dropping a mark tells whoever waits.
         Write::Finished { reply: None, .. } | Write::Mark { .. } => false,
-        Write::Cancel { told, .. } => match alone.next() {
+        Write::Cancel { told, stream, entry } => match alone.next() {
             Some(Told::Error(error)) if verdict.note(&error) => true,
-            // Nobody knows, where Redis refuses to.
             answer => {
-                if let (Some(told), Some(Told::Int(deleted))) = (told.take(), answer) {
-                    let _ = told.send(deleted > 0);
+                match (told.take(), answer) {
+                    (Some(told), Some(answer @ (Told::Int(_) | Told::Text(_)))) => {
+                        let _ = told.send(matches!(answer, Told::Int(1..)));
+                    }
+                    (None, Some(Told::Text(replica))) => senders.begun(stream, *entry, &replica),
+                    // Nobody knows, where Redis refuses to.
+                    _ => {}
                 }
                 false
             }
