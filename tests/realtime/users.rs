@@ -57,7 +57,9 @@ fn channels() -> Channels {
         })
         .on_logout(|login, channels| channels.channel("anonymous").join(login.connection.unwrap()))
         .on_user_change(move |connection, channels| {
-            if !is_admin(connection.user()) {
+            if is_admin(connection.user()) {
+                channels.channel("admins").join(connection);
+            } else {
                 channels.channel("admins").leave(connection);
             }
         })
@@ -140,6 +142,27 @@ async fn a_user_who_loses_a_right_leaves_what_the_handler_says_and_nothing_else(
     assert_eq!(server.channels.names(), ["authenticated", "room", "users/1"]);
     let user = connection.user().unwrap();
     assert_eq!((&user["role"], &user["name"]), (&json!("guest"), &json!("Ada")));
+}
+
+/// What an event tells of a change is not all that has changed.
+#[tokio::test]
+async fn a_right_is_lost_and_regained_whatever_the_event_tells_of_it() {
+    let server = Server::remote(app(Logins::default()), channels()).await;
+    let mut ada = server.connect().await;
+    until_heard(&server, &mut ada).await;
+    log_in(&mut ada, 1).await;
+    let users = server.nodes[0].service("users");
+    let connection = server.channels.channel("admins").connections().remove(0);
+    let is_admin = || !server.channels.channel("admins").is_empty();
+    users.update(1, json!({ "name": "Ada" })).await.unwrap();
+    eventually("the field is gone", async || !is_admin()).await;
+    assert_eq!(connection.user().unwrap(), json!({ "id": 1, "name": "Ada" }));
+    let hears_a_part = json!({ "$select": ["name"] });
+    users.patch(1, json!({ "role": "admin" })).query(hears_a_part.clone()).await.unwrap();
+    eventually("it is an administrator", async || is_admin()).await;
+    users.patch(1, json!({ "role": "guest" })).query(hears_a_part).await.unwrap();
+    eventually("it is none", async || !is_admin()).await;
+    assert_eq!(heard(&server, &mut ada).await, ["notes created", "todos created"]);
 }
 
 #[tokio::test]

@@ -131,19 +131,28 @@ impl Channels {
     }
 
     /// Runs `handler` for every connection whose user's record was updated or patched, by whatever node: the event of the
-    /// users service (`gateway.auth.service`) says so. [`Connection::user`] has the new values then, and channels that the
-    /// user may not hear any more can be left.
+    /// users service (`gateway.auth.service`) says so. [`Connection::user`] has the values of the event then. The gateway also
+    /// reads the record itself, as the user may see it, since an event may tell a part of it only; if that differs, `handler`
+    /// runs once more. A user whose record changes all the time is read once a second.
     ///
     /// A user who is removed needs no handler: its connections are logged out, as by themselves.
     ///
-    /// ```
-    /// use rachis::gateway::Channels;
+    /// The same function can join channels at the login and join them anew after each change:
     ///
-    /// let channels = Channels::new().on_user_change(|connection, channels| {
-    ///     if connection.user().is_none_or(|user| user["role"] != "admin") {
-    ///         channels.channel("admins").leave(connection);
+    /// ```
+    /// use rachis::gateway::{Channels, Connection};
+    ///
+    /// fn join(connection: &Connection, channels: &Channels) {
+    ///     channels.channel(channels.names()).leave(connection);
+    ///     channels.channel("authenticated").join(connection);
+    ///     if connection.user().is_some_and(|user| user["role"] == "admin") {
+    ///         channels.channel("admins").join(connection);
     ///     }
-    /// });
+    /// }
+    ///
+    /// let channels = Channels::new()
+    ///     .on_login(|login, channels| login.connection.into_iter().for_each(|connection| join(connection, channels)))
+    ///     .on_user_change(join);
     /// ```
     pub fn on_user_change(mut self, handler: impl Fn(&Connection, &Channels) + Send + Sync + 'static) -> Self {
         self.rules_mut().user_change.push(Arc::new(handler));

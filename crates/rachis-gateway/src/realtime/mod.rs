@@ -32,7 +32,7 @@ use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
 };
-use users::Removed;
+use users::{Reading, Removed};
 
 /// Whether a request is one of Engine.IO's, which all say so in their query, wherever sockets are.
 pub(super) fn is_meant(uri: &Uri) -> bool {
@@ -57,6 +57,7 @@ pub(super) struct Realtime {
     /// Whether the users of all connections are being looked for.
     checking: AtomicBool,
     removed: Mutex<Removed>,
+    reading: Mutex<Reading>,
     connections: AtomicU64,
     /// How many sockets are open, or about to be.
     seats: Arc<AtomicUsize>,
@@ -82,6 +83,7 @@ impl Realtime {
             user_id: config.auth.entity_id.clone(),
             checking: AtomicBool::new(false),
             removed: Mutex::default(),
+            reading: Mutex::default(),
             connections: AtomicU64::new(0),
             seats: Arc::default(),
             sessions: Sessions::default(),

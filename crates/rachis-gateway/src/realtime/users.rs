@@ -1,17 +1,21 @@
 //! What happens to users while their sockets are open: whoever is removed hears nothing more that takes a login.
 
-use super::Realtime;
+use super::{Realtime, login::params_of};
 use crate::channels::Connection;
+use futures_util::FutureExt;
 use rachis_core::{Call, Caller, Event, Id, Method, RESYNC};
 use serde_json::{Value, json};
 use std::{
-    collections::VecDeque,
-    sync::{Arc, PoisonError, atomic::Ordering},
+    collections::{HashMap, VecDeque, hash_map::Entry},
+    panic::AssertUnwindSafe,
+    sync::{Arc, MutexGuard, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 /// For how long a login may have been under way while its user was removed.
 const UNDER_WAY: Duration = Duration::from_secs(60);
+/// The pause before a user is read once more whose record changes all the time.
+const READ_PAUSE: Duration = Duration::from_secs(1);
 /// How many removed users are remembered for that.
 const REMEMBERED: usize = 4096;
 
@@ -33,6 +37,9 @@ impl Removed {
     }
 }
 
+/// Users who are being read, each with whether their record has changed since.
+pub(super) type Reading = HashMap<String, bool>;
+
 impl Realtime {
     /// Heeds an event of the users service.
     pub(super) fn heed_user(self: &Arc<Self>, event: &Event) {
@@ -47,16 +54,88 @@ impl Realtime {
         if event.name == "removed" {
             self.removed.lock().unwrap_or_else(PoisonError::into_inner).add(&id);
         }
-        for connection in self.channels.of_user(&id) {
-            match event.name.as_str() {
-                "removed" => self.end_login(&connection),
-                "updated" | "patched" => {
+        let connections = self.channels.of_user(&id);
+        match event.name.as_str() {
+            "removed" => connections.iter().for_each(|connection| self.end_login(connection)),
+            "updated" | "patched" if !connections.is_empty() => {
+                for connection in connections {
                     connection.update_user(&event.data);
                     self.channels.user_changed(&connection);
                 }
-                _ => {}
+                self.read_again(id);
+            }
+            _ => {}
+        }
+    }
+
+    /// Reads a user whose record has changed: the event may have told a part of it (`$select`), and does not tell which
+    /// fields are gone. While a user is being read, further changes wait for the next time.
+    fn read_again(self: &Arc<Self>, id: String) {
+        match self.reading().entry(id.clone()) {
+            Entry::Occupied(mut changed) => {
+                changed.insert(true);
+                return;
+            }
+            Entry::Vacant(new) => {
+                new.insert(false);
             }
         }
+        let realtime = self.clone();
+        tokio::spawn(async move {
+            loop {
+                // What panicked is in the log, by the panic hook.
+                let _ = AssertUnwindSafe(realtime.refresh(&id)).catch_unwind().await;
+                if realtime.ended.run_until_cancelled(tokio::time::sleep(READ_PAUSE)).await.is_none() {
+                    return;
+                }
+                let mut reading = realtime.reading();
+                match reading.get_mut(&id) {
+                    Some(changed) if *changed => *changed = false,
+                    _ => {
+                        reading.remove(&id);
+                        return;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Lets all connections of a user know its record as it is now.
+    async fn refresh(&self, id: &str) {
+        let mut read = None;
+        for connection in self.channels.of_user(id) {
+            read = self.read_user(&connection).await;
+            if read.is_some() {
+                break;
+            }
+        }
+        let Some(user) = read.filter(|user| self.id_of(user).as_deref() == Some(id)) else { return };
+        for connection in self.channels.of_user(id) {
+            if connection.replace_user(&user) {
+                self.channels.user_changed(&connection);
+            }
+        }
+    }
+
+    /// The user of a connection, as its login would have it now. `None` where that is not to be had.
+    async fn read_user(&self, connection: &Connection) -> Option<Value> {
+        let before = connection.user();
+        let id = Id::from_json(before.as_ref()?.get(&self.user_id)?)?;
+        let authentication = Some(connection.authentication()?);
+        let mut params = params_of(connection);
+        (params.authenticated, params.authentication, params.user) = (true, authentication, before);
+        let call = Call { id: Some(id), params, ..Call::new(&self.users, Method::Get) };
+        match self.node.call(Box::new(call)).await {
+            Ok(answer) => Some(answer.external()),
+            Err(error) => {
+                tracing::debug!(connection = connection.id(), %error, "a user that has changed could not be read");
+                None
+            }
+        }
+    }
+
+    fn reading(&self) -> MutexGuard<'_, Reading> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Events of `path` were missed. Where they may have told of removed users, everybody who has logged in is looked for,
