@@ -250,6 +250,116 @@ async fn keys_are_read_again_in_time_and_outlive_a_provider_that_is_away_for_an_
 }
 
 #[tokio::test]
+async fn a_key_file_that_is_replaced_counts_within_seconds() {
+    let file = file(&text("rsa_pem"));
+    let auth = with(|jwt| jwt.keys_file = Some(file.path().to_str().unwrap().to_owned()));
+    auth.prepare_keys(&text("rsa")).await.unwrap();
+    assert!(auth.verify_token(&text("rsa")).is_ok());
+    // A key in PEM has no name that could tell that it is another one.
+    std::fs::write(file.path(), text("late_pem")).unwrap();
+    advance(11).await;
+    auth.prepare_keys(&text("rsa")).await.unwrap();
+    assert_eq!(refusal(&auth, &text("rsa")), "invalid signature", "its key was withdrawn");
+    auth.prepare_keys(&text("late")).await.unwrap();
+    assert!(auth.verify_token(&text("late")).is_ok());
+    // A file that is being written anew is none for a moment.
+    std::fs::write(file.path(), "").unwrap();
+    advance(11).await;
+    auth.prepare_keys(&text("late")).await.unwrap();
+    assert!(auth.verify_token(&text("late")).is_ok(), "the last ones that could be read count");
+}
+
+#[cfg(feature = "tls")]
+mod https {
+    use super::*;
+    use std::{
+        io::{BufRead, BufReader},
+        path::Path,
+        process::{Child, Command, Stdio},
+    };
+
+    /// Where the process that fetches keys finds them.
+    const URL: &str = "RACHIS_TEST_JWKS";
+    /// The test that is that process when the variable is set.
+    const ENTRY: &str = "keys::https::keys_come_over_https_from_whom_the_authorities_of_the_system_vouch_for";
+
+    /// A server of files over TLS, until it is dropped.
+    struct Files {
+        child: Child,
+        url: String,
+    }
+
+    impl Files {
+        /// Serves the keys `rsa` with a certificate for `names`, of the authority `ca.crt` in the folder.
+        fn start(folder: &Path, names: &str) -> Files {
+            let script = r#"
+                openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.crt
+                openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout node.key -out node.csr
+                printf 'subjectAltName=%s' "$NAMES" > names
+                openssl x509 -req -in node.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile names -out node.crt
+            "#;
+            let mut made = Command::new("sh");
+            let made = made.args(["-ec", script]).env("NAMES", names).current_dir(folder).output().unwrap();
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+            std::fs::write(folder.join("keys"), set(&["rsa"]).to_string()).unwrap();
+            let mut serve = Command::new("openssl");
+            serve.args(["s_server", "-accept", "127.0.0.1:0", "-cert", "node.crt", "-key", "node.key", "-WWW"]);
+            let mut child = serve.current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            let port = lines.find_map(|line| line.unwrap().strip_prefix("ACCEPT 127.0.0.1:").map(str::to_owned));
+            // It writes more for each request, which somebody has to read.
+            std::thread::spawn(move || lines.for_each(drop));
+            Files { child, url: format!("https://127.0.0.1:{}/keys", port.unwrap()) }
+        }
+
+        /// What comes of fetching the keys, in a process that trusts the authorities in this file, or those of the system.
+        fn fetched(&self, authorities: Option<&Path>) -> String {
+            let mut fetch = Command::new(std::env::current_exe().unwrap());
+            fetch.args(["--exact", ENTRY, "--nocapture"]).env(URL, &self.url);
+            fetch.env_remove("SSL_CERT_DIR").env_remove("SSL_CERT_FILE");
+            if let Some(file) = authorities {
+                fetch.env("SSL_CERT_FILE", file);
+            }
+            let output = String::from_utf8(fetch.output().unwrap().stdout).unwrap();
+            let (_, outcome) = output.split_once("fetched: ").unwrap_or_else(|| panic!("{output}"));
+            outcome.lines().next().unwrap().to_owned()
+        }
+    }
+
+    impl Drop for Files {
+        fn drop(&mut self) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_come_over_https_from_whom_the_authorities_of_the_system_vouch_for() {
+        if let Ok(url) = std::env::var(URL) {
+            let auth = with(|jwt| jwt.jwks_url = Some(url));
+            let outcome = match auth.prepare_keys(&text("rsa")).await {
+                Ok(()) => auth.verify_token(&text("rsa")).map(|claims| claims["sub"].to_string()),
+                Err(error) => Err(error),
+            };
+            return match outcome {
+                Ok(subject) => println!("fetched: {subject}"),
+                Err(error) => println!("fetched: {} {error}", error.code()),
+            };
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::start(folder.path(), "IP:127.0.0.1");
+        let authority = folder.path().join("ca.crt");
+        assert_eq!(files.fetched(Some(&authority)), "\"1\"");
+        let refused = files.fetched(None);
+        assert!(refused.starts_with("503 ") && refused.contains("UnknownIssuer"), "{refused}");
+        let others = tempfile::tempdir().unwrap();
+        let misnamed = Files::start(others.path(), "DNS:id.example");
+        let refused = misnamed.fetched(Some(&others.path().join("ca.crt")));
+        assert!(refused.starts_with("503 ") && refused.contains("not valid for name"), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn a_login_by_a_token_of_others_finds_its_user_and_guards_take_it() {
     let provider = Provider::start(set(&["ec"])).await;
     let auth = provider.auth();

@@ -1,7 +1,7 @@
 //! Public keys of whoever else signs tokens, say, an identity provider: from a file, or from the address of a key set.
 //!
-//! They are read when a token first needs one, and again when they are ten minutes old or a token names a key that is not
-//! among them; then at most once in ten seconds, whatever strangers send.
+//! They are read when a token first needs one, and again when they are ten minutes old (ten seconds, from a file) or a token
+//! names a key that is not among them; then at most once in ten seconds, whatever strangers send.
 
 use super::{
     fetch,
@@ -18,7 +18,8 @@ use serde_json::Value;
 use std::{fmt, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
 
-/// After this time keys are read again.
+/// After this time keys of a key set are read again. Those of a file are after [`PAUSE`], which costs next to nothing: a key in
+/// PEM has no name that could tell that it is another one now.
 const FRESH: Duration = Duration::from_secs(10 * 60);
 /// For so long keys count that can not be read again. One that was withdrawn meanwhile still does, too.
 const GOOD: Duration = Duration::from_secs(60 * 60);
@@ -103,7 +104,11 @@ impl Keys {
     /// `Unavailable` if the token can not be judged, since they can not be read: it may be good.
     pub(super) async fn prepare(&self, header: &Header) -> Result<()> {
         let Some(algorithm) = header.algorithm.as_deref().and_then(|name| self.accepts(name)) else { return Ok(()) };
-        if self.is_enough(header, algorithm, FRESH) {
+        let fresh = match self.place {
+            Place::File(_) => PAUSE,
+            Place::Url(_) => FRESH,
+        };
+        if self.is_enough(header, algorithm, fresh) {
             return Ok(());
         }
         // Only one waits for newer keys where older ones will do.
@@ -115,7 +120,7 @@ impl Keys {
             false => self.tried.lock().await,
         };
         let is_due = tried.as_ref().is_none_or(|tried| tried.at.elapsed() >= PAUSE);
-        if is_due && !self.is_enough(header, algorithm, FRESH) {
+        if is_due && !self.is_enough(header, algorithm, fresh) {
             let failure = self.read().await.err();
             if let Some(error) = &failure {
                 tracing::warn!(%error, "the public keys of tokens could not be read");
