@@ -38,8 +38,8 @@ pub(crate) struct Args {
 enum What {
     /// List dead letters, the newest first
     ///
-    /// Without APP: those of all apps that the mesh knows of, which are those with nodes and those that linger. With
-    /// --json: an array of what `show --json` prints.
+    /// Without APP: those of all apps that the mesh knows of, which are those with nodes and those that linger. Where an app
+    /// has more than --limit, stderr says so. With --json: an array of what `show --json` prints.
     List {
         /// Whose
         app: Option<String>,
@@ -108,7 +108,12 @@ async fn list(node: &Node, app: Option<&str>, limit: usize, out: &mut Out) -> Re
     let apps = app.map_or_else(|| known_apps(node), |app| vec![app.to_owned()]);
     let mut letters = Vec::new();
     for app in &apps {
-        letters.extend(node.dead_letters(app).list(limit).await.map_err(failed)?);
+        let mut found = node.dead_letters(app).list(limit.saturating_add(1)).await.map_err(failed)?;
+        if found.len() > limit {
+            found.truncate(limit);
+            out::say(&format!("{app} has more than these {limit}: --limit shows them"));
+        }
+        letters.extend(found);
     }
     // Of ids that are times, the larger is the newer.
     letters.sort_by_key(|letter: &DeadLetter| std::cmp::Reverse(letter.buried));

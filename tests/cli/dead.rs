@@ -288,7 +288,11 @@ async fn letters_are_dropped_one_by_one_or_all_at_once() {
     let (_node, rachis, ids) = mesh(&["dig", "dig", "garbage"]).await;
     let ended = rachis.run(&["dead", "drop", "mine", &ids[1]]).await;
     assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (0, "", "dropped: 1\n"));
-    assert_eq!(rachis.run(&["dead", "list", "--json", "--limit", "1"]).await.json().as_array().unwrap().len(), 1);
+    let ended = rachis.run(&["dead", "list", "--json", "--limit", "1"]).await;
+    assert_eq!(ended.json().as_array().unwrap().len(), 1);
+    assert_eq!(ended.err, "default/mine has more than these 1: --limit shows them\n");
+    let ended = rachis.run(&["dead", "list", "mine", "--json", "--limit", "2"]).await;
+    assert_eq!((ended.json().as_array().unwrap().len(), ended.err.as_str()), (2, ""));
     assert_eq!(rachis.run(&["dead", "drop", "mine", "--all", "--json"]).await.json(), json!({ "dropped": 2 }));
     let ended = rachis.run(&["dead", "list"]).await;
     assert_eq!((ended.code, ended.out.as_str()), (0, ""));

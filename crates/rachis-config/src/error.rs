@@ -1,6 +1,7 @@
 //! What is wrong with a configuration: where it is written, which key it is, and what to do.
 
 use super::secret::mask_url;
+use crate::error::excerpt;
 use figment::error::{Actual, Kind};
 use serde::Serialize;
 use std::fmt;
@@ -105,7 +106,7 @@ fn shown(key: &str, found: &Actual) -> String {
         // Not even the length of it.
         _ if is_secret(key) => "something else".into(),
         Actual::Str(text) if text.contains("://") => format!("{:?}", mask_url(text)),
-        Actual::Str(text) => format!("{:?}", text.chars().take(60).collect::<String>()),
+        Actual::Str(text) => format!("{:?}", excerpt(text)),
         Actual::Bool(bool) => bool.to_string(),
         Actual::Unsigned(number) => number.to_string(),
         Actual::Signed(number) => number.to_string(),

@@ -75,7 +75,7 @@ const JOINED: &[&str] = &[
 const COUNTS: &[&str] =
     &["count", "length", "limit", "max", "min", "per", "remaining", "size", "total", "usage", "used"];
 
-/// How much of a name is looked at: more than anybody gives.
+/// Names with up to so many words and letters, which are almost all, are looked at without an allocation.
 const MOST_WORDS: usize = 16;
 const MOST_LETTERS: usize = 96;
 
@@ -111,13 +111,18 @@ fn is_plain(value: &Value) -> bool {
 }
 
 fn sound(name: &str) -> Sound {
-    let mut words = [""; MOST_WORDS];
-    let mut number = 0;
-    for word in Words(name).take(MOST_WORDS) {
-        words[number] = word;
+    let (mut few, mut number, many) = ([""; MOST_WORDS], 0, &mut Vec::new());
+    let mut rest = Words(name);
+    for (place, word) in few.iter_mut().zip(&mut rest) {
+        *place = word;
         number += 1;
     }
-    let words = &words[..number];
+    let words: &[&str] = if number == MOST_WORDS {
+        many.extend(Words(name));
+        many
+    } else {
+        &few[..number]
+    };
     let has = |told: &[&str]| words.iter().any(|word| told.iter().any(|told| is(word, told)));
     let is_pair = |(first, second): (&str, &str)| {
         is(second, "key") && KEYS.iter().any(|told| is(first, told))
@@ -141,10 +146,17 @@ fn sound(name: &str) -> Sound {
 }
 
 fn is_joined(words: &[&str]) -> bool {
-    let mut letters = [0; MOST_LETTERS];
-    let all = words.iter().flat_map(|word| word.bytes()).zip(&mut letters);
-    let length = all.map(|(letter, place)| *place = letter.to_ascii_lowercase()).count();
-    let contains = |told: &str| letters[..length].windows(told.len()).any(|part| part == told.as_bytes());
+    let (mut few, many) = ([0; MOST_LETTERS], &mut Vec::new());
+    let length = words.iter().map(|word| word.len()).sum();
+    let all = words.iter().flat_map(|word| word.bytes()).map(|letter| letter.to_ascii_lowercase());
+    let letters: &[u8] = if length > MOST_LETTERS {
+        many.extend(all);
+        many
+    } else {
+        few.iter_mut().zip(all).for_each(|(place, letter)| *place = letter);
+        &few[..length]
+    };
+    let contains = |told: &str| letters.windows(told.len()).any(|part| part == told.as_bytes());
     ["key", "token", "pass", "secret", "session"].into_iter().any(contains) && JOINED.iter().any(|told| contains(told))
 }
 
@@ -378,6 +390,18 @@ mod tests {
             "timeCode",
         ] {
             assert!(!is_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_tells_of_a_secret_however_long_it_is() {
+        for words in [1, 15, 16, 17, 1000] {
+            let long = "of_".repeat(words);
+            for end in ["password", "apiKey", "PassWord", "clientsecret"] {
+                assert!(is_secret(&format!("{long}{end}")), "{words} words and {end}");
+            }
+            assert!(!is_secret(&format!("{long}number")), "{words} words");
+            assert!(is_secret(&format!("{}accesskey", "a".repeat(words))), "{words} letters");
         }
     }
 
