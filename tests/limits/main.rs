@@ -17,3 +17,4 @@ mod rest;
 mod server;
 mod sockets;
 mod tokens;
+mod worst;

@@ -146,6 +146,44 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
+    /// KiB of memory in use at most since [`Server::forget_peak`].
+    fn peak(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    fn forget_peak(&self) {
+        fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
+    }
+
+    /// Processor time until now, to a hundredth of a second.
+    fn processor_time(&self) -> Duration {
+        const TICK: Duration = Duration::from_millis(10);
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        // In user mode and in the kernel.
+        let ticks: u32 = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u32>().unwrap()).sum();
+        TICK * ticks
+    }
+
+    /// Runs `round` three times and prints the most memory that one took beyond what was in use before the first, and the
+    /// processor time of the cheapest, which may not exceed these.
+    pub(crate) async fn costs(&self, what: &str, most_kib: u64, most_time: Duration, round: impl AsyncFn()) {
+        let before = self.memory();
+        self.forget_peak();
+        let mut time = Duration::MAX;
+        for _ in 0..3 {
+            let used = self.processor_time();
+            round().await;
+            time = time.min(self.processor_time() - used);
+        }
+        let kib = self.peak().saturating_sub(before);
+        println!("figure: {what}: {kib} KiB above the {before} before, {time:?} of processor time");
+        assert!(kib <= most_kib, "{what}: {kib} KiB");
+        assert!(time <= most_time, "{what}: {time:?}");
+    }
+
     /// Open files of any kind.
     pub(crate) fn files(&self) -> usize {
         self.links().count()
