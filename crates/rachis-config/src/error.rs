@@ -1,7 +1,6 @@
 //! What is wrong with a configuration: where it is written, which key it is, and what to do.
 
 use super::secret::mask_url;
-use crate::error::excerpt;
 use figment::error::{Actual, Kind};
 use serde::Serialize;
 use std::fmt;
@@ -101,12 +100,18 @@ fn explain_kind(key: &str, kind: &Kind) -> String {
     }
 }
 
+/// The longest value that an error quotes whole, in characters.
+const QUOTED: usize = 60;
+
 fn shown(key: &str, found: &Actual) -> String {
     match found {
         // Not even the length of it.
         _ if is_secret(key) => "something else".into(),
         Actual::Str(text) if text.contains("://") => format!("{:?}", mask_url(text)),
-        Actual::Str(text) => format!("{:?}", excerpt(text)),
+        Actual::Str(text) => match text.char_indices().nth(QUOTED) {
+            Some((end, _)) => format!("{:?}…", &text[..end]),
+            None => format!("{text:?}"),
+        },
         Actual::Bool(bool) => bool.to_string(),
         Actual::Unsigned(number) => number.to_string(),
         Actual::Signed(number) => number.to_string(),

@@ -162,7 +162,7 @@ impl Connection {
     }
 
     /// Takes the place of the record of whoever is logged in; returns whether that was another.
-    pub(in crate::gateway) fn replace_user(&self, record: &Value) -> bool {
+    pub(crate) fn replace_user(&self, record: &Value) -> bool {
         let mut identity = self.identity();
         let changes = identity.user.as_ref().is_some_and(|user| user != record);
         if changes {
