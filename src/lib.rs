@@ -279,7 +279,13 @@ pub use rachis_mesh::{
     NodeInfo, Readiness, Reloaded, Replay, Resolved, ServiceInfo, signal,
 };
 
-/// The README's programs are compiled with the documentation's.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+/// The programs of README and book are compiled with the documentation's.
+#[cfg(all(doctest, feature = "gateway"))]
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/promises.md")]
+    struct Promises;
+    #[doc = include_str!("../docs/clients.md")]
+    struct Clients;
+}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Compares the gateway of examples/conformance with the packages whose behaviour it follows: generated inputs go to
-# both, and what differs without being listed in README.md fails. Installs what the lock file names; the last line says
+# both, and what differs without being listed in docs/clients.md fails. Installs what the lock file names; the last line says
 # how many checks passed. Arguments limit it to some files of checks/, e.g. `run.sh query`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

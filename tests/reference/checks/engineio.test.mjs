@@ -113,7 +113,7 @@ const HANDSHAKES = [
 
 const spoken = (query) => query.filter(([name]) => decodeURIComponent(name) === 'EIO').at(-1)?.[1]
 
-/** What README.md lists as intended. */
+/** What docs/clients.md lists as intended. */
 function intended(query, theirs) {
   // Answered by 101, and then by a second answer that no client can read.
   if (theirs.status === 101 && !['4', '%34'].includes(spoken(query)) && query.some(([, value]) => value === 'websocket')) {

@@ -1,5 +1,5 @@
 // Heads and framings that servers and proxies may read in different ways, compared with the server of Node.js: what it
-// refuses is refused, and what it accepts is accepted, but for what README.md lists.
+// refuses is refused, and what it accepts is accepted, but for what docs/clients.md lists.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import http from 'node:http'
