@@ -36,9 +36,9 @@ impl Proxies {
     /// Goes back from the nearest hop for as long as it is trusted and says an address. What a client wrote itself comes after
     /// the first that is not, and is never reached.
     fn beyond(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let (name, read): (_, fn(&[u8]) -> Option<IpAddr>) = match self.header {
-            ForwardedHeader::XForwardedFor => (X_FORWARDED_FOR, |entry| address(std::str::from_utf8(entry).ok()?)),
-            ForwardedHeader::Forwarded => (FORWARDED, forwarded_for),
+        let (name, read) = match self.header {
+            ForwardedHeader::XForwardedFor => (X_FORWARDED_FOR, x_forwarded_for as fn(&[u8]) -> Option<IpAddr>),
+            ForwardedHeader::Forwarded => (FORWARDED, forwarded_for as _),
         };
         let mut entries = headers.get_all(name).iter().rev().flat_map(|value| Backwards(Some(value.as_bytes())));
         let mut nearest = peer;
@@ -51,6 +51,11 @@ impl Proxies {
         }
         nearest
     }
+}
+
+/// The address of one entry of `X-Forwarded-For`.
+fn x_forwarded_for(entry: &[u8]) -> Option<IpAddr> {
+    address(std::str::from_utf8(entry).ok()?)
 }
 
 /// The entries of a list, the last one first. A comma in quotes separates nothing; quotes are paired from the end, so that one
