@@ -37,8 +37,11 @@ struct Supervisor<'a> {
     started: Instant,
 }
 
-/// Runs each of these schedules twice, and returns what was found and the sum of each.
-pub(crate) fn twice(seeds: &[u64]) -> io::Result<Vec<[(Vec<String>, String); 2]>> {
+/// What was found in one run of a schedule, and the sum of its history.
+pub(crate) type Found = (Vec<String>, String);
+
+/// Runs each of these schedules twice.
+pub(crate) fn twice(seeds: &[u64]) -> io::Result<Vec<[Found; 2]>> {
     let options = Options { first: 1, count: 0, time: None, side_by_side: 1, tell: false, without: String::new() };
     let all = Supervisor::new(&options)?;
     let once = |seed: &u64| {
