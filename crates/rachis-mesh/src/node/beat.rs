@@ -2,7 +2,7 @@
 
 use super::{clock::Clock, metrics::Metrics, rhythm::Rhythm};
 use crate::redis::{
-    connection::{Calm, Connector, Opened, is_fatal},
+    connection::{Connector, Opened, ReconnectBackoff, is_fatal},
     registry::{Beat, Registry},
 };
 use std::{
@@ -64,7 +64,8 @@ impl Heart {
     }
 
     async fn run(self, reports: mpsc::UnboundedSender<Beat>, mut pulse: Pulse) {
-        let (mut link, mut troubled, mut calm) = (None, false, Calm::new(&self.connector));
+        let (mut link, mut troubled) = (None, false);
+        let mut backoff = ReconnectBackoff::new(&self.connector);
         let key = self.registry.key();
         // Who was away does not judge: after a silence longer than half the TTL, others may have been as silent, so
         // for one whole TTL nobody is swept. A node that has just joined has been away as well.
@@ -85,7 +86,7 @@ impl Heart {
                 link = None;
             }
             if link.is_none() {
-                if calm.before_connecting(&self.stop).await.is_none() {
+                if backoff.before_connecting(&self.stop).await.is_none() {
                     return;
                 }
                 let attempt = || self.connector.connect("beat", &key, Duration::ZERO);

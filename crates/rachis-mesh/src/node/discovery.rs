@@ -8,6 +8,7 @@ use super::Inner;
 use crate::{
     redis::{
         Failure,
+        connection::Backoff,
         pubsub::Heard,
         registry::{self, Beat, NodeRecord},
     },
@@ -27,8 +28,7 @@ const TICK: Duration = Duration::from_millis(250);
 const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
 /// The pauses between attempts to read the events that were missed.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 
 /// Drives one node's view of the mesh.
 pub(crate) struct Discovery {
@@ -152,7 +152,7 @@ async fn benefit(doubt: Option<Doubt>) -> Option<Doubt> {
 pub(crate) async fn listen(node: Arc<Inner>, mut heard: mpsc::Receiver<Heard>, lifecycle: mpsc::Sender<Lifecycle>) {
     let channel_of_changes = node.keys.lifecycle();
     let mut again = None;
-    let mut pause = FIRST_PAUSE;
+    let mut backoff = BACKOFF;
     loop {
         let heard = tokio::select! {
             heard = heard.recv() => match heard {
@@ -165,10 +165,10 @@ pub(crate) async fn listen(node: Arc<Inner>, mut heard: mpsc::Receiver<Heard>, l
             }
             () = at(again), if again.is_some() => {
                 if node.events.settle(&node).await {
-                    (again, pause) = (None, FIRST_PAUSE);
+                    again = None;
+                    backoff.reset();
                 } else {
-                    again = Some(Instant::now() + pause);
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    again = Some(Instant::now() + backoff.pause());
                 }
                 continue;
             }
@@ -193,7 +193,7 @@ pub(crate) async fn listen(node: Arc<Inner>, mut heard: mpsc::Receiver<Heard>, l
                 node.events.doubt(&channels);
                 // Before any message that came over the new connection: what is read now goes before it.
                 if !node.events.settle(&node).await {
-                    again = Some(Instant::now() + pause);
+                    again = Some(Instant::now() + backoff.next());
                 }
             }
         }

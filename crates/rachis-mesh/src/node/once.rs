@@ -17,6 +17,7 @@ use super::{
 use crate::{
     redis::{
         Failure,
+        connection::Backoff,
         link::Links,
         once::{Begun, Mark, ms},
         streams::Write,
@@ -45,8 +46,8 @@ pub(crate) const REPLAYED: &str = "idempotency-replayed";
 const TTLS_HELD: u32 = 10;
 /// How often it is renewed in that time: two attempts may be lost.
 const RENEWALS: u32 = 3;
-/// The first pause of a repeat that waits for a run, and the longest.
-const PAUSES: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(250)];
+/// The pauses of a repeat that waits for a run.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(250));
 /// A larger reply is not kept, only that there was one: a day's replies have to fit into Redis.
 const LARGEST_KEPT: usize = 256 * 1024;
 
@@ -141,7 +142,7 @@ impl Inner {
 
     /// Waits until the call may run (`None`) or has run (its reply).
     async fn begin(&self, mark: &Mark, first: bool, until: Instant) -> Result<Option<Vec<u8>>> {
-        let [mut pause, longest] = PAUSES;
+        let mut backoff = BACKOFF;
         let holds = self.mark_holds();
         let mut death = Death::default();
         let mut dead = None;
@@ -164,8 +165,7 @@ impl Inner {
                     return Err(unprotected(&error, first));
                 }
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(longest);
+            tokio::time::sleep(backoff.pause()).await;
         }
     }
 

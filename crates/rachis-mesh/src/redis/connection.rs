@@ -1,9 +1,11 @@
 //! How this crate reaches Redis: one way to connect, and what errors say of a connection.
 
+mod backoff;
 mod faults;
 mod signs;
 mod trouble;
 
+pub(crate) use backoff::{Backoff, ReconnectBackoff};
 pub(crate) use faults::{is_elsewhere, is_fatal, is_redirect, timed_out};
 pub(crate) use signs::{Sign, Signs};
 pub(crate) use trouble::Trouble;
@@ -23,11 +25,8 @@ use redis::{
 use std::{
     collections::HashMap,
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -310,7 +309,7 @@ impl Connector {
         F: Fn() -> Fut,
         Fut: Future<Output = RedisResult<T>>,
     {
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::new(FIRST_PAUSE, self.options.longest_pause);
         let mut failures = 0u32;
         loop {
             let outcome = tokio::select! {
@@ -334,10 +333,9 @@ impl Connector {
             }
             failures = failures.saturating_add(1);
             tokio::select! {
-                () = tokio::time::sleep(jittered(pause)) => {}
+                () = tokio::time::sleep(backoff::jittered(backoff.pause())) => {}
                 () = stop.cancelled() => return None,
             }
-            pause = (pause * 2).min(self.options.longest_pause);
         }
     }
 }
@@ -345,43 +343,5 @@ impl Connector {
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Connector({})", self.address())
-    }
-}
-
-/// Between half and the whole of `pause`, so that nodes cut off together do not come back together.
-fn jittered(pause: Duration) -> Duration {
-    static SALT: AtomicU64 = AtomicU64::new(0x9E37_79B9_7F4A_7C15);
-    let nanos = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |now| u64::from(now.subsec_nanos()));
-    let mixed = SALT.fetch_add(nanos | 1, Ordering::Relaxed).wrapping_mul(0x2545_F491_4F6C_DD1D) >> 40;
-    pause / 2 + (pause / 2).mul_f64(mixed as f64 / (1u64 << 24) as f64)
-}
-
-/// Keeps whoever connects well, and then is turned away at once and every time, from trying as fast as it can: a server
-/// that has become a replica takes connections and refuses every write.
-pub(crate) struct Calm {
-    longest: Duration,
-    pause: Duration,
-    since: Option<Instant>,
-}
-
-impl Calm {
-    /// A connection that lasts this long was good.
-    const GOOD: Duration = Duration::from_secs(1);
-
-    pub(crate) fn new(connector: &Connector) -> Self {
-        Calm { longest: connector.options().longest_pause, pause: Duration::ZERO, since: None }
-    }
-
-    /// Waits where the last connection was bad; `None` when stopped meanwhile.
-    pub(crate) async fn before_connecting(&mut self, stop: &CancellationToken) -> Option<()> {
-        let bad = self.since.is_some_and(|since| since.elapsed() < Self::GOOD + self.pause);
-        let pause = self.pause;
-        // The first time is free: any connection may be cut soon after it was made.
-        self.pause = if bad { (pause * 2).max(FIRST_PAUSE).min(self.longest) } else { Duration::ZERO };
-        if bad && !pause.is_zero() {
-            stop.run_until_cancelled(tokio::time::sleep(jittered(pause))).await?;
-        }
-        self.since = Some(Instant::now());
-        Some(())
     }
 }

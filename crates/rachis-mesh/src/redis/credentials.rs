@@ -1,7 +1,7 @@
 //! Logins that expire: asked for before the first connection, and again before each of them ends.
 
 use super::{
-    connection::{Connector, Trouble},
+    connection::{Backoff, Connector, Trouble},
     login::Login,
 };
 use futures_core::future::BoxFuture;
@@ -50,8 +50,8 @@ pub trait CredentialProvider: Send + Sync + 'static {
     fn credentials(&self) -> impl Future<Output = Result<Credentials, Error>> + Send;
 }
 
-/// The first pause after a provider failed, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(20));
+/// The pauses after a provider failed.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(20));
 /// How long a provider may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Credentials are not asked for more often than this, however short they are good for.
@@ -97,7 +97,7 @@ impl Provider {
 
     /// Asks until there is an answer, and lets all connections use it; how long it is good for.
     async fn renew(&self, connector: &Connector, stop: &CancellationToken) -> Option<Option<Duration>> {
-        let mut pause = PAUSES.0;
+        let mut backoff = BACKOFF;
         loop {
             let asked = stop.run_until_cancelled(tokio::time::timeout(PATIENCE, self.0.ask())).await?;
             match asked.unwrap_or_else(|_| Err(Error::timeout("the provider takes too long"))) {
@@ -111,8 +111,7 @@ impl Provider {
                     tracing::warn!(%error, "no credentials for Redis, asking again");
                 }
             }
-            stop.run_until_cancelled(tokio::time::sleep(pause)).await?;
-            pause = (pause * 2).min(PAUSES.1);
+            stop.run_until_cancelled(tokio::time::sleep(backoff.pause())).await?;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Links: connections that many share, and that come back by themselves.
 
 use super::{
-    connection::{Calm, Connector, Opened, PROBE_AFTER, Sign, is_fatal, timed_out},
+    connection::{Connector, Opened, PROBE_AFTER, ReconnectBackoff, Sign, is_fatal, timed_out},
     servers::Shard,
     socket::Shared,
 };
@@ -250,10 +250,10 @@ impl Link {
         let wanted = Arc::new(Notify::new());
         let link = Link { connector: connector.clone(), live, broken, wanted: wanted.clone() };
         tokio::spawn(async move {
-            let mut calm = Calm::new(&connector);
+            let mut backoff = ReconnectBackoff::new(&connector);
             let keep_alive = connector.options().keep_alive;
             for generation in 1.. {
-                if calm.before_connecting(&stop).await.is_none() {
+                if backoff.before_connecting(&stop).await.is_none() {
                     return;
                 }
                 let attempt = || async {

@@ -6,7 +6,7 @@
 
 use super::{LAST_TTL_MS, LOG_TTL_MS};
 use crate::redis::{
-    connection::{is_fatal, is_redirect},
+    connection::{Backoff, is_fatal, is_redirect},
     keys::Keys,
     link::Links,
 };
@@ -29,9 +29,9 @@ const PART_BYTES: usize = 256 * 1024;
 /// Events taken from the channel; beyond that they wait in it.
 const HELD: usize = 32_768;
 /// The pauses between attempts to publish what Redis does not take at the moment.
-const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+const RETRY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
 /// The pauses between attempts to say that events were lost, to a Redis that refuses those of the service.
-const REFUSED: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+const REFUSED: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
 
 /// What events that somebody waits for hold: it is dropped when Redis has them, or has refused them for good.
 pub(crate) type Receipt = Arc<oneshot::Sender<()>>;
@@ -91,7 +91,7 @@ struct Queue {
 struct Refused {
     /// The number of the last event that was lost.
     last: u64,
-    pause: Duration,
+    backoff: Backoff,
     /// Nothing is tried at the moment.
     rests: bool,
 }
@@ -239,12 +239,12 @@ impl Queue {
         let lost = self.due.drain(..).next_back().map_or(sent, |event| event.number);
         let refused = self.refused.get_or_insert_with(|| {
             tracing::warn!(path, %error, "Redis refuses the events of this service: other nodes do not hear them");
-            Refused { last: lost, pause: Duration::ZERO, rests: true }
+            Refused { last: lost, backoff: REFUSED, rests: true }
         });
         refused.last = refused.last.max(lost);
-        refused.pause = (refused.pause * 2).clamp(REFUSED.0, REFUSED.1);
         refused.rests = true;
-        let (path, pause) = (path.to_owned(), refused.pause);
+        let path = path.to_owned();
+        let pause = refused.backoff.pause();
         Box::pin(async move {
             tokio::time::sleep(pause).await;
             (path, SendOutcome::Rested)
@@ -272,7 +272,7 @@ impl Target {
     async fn send(&self, path: &str, part: &[Numbered]) -> SendOutcome {
         let command = self.command(path, part);
         let log = self.keys.event_log(&self.key, path);
-        let mut pause = RETRY.0;
+        let mut backoff = RETRY;
         loop {
             let Some((link, live)) = self.links.reach(&log).await else { return SendOutcome::Stopped };
             match run(&mut live.connection.clone(), &command).await {
@@ -290,8 +290,7 @@ impl Target {
                     self.links.connector().servers().learn_from(&error).await;
                 }
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(RETRY.1);
+            tokio::time::sleep(backoff.pause()).await;
         }
     }
 

@@ -5,7 +5,7 @@
 
 use super::{Heard, MESSAGE, UNREAD, Wanted};
 use crate::redis::{
-    connection::{Calm, Connector, Opened, Sign, is_elsewhere, is_fatal},
+    connection::{Backoff, Connector, Opened, ReconnectBackoff, Sign, is_elsewhere, is_fatal},
     servers::Shard,
     socket::Shared,
 };
@@ -25,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 /// How often a server of a cluster is asked whether it is still there, since no heartbeat goes there; where there is one
 /// server, `redis.keep_alive`.
 const PING: Duration = Duration::from_secs(5);
-/// The first and the longest pause before a server is asked again for a channel that it did not let this node listen to.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+/// The pauses before a server is asked again for a channel that it did not let this node listen to.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(2));
 /// Channels in one question.
 const TOGETHER: usize = 256;
 
@@ -79,12 +79,12 @@ struct Serving {
     entering: HashSet<String>,
     /// Channels that the server did not let this node listen to are asked for again then.
     again: Option<Instant>,
-    pause: Duration,
+    backoff: Backoff,
 }
 
 impl Subscriber {
     pub(super) async fn run(self, stop: &CancellationToken) {
-        let mut calm = Calm::new(&self.connector);
+        let mut backoff = ReconnectBackoff::new(&self.connector);
         loop {
             // Before the look, so that no move comes between the two.
             let mut moves = self.connector.servers().moves();
@@ -92,7 +92,7 @@ impl Subscriber {
                 return;
             }
             let opened = async {
-                calm.before_connecting(stop).await?;
+                backoff.before_connecting(stop).await?;
                 self.connector.until("events", stop, || self.connect()).await
             };
             tokio::select! {
@@ -130,7 +130,7 @@ impl Subscriber {
     async fn serve(&self, opened: Opened, mut pushes: Pushes) {
         let Opened { connection, mut signs } = opened;
         let mut serving =
-            Serving { connection, subscribed: HashSet::new(), entering: HashSet::new(), again: None, pause: PAUSES.0 };
+            Serving { connection, subscribed: HashSet::new(), entering: HashSet::new(), again: None, backoff: BACKOFF };
         let mut changes = self.wanted.changes.subscribe();
         changes.mark_changed();
         let options = self.connector.options();
@@ -216,10 +216,9 @@ impl Subscriber {
             }
         }
         if refused {
-            serving.again = Some(Instant::now() + serving.pause);
-            serving.pause = (serving.pause * 2).min(PAUSES.1);
+            serving.again = Some(Instant::now() + serving.backoff.pause());
         } else {
-            serving.pause = PAUSES.0;
+            serving.backoff.reset();
         }
         if !missed.is_empty() {
             // Nobody is left to tell when this fails.

@@ -6,7 +6,7 @@ use super::{
     resp::{Reply, Told},
 };
 use crate::redis::{
-    connection::{Calm, Connector, Opened, PROBE_AFTER, Sign, is_fatal, timed_out},
+    connection::{Connector, Opened, PROBE_AFTER, ReconnectBackoff, Sign, is_fatal, timed_out},
     link::{Links, Session},
     servers::Shard,
 };
@@ -30,7 +30,7 @@ pub(super) struct Outlet {
     links: Links,
     shard: Shard,
     stop: CancellationToken,
-    calm: Calm,
+    backoff: ReconnectBackoff,
     losses: watch::Receiver<u64>,
     opened: Option<Open>,
     used: bool,
@@ -66,8 +66,8 @@ pub(super) enum Chore {
 
 impl Outlet {
     pub(super) fn new(links: Links, shard: Shard, stop: CancellationToken) -> Self {
-        let (calm, losses) = (Calm::new(links.connector()), links.connector().losses());
-        Outlet { links, shard, stop, calm, losses, opened: None, used: false }
+        let (backoff, losses) = (ReconnectBackoff::new(links.connector()), links.connector().losses());
+        Outlet { links, shard, stop, backoff, losses, opened: None, used: false }
     }
 
     fn connector(&self) -> &Connector {
@@ -85,7 +85,7 @@ impl Outlet {
         if self.opened.is_some() {
             return true;
         }
-        if self.calm.before_connecting(&self.stop).await.is_none() {
+        if self.backoff.before_connecting(&self.stop).await.is_none() {
             return false;
         }
         let connector = self.links.connector();

@@ -4,7 +4,7 @@ use super::{
     direct::Direct,
     resp::{Reply, Told},
 };
-use crate::redis::connection::{Calm, Connector, Opened, is_fatal};
+use crate::redis::connection::{Connector, Opened, ReconnectBackoff, is_fatal};
 use redis::{Cmd, FromRedisValue, RedisResult, Value};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,7 @@ pub(crate) struct Reader {
     key: String,
     stop: CancellationToken,
     opened: Option<Opened<Direct>>,
-    calm: Calm,
+    backoff: ReconnectBackoff,
     /// Whether a stop waits until the server has let go of a read.
     releases: bool,
     /// Whether the server lets this reader trim.
@@ -44,8 +44,8 @@ pub(crate) enum Read {
 
 impl Reader {
     pub(crate) fn new(connector: Connector, purpose: &'static str, key: String, stop: CancellationToken) -> Self {
-        let (calm, block) = (Calm::new(&connector), connector.options().block);
-        Reader { connector, purpose, key, stop, opened: None, calm, releases: false, trims: true, block, id: None }
+        let (backoff, block) = (ReconnectBackoff::new(&connector), connector.options().block);
+        Reader { connector, purpose, key, stop, opened: None, backoff, releases: false, trims: true, block, id: None }
     }
 
     /// Lets a stop wait until the server has let go of a read that blocks. The server learns only late that a
@@ -139,7 +139,7 @@ impl Reader {
 
     async fn connect(&mut self) -> Read {
         self.opened = None;
-        if self.calm.before_connecting(&self.stop).await.is_none() {
+        if self.backoff.before_connecting(&self.stop).await.is_none() {
             return Read::Stopped;
         }
         let attempt = || Direct::connect(&self.connector, self.purpose, &self.key, self.block);
