@@ -102,7 +102,7 @@ impl Node {
                 self.inner.stop.cancel();
                 let (address, namespace) = (self.inner.connector.address(), &self.inner.config.namespace);
                 let told = match self.inner.connector.trouble() {
-                    Some(trouble) => trouble.told(&address, namespace, time),
+                    Some(trouble) => trouble.describe(&address, namespace, time),
                     None => Trouble::unknown(&address, time),
                 };
                 Err(Error::unavailable(told))

@@ -260,7 +260,7 @@ impl Rpc {
     // With all else that is written: however many give up at once, it leaves in a few writes and takes nobody's connection.
     fn write_cancel(&self, stream: Arc<str>, entry: EntryId, told: Option<oneshot::Sender<bool>>) {
         if let Some(writer) = self.writer.get() {
-            writer.push(Write::Cancel { stream, entry, told });
+            writer.push(Write::Cancel { stream, entry, response: told });
         }
     }
 

@@ -214,8 +214,8 @@ impl Cluster {
         let servers: Vec<Endpoint> = known.chain(self.seeds.iter().map(At::here)).collect();
         let questions = servers.iter().map(async |server| {
             let now = Instant::now();
-            let told = tokio::time::timeout(self.timeout, self.ask(server)).await;
-            told.unwrap_or_else(|_| Err(timed_out("asking for the slots"))).map(|told| (told, now))
+            let answer = tokio::time::timeout(self.timeout, self.ask(server)).await;
+            answer.unwrap_or_else(|_| Err(timed_out("asking for the slots"))).map(|answer| (answer, now))
         });
         let first = first_answer(questions).await;
         let asked = first.as_ref().map_or(servers.len(), |first| first.asked).min(asking.servers.len());

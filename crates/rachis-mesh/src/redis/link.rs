@@ -113,16 +113,16 @@ impl Session {
         let mut pipe = redis::pipe();
         pipe.cmd("CLIENT").arg("ID").cmd("INFO").arg("server").cmd("INFO").arg("replication");
         pipe.cmd("INFO").arg("errorstats");
-        let told: RedisResult<(i64, String, String, String)> = pipe.query_async(connection).await;
-        match told {
-            Ok((client, server, replication, errors)) => Ok(Session::told(client, &server, &replication, &errors)),
+        let answers: RedisResult<(i64, String, String, String)> = pipe.query_async(connection).await;
+        match answers {
+            Ok((client, server, replication, errors)) => Ok(Session::parse(client, &server, &replication, &errors)),
             Err(error) if is_fatal(&error) => Err(error),
             Err(_) => Ok(None),
         }
     }
 
     /// What `CLIENT ID` and the sections `server`, `replication` and `errorstats` of `INFO` say of it.
-    pub(super) fn told(client: i64, server: &str, replication: &str, errors: &str) -> Option<Self> {
+    pub(super) fn parse(client: i64, server: &str, replication: &str, errors: &str) -> Option<Self> {
         let process = super::server::field(server, "run_id")?;
         let history = super::server::field(replication, "master_replid")?;
         Some(Session { server: format!("{process} {history}"), client, refusals: refusals(errors) })

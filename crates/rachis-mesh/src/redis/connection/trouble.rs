@@ -30,7 +30,7 @@ impl Trouble {
     }
 
     /// What is wrong with joining `namespace` at `address`, and what to do.
-    pub(crate) fn told(&self, address: &str, namespace: &str, waited: Duration) -> String {
+    pub(crate) fn describe(&self, address: &str, namespace: &str, waited: Duration) -> String {
         let waited = humantime::format_duration(waited);
         match self {
             Trouble::Unreached(reason) => unreached(address, waited, &format!(" ({reason})")),
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn each_trouble_says_who_failed_and_what_to_look_at() {
-        let told = |trouble: Trouble| trouble.told("redis:6379", "shop", Duration::from_secs(10));
+        let told = |trouble: Trouble| trouble.describe("redis:6379", "shop", Duration::from_secs(10));
         assert_eq!(
             told(Trouble::Unreached("Connection refused".into())),
             "No connection to Redis at redis:6379 within 10s (Connection refused): is it running, and is redis.url \

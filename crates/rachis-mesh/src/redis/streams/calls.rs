@@ -97,7 +97,7 @@ impl Calls {
     ) -> Option<Pulled> {
         let command = self.read_new(wait_ms.unwrap_or(u64::MAX).min(reader.block_ms()), count);
         match reader.read_unless(interrupt, &command).await {
-            Read::Reply(reply) => Some(Pulled::New(entries(reply))),
+            Read::Response(response) => Some(Pulled::New(entries(response))),
             Read::Reconnected => Some(Pulled::Reconnected),
             Read::Refused(error) => Some(Pulled::Refused(error)),
             Read::Stopped => None,

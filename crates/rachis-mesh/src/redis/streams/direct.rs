@@ -4,7 +4,7 @@
 
 use super::{
     commands::Commands,
-    resp::{self, Reply, Scan, Told},
+    resp::{self, Response, Scan, RespValue},
 };
 use crate::redis::{
     connection::{Connector, Opened, Signs, timed_out},
@@ -42,8 +42,8 @@ pub(super) struct Direct {
     patience: Duration,
 }
 
-/// Why commands brought nothing.
-pub(super) struct Untold {
+/// Why commands were not answered.
+pub(super) struct WriteError {
     pub(super) error: RedisError,
     /// Nothing of them has left this process.
     pub(super) unsent: bool,
@@ -116,36 +116,36 @@ impl Direct {
 
     /// Sends a command and waits for its reply. A command that was not waited for to its end leaves the connection of no
     /// further use.
-    pub(super) async fn ask(&mut self, command: &Cmd) -> RedisResult<Reply> {
-        self.ask_behind(None, command).await.map(|(_, reply)| reply)
+    pub(super) async fn query(&mut self, command: &Cmd) -> RedisResult<Response> {
+        self.query_behind(None, command).await.map(|(_, reply)| reply)
     }
 
     /// The same, and in front of it, in the same write, another one.
-    pub(super) async fn ask_behind(
+    pub(super) async fn query_behind(
         &mut self,
         first: Option<&Cmd>,
         command: &Cmd,
-    ) -> RedisResult<(Option<Told>, Reply)> {
+    ) -> RedisResult<(Option<RespValue>, Response)> {
         let Direct { socket, buffer, patience } = self;
         let asked = async {
             let mut bytes = first.map(Cmd::get_packed_command).unwrap_or_default();
             command.write_packed_command(&mut bytes);
             socket.write_all(&bytes).await?;
             socket.flush().await?;
-            let told = match first {
+            let value = match first {
                 Some(_) => receive_all(socket, buffer, 1).await?.pop(),
                 None => None,
             };
-            Ok((told, receive(socket, buffer).await?))
+            Ok((value, receive(socket, buffer).await?))
         };
         timeout(*patience, asked).await.map_err(|_| timed_out("a read"))?
     }
 
     /// Sends commands in one write and waits for what each of them brought, under the same condition.
-    pub(super) async fn tell(&mut self, commands: &Commands) -> Result<Vec<Told>, Untold> {
+    pub(super) async fn pipeline(&mut self, commands: &Commands) -> Result<Vec<RespValue>, WriteError> {
         let Direct { socket, buffer, patience } = self;
         let mut unsent = true;
-        let told = async {
+        let answered = async {
             let mut left = commands.bytes();
             while !left.is_empty() {
                 let written = socket.write(left).await?;
@@ -158,15 +158,15 @@ impl Direct {
             socket.flush().await?;
             receive_all(socket, buffer, commands.len()).await
         };
-        let told = timeout(*patience, told).await.unwrap_or_else(|_| Err(timed_out("a write")));
-        told.map_err(|error| Untold { error, unsent })
+        let answered = timeout(*patience, answered).await.unwrap_or_else(|_| Err(timed_out("a write")));
+        answered.map_err(|error| WriteError { error, unsent })
     }
 }
 
-async fn receive_all(socket: &mut Socket, buffer: &mut BytesMut, count: usize) -> RedisResult<Vec<Told>> {
+async fn receive_all(socket: &mut Socket, buffer: &mut BytesMut, count: usize) -> RedisResult<Vec<RespValue>> {
     let mut replies = Vec::with_capacity(count);
     while replies.len() < count {
-        match resp::told(buffer)? {
+        match resp::parse_value(buffer)? {
             Some((reply, length)) => {
                 buffer.advance(length);
                 replies.push(reply);
@@ -186,11 +186,11 @@ async fn fill(socket: &mut Socket, buffer: &mut BytesMut) -> RedisResult<()> {
     }
 }
 
-async fn receive(socket: &mut Socket, buffer: &mut BytesMut) -> RedisResult<Reply> {
+async fn receive(socket: &mut Socket, buffer: &mut BytesMut) -> RedisResult<Response> {
     let mut scan = Scan::default();
     loop {
         if let Some(end) = scan.end(buffer)? {
-            let reply = resp::reply(&buffer[..end])?;
+            let reply = resp::parse_response(&buffer[..end])?;
             buffer.advance(end);
             if buffer.is_empty() && buffer.capacity() > LARGEST {
                 *buffer = BytesMut::new();

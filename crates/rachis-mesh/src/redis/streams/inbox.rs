@@ -47,8 +47,8 @@ impl Inbox {
     pub(crate) async fn next(&mut self) -> Option<Inward> {
         let trim = (self.read >= TRIM_AFTER).then(|| self.trim());
         match self.reader.read_behind(trim.as_ref(), &self.command()).await {
-            Read::Reply(reply) => {
-                let read = entries(reply);
+            Read::Response(response) => {
+                let read = entries(response);
                 if trim.is_some() {
                     self.read = 0;
                 }

@@ -25,7 +25,7 @@ pub(crate) use write::{Write, WriteOutcome};
 pub(crate) use writer::{Senders, Writer};
 
 use redis::Value;
-use resp::Reply;
+use resp::Response;
 
 /// One entry of a stream, or one of the frames in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,10 +36,10 @@ pub(crate) struct Entry {
 
 /// Reads the reply to XREAD and XREADGROUP. Taken apart by hand, since redis-rs's own type makes a hash map of every
 /// entry. An entry without the field has an empty frame, which is then refused like any other garbage.
-fn entries(reply: Reply) -> Vec<Entry> {
-    match reply {
-        Reply::Entries(entries) => entries,
-        Reply::Value(value) => taken_apart(value),
+fn entries(response: Response) -> Vec<Entry> {
+    match response {
+        Response::Entries(entries) => entries,
+        Response::Value(value) => taken_apart(value),
     }
 }
 

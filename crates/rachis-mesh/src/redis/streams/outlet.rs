@@ -2,8 +2,8 @@
 
 use super::{
     commands::Commands,
-    direct::{Direct, Untold},
-    resp::{Reply, Told},
+    direct::{Direct, WriteError},
+    resp::{Response, RespValue},
 };
 use crate::redis::{
     connection::{Connector, Opened, PROBE_AFTER, ReconnectBackoff, Sign, is_fatal, timed_out},
@@ -183,7 +183,7 @@ impl Outlet {
     ///
     /// # Errors
     /// The connection broke: nobody knows what of it the server has taken, unless nothing has left. It is closed.
-    pub(super) async fn write(&mut self, commands: &Commands) -> Result<Vec<Told>, Untold> {
+    pub(super) async fn write(&mut self, commands: &Commands) -> Result<Vec<RespValue>, WriteError> {
         if commands.len() == 0 {
             return Ok(Vec::new());
         }
@@ -192,12 +192,12 @@ impl Outlet {
         }
         let Some(Open { connection: Opened { connection, signs }, sound, .. }) = &mut self.opened else {
             let error = std::io::Error::from(std::io::ErrorKind::NotConnected).into();
-            return Err(Untold { error, unsent: true });
+            return Err(WriteError { error, unsent: true });
         };
         let written = tokio::select! {
-            written = connection.tell(commands) => written,
+            written = connection.pipeline(commands) => written,
             () = signs.doubted() => {
-                Err(Untold { error: timed_out("a server that has gone silent"), unsent: false })
+                Err(WriteError { error: timed_out("a server that has gone silent"), unsent: false })
             }
         };
         *sound = Instant::now();
@@ -221,9 +221,9 @@ impl Outlet {
 }
 
 async fn value(connection: &mut Direct, command: &Cmd) -> RedisResult<Value> {
-    match connection.ask(command).await? {
-        Reply::Value(value) => value.extract_error(),
-        Reply::Entries(_) => Ok(Value::Nil),
+    match connection.query(command).await? {
+        Response::Value(value) => value.extract_error(),
+        Response::Entries(_) => Ok(Value::Nil),
     }
 }
 
@@ -247,5 +247,5 @@ async fn session(connection: &mut Direct) -> RedisResult<Option<Session>> {
     let server = String::from_redis_value(value(connection, redis::cmd("INFO").arg("server")).await?)?;
     let replication = String::from_redis_value(value(connection, redis::cmd("INFO").arg("replication")).await?)?;
     let errors = String::from_redis_value(value(connection, redis::cmd("INFO").arg("errorstats")).await?)?;
-    Ok(Session::told(client, &server, &replication, &errors))
+    Ok(Session::parse(client, &server, &replication, &errors))
 }

@@ -2,7 +2,7 @@
 
 use super::{
     direct::Direct,
-    resp::{Reply, Told},
+    resp::{Response, RespValue},
 };
 use crate::redis::connection::{Connector, Opened, ReconnectBackoff, is_fatal};
 use redis::{Cmd, FromRedisValue, RedisResult, Value};
@@ -32,8 +32,8 @@ pub(crate) struct Reader {
 
 /// What a blocking command came back with.
 pub(crate) enum Read {
-    /// Its reply; a `Nil` when nothing came in time.
-    Reply(Reply),
+    /// Its response; a `Nil` when nothing came in time.
+    Response(Response),
     /// Redis refused the command; the connection is fine.
     Refused(redis::RedisError),
     /// The connection is new: what was on its way through the old one is lost.
@@ -84,10 +84,10 @@ impl Reader {
         if signs.has_login_changed()
             && let Some(login) = self.connector.login()
         {
-            self.connector.note_login(connection.ask(&login).await.map(drop));
+            self.connector.note_login(connection.query(&login).await.map(drop));
         }
         let outcome = {
-            let mut reading = std::pin::pin!(connection.ask_behind(trim, command));
+            let mut reading = std::pin::pin!(connection.query_behind(trim, command));
             let mut interrupt = std::pin::pin!(interrupt);
             let mut interrupted = false;
             loop {
@@ -112,14 +112,14 @@ impl Reader {
             }
         };
         match outcome {
-            Some(Ok((trimmed, reply))) => {
-                if let Some(Told::Error(error)) = trimmed {
+            Some(Ok((trimmed, response))) => {
+                if let Some(RespValue::Error(error)) = trimmed {
                     tracing::debug!(purpose = self.purpose, %error, "may not be trimmed");
                     self.trims = false;
                 }
-                match reply {
-                    Reply::Value(Value::ServerError(error)) => self.failed(error.into()).await,
-                    reply => Read::Reply(reply),
+                match response {
+                    Response::Value(Value::ServerError(error)) => self.failed(error.into()).await,
+                    response => Read::Response(response),
                 }
             }
             Some(Err(error)) => self.failed(error).await,
@@ -159,9 +159,9 @@ impl Reader {
     /// Runs a command that does not block on the same connection, where there is one.
     pub(crate) async fn run(&mut self, command: &Cmd) -> RedisResult<Value> {
         match &mut self.opened {
-            Some(opened) => match opened.connection.ask(command).await? {
-                Reply::Value(value) => value.extract_error(),
-                Reply::Entries(_) => Ok(Value::Nil),
+            Some(opened) => match opened.connection.query(command).await? {
+                Response::Value(value) => value.extract_error(),
+                Response::Entries(_) => Ok(Value::Nil),
             },
             None => Ok(Value::Nil),
         }
@@ -170,8 +170,8 @@ impl Reader {
 
 /// What the server calls the connection; `None` where an ACL forbids to ask. Then a stop does not wait.
 async fn client_id(connection: &mut Direct) -> Option<i64> {
-    match connection.ask(redis::cmd("CLIENT").arg("ID")).await {
-        Ok(Reply::Value(id)) => i64::from_redis_value(id).ok(),
+    match connection.query(redis::cmd("CLIENT").arg("ID")).await {
+        Ok(Response::Value(id)) => i64::from_redis_value(id).ok(),
         _ => None,
     }
 }
@@ -187,7 +187,7 @@ async fn release(
     connector: &Connector,
     key: &str,
     id: i64,
-    reading: impl Future<Output = RedisResult<(Option<Told>, Reply)>>,
+    reading: impl Future<Output = RedisResult<(Option<RespValue>, Response)>>,
 ) {
     let released = async {
         unblock(connector, key, id).await?;

@@ -11,7 +11,7 @@ const DEPTH: usize = 8;
 
 /// One reply.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Reply {
+pub(crate) enum Response {
     /// What a read of streams brought.
     Entries(Vec<Entry>),
     /// Anything else.
@@ -20,38 +20,38 @@ pub(crate) enum Reply {
 
 /// A reply to a command that writes.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(super) enum RespValue {
     /// The id of a new entry.
     Id(EntryId),
     Int(i64),
     /// Any other text.
     Text(Box<[u8]>),
     Nil,
-    /// Anything else, of which nobody wants to know more.
-    Done,
+    /// Any other reply, whose content does not matter.
+    Other,
     Error(RedisError),
 }
 
-impl Told {
+impl RespValue {
     fn text(text: &[u8]) -> Self {
-        EntryId::read(text).map_or_else(|| Told::Text(text.into()), Told::Id)
+        EntryId::read(text).map_or_else(|| RespValue::Text(text.into()), RespValue::Id)
     }
 
     pub(super) fn error(&self) -> Option<&RedisError> {
         match self {
-            Told::Error(error) => Some(error),
-            Told::Id(_) | Told::Int(_) | Told::Text(_) | Told::Nil | Told::Done => None,
+            RespValue::Error(error) => Some(error),
+            RespValue::Id(_) | RespValue::Int(_) | RespValue::Text(_) | RespValue::Nil | RespValue::Other => None,
         }
     }
 }
 
-impl From<Value> for Told {
+impl From<Value> for RespValue {
     fn from(value: Value) -> Self {
         match value.extract_error() {
-            Ok(Value::Int(number)) => Told::Int(number),
-            Ok(Value::Nil) => Told::Nil,
-            Ok(value) => super::bytes(value).map_or(Told::Done, |text| Told::text(&text)),
-            Err(error) => Told::Error(error),
+            Ok(Value::Int(number)) => RespValue::Int(number),
+            Ok(Value::Nil) => RespValue::Nil,
+            Ok(value) => super::bytes(value).map_or(RespValue::Other, |text| RespValue::text(&text)),
+            Err(error) => RespValue::Error(error),
         }
     }
 }
@@ -108,35 +108,35 @@ impl Scan {
     }
 }
 
-/// Reads the reply that `bytes` begin with, and says how long it is; `None` until all of it is there.
-pub(super) fn told(bytes: &[u8]) -> RedisResult<Option<(Told, usize)>> {
+/// Reads the reply that `bytes` begin with, and returns it with its length; `None` until all of it is there.
+pub(super) fn parse_value(bytes: &[u8]) -> RedisResult<Option<(RespValue, usize)>> {
     let Some((kind, line, next)) = line(bytes, 0) else { return Ok(None) };
-    let told = match kind {
-        b':' => Told::Int(number(line)?),
+    let value = match kind {
+        b':' => RespValue::Int(number(line)?),
         b'$' => match usize::try_from(number(line)?) {
-            Err(_) => Told::Nil,
+            Err(_) => RespValue::Nil,
             Ok(length) => {
                 let end = next.saturating_add(length);
                 let Some(body) = bytes.get(next..end).filter(|_| bytes.len() >= end.saturating_add(2)) else {
                     return Ok(None);
                 };
-                return Ok(Some((Told::text(body), end + 2)));
+                return Ok(Some((RespValue::text(body), end + 2)));
             }
         },
-        b'+' => Told::Done,
+        b'+' => RespValue::Other,
         _ => {
             let Some(end) = Scan::default().end(bytes)? else { return Ok(None) };
             return Ok(Some((redis::parse_redis_value(&bytes[..end])?.into(), end)));
         }
     };
-    Ok(Some((told, next)))
+    Ok(Some((value, next)))
 }
 
 /// Reads a whole reply.
-pub(super) fn reply(bytes: &[u8]) -> RedisResult<Reply> {
+pub(super) fn parse_response(bytes: &[u8]) -> RedisResult<Response> {
     match (Parts { bytes, at: 0 }).streams() {
-        Some(entries) => Ok(Reply::Entries(entries)),
-        None => redis::parse_redis_value(bytes).map(Reply::Value),
+        Some(entries) => Ok(Response::Entries(entries)),
+        None => redis::parse_redis_value(bytes).map(Response::Value),
     }
 }
 
@@ -246,7 +246,7 @@ mod tests {
     fn entries_are_read_in_order_and_deleted_ones_are_passed_over() {
         assert_eq!(Scan::default().end(SOME).unwrap(), Some(SOME.len()));
         let read = vec![entry("5-1", b"he\r\nllo"), entry("6-1", b"a"), entry("6-1", b"b"), entry("7-0", b"")];
-        assert_eq!(reply(SOME).unwrap(), Reply::Entries(read));
+        assert_eq!(parse_response(SOME).unwrap(), Response::Entries(read));
     }
 
     #[test]
@@ -264,10 +264,10 @@ mod tests {
     fn what_is_no_read_of_streams_is_a_value() {
         for nil in [&b"*-1\r\n"[..], b"$-1\r\n"] {
             assert_eq!(Scan::default().end(nil).unwrap(), Some(nil.len()));
-            assert_eq!(reply(nil).unwrap(), Reply::Value(Value::Nil));
+            assert_eq!(parse_response(nil).unwrap(), Response::Value(Value::Nil));
         }
-        assert_eq!(reply(b":7\r\n").unwrap(), Reply::Value(Value::Int(7)));
-        let Reply::Value(error) = reply(b"-NOGROUP No such key\r\n").unwrap() else { panic!("an error is no entries") };
+        assert_eq!(parse_response(b":7\r\n").unwrap(), Response::Value(Value::Int(7)));
+        let Response::Value(error) = parse_response(b"-NOGROUP No such key\r\n").unwrap() else { panic!("an error is no entries") };
         assert_eq!(error.extract_error().unwrap_err().code(), Some("NOGROUP"));
     }
 
@@ -285,14 +285,14 @@ mod tests {
         let all = b"$3\r\n5-1\r\n$-1\r\n:7\r\n+OK\r\n-OOM no memory\r\n*1\r\n:1\r\n$4\r\n01JX\r\n";
         let (mut at, mut read) = (0, Vec::new());
         while at < all.len() {
-            let (one, length) = told(&all[at..]).unwrap().unwrap();
+            let (one, length) = parse_value(&all[at..]).unwrap().unwrap();
             for cut in 0..length {
-                assert!(told(&all[at..at + cut]).unwrap().is_none(), "{cut} of {one:?}");
+                assert!(parse_value(&all[at..at + cut]).unwrap().is_none(), "{cut} of {one:?}");
             }
             at += length;
             read.push(one);
         }
-        let [Told::Id(id), Told::Nil, Told::Int(7), Told::Done, Told::Error(error), Told::Done, Told::Text(text)] =
+        let [RespValue::Id(id), RespValue::Nil, RespValue::Int(7), RespValue::Other, RespValue::Error(error), RespValue::Other, RespValue::Text(text)] =
             &read[..]
         else {
             panic!("{read:?}")
@@ -303,12 +303,12 @@ mod tests {
     proptest! {
         #[test]
         fn garbage_is_an_error_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
-            let _ = told(&bytes);
+            let _ = parse_value(&bytes);
             let _ = Scan::default().end(&bytes);
-            let _ = reply(&bytes);
+            let _ = parse_response(&bytes);
             let headed = [b"*1\r\n*2\r\n$1\r\n", &bytes[..]].concat();
             let _ = Scan::default().end(&headed);
-            let _ = reply(&headed);
+            let _ = parse_response(&headed);
         }
     }
 }

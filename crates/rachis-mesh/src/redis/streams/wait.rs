@@ -1,9 +1,9 @@
 //! `WAIT`: how many replicas have what was written, where that is asked for.
 
-use super::{commands::Commands, resp::Told};
+use super::{commands::Commands, resp::RespValue};
 use std::time::{Duration, Instant};
 
-/// The time in which a shortfall is told at most once.
+/// The time in which a shortfall is logged at most once.
 const QUIET: Duration = Duration::from_secs(10);
 
 /// What to wait for after a write.
@@ -26,27 +26,27 @@ impl WaitFor {
     }
 }
 
-/// Tells of writes that too few replicas have, a few words for many.
+/// Logs writes that too few replicas have, one line for many.
 #[derive(Default)]
 pub(super) struct Shortfalls {
-    since_told: u64,
-    told: Option<Instant>,
+    since_warning: u64,
+    last_warning: Option<Instant>,
 }
 
 impl Shortfalls {
     /// Takes in what WAIT brought. The write counts as accepted either way: it cannot be taken back.
-    pub(super) fn note(&mut self, wanted: WaitFor, reply: &Told) {
-        if matches!(reply, Told::Int(had) if usize::try_from(*had).is_ok_and(|had| had >= wanted.replicas)) {
+    pub(super) fn note(&mut self, wanted: WaitFor, reply: &RespValue) {
+        if matches!(reply, RespValue::Int(had) if usize::try_from(*had).is_ok_and(|had| had >= wanted.replicas)) {
             return;
         }
-        self.since_told += 1;
-        if self.told.is_some_and(|told| told.elapsed() < QUIET) {
+        self.since_warning += 1;
+        if self.last_warning.is_some_and(|last| last.elapsed() < QUIET) {
             return;
         }
-        let (writes, wanted) = (std::mem::take(&mut self.since_told), wanted.replicas);
-        self.told = Some(Instant::now());
+        let (writes, wanted) = (std::mem::take(&mut self.since_warning), wanted.replicas);
+        self.last_warning = Some(Instant::now());
         match reply {
-            Told::Int(had) => {
+            RespValue::Int(had) => {
                 tracing::warn!(
                     had,
                     wanted,
@@ -54,10 +54,10 @@ impl Shortfalls {
                     "fewer replicas than redis.wait_replicas had a write in time; a failover may lose it"
                 );
             }
-            Told::Error(error) => {
+            RespValue::Error(error) => {
                 tracing::warn!(%error, wanted, writes, "Redis does not say how many replicas have a write");
             }
-            Told::Id(_) | Told::Text(_) | Told::Nil | Told::Done => {}
+            RespValue::Id(_) | RespValue::Text(_) | RespValue::Nil | RespValue::Other => {}
         }
     }
 }

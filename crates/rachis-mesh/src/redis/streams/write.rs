@@ -51,7 +51,7 @@ pub(crate) enum Write {
     },
     /// Deletes a request that no replica was given, and tells whether there was one to delete. Where nobody waits to be told,
     /// [`Senders`](super::Senders) learn of the replica that was given it.
-    Cancel { stream: Arc<str>, entry: EntryId, told: Option<oneshot::Sender<bool>> },
+    Cancel { stream: Arc<str>, entry: EntryId, response: Option<oneshot::Sender<bool>> },
     /// Nothing: is dropped when everything pushed before has been written.
     Mark { _written: Arc<oneshot::Sender<()>> },
 }

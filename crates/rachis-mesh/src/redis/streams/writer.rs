@@ -7,9 +7,9 @@ use super::{
     EntryId,
     bundles::{Bundles, INBOX_LENGTH},
     commands::Commands,
-    direct::Untold,
+    direct::WriteError,
     lanes::{Lane, Lanes},
-    resp::Told,
+    resp::RespValue,
     wait::{Shortfalls, WaitFor},
     write::{Held, Write, WriteOutcome},
 };
@@ -119,7 +119,7 @@ pub(super) async fn write_lane(mut lane: Lane, senders: Arc<dyn Senders>) {
                     tokio::time::sleep(ELSEWHERE_PAUSE).await;
                 }
             }
-            Err(Untold { error, unsent }) => {
+            Err(WriteError { error, unsent }) => {
                 tracing::debug!(%error, unsent, entries = batch.len(), "a write failed");
                 batch.retain(|write| match write {
                     // Nothing of it can arrive, so its caller need not know.
@@ -259,8 +259,8 @@ impl Verdict {
     }
 
     /// Takes in what became of a reply; says whether it has to be written again.
-    fn keeps(&mut self, write: &mut Write, told: Option<&Told>) -> bool {
-        match told.and_then(Told::error) {
+    fn keeps(&mut self, write: &mut Write, response: Option<&RespValue>) -> bool {
+        match response.and_then(RespValue::error) {
             Some(error) if self.note(error) => return true,
             Some(error) if error.code() == Some("OOM") && write.force() => return true,
             Some(error) => {
@@ -274,41 +274,41 @@ impl Verdict {
 }
 
 /// Tells senders what became of their requests and keeps in `batch` what must be written again.
-fn settle(batch: &mut Vec<Write>, mut replies: Vec<Told>, built: Built, senders: &dyn Senders) -> Verdict {
+fn settle(batch: &mut Vec<Write>, mut replies: Vec<RespValue>, built: Built, senders: &dyn Senders) -> Verdict {
     let mut lengths = lengths(batch, &replies);
     let alone = batch.iter().filter(|write| write.stands_alone()).count();
     let mut behind = replies.split_off(alone.min(replies.len())).into_iter();
-    let bundles: Vec<Told> = behind.by_ref().take(built.bundles.len()).collect();
+    let bundles: Vec<RespValue> = behind.by_ref().take(built.bundles.len()).collect();
     let (mut alone, mut bundle) = (replies.into_iter(), built.bundles.of_each());
     let mut verdict = Verdict::default();
     batch.retain_mut(|write| match write {
         Write::Request { stream, token, .. } => {
             let length = lengths.get_mut(stream).map_or(0, Lengths::next);
             let outcome = match alone.next() {
-                Some(Told::Nil) => WriteOutcome::NoStream,
-                Some(Told::Id(entry)) => WriteOutcome::Added { entry, length },
+                Some(RespValue::Nil) => WriteOutcome::NoStream,
+                Some(RespValue::Id(entry)) => WriteOutcome::Added { entry, length },
                 // A server that is no master (any more), or holds other keys: it has not taken the request, the next one
                 // may, and its caller need not know.
-                Some(Told::Error(error)) if verdict.note(&error) => {
+                Some(RespValue::Error(error)) if verdict.note(&error) => {
                     senders.kept(*token);
                     return true;
                 }
-                Some(Told::Error(error)) => WriteOutcome::Refused(error),
-                Some(Told::Int(_) | Told::Text(_) | Told::Done) | None => WriteOutcome::Unknown(None),
+                Some(RespValue::Error(error)) => WriteOutcome::Refused(error),
+                Some(RespValue::Int(_) | RespValue::Text(_) | RespValue::Other) | None => WriteOutcome::Unknown(None),
             };
             senders.sent(*token, stream, outcome);
             false
         }
         // Dropping a mark tells whoever waits.
         Write::Finished { reply: None, .. } | Write::Mark { .. } => false,
-        Write::Cancel { told, stream, entry } => match alone.next() {
-            Some(Told::Error(error)) if verdict.note(&error) => true,
+        Write::Cancel { response, stream, entry } => match alone.next() {
+            Some(RespValue::Error(error)) if verdict.note(&error) => true,
             answer => {
-                match (told.take(), answer) {
-                    (Some(told), Some(answer @ (Told::Int(_) | Told::Text(_)))) => {
-                        let _ = told.send(matches!(answer, Told::Int(1..)));
+                match (response.take(), answer) {
+                    (Some(response), Some(answer @ (RespValue::Int(_) | RespValue::Text(_)))) => {
+                        let _ = response.send(matches!(answer, RespValue::Int(1..)));
                     }
-                    (None, Some(Told::Text(replica))) => senders.begun(stream, *entry, &replica),
+                    (None, Some(RespValue::Text(replica))) => senders.begun(stream, *entry, &replica),
                     // Nobody knows, where Redis refuses to.
                     _ => {}
                 }
@@ -317,13 +317,13 @@ fn settle(batch: &mut Vec<Write>, mut replies: Vec<Told>, built: Built, senders:
         },
         Write::Keep { .. } | Write::Forced { .. } => verdict.keeps(write, alone.next().as_ref()),
         Write::Finished { .. } | Write::Send { .. } => {
-            let told = bundle.next().and_then(|bundle| bundles.get(bundle));
-            verdict.keeps(write, told)
+            let response = bundle.next().and_then(|bundle| bundles.get(bundle));
+            verdict.keeps(write, response)
         }
     });
     for (stream, entries) in built.settled {
         let outcomes = [behind.next(), behind.next()];
-        let failed = outcomes.iter().flatten().filter_map(Told::error);
+        let failed = outcomes.iter().flatten().filter_map(RespValue::error);
         // What stays pending would be run again when this replica is gone.
         if failed.filter(|error| verdict.note(error)).count() > 0 {
             let again = |(entry, held)| Write::Finished { stream: stream.clone(), entry, reply: None, held };
@@ -347,7 +347,7 @@ impl Lengths {
     }
 }
 
-fn lengths(batch: &[Write], replies: &[Told]) -> BTreeMap<Arc<str>, Lengths> {
+fn lengths(batch: &[Write], replies: &[RespValue]) -> BTreeMap<Arc<str>, Lengths> {
     let mut streams: BTreeMap<Arc<str>, Lengths> = BTreeMap::new();
     for write in batch {
         if let Write::Request { stream, .. } = write {
@@ -359,7 +359,7 @@ fn lengths(batch: &[Write], replies: &[Told]) -> BTreeMap<Arc<str>, Lengths> {
     }
     let last = replies.len().saturating_sub(streams.len());
     for (lengths, reply) in streams.values_mut().zip(replies.get(last..).unwrap_or_default()) {
-        if let Told::Int(length) = reply {
+        if let RespValue::Int(length) = reply {
             lengths.whole = u64::try_from(*length).unwrap_or(0);
         }
     }
