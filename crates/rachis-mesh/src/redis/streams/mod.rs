@@ -3,14 +3,14 @@
 mod bundles;
 mod calls;
 mod commands;
-mod direct;
 mod entry_id;
 mod find;
 mod inbox;
-mod lanes;
-mod outlet;
+mod raw_connection;
 mod reader;
 mod resp;
+mod shard_connection;
+mod shard_writers;
 mod wait;
 mod write;
 mod writer;

@@ -1,8 +1,8 @@
 //! A connection of its own for reads that block.
 
 use super::{
-    direct::Direct,
-    resp::{Response, RespValue},
+    raw_connection::RawConnection,
+    resp::{RespValue, Response},
 };
 use crate::redis::connection::{Connector, Opened, ReconnectBackoff, is_fatal};
 use redis::{Cmd, FromRedisValue, RedisResult, Value};
@@ -18,7 +18,7 @@ pub(crate) struct Reader {
     purpose: &'static str,
     key: String,
     stop: CancellationToken,
-    opened: Option<Opened<Direct>>,
+    opened: Option<Opened<RawConnection>>,
     backoff: ReconnectBackoff,
     /// Whether a stop waits until the server has let go of a read.
     releases: bool,
@@ -142,7 +142,7 @@ impl Reader {
         if self.backoff.before_connecting(&self.stop).await.is_none() {
             return Read::Stopped;
         }
-        let attempt = || Direct::connect(&self.connector, self.purpose, &self.key, self.block);
+        let attempt = || RawConnection::connect(&self.connector, self.purpose, &self.key, self.block);
         match self.connector.until(self.purpose, &self.stop, attempt).await {
             Some(mut opened) => {
                 self.id = match self.releases {
@@ -169,7 +169,7 @@ impl Reader {
 }
 
 /// What the server calls the connection; `None` where an ACL forbids to ask. Then a stop does not wait.
-async fn client_id(connection: &mut Direct) -> Option<i64> {
+async fn client_id(connection: &mut RawConnection) -> Option<i64> {
     match connection.query(redis::cmd("CLIENT").arg("ID")).await {
         Ok(Response::Value(id)) => i64::from_redis_value(id).ok(),
         _ => None,

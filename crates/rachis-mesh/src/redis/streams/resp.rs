@@ -267,7 +267,9 @@ mod tests {
             assert_eq!(parse_response(nil).unwrap(), Response::Value(Value::Nil));
         }
         assert_eq!(parse_response(b":7\r\n").unwrap(), Response::Value(Value::Int(7)));
-        let Response::Value(error) = parse_response(b"-NOGROUP No such key\r\n").unwrap() else { panic!("an error is no entries") };
+        let Response::Value(error) = parse_response(b"-NOGROUP No such key\r\n").unwrap() else {
+            panic!("an error is no entries")
+        };
         assert_eq!(error.extract_error().unwrap_err().code(), Some("NOGROUP"));
     }
 
@@ -292,8 +294,15 @@ mod tests {
             at += length;
             read.push(one);
         }
-        let [RespValue::Id(id), RespValue::Nil, RespValue::Int(7), RespValue::Other, RespValue::Error(error), RespValue::Other, RespValue::Text(text)] =
-            &read[..]
+        let [
+            RespValue::Id(id),
+            RespValue::Nil,
+            RespValue::Int(7),
+            RespValue::Other,
+            RespValue::Error(error),
+            RespValue::Other,
+            RespValue::Text(text),
+        ] = &read[..]
         else {
             panic!("{read:?}")
         };

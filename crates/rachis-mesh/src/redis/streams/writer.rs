@@ -7,9 +7,9 @@ use super::{
     EntryId,
     bundles::{Bundles, INBOX_LENGTH},
     commands::Commands,
-    direct::WriteError,
-    lanes::{Lane, Lanes},
+    raw_connection::WriteError,
     resp::RespValue,
+    shard_writers::{ShardWriter, ShardWriters},
     wait::{Shortfalls, WaitFor},
     write::{Held, Write, WriteOutcome},
 };
@@ -59,34 +59,34 @@ pub(crate) trait Senders: Send + Sync + 'static {
 /// Puts things in the queue of the writer. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Writer {
-    lanes: Arc<Lanes>,
+    writers: Arc<ShardWriters>,
 }
 
 impl Writer {
     /// Starts the writer. It ends with `stop`, since those it reports to hold it in turn.
     pub(crate) fn start(links: Links, senders: Arc<dyn Senders>, stop: CancellationToken) -> Self {
-        Writer { lanes: Lanes::new(links, &senders, stop) }
+        Writer { writers: ShardWriters::new(links, &senders, stop) }
     }
 
     /// Waits until everything pushed so far has been written, or the writer has ended.
     pub(crate) async fn flush(&self) {
-        self.lanes.flush().await;
+        self.writers.flush().await;
     }
 
     /// Hands something to the writer; `false` when it has ended.
     pub(crate) fn push(&self, write: Write) -> bool {
-        self.lanes.push(write)
+        self.writers.push(write)
     }
 }
 
-/// Writes what is due in one lane.
-pub(super) async fn write_lane(mut lane: Lane, senders: Arc<dyn Senders>) {
+/// Writes what is due at one server.
+pub(super) async fn run(mut writer: ShardWriter, senders: Arc<dyn Senders>) {
     let mut batch = Vec::with_capacity(BATCH);
-    let (wait, mut shortfalls) = (lane.wait(), Shortfalls::default());
+    let (wait, mut shortfalls) = (writer.wait(), Shortfalls::default());
     // What the last write carried.
     let mut written = 0;
     loop {
-        if !lane.begin(&mut batch).await {
+        if !writer.begin(&mut batch).await {
             return;
         }
         // Whoever was woken together with the first is about to push as well: the server takes many in one write for little
@@ -94,28 +94,28 @@ pub(super) async fn write_lane(mut lane: Lane, senders: Arc<dyn Senders>) {
         if written > 1 {
             tokio::task::yield_now().await;
         }
-        fill(&mut batch, &mut lane.due);
+        fill(&mut batch, &mut writer.due);
         written = batch.len();
-        lane.sort_out(&mut batch);
+        writer.sort_out(&mut batch);
         let now = Instant::now();
         batch.retain(|write| !matches!(write, Write::Request { token, .. } if !senders.wanted(*token, now)));
         if batch.is_empty() {
             continue;
         }
-        let session = lane.outlet.session();
+        let session = writer.connection.session();
         let built = build(&mut batch, now, wait);
-        match lane.outlet.write(&built.commands).await {
+        match writer.connection.write(&built.commands).await {
             Ok(mut replies) => {
                 if let (Some(wait), Some(reply)) = (built.waits, built.waits.and_then(|_| replies.pop())) {
                     shortfalls.note(wait, &reply);
                 }
                 let verdict = settle(&mut batch, replies, built, &*senders);
-                lane.follow(verdict.then);
+                writer.follow(verdict.then);
                 if verdict.broken {
-                    lane.outlet.close();
+                    writer.connection.close();
                 }
                 if !verdict.elsewhere.is_empty() {
-                    lane.learn_from(&verdict.elsewhere).await;
+                    writer.learn_from(&verdict.elsewhere).await;
                     tokio::time::sleep(ELSEWHERE_PAUSE).await;
                 }
             }

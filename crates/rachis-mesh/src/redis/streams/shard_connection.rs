@@ -1,9 +1,9 @@
-//! The connection through which one lane writes, and that comes back by itself.
+//! The connection of one shard writer, which comes back by itself.
 
 use super::{
     commands::Commands,
-    direct::{Direct, WriteError},
-    resp::{Response, RespValue},
+    raw_connection::{RawConnection, WriteError},
+    resp::{RespValue, Response},
 };
 use crate::redis::{
     connection::{Connector, Opened, PROBE_AFTER, ReconnectBackoff, Sign, is_fatal, timed_out},
@@ -25,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 /// What `CLIENT LIST` shows of it.
 const PURPOSE: &str = "writes";
 
-/// Writes to one server.
-pub(super) struct Outlet {
+/// A connection to one server for writes.
+pub(super) struct ShardConnection {
     links: Links,
     shard: Shard,
     stop: CancellationToken,
@@ -37,7 +37,7 @@ pub(super) struct Outlet {
 }
 
 struct Open {
-    connection: Opened<Direct>,
+    connection: Opened<RawConnection>,
     session: Option<Arc<Session>>,
     /// When something last came through it.
     sound: Instant,
@@ -49,13 +49,13 @@ struct Open {
 /// noticed it, or the next answer is on its way.
 const ASK_KERNEL_AFTER: Duration = Duration::from_millis(1);
 
-/// What is to be done about a connection through which nothing is written.
-pub(super) enum Chore {
-    /// It had better be made anew.
+/// An action that a connection needs while nothing is written through it.
+pub(super) enum Maintenance {
+    /// The connection is doubted, and is made anew.
     Renew,
     /// The other end has closed it. It is made anew when there is something to write.
-    LetGo,
-    /// The server should be told who one is now.
+    Close,
+    /// The login has changed, and is sent to the server.
     LogIn,
     /// Another connection was lost. Whether this one is, too, is found out now, and not by the next request, of which
     /// nobody would know whether it arrived.
@@ -64,10 +64,10 @@ pub(super) enum Chore {
     KeepAlive,
 }
 
-impl Outlet {
+impl ShardConnection {
     pub(super) fn new(links: Links, shard: Shard, stop: CancellationToken) -> Self {
         let (backoff, losses) = (ReconnectBackoff::new(links.connector()), links.connector().losses());
-        Outlet { links, shard, stop, backoff, losses, opened: None, used: false }
+        ShardConnection { links, shard, stop, backoff, losses, opened: None, used: false }
     }
 
     fn connector(&self) -> &Connector {
@@ -97,8 +97,8 @@ impl Outlet {
         true
     }
 
-    /// Waits until something is to be done about the connection. Nothing is lost where the waiting ends before.
-    pub(super) async fn chore(&mut self) -> Chore {
+    /// Waits until the connection needs maintenance. Cancel safe.
+    pub(super) async fn maintenance(&mut self) -> Maintenance {
         let keep_alive = self.connector().options().keep_alive;
         let Some(Open { connection: Opened { connection, signs }, sound, look, .. }) = &mut self.opened else {
             return std::future::pending().await;
@@ -115,27 +115,27 @@ impl Outlet {
         };
         tokio::select! {
             sign = signs.next() => match sign {
-                Sign::Doubted => Chore::Renew,
-                Sign::Ended => Chore::LetGo,
-                Sign::LoginChanged => Chore::LogIn,
+                Sign::Doubted => Maintenance::Renew,
+                Sign::Ended => Maintenance::Close,
+                Sign::LoginChanged => Maintenance::LogIn,
             },
-            () = connection.ended() => Chore::LetGo,
-            Ok(()) = self.losses.changed() => Chore::Probe,
-            () = rests => Chore::KeepAlive,
+            () = connection.ended() => Maintenance::Close,
+            Ok(()) = self.losses.changed() => Maintenance::Probe,
+            () = rests => Maintenance::KeepAlive,
         }
     }
 
-    /// Does it.
-    pub(super) async fn run(&mut self, chore: Chore) {
-        match chore {
-            Chore::Renew => self.close(),
-            Chore::LetGo => {
+    /// Runs one maintenance action.
+    pub(super) async fn run(&mut self, maintenance: Maintenance) {
+        match maintenance {
+            Maintenance::Renew => self.close(),
+            Maintenance::Close => {
                 tracing::debug!(server = %self.shard, "the connection for writes was closed by the other end");
                 self.close();
                 self.used = false;
             }
-            Chore::LogIn => self.log_in().await,
-            Chore::Probe | Chore::KeepAlive => {
+            Maintenance::LogIn => self.log_in().await,
+            Maintenance::Probe | Maintenance::KeepAlive => {
                 let asked = tokio::time::timeout(self.connector().options().response_timeout, self.probe());
                 if !asked.await.unwrap_or(false) {
                     self.close();
@@ -220,16 +220,16 @@ impl Outlet {
     }
 }
 
-async fn value(connection: &mut Direct, command: &Cmd) -> RedisResult<Value> {
+async fn value(connection: &mut RawConnection, command: &Cmd) -> RedisResult<Value> {
     match connection.query(command).await? {
         Response::Value(value) => value.extract_error(),
         Response::Entries(_) => Ok(Value::Nil),
     }
 }
 
-/// One attempt.
+/// Makes one attempt to connect.
 async fn open(connector: &Connector, shard: &Shard) -> RedisResult<Open> {
-    let mut connection = Direct::connect_to(connector, PURPOSE, shard).await?;
+    let mut connection = RawConnection::connect_to(connector, PURPOSE, shard).await?;
     let session = match session(&mut connection.connection).await {
         Ok(session) => session.map(Arc::new),
         // Of what is written through a connection without a name nobody can say later that it never arrived.
@@ -242,7 +242,7 @@ async fn open(connector: &Connector, shard: &Shard) -> RedisResult<Open> {
     Ok(Open { connection, session, sound, look })
 }
 
-async fn session(connection: &mut Direct) -> RedisResult<Option<Session>> {
+async fn session(connection: &mut RawConnection) -> RedisResult<Option<Session>> {
     let client = i64::from_redis_value(value(connection, redis::cmd("CLIENT").arg("ID")).await?)?;
     let server = String::from_redis_value(value(connection, redis::cmd("INFO").arg("server")).await?)?;
     let replication = String::from_redis_value(value(connection, redis::cmd("INFO").arg("replication")).await?)?;

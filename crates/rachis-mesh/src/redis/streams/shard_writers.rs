@@ -1,10 +1,10 @@
-//! One queue and one task for each server there is something to write to: what goes to one waits for no other.
+//! Shard writers: one queue and one task for each server that is written to, so that what goes to one waits for no other.
 
 use super::{
     WaitFor,
-    outlet::{Chore, Outlet},
+    shard_connection::{Maintenance, ShardConnection},
     write::Write,
-    writer::{Senders, write_lane},
+    writer::{self, Senders},
 };
 use crate::redis::{
     link::Links,
@@ -27,48 +27,48 @@ const CHAIN: usize = 3;
 // Without a bound of its own: requests are bounded by the calls pending, replies by those in flight.
 type Queue = mpsc::UnboundedSender<Write>;
 
-/// The lanes of one writer.
-pub(super) struct Lanes {
+/// The shard writers of one node.
+pub(super) struct ShardWriters {
     links: Links,
-    // They hold the writer in turn; the lanes' tasks hold them until the end.
+    // They hold the writer in turn; the tasks of the shard writers hold them until the end.
     senders: Weak<dyn Senders>,
     stop: CancellationToken,
     open: Mutex<HashMap<Shard, Queue>>,
-    /// The lane where there is only one, found without a lock.
+    /// The queue where there is only one, found without a lock.
     only: OnceLock<Queue>,
     /// Takes what no server is known for.
     unplaced: Queue,
-    /// Lanes that ended because their server no longer holds anything.
+    /// Shard writers that ended because their server no longer holds anything.
     ended: AtomicU64,
 }
 
-/// One lane, as its task has it.
-pub(super) struct Lane {
+/// What writes to one server, as its task has it.
+pub(super) struct ShardWriter {
     pub(super) shard: Shard,
     pub(super) due: mpsc::UnboundedReceiver<Write>,
-    pub(super) outlet: Outlet,
-    lanes: Arc<Lanes>,
+    pub(super) connection: ShardConnection,
+    writers: Arc<ShardWriters>,
     moves: Moves,
 }
 
-impl Lanes {
+impl ShardWriters {
     pub(super) fn new(links: Links, senders: &Arc<dyn Senders>, stop: CancellationToken) -> Arc<Self> {
         let senders = Arc::downgrade(senders);
         let (unplaced, waiting) = mpsc::unbounded_channel();
         let (open, only, ended) = (Mutex::default(), OnceLock::new(), AtomicU64::new(0));
-        let lanes = Arc::new(Lanes { links, senders, stop, open, only, unplaced, ended });
-        match lanes.servers().shard("") {
-            Some(shard) if !lanes.servers().are_shared() => drop(lanes.only.set(lanes.start(shard))),
-            _ => drop(tokio::spawn(place(lanes.clone(), waiting))),
+        let writers = Arc::new(ShardWriters { links, senders, stop, open, only, unplaced, ended });
+        match writers.servers().shard("") {
+            Some(shard) if !writers.servers().are_shared() => drop(writers.only.set(writers.start(shard))),
+            _ => drop(tokio::spawn(locate_unplaced(writers.clone(), waiting))),
         }
-        lanes
+        writers
     }
 
     fn servers(&self) -> &Servers {
         self.links.connector().servers()
     }
 
-    /// Hands something to the lane of its server; `false` when the writer has ended.
+    /// Hands something to the shard writer of its server; `false` when the writer has ended.
     pub(super) fn push(self: &Arc<Self>, write: Write) -> bool {
         if let Some(only) = self.only.get() {
             return only.send(write).is_ok();
@@ -78,7 +78,7 @@ impl Lanes {
 
     fn route(self: &Arc<Self>, open: &mut HashMap<Shard, Queue>, write: Write) -> bool {
         let write = write.taken_apart(self.servers());
-        // A mark belongs nowhere: whoever waits looks again, since a lane has ended.
+        // A mark belongs nowhere: whoever waits looks again, since a shard writer has ended.
         let Some(key) = write.key() else { return true };
         let Some(shard) = self.servers().shard(key) else { return self.unplaced.send(write).is_ok() };
         match open.get(&shard) {
@@ -94,12 +94,12 @@ impl Lanes {
 
     fn start(self: &Arc<Self>, shard: Shard) -> Queue {
         let (queue, due) = mpsc::unbounded_channel();
-        let outlet = Outlet::new(self.links.clone(), shard.clone(), self.stop.clone());
-        let lane = Lane { shard, due, outlet, lanes: self.clone(), moves: self.servers().moves() };
+        let connection = ShardConnection::new(self.links.clone(), shard.clone(), self.stop.clone());
+        let writer = ShardWriter { shard, due, connection, writers: self.clone(), moves: self.servers().moves() };
         // Without them nothing comes, and the queue takes nothing.
         if let Some(senders) = self.senders.upgrade() {
             let stop = self.stop.clone();
-            tokio::spawn(async move { stop.run_until_cancelled(write_lane(lane, senders)).await });
+            tokio::spawn(async move { stop.run_until_cancelled(writer::run(writer, senders)).await });
         }
         queue
     }
@@ -133,32 +133,33 @@ impl Lanes {
 }
 
 /// Finds servers for what had none when it came.
-async fn place(lanes: Arc<Lanes>, mut waiting: mpsc::UnboundedReceiver<Write>) {
-    let stop = lanes.stop.clone();
+async fn locate_unplaced(writers: Arc<ShardWriters>, mut waiting: mpsc::UnboundedReceiver<Write>) {
+    let stop = writers.stop.clone();
     loop {
         let Some(Some(write)) = stop.run_until_cancelled(waiting.recv()).await else { return };
         if let Some(key) = write.key()
-            && lanes.links.connector().locate(key, &stop).await.is_none()
+            && writers.links.connector().locate(key, &stop).await.is_none()
         {
             return;
         }
-        lanes.push(write);
+        writers.push(write);
     }
 }
 
-impl Lane {
-    /// Waits for something to write, and for a connection. `false`: the lane has ended, and others have what was in it.
+impl ShardWriter {
+    /// Waits for something to write, and for a connection. Returns `false` if this shard writer has ended; others have
+    /// its writes then.
     pub(super) async fn begin(&mut self, batch: &mut Vec<Write>) -> bool {
         loop {
             // Not before there is something to write: of a thousand nodes at rest many never have.
-            if (self.outlet.was_used() || !batch.is_empty()) && !self.connected(batch).await {
+            if (self.connection.was_used() || !batch.is_empty()) && !self.connected(batch).await {
                 return false;
             }
             if !batch.is_empty() {
-                if self.outlet.is_sound().await {
+                if self.connection.is_sound().await {
                     return true;
                 }
-                self.outlet.run(Chore::LetGo).await;
+                self.connection.run(Maintenance::Close).await;
                 continue;
             }
             tokio::select! {
@@ -167,7 +168,7 @@ impl Lane {
                     None => return false,
                 },
                 () = self.moves.next() => if !self.stays(batch) { return false },
-                chore = self.outlet.chore() => self.outlet.run(chore).await,
+                maintenance = self.connection.maintenance() => self.connection.run(maintenance).await,
             }
         }
     }
@@ -175,24 +176,24 @@ impl Lane {
     async fn connected(&mut self, batch: &mut Vec<Write>) -> bool {
         loop {
             tokio::select! {
-                connected = self.outlet.connect() => return connected,
+                connected = self.connection.connect() => return connected,
                 () = self.moves.next() => if !self.stays(batch) { return false },
             }
         }
     }
 
-    /// Looks at itself after keys have moved.
+    /// Checks after a move of keys whether the server still holds any; ends this shard writer where it does not.
     fn stays(&mut self, batch: &mut Vec<Write>) -> bool {
-        let stays = self.lanes.servers().has(&self.shard);
+        let stays = self.writers.servers().has(&self.shard);
         if !stays {
             self.end(batch);
         }
         stays
     }
 
-    /// Gives everything to the lanes of those who hold it now. Nobody pushes meanwhile, so it stays in order.
+    /// Gives everything to the shard writers of the servers that hold it now. Nobody pushes meanwhile, so it stays in order.
     fn end(&mut self, batch: &mut Vec<Write>) {
-        let mut open = self.lanes.open();
+        let mut open = self.writers.open();
         open.remove(&self.shard);
         self.due.close();
         let mut all = std::mem::take(batch);
@@ -200,21 +201,21 @@ impl Lane {
             all.push(write);
         }
         tracing::debug!(server = %self.shard, writes = all.len(), "no longer holds anything, what is due goes elsewhere");
-        self.lanes.links.end(&self.shard);
-        self.lanes.ended.fetch_add(1, Ordering::Relaxed);
+        self.writers.links.end(&self.shard);
+        self.writers.ended.fetch_add(1, Ordering::Relaxed);
         for write in all {
-            self.lanes.route(&mut open, write);
+            self.writers.route(&mut open, write);
         }
     }
 
     /// What to wait for after a write.
     pub(super) fn wait(&self) -> Option<WaitFor> {
-        self.lanes.links.connector().options().wait
+        self.writers.links.connector().options().wait
     }
 
     /// Passes on what belongs to other servers by now.
     pub(super) fn sort_out(&self, batch: &mut Vec<Write>) {
-        let servers = self.lanes.servers();
+        let servers = self.writers.servers();
         if !servers.are_shared() {
             return;
         }
@@ -223,7 +224,7 @@ impl Lane {
             let stays = write.keys().all(here);
             match stays {
                 true => batch.push(write),
-                false => drop(self.lanes.push(write)),
+                false => drop(self.writers.push(write)),
             }
         }
     }
@@ -231,14 +232,14 @@ impl Lane {
     /// Hands on what may be written now that something else was.
     pub(super) fn follow(&self, writes: Vec<Write>) {
         for write in writes {
-            self.lanes.push(write);
+            self.writers.push(write);
         }
     }
 
     /// Finds out who holds what now.
     pub(super) async fn learn_from(&self, errors: &[RedisError]) {
         for error in errors {
-            self.lanes.servers().learn_from(error).await;
+            self.writers.servers().learn_from(error).await;
         }
     }
 }

@@ -1,10 +1,10 @@
-//! A connection of one reader or one writer alone, whose replies are read as the bytes they are.
+//! Raw connections: each belongs to one reader or one shard writer, and its replies are parsed from the bytes as they come.
 //!
 //! redis-rs says hello, so that whatever it takes to be let in is done in one place; then the socket is taken back from it.
 
 use super::{
     commands::Commands,
-    resp::{self, Response, Scan, RespValue},
+    resp::{self, RespValue, Response, Scan},
 };
 use crate::redis::{
     connection::{Connector, Opened, Signs, timed_out},
@@ -35,7 +35,7 @@ const LARGEST: usize = 1024 * 1024;
 const UNREAD: Duration = Duration::from_millis(10);
 
 /// A connection that takes one command at a time, or as many as leave in one write.
-pub(super) struct Direct {
+pub(super) struct RawConnection {
     socket: Socket,
     buffer: BytesMut,
     /// How long a reply may take.
@@ -49,25 +49,29 @@ pub(super) struct WriteError {
     pub(super) unsent: bool,
 }
 
-impl Direct {
+impl RawConnection {
     /// One attempt to reach the server that holds `key`. `block` is how much longer than usual an answer may take.
     pub(super) async fn connect(
         connector: &Connector,
         purpose: &str,
         key: &str,
         block: Duration,
-    ) -> RedisResult<Opened<Direct>> {
+    ) -> RedisResult<Opened<RawConnection>> {
         let (endpoint, shard) = connector.endpoint(key).await?;
         // From here on a suspicion is about this connection.
         let signs = connector.signs(shard, Some(key));
-        Direct::greeted(connector, &endpoint, signs, purpose, block).await
+        RawConnection::greeted(connector, &endpoint, signs, purpose, block).await
     }
 
     /// One attempt to reach this server, for all the keys that it holds.
-    pub(super) async fn connect_to(connector: &Connector, purpose: &str, shard: &Shard) -> RedisResult<Opened<Direct>> {
+    pub(super) async fn connect_to(
+        connector: &Connector,
+        purpose: &str,
+        shard: &Shard,
+    ) -> RedisResult<Opened<RawConnection>> {
         let signs = connector.signs(shard.clone(), None);
         let endpoint = connector.servers().reach(shard).await?;
-        Direct::greeted(connector, &endpoint, signs, purpose, Duration::ZERO).await
+        RawConnection::greeted(connector, &endpoint, signs, purpose, Duration::ZERO).await
     }
 
     /// Opens a socket and says hello.
@@ -77,7 +81,7 @@ impl Direct {
         signs: Signs,
         purpose: &str,
         block: Duration,
-    ) -> RedisResult<Opened<Direct>> {
+    ) -> RedisResult<Opened<RawConnection>> {
         let time = connector.patience();
         let socket = timeout(time, endpoint.dial()).await.map_err(|_| timed_out("connecting"))??;
         let (back, returned) = oneshot::channel();
@@ -96,7 +100,7 @@ impl Direct {
         timeout(time, greeted).await.map_err(|_| timed_out("connecting"))??;
         let socket = returned.await.map_err(|_| closed())?;
         let patience = connector.options().response_timeout + block;
-        Ok(Opened { connection: Direct { socket, buffer: BytesMut::new(), patience }, signs })
+        Ok(Opened { connection: RawConnection { socket, buffer: BytesMut::new(), patience }, signs })
     }
 
     /// Ends when the other end has closed the connection, or says something that it was not asked for: what comes next
@@ -126,7 +130,7 @@ impl Direct {
         first: Option<&Cmd>,
         command: &Cmd,
     ) -> RedisResult<(Option<RespValue>, Response)> {
-        let Direct { socket, buffer, patience } = self;
+        let RawConnection { socket, buffer, patience } = self;
         let asked = async {
             let mut bytes = first.map(Cmd::get_packed_command).unwrap_or_default();
             command.write_packed_command(&mut bytes);
@@ -143,7 +147,7 @@ impl Direct {
 
     /// Sends commands in one write and waits for what each of them brought, under the same condition.
     pub(super) async fn pipeline(&mut self, commands: &Commands) -> Result<Vec<RespValue>, WriteError> {
-        let Direct { socket, buffer, patience } = self;
+        let RawConnection { socket, buffer, patience } = self;
         let mut unsent = true;
         let answered = async {
             let mut left = commands.bytes();
