@@ -1,4 +1,4 @@
-//! How a node gets onto the mesh: first its ways in and its ears, then the announcement; an observer goes without that.
+//! How a node gets onto the mesh: first its inbox, requests and subscriptions, then the announcement; an observer goes without that.
 
 use super::{
     Inner, Node,
@@ -46,7 +46,7 @@ impl Node {
         if let Some(provider) = &node.credentials {
             provider.start(node.connector.clone(), stop.clone()).await.ok_or_else(stopped)?;
         }
-        // First the way in and the ears, then the announcement: whoever hears of this node can call it at once.
+        // First the inbox and the subscriptions, then the announcement: whoever hears of this node can call it at once.
         let links = Links::new(node.connector.clone(), stop.clone());
         let (_, live) = links.reach(&node.keys.registry()).await.ok_or_else(stopped)?;
         server::warn_of(&mut live.connection.clone(), node.config.redis.url.expose()).await;

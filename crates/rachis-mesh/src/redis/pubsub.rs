@@ -1,18 +1,18 @@
 //! Subscriptions that outlive their connections.
 //!
-//! There is one connection to each server on which someone here listens: in a cluster a message to a sharded channel stays
-//! on the server that holds the channel's slot, everywhere else there is one server. What is subscribed is written down
-//! once, and each connection keeps up with what of it lies on its server.
+//! A shard subscriber holds one connection to each server with a wanted channel: in a cluster a message to a sharded channel
+//! stays on the server that holds the channel's slot, everywhere else there is one server. The wanted channels are kept in one
+//! place, and each shard subscriber keeps up with those that lie on its server.
 
-mod subscriber;
+mod shard_subscriber;
 
 use super::{connection::Connector, servers::Shard};
+use shard_subscriber::ShardSubscriber;
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use subscriber::Subscriber;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
@@ -149,18 +149,13 @@ pub(crate) fn open(
     let wanted = Arc::new(Wanted { everybodys, channels: Mutex::default(), changes: watch::Sender::default() });
     let channels = Channels { wanted: wanted.clone(), stop: stop.clone() };
     tokio::spawn(async move {
-        stop.run_until_cancelled(look_after(&connector, &wanted, &heard, &stop)).await;
+        stop.run_until_cancelled(supervise(&connector, &wanted, &heard, &stop)).await;
     });
     (channels, messages)
 }
 
-/// Starts what listens to a server, wherever a channel lies on one to which nobody listens.
-async fn look_after(
-    connector: &Connector,
-    wanted: &Arc<Wanted>,
-    heard: &mpsc::Sender<Heard>,
-    stop: &CancellationToken,
-) {
+/// Starts a shard subscriber for each server that holds a wanted channel and has none.
+async fn supervise(connector: &Connector, wanted: &Arc<Wanted>, heard: &mpsc::Sender<Heard>, stop: &CancellationToken) {
     let mut subscribers: HashMap<Shard, JoinHandle<()>> = HashMap::new();
     let mut changes = wanted.changes.subscribe();
     changes.mark_changed();
@@ -176,8 +171,12 @@ async fn look_after(
         subscribers.retain(|_, subscriber| !subscriber.is_finished());
         for shard in wanted.shards(connector) {
             subscribers.entry(shard.clone()).or_insert_with(|| {
-                let subscriber =
-                    Subscriber { connector: connector.clone(), shard, wanted: wanted.clone(), heard: heard.clone() };
+                let subscriber = ShardSubscriber {
+                    connector: connector.clone(),
+                    shard,
+                    wanted: wanted.clone(),
+                    heard: heard.clone(),
+                };
                 let stop = stop.clone();
                 tokio::spawn(async move {
                     stop.run_until_cancelled(subscriber.run(&stop)).await;

@@ -8,7 +8,7 @@ const TTL: Duration = Duration::from_secs(3600);
 /// Nodes of a mesh that rests for 2 s after each message.
 const BIG: usize = 40_000;
 
-/// A registry with this many nodes, all of them quiet, and an ear on its channel.
+/// A registry with this many nodes, all of them quiet, and a subscription to its channel.
 struct Mesh {
     _redis: ThrowawayRedis,
     on: redis::aio::MultiplexedConnection,

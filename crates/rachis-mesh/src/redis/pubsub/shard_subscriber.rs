@@ -1,4 +1,4 @@
-//! Listens to one server.
+//! A shard subscriber: keeps up the subscriptions on one server.
 //!
 //! A server of a cluster that knows no sharded channels (before Redis 7) is asked for a plain one, and its scripts publish
 //! there: both sides talk to the same server, so they agree.
@@ -31,7 +31,7 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_
 const TOGETHER: usize = 256;
 
 /// Keeps up the subscriptions of the channels that lie on one server. Ends when that server holds nothing any more.
-pub(super) struct Subscriber {
+pub(super) struct ShardSubscriber {
     pub(super) connector: Connector,
     pub(super) shard: Shard,
     pub(super) wanted: Arc<Wanted>,
@@ -82,7 +82,7 @@ struct Serving {
     backoff: Backoff,
 }
 
-impl Subscriber {
+impl ShardSubscriber {
     pub(super) async fn run(self, stop: &CancellationToken) {
         let mut backoff = ReconnectBackoff::new(&self.connector);
         loop {
