@@ -18,8 +18,8 @@ use crate::{
     redis::{
         Failure,
         connection::Backoff,
+        idempotency::{Begun, Mark, ms},
         link::Links,
-        once::{Begun, Mark, ms},
         streams::Write,
     },
     wire::{Frame, Place, Reply},
@@ -87,7 +87,7 @@ impl Inner {
         work: impl Future<Output = Result<Answer>>,
     ) -> (Result<Answer>, Option<Ended>) {
         let mark = Mark {
-            key: self.keys.once(&self.app_key, &asked.digest),
+            key: self.keys.idempotency(&self.app_key, &asked.digest),
             fingerprint: asked.fingerprint,
             node: self.is_announced().then(|| self.id.clone()),
             run: run.name,

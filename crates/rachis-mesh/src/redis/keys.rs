@@ -138,7 +138,7 @@ impl Keys {
     }
 
     /// Not of a partition: an idempotency key is known by the same mark however many there are.
-    pub(crate) fn once(&self, app: &str, digest: &str) -> String {
+    pub(crate) fn idempotency(&self, app: &str, digest: &str) -> String {
         format!("{}:{{app:{app}}}:once:{digest}", self.namespace)
     }
 

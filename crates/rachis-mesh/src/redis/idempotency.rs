@@ -1,9 +1,9 @@
-//! Calls that shall run once: who runs one, and what it ended in.
+//! Calls with an idempotency key: which node runs one, and what it ended in.
 
 use redis::{RedisResult, Script, aio::ConnectionLike};
 use std::{sync::LazyLock, time::Duration};
 
-static ONCE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/once.lua")));
+static BEGIN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/once.lua")));
 static KEEP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/keep.lua")));
 static LET_GO: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/let_go.lua")));
 
@@ -60,7 +60,7 @@ impl Mark {
         time: Duration,
         renew: bool,
     ) -> RedisResult<Begun> {
-        let reply: Vec<Vec<u8>> = ONCE
+        let reply: Vec<Vec<u8>> = BEGIN
             .key(&self.key)
             .arg(&self.fingerprint)
             .arg(self.node())
