@@ -5,7 +5,7 @@ use crate::{
     redis::{
         Failure,
         connection::is_fatal,
-        dead::{self, Letter},
+        dead_letters::{self, Letter},
         keys::{MAX_PARTITIONS, partition},
         pool::Pooled,
         streams::EntryId,
@@ -128,7 +128,7 @@ impl DeadLetters {
     pub async fn list(&self, limit: usize) -> Result<Vec<DeadLetter>> {
         let mut letters = self
             .everywhere(|place| async move {
-                let found = dead::newest(&mut self.redis(&place).await?, &place.stream, limit).await?;
+                let found = dead_letters::newest(&mut self.redis(&place).await?, &place.stream, limit).await?;
                 Ok(found.into_iter().map(|letter| self.read(&place, letter)).collect())
             })
             .await?;
@@ -151,7 +151,7 @@ impl DeadLetters {
         let mut all = Vec::new();
         let mut last = "0-0".to_owned();
         loop {
-            let ids = dead::ids_after(&mut self.redis(&place).await?, &place.stream, &last, BATCH).await?;
+            let ids = dead_letters::ids_after(&mut self.redis(&place).await?, &place.stream, &last, BATCH).await?;
             let Some(newest) = ids.last() else { return Ok(all) };
             last.clone_from(newest);
             all.extend(ids.into_iter().map(|id| place.name(&id)));
@@ -181,7 +181,7 @@ impl DeadLetters {
     }
 
     fn place(&self, number: usize) -> Place {
-        Place { number, stream: self.node.keys.dead(&partition(&self.app, number)) }
+        Place { number, stream: self.node.keys.dead_letters(&partition(&self.app, number)) }
     }
 
     /// Where a letter of that id is, and the id that it has there.
@@ -225,7 +225,8 @@ impl DeadLetters {
     /// `Unavailable` when Redis does not answer.
     pub async fn remove(&self, id: &str) -> Result<bool> {
         let Some((place, id)) = self.find(id) else { return Ok(false) };
-        let removed = async { dead::remove(&mut self.redis(&place).await?, &place.stream, &[id.to_owned()]).await };
+        let removed =
+            async { dead_letters::remove(&mut self.redis(&place).await?, &place.stream, &[id.to_owned()]).await };
         removed.await.map(|count| count > 0).map_err(unreachable)
     }
 
@@ -238,7 +239,7 @@ impl DeadLetters {
             let mut counts = Vec::new();
             for ids in self.ids_in(place.clone()).await?.chunks(BATCH) {
                 let ids: Vec<String> = ids.iter().map(|id| entry_of(id).to_owned()).collect();
-                counts.push(dead::remove(&mut self.redis(&place).await?, &place.stream, &ids).await?);
+                counts.push(dead_letters::remove(&mut self.redis(&place).await?, &place.stream, &ids).await?);
             }
             Ok(counts)
         });
@@ -248,7 +249,7 @@ impl DeadLetters {
     async fn letter(&self, id: &str) -> Result<(Place, Letter)> {
         let none = || Error::not_found(format!("No dead letter '{id}' of app '{}'", self.app));
         let (place, id) = self.find(id).ok_or_else(none)?;
-        let read = async { dead::get(&mut self.redis(&place).await?, &place.stream, id).await };
+        let read = async { dead_letters::get(&mut self.redis(&place).await?, &place.stream, id).await };
         let letter = read.await.map_err(unreachable)?.ok_or_else(none)?;
         Ok((place, letter))
     }

@@ -128,12 +128,12 @@ impl Keys {
         format!("{}:lifecycle{}", self.namespace, self.channels)
     }
 
-    /// `app` may be the name of a [`partition`], here and in `dead`.
+    /// `app` may be the name of a [`partition`], here and in `dead_letters`.
     pub(crate) fn calls(&self, app: &str) -> String {
         format!("{}:{{app:{app}{CALLS}", self.namespace)
     }
 
-    pub(crate) fn dead(&self, app: &str) -> String {
+    pub(crate) fn dead_letters(&self, app: &str) -> String {
         format!("{}:{{app:{app}}}:dead", self.namespace)
     }
 
@@ -173,7 +173,7 @@ mod tests {
         let keys = Keys::new("ns");
         assert_eq!(keys.calls(&partition("default/shop", 0)), "ns:{app:default/shop}:calls");
         assert_eq!(keys.calls(&partition("default/shop", 3)), "ns:{app:default/shop/3}:calls");
-        assert_eq!(keys.dead(&partition("default/shop", 63)), "ns:{app:default/shop/63}:dead");
+        assert_eq!(keys.dead_letters(&partition("default/shop", 63)), "ns:{app:default/shop/63}:dead");
     }
 
     #[test]
@@ -196,6 +196,6 @@ mod tests {
         for other in ["default/shop2", "default/shop/0", "default/shop/64", "default/shop/x", "other/shop", "default"] {
             assert!(!same_app(&first, &keys.calls(other)), "{other}");
         }
-        assert!(!same_app(&first, &keys.dead("default/shop")));
+        assert!(!same_app(&first, &keys.dead_letters("default/shop")));
     }
 }

@@ -3,7 +3,7 @@
 mod cluster;
 pub(crate) mod connection;
 pub(crate) mod credentials;
-pub(crate) mod dead;
+pub(crate) mod dead_letters;
 pub(crate) mod event_log;
 mod first_answer;
 pub(crate) mod idempotency;

@@ -10,14 +10,15 @@ pub(crate) struct Queue {
     pub(crate) length: u64,
     /// When the oldest of them was sent, in ms of Redis's clock.
     pub(crate) oldest: Option<u64>,
-    pub(crate) dead: u64,
+    /// How many of its requests were set aside.
+    pub(crate) dead_letters: u64,
 }
 
 impl Queue {
     /// Asks Redis of one stream, in one round trip; `name` is that of the partition.
     pub(crate) async fn look(on: &mut impl ConnectionLike, keys: &Keys, name: &str) -> Result<Queue, Failure> {
-        let (calls, dead) = (keys.calls(name), keys.dead(name));
-        let (length, first, dead): (u64, Vec<(EntryId, Value)>, u64) = redis::pipe()
+        let (calls, letters) = (keys.calls(name), keys.dead_letters(name));
+        let (length, first, dead_letters): (u64, Vec<(EntryId, Value)>, u64) = redis::pipe()
             .xlen(&calls)
             .cmd("XRANGE")
             .arg(&calls)
@@ -25,15 +26,15 @@ impl Queue {
             .arg("+")
             .arg("COUNT")
             .arg(1)
-            .xlen(&dead)
+            .xlen(&letters)
             .query_async(on)
             .await?;
-        Ok(Queue { length, oldest: first.first().map(|(id, _)| id.ms), dead })
+        Ok(Queue { length, oldest: first.first().map(|(id, _)| id.ms), dead_letters })
     }
 
     /// Both as one.
     pub(crate) fn and(self, other: Queue) -> Queue {
         let oldest = [self.oldest, other.oldest].into_iter().flatten().min();
-        Queue { length: self.length + other.length, oldest, dead: self.dead + other.dead }
+        Queue { length: self.length + other.length, oldest, dead_letters: self.dead_letters + other.dead_letters }
     }
 }

@@ -95,7 +95,7 @@ impl Node {
             let oldest = queue.oldest.map_or(0, |oldest| clock.saturating_sub(oldest));
             depth.get_or_create(&app).set(i64::try_from(queue.length).unwrap_or(i64::MAX));
             age.get_or_create(&app).set(Duration::from_millis(oldest).as_secs_f64());
-            dead.get_or_create(&app).set(i64::try_from(queue.dead).unwrap_or(i64::MAX));
+            dead.get_or_create(&app).set(i64::try_from(queue.dead_letters).unwrap_or(i64::MAX));
         }
         now.register("queue_depth", "Requests of an app that wait or are being worked on", depth);
         now.register_with_unit("queue_age", "How long the oldest request of an app is there", Unit::Seconds, age);

@@ -112,13 +112,13 @@ impl Responder {
     ) -> bool {
         let Entry { id, frame } = &delivered.entry;
         tracing::debug!(entry = %id, reason, "a request goes to the dead letters");
-        let place = self.seal.at(self.calls.dead());
+        let place = self.seal.at(self.calls.dead_letters());
         let kept = request.and_then(|request| request.clone().without_secrets().encode(Duration::ZERO, place).ok());
         // Nobody knows where the secrets of an unreadable frame are, so of it only version and kind are kept.
         let kept = kept.unwrap_or_else(|| frame.iter().copied().take(2).collect());
         let outcome: Result<bool, Failure> = async {
             let mut connection = node.admin.get(&self.stream).await?;
-            self.calls.bury(&mut connection, delivered, &kept, reason, self.limits.load().dead_letters).await
+            self.calls.dead_letter(&mut connection, delivered, &kept, reason, self.limits.load().dead_letters).await
         }
         .await;
         match outcome {

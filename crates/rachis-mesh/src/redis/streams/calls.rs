@@ -8,7 +8,7 @@ use std::{sync::LazyLock, time::Duration};
 static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/claim.lua")));
 static OWN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/own.lua")));
 static HAND_ON: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/hand_on.lua")));
-static BURY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/bury.lua")));
+static DEAD_LETTER: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/dead_letter.lua")));
 static REGROUP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/regroup.lua")));
 static RETIRE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/retire.lua")));
 static REQUEUE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/requeue.lua")));
@@ -22,7 +22,7 @@ const CLAIM_BATCH: usize = 128;
 #[derive(Clone, Debug)]
 pub(crate) struct Calls {
     stream: String,
-    dead: String,
+    dead_letters: String,
     consumer: String,
 }
 
@@ -63,16 +63,16 @@ impl From<Triple> for Delivered {
 
 impl Calls {
     pub(crate) fn new(keys: &Keys, app: &str, node: &str) -> Self {
-        Calls { stream: keys.calls(app), dead: keys.dead(app), consumer: node.to_owned() }
+        Calls { stream: keys.calls(app), dead_letters: keys.dead_letters(app), consumer: node.to_owned() }
     }
 
     pub(crate) fn stream(&self) -> &str {
         &self.stream
     }
 
-    /// Where its dead letters lie.
-    pub(crate) fn dead(&self) -> &str {
-        &self.dead
+    /// The stream of its dead letters.
+    pub(crate) fn dead_letters(&self) -> &str {
+        &self.dead_letters
     }
 
     /// Removes the stream if nothing is left in it, so that nobody can put a request there any more. `true`: it is gone.
@@ -200,7 +200,7 @@ impl Calls {
     }
 
     /// Moves a request to the dead letters, of whose frame only `kept` is kept.
-    pub(crate) async fn bury(
+    pub(crate) async fn dead_letter(
         &self,
         on: &mut impl ConnectionLike,
         request: &Delivered,
@@ -208,8 +208,9 @@ impl Calls {
         reason: &str,
         letters: usize,
     ) -> RedisResult<bool> {
-        BURY.key(&self.stream)
-            .key(&self.dead)
+        DEAD_LETTER
+            .key(&self.stream)
+            .key(&self.dead_letters)
             .arg(GROUP)
             .arg(request.entry.id)
             .arg(reason)
