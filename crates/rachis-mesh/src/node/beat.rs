@@ -190,7 +190,7 @@ mod tests {
         connection::Options,
         keys::Keys,
         registry::{Announced, Linger},
-        servers::Place,
+        servers::TopologyConfig,
     };
     use rachis_testing::ThrowawayRedis;
 
@@ -222,7 +222,7 @@ mod tests {
     async fn a_machine_that_was_suspended_gives_the_others_a_ttl_before_it_judges() {
         let redis = ThrowawayRedis::start().unwrap();
         let mut options = Options::for_tests(Duration::from_secs(1));
-        options.place = Place::Standalone(redis.url());
+        options.topology = TopologyConfig::Standalone(redis.url());
         let connector = Connector::new(options, "test").unwrap();
         let mut on = connector.connect("test", "key", Duration::ZERO).await.unwrap().connection;
         let ttl = Duration::from_secs(3);

@@ -13,7 +13,7 @@ use crate::{
         Failure,
         keys::same_app,
         link::{Links, Live},
-        streams::{EntryId, Place, exists, find, newest, places},
+        streams::{EntryId, RequestState, exists, find, newest, request_states},
     },
     wire,
 };
@@ -148,18 +148,18 @@ impl Look<'_> {
     async fn missing(&self, stream: &Arc<str>, suspects: Vec<Suspect>) -> Result<Vec<Missing>, Failure> {
         let entries: Vec<EntryId> = suspects.iter().filter_map(Suspect::entry).collect();
         let entries = &entries;
-        let asked = |mut live: Live| async move { places(&mut live.connection, stream, entries).await };
-        let mut places = self.0.redis(stream, asked).await?.into_iter();
+        let asked = |mut live: Live| async move { request_states(&mut live.connection, stream, entries).await };
+        let mut states = self.0.redis(stream, asked).await?.into_iter();
         let (mut missing, mut given) = (Vec::new(), Vec::new());
         for suspect in suspects {
-            let place = if suspect.entry().is_some() { places.next() } else { Some(Place::Nowhere) };
-            match place {
-                Some(Place::Nowhere) => {
+            let state = if suspect.entry().is_some() { states.next() } else { Some(RequestState::Missing) };
+            match state {
+                Some(RequestState::Missing) => {
                     let cut_off = self.0.redis(stream, |live| cut_off(&suspect, live)).await?;
                     missing.push(Missing { suspect, cut_off });
                 }
-                Some(Place::Given(replica)) => given.push((suspect, replica)),
-                Some(Place::Waiting) | None => {}
+                Some(RequestState::Delivered(replica)) => given.push((suspect, replica)),
+                Some(RequestState::Waiting) | None => {}
             }
         }
         if !given.is_empty() && self.nobody_serves(stream) {

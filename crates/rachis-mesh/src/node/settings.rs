@@ -6,7 +6,7 @@ use crate::redis::{
     credentials::Provider,
     login::Login,
     registry,
-    servers::Place,
+    servers::TopologyConfig,
     streams::WaitFor,
     tls::Certificates,
 };
@@ -20,7 +20,7 @@ use rachis_core::{Error, Result};
 pub(super) fn options(config: &Config) -> Result<Options> {
     let redis = &config.redis;
     Ok(Options {
-        place: place(redis)?,
+        topology: topology(redis)?,
         login: login_of(config)?,
         // An attempt that hangs must not cost a node its place: the next one may come through.
         connect_timeout: redis.connect_timeout.min(config.ttl() / 3),
@@ -75,9 +75,9 @@ pub(super) fn provider(config: &Config) -> Result<Option<Provider>> {
 
 /// Who one is to Redis, whether the URL says so or other keys do.
 pub(super) fn login_of(config: &Config) -> Result<Login> {
-    let of_url = match place(&config.redis)? {
-        Place::Standalone(url) | Place::Sentinel { master: url, .. } => Login::of(&url),
-        Place::Cluster(seeds) => Login::of(seeds.first().map_or("", String::as_str)),
+    let of_url = match topology(&config.redis)? {
+        TopologyConfig::Standalone(url) | TopologyConfig::Sentinel { master: url, .. } => Login::of(&url),
+        TopologyConfig::Cluster(seeds) => Login::of(seeds.first().map_or("", String::as_str)),
     };
     let of_url = of_url
         .map_err(|error| Error::bad_request(format!("redis.url ({}) can not be used: {error}", config.redis.url)))?;
@@ -87,9 +87,9 @@ pub(super) fn login_of(config: &Config) -> Result<Login> {
 
 /// The database that the URL names.
 pub(super) fn database_of(config: &Config) -> Result<i64> {
-    let url = match place(&config.redis)? {
-        Place::Standalone(url) | Place::Sentinel { master: url, .. } => url,
-        Place::Cluster(_) => return Ok(0),
+    let url = match topology(&config.redis)? {
+        TopologyConfig::Standalone(url) | TopologyConfig::Sentinel { master: url, .. } => url,
+        TopologyConfig::Cluster(_) => return Ok(0),
     };
     let info = url.as_str().into_connection_info();
     let info =
@@ -101,9 +101,9 @@ pub(super) fn sentinel_login_of(config: &Config) -> Login {
     login(config.redis.sentinel_username.as_ref(), config.redis.sentinel_password.as_ref())
 }
 
-fn place(redis: &config::Redis) -> Result<Place> {
+fn topology(redis: &config::Redis) -> Result<TopologyConfig> {
     Ok(match redis.url.servers().map_err(|error| Error::bad_request(format!("redis.url {error}")))? {
-        RedisServers::Standalone(url) => Place::Standalone(url),
+        RedisServers::Standalone(url) => TopologyConfig::Standalone(url),
         RedisServers::Sentinel { sentinels, master: name } => {
             let master = sentinels.first().cloned().unwrap_or_default();
             let tls = redis.sentinel_tls.unwrap_or(master.starts_with("rediss:"));
@@ -111,9 +111,9 @@ fn place(redis: &config::Redis) -> Result<Place> {
             let with_scheme =
                 |url: &String| url.split_once(':').map_or(url.clone(), |(_, rest)| format!("{scheme}:{rest}"));
             let login = login(redis.sentinel_username.as_ref(), redis.sentinel_password.as_ref());
-            Place::Sentinel { sentinels: sentinels.iter().map(with_scheme).collect(), login, name, master }
+            TopologyConfig::Sentinel { sentinels: sentinels.iter().map(with_scheme).collect(), login, name, master }
         }
-        RedisServers::Cluster { seeds } => Place::Cluster(seeds),
+        RedisServers::Cluster { seeds } => TopologyConfig::Cluster(seeds),
     })
 }
 

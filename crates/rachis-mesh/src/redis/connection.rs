@@ -12,7 +12,7 @@ pub(crate) use trouble::Trouble;
 
 use super::{
     login::{Login, Logins},
-    servers::{Place, Servers, Shard},
+    servers::{Servers, Shard, TopologyConfig},
     socket::{Endpoint, Shared},
     streams::WaitFor,
     tls::Certificates,
@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 /// Where Redis is and how long to wait for it.
 #[derive(Clone)]
 pub(crate) struct Options {
-    pub(crate) place: Place,
+    pub(crate) topology: TopologyConfig,
     pub(crate) login: Login,
     /// Bounds one attempt to connect.
     pub(crate) connect_timeout: Duration,
@@ -61,7 +61,7 @@ impl Options {
     /// Those of tests, whose reads block for `block`.
     pub(crate) fn for_tests(block: Duration) -> Self {
         Options {
-            place: Place::Standalone(crate::testing::redis().url()),
+            topology: TopologyConfig::Standalone(crate::testing::redis().url()),
             login: Login::default(),
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_secs(2),

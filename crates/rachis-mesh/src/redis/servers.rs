@@ -15,9 +15,9 @@ use redis::{Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError,
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
-/// Where to begin to look for Redis.
+/// The kind of a Redis deployment, and the URLs at which it is looked for first.
 #[derive(Clone)]
-pub(crate) enum Place {
+pub(crate) enum TopologyConfig {
     /// One server, by its URL.
     Standalone(String),
     /// The server that sentinels name: their URLs, and one that says everything of the master but its address.
@@ -58,15 +58,17 @@ pub(crate) enum Servers {
 
 impl Servers {
     pub(crate) fn new(options: &Options, logins: &Arc<Logins>) -> RedisResult<Self> {
-        let Options { place, certificates, addresses, .. } = options;
+        let Options { topology, certificates, addresses, .. } = options;
         let asking = options.connect_timeout.min(ASKING);
-        Ok(match place {
-            Place::Standalone(url) => Servers::Standalone(At::new(url, logins, certificates)?),
-            Place::Sentinel { sentinels, login: own, name, master } => {
+        Ok(match topology {
+            TopologyConfig::Standalone(url) => Servers::Standalone(At::new(url, logins, certificates)?),
+            TopologyConfig::Sentinel { sentinels, login: own, name, master } => {
                 let at = |url| At::new(url, logins, certificates);
                 Servers::Sentinel(Sentinels::new(sentinels, at(master)?, name, own, certificates, addresses, asking)?)
             }
-            Place::Cluster(seeds) => Servers::Cluster(Cluster::new(seeds, logins, certificates, addresses, asking)?),
+            TopologyConfig::Cluster(seeds) => {
+                Servers::Cluster(Cluster::new(seeds, logins, certificates, addresses, asking)?)
+            }
         })
     }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::redis::{
     connection::{Connector, Options},
-    servers::Place,
+    servers::TopologyConfig,
 };
 use rachis_testing::ThrowawayRedis;
 use std::time::Duration;
@@ -12,7 +12,7 @@ const LONG: Duration = Duration::from_secs(20);
 
 fn connector(redis: &ThrowawayRedis) -> Connector {
     let mut options = Options::for_tests(Duration::from_secs(1));
-    options.place = Place::Standalone(redis.url());
+    options.topology = TopologyConfig::Standalone(redis.url());
     Connector::new(options, "test").unwrap()
 }
 

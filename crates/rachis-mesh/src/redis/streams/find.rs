@@ -1,4 +1,4 @@
-//! What became of requests: asked by whoever wrote them.
+//! Searches in request streams: in what state a request is, for the node that wrote it.
 
 use super::{Entry, EntryId};
 use crate::redis::keys::GROUP;
@@ -16,31 +16,36 @@ const HEAD: usize = 256;
 const FIND_BATCH: usize = 2_000;
 const FIND_BYTES: usize = 8 * 1024 * 1024;
 
-/// Where a request stands.
+/// The state of a request in its stream.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Place {
-    Nowhere,
-    /// In the stream, given to nobody.
+pub(crate) enum RequestState {
+    /// Not in the stream.
+    Missing,
+    /// In the stream, delivered to no replica.
     Waiting,
-    /// In the stream, given to this replica.
-    Given(String),
+    /// In the stream, delivered to this replica.
+    Delivered(String),
 }
 
-/// Where each of these requests stands.
-pub(crate) async fn places(on: &mut impl ConnectionLike, stream: &str, ids: &[EntryId]) -> RedisResult<Vec<Place>> {
-    let mut places = Vec::with_capacity(ids.len());
+/// Returns the state of each of these requests, in their order.
+pub(crate) async fn request_states(
+    on: &mut impl ConnectionLike,
+    stream: &str,
+    ids: &[EntryId],
+) -> RedisResult<Vec<RequestState>> {
+    let mut states = Vec::with_capacity(ids.len());
     for batch in ids.chunks(PLACES_BATCH) {
         let found: Vec<Value> = PLACES.key(stream).arg(GROUP).arg(batch).invoke_async(on).await?;
-        places.extend(found.into_iter().map(|place| match place {
-            Value::Int(0) => Place::Nowhere,
-            Value::Int(_) => Place::Waiting,
+        states.extend(found.into_iter().map(|state| match state {
+            Value::Int(0) => RequestState::Missing,
+            Value::Int(_) => RequestState::Waiting,
             replica => {
                 let id = super::bytes(replica).unwrap_or_default();
-                Place::Given(String::from_utf8_lossy(&id).into_owned())
+                RequestState::Delivered(String::from_utf8_lossy(&id).into_owned())
             }
         }));
     }
-    Ok(places)
+    Ok(states)
 }
 
 /// The requests of `stream`, not older than `since` (ms of Redis's clock), with `text` at their front. Only their

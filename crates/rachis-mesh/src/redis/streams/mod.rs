@@ -17,7 +17,7 @@ mod writer;
 
 pub(crate) use calls::{Calls, Delivered, PendingOf, Pulled};
 pub(crate) use entry_id::EntryId;
-pub(crate) use find::{Place, exists, find, newest, places};
+pub(crate) use find::{RequestState, exists, find, newest, request_states};
 pub(crate) use inbox::{Inbox, Inward};
 pub(crate) use reader::Reader;
 pub(crate) use wait::WaitFor;
