@@ -9,7 +9,7 @@ use crate::{
     redis::{
         Failure,
         connection::Backoff,
-        pubsub::Heard,
+        pubsub::SubscriptionEvent,
         registry::{self, Beat, NodeRecord},
     },
     wire,
@@ -42,7 +42,7 @@ pub(crate) struct Discovery {
 /// What the lifecycle channel brings.
 pub(crate) enum Lifecycle {
     /// Changes in their order: those that were told together.
-    News(Vec<registry::Change>),
+    News(Vec<registry::RegistryChange>),
     /// Messages may have been missed.
     Gap,
     /// What is believed is out of date, though the registry still has the same version.
@@ -149,7 +149,11 @@ async fn benefit(doubt: Option<Doubt>) -> Option<Doubt> {
 }
 
 /// Sorts what comes in over the subscriptions.
-pub(crate) async fn listen(node: Arc<Inner>, mut heard: mpsc::Receiver<Heard>, lifecycle: mpsc::Sender<Lifecycle>) {
+pub(crate) async fn listen(
+    node: Arc<Inner>,
+    mut heard: mpsc::Receiver<SubscriptionEvent>,
+    lifecycle: mpsc::Sender<Lifecycle>,
+) {
     let channel_of_changes = node.keys.lifecycle();
     let mut again = None;
     let mut backoff = BACKOFF;
@@ -174,8 +178,8 @@ pub(crate) async fn listen(node: Arc<Inner>, mut heard: mpsc::Receiver<Heard>, l
             }
         };
         match heard {
-            Heard::Message { channel, payload } if channel == channel_of_changes => {
-                let message = match registry::Change::decode(&payload) {
+            SubscriptionEvent::Message { channel, payload } if channel == channel_of_changes => {
+                let message = match registry::RegistryChange::decode(&payload) {
                     Some(news) => Lifecycle::News(news),
                     // Whatever it was, the registry knows.
                     None => Lifecycle::Gap,
@@ -184,8 +188,8 @@ pub(crate) async fn listen(node: Arc<Inner>, mut heard: mpsc::Receiver<Heard>, l
                     return;
                 }
             }
-            Heard::Message { channel, payload } => node.events.message(&node, &channel, &payload).await,
-            Heard::Reconnected { channels } => {
+            SubscriptionEvent::Message { channel, payload } => node.events.message(&node, &channel, &payload).await,
+            SubscriptionEvent::Reconnected { channels } => {
                 let was_missed = channels.contains(&channel_of_changes);
                 if was_missed && lifecycle.send(Lifecycle::Gap).await.is_err() {
                     return;
@@ -201,14 +205,14 @@ pub(crate) async fn listen(node: Arc<Inner>, mut heard: mpsc::Receiver<Heard>, l
 }
 
 impl Inner {
-    async fn take_in(&self, news: Vec<registry::Change>) {
+    async fn take_in(&self, news: Vec<registry::RegistryChange>) {
         if !self.apply(news) {
             self.catch_up().await;
         }
     }
 
     /// Takes these changes into the catalog; `false` where one does not join on, and it and those behind it are left.
-    fn apply(&self, news: Vec<registry::Change>) -> bool {
+    fn apply(&self, news: Vec<registry::RegistryChange>) -> bool {
         let mut changes = Vec::new();
         let mut whole = true;
         for change in news {

@@ -12,7 +12,7 @@ use crate::{
         event_log::{self, Intake, Logged, Outgoing, Since},
         keys::Keys,
         pool::Admin,
-        pubsub::Channels,
+        pubsub::Subscriptions,
         streams::EntryId,
     },
     wire::{self, EventFrame, Frame},
@@ -45,7 +45,7 @@ pub(crate) struct Events {
     /// Bytes that may wait for one listener.
     buffer: usize,
     admin: Admin,
-    channels: OnceLock<Channels>,
+    channels: OnceLock<Subscriptions>,
     outgoing: mpsc::Sender<Outgoing>,
     /// How Redis takes what goes out.
     intake: watch::Sender<Intake>,
@@ -127,7 +127,7 @@ impl Events {
     }
 
     /// Gives it the node's subscriptions.
-    pub(crate) fn attach(&self, channels: Channels) {
+    pub(crate) fn attach(&self, channels: Subscriptions) {
         let _ = self.channels.set(channels);
     }
 

@@ -19,9 +19,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// What comes in from the channels.
+/// A message of a channel, or the news that some may have been missed.
 #[derive(Debug)]
-pub(crate) enum Heard {
+pub(crate) enum SubscriptionEvent {
     /// A message.
     Message { channel: String, payload: Vec<u8> },
     /// These channels were subscribed anew: messages may have been missed.
@@ -41,12 +41,12 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Adds and removes channels. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Channels {
+pub(crate) struct Subscriptions {
     wanted: Arc<Wanted>,
     stop: CancellationToken,
 }
 
-impl Channels {
+impl Subscriptions {
     /// Subscribes; returns when Redis has confirmed it, so nothing published after that is missed. `false`: the
     /// subscriptions were stopped first.
     pub(crate) async fn subscribe(&self, channel: String) -> bool {
@@ -144,18 +144,23 @@ pub(crate) fn open(
     connector: Connector,
     everybodys: String,
     stop: CancellationToken,
-) -> (Channels, mpsc::Receiver<Heard>) {
+) -> (Subscriptions, mpsc::Receiver<SubscriptionEvent>) {
     let (heard, messages) = mpsc::channel(BUFFER);
     let wanted = Arc::new(Wanted { everybodys, channels: Mutex::default(), changes: watch::Sender::default() });
-    let channels = Channels { wanted: wanted.clone(), stop: stop.clone() };
+    let subscriptions = Subscriptions { wanted: wanted.clone(), stop: stop.clone() };
     tokio::spawn(async move {
         stop.run_until_cancelled(supervise(&connector, &wanted, &heard, &stop)).await;
     });
-    (channels, messages)
+    (subscriptions, messages)
 }
 
 /// Starts a shard subscriber for each server that holds a wanted channel and has none.
-async fn supervise(connector: &Connector, wanted: &Arc<Wanted>, heard: &mpsc::Sender<Heard>, stop: &CancellationToken) {
+async fn supervise(
+    connector: &Connector,
+    wanted: &Arc<Wanted>,
+    heard: &mpsc::Sender<SubscriptionEvent>,
+    stop: &CancellationToken,
+) {
     let mut subscribers: HashMap<Shard, JoinHandle<()>> = HashMap::new();
     let mut changes = wanted.changes.subscribe();
     changes.mark_changed();

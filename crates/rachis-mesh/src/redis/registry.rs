@@ -5,7 +5,7 @@
 mod digest;
 mod records;
 
-pub(crate) use records::{Change, Item, LingeringRecord, NodeRecord, ServiceRecord};
+pub(crate) use records::{LingeringRecord, NodeChange, NodeRecord, RegistryChange, ServiceRecord};
 
 use super::keys::Keys;
 use records::{Fields, lingering};
@@ -226,13 +226,15 @@ impl Registry {
         &self,
         on: &mut impl ConnectionLike,
         epoch: u64,
-    ) -> RedisResult<Option<Vec<Change>>> {
+    ) -> RedisResult<Option<Vec<RegistryChange>>> {
         let range: Vec<(String, HashMap<String, Vec<u8>>)> =
             redis::cmd("XRANGE").arg(self.keys.changes()).arg(format!("({epoch}-0")).arg("+").query_async(on).await?;
         let mut changes = Vec::with_capacity(range.len());
         let mut expected = epoch;
         for (_, fields) in range {
-            let Some(news) = fields.get("m").and_then(|message| Change::decode(message)) else { return Ok(None) };
+            let Some(news) = fields.get("m").and_then(|message| RegistryChange::decode(message)) else {
+                return Ok(None);
+            };
             for change in news {
                 if change.prev != expected {
                     return Ok(None);
@@ -333,7 +335,7 @@ mod tests {
     #[test]
     fn a_message_that_is_no_change_is_none() {
         for message in [&b""[..], b"hello", b"\x93\x01\x02", b"\xc1"] {
-            assert_eq!(Change::decode(message), None);
+            assert_eq!(RegistryChange::decode(message), None);
         }
     }
 

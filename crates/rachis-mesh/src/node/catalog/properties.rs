@@ -113,8 +113,8 @@ impl Process {
 struct World {
     registry: Model,
     processes: Vec<Process>,
-    channel: VecDeque<Vec<registry::Change>>,
-    held: Vec<registry::Change>,
+    channel: VecDeque<Vec<registry::RegistryChange>>,
+    held: Vec<registry::RegistryChange>,
     holds: bool,
     said: u64,
     catalog: Catalog,
@@ -208,13 +208,13 @@ impl World {
         self.channel.extend((!bundle.is_empty()).then_some(bundle));
     }
 
-    fn take_in(&mut self, bundle: Vec<registry::Change>) {
+    fn take_in(&mut self, bundle: Vec<registry::RegistryChange>) {
         if !bundle.into_iter().all(|change| self.apply(change)) {
             self.catch_up();
         }
     }
 
-    fn apply(&mut self, change: registry::Change) -> bool {
+    fn apply(&mut self, change: registry::RegistryChange) -> bool {
         let items = change.items.into_iter().map(item).collect();
         self.catalog.apply(change.prev, change.epoch, items, self.registry.now).is_some()
     }
@@ -272,7 +272,7 @@ impl World {
 }
 
 /// Puts the newest change to what is to be told, unless it was said already.
-fn say(registry: &Model, held: &mut Vec<registry::Change>, said: u64) -> u64 {
+fn say(registry: &Model, held: &mut Vec<registry::RegistryChange>, said: u64) -> u64 {
     match registry.newest() {
         Some(change) if change.epoch != said => {
             held.push(change.clone());
@@ -290,10 +290,10 @@ fn waiting(catalog: &Catalog) -> Vec<(&str, &str, Option<u64>)> {
         .collect()
 }
 
-fn item(item: registry::Item) -> Item {
+fn item(item: registry::NodeChange) -> Item {
     match item {
-        registry::Item::Up(node) => Item::Up(member(node)),
-        registry::Item::Down(id, left) => Item::Down(id, left.into_iter().map(lingering).collect()),
+        registry::NodeChange::Up(node) => Item::Up(member(node)),
+        registry::NodeChange::Down(id, left) => Item::Down(id, left.into_iter().map(lingering).collect()),
     }
 }
 

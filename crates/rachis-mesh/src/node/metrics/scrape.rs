@@ -3,7 +3,7 @@
 use super::{super::Node, Of};
 use crate::{
     node::Readiness,
-    redis::{Failure, keys::partition, queue::Queue},
+    redis::{Failure, keys::partition, queue::QueueDepth},
 };
 use futures_util::future::{join_all, try_join_all};
 use prometheus_client::{
@@ -102,16 +102,16 @@ impl Node {
         now.register("dead_letters_kept", "Dead letters of an app that nobody has replayed or dropped", dead);
     }
 
-    async fn queue(&self, app: &str) -> Result<Queue, Failure> {
+    async fn queue(&self, app: &str) -> Result<QueueDepth, Failure> {
         let node = &self.inner;
         let announced = self.nodes().into_iter().filter(|known| format!("{}/{}", known.key, known.app) == app);
         let partitions = announced.map(|known| known.partitions).max().unwrap_or(1);
         let asked = (0..partitions).map(async |number| {
             let name = partition(app, number);
-            Queue::look(&mut node.admin.get(&node.keys.calls(&name)).await?, &node.keys, &name).await
+            QueueDepth::look(&mut node.admin.get(&node.keys.calls(&name)).await?, &node.keys, &name).await
         });
         let all = try_join_all(asked).await?;
-        Ok(all.into_iter().fold(Queue::default(), Queue::and))
+        Ok(all.into_iter().fold(QueueDepth::default(), QueueDepth::and))
     }
 }
 

@@ -112,7 +112,7 @@ impl<N: Fn(&str, u64) -> Option<Vec<u8>>> Publisher<N> {
     /// Publishes events, those of one service in the order in which they come, for as long as it takes; ends when
     /// `outgoing` has ended and everything is published, or the links were stopped.
     pub(crate) async fn run(self, mut outgoing: mpsc::Receiver<Outgoing>) {
-        let script = Arc::new(Target {
+        let sender = Arc::new(PartSender {
             cluster: self.links.connector().servers().are_shared(),
             links: self.links.clone(),
             keys: self.keys.clone(),
@@ -137,7 +137,7 @@ impl<N: Fn(&str, u64) -> Option<Vec<u8>>> Publisher<N> {
                                 newest = number + 1;
                                 let queue = queues.entry(path.clone()).or_default();
                                 queue.push(Numbered { number, frame, _receipt: receipt });
-                                self.send(&script, &mut sends, path, queue);
+                                self.send(&sender, &mut sends, path, queue);
                             }
                             Outgoing::Mark { _published } => marks.push_back((newest, _published)),
                         }
@@ -151,7 +151,7 @@ impl<N: Fn(&str, u64) -> Option<Vec<u8>>> Publisher<N> {
                         SendOutcome::Rested => queue.rested(),
                         SendOutcome::Refused(error) => sends.push(queue.refused(&path, &error)),
                     }
-                    self.send(&script, &mut sends, path.clone(), queue);
+                    self.send(&sender, &mut sends, path.clone(), queue);
                     if queue.is_done() {
                         queues.remove(&path);
                     }
@@ -167,11 +167,11 @@ impl<N: Fn(&str, u64) -> Option<Vec<u8>>> Publisher<N> {
     }
 
     /// Begins to send the next part of a queue, unless one is under way.
-    fn send(&self, target: &Arc<Target>, sends: &mut Sends, path: String, queue: &mut Queue) {
+    fn send(&self, sender: &Arc<PartSender>, sends: &mut Sends, path: String, queue: &mut Queue) {
         let Some(part) = queue.part(|last| (self.notice)(&path, last)) else { return };
-        let target = target.clone();
+        let sender = sender.clone();
         sends.push(Box::pin(async move {
-            let outcome = target.send(&path, &part).await;
+            let outcome = sender.send(&path, &part).await;
             (path, outcome)
         }));
     }
@@ -257,7 +257,7 @@ impl Queue {
 }
 
 /// How parts are sent.
-struct Target {
+struct PartSender {
     links: Links,
     keys: Keys,
     node: String,
@@ -267,7 +267,7 @@ struct Target {
     cluster: bool,
 }
 
-impl Target {
+impl PartSender {
     /// Publishes a part, for as long as it takes.
     async fn send(&self, path: &str, part: &[Numbered]) -> SendOutcome {
         let command = self.command(path, part);

@@ -3,7 +3,7 @@
 //! A server of a cluster that knows no sharded channels (before Redis 7) is asked for a plain one, and its scripts publish
 //! there: both sides talk to the same server, so they agree.
 
-use super::{Heard, MESSAGE, UNREAD, Wanted};
+use super::{MESSAGE, SubscriptionEvent, UNREAD, Wanted};
 use crate::redis::{
     connection::{Backoff, Connector, Opened, ReconnectBackoff, Sign, is_elsewhere, is_fatal},
     servers::Shard,
@@ -35,7 +35,7 @@ pub(super) struct ShardSubscriber {
     pub(super) connector: Connector,
     pub(super) shard: Shard,
     pub(super) wanted: Arc<Wanted>,
-    pub(super) heard: mpsc::Sender<Heard>,
+    pub(super) heard: mpsc::Sender<SubscriptionEvent>,
 }
 
 /// What came in that nobody has read yet.
@@ -222,7 +222,7 @@ impl ShardSubscriber {
         }
         if !missed.is_empty() {
             // Nobody is left to tell when this fails.
-            let _ = self.heard.send(Heard::Reconnected { channels: missed }).await;
+            let _ = self.heard.send(SubscriptionEvent::Reconnected { channels: missed }).await;
         }
     }
 
@@ -247,11 +247,11 @@ impl ShardSubscriber {
                 Some(payload) if self.enter(serving, &channel) => {
                     // Its confirmation is still among answers that are waited for. Whoever reads learns first that
                     // something may be missing before this message.
-                    let again = Heard::Reconnected { channels: vec![channel.clone()] };
+                    let again = SubscriptionEvent::Reconnected { channels: vec![channel.clone()] };
                     self.heard.send(again).await.is_ok()
-                        && self.heard.send(Heard::Message { channel, payload }).await.is_ok()
+                        && self.heard.send(SubscriptionEvent::Message { channel, payload }).await.is_ok()
                 }
-                Some(payload) => self.heard.send(Heard::Message { channel, payload }).await.is_ok(),
+                Some(payload) => self.heard.send(SubscriptionEvent::Message { channel, payload }).await.is_ok(),
                 None => true,
             },
             // Told unasked when the slot has moved; the client may have taken it for the answer to something.

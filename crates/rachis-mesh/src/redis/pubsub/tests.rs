@@ -41,14 +41,14 @@ async fn a_reader_that_falls_behind_holds_a_bounded_number_of_messages_and_learn
     let (mut count, mut missed) = (0, false);
     while !missed {
         match tokio::time::timeout(LONG, heard.recv()).await.expect("it never learns of it").unwrap() {
-            Heard::Message { .. } => count += 1,
-            Heard::Reconnected { .. } => missed = true,
+            SubscriptionEvent::Message { .. } => count += 1,
+            SubscriptionEvent::Reconnected { .. } => missed = true,
         }
     }
     assert!(count <= 2 * most, "{count} of {messages} were held");
     publish(&redis, "busy", 1, 0).await;
     let next = tokio::time::timeout(LONG, heard.recv()).await.expect("it goes on");
-    assert!(matches!(next, Some(Heard::Message { .. })));
+    assert!(matches!(next, Some(SubscriptionEvent::Message { .. })));
 }
 
 #[tokio::test]
@@ -89,8 +89,8 @@ async fn whoever_reads_learns_of_a_new_connection_before_the_first_message_that_
         let mut told = false;
         loop {
             match tokio::time::timeout(LONG, heard.recv()).await.expect("nothing comes").unwrap() {
-                Heard::Reconnected { channels } => told |= channels.contains(&"busy".to_owned()),
-                Heard::Message { payload, .. } => {
+                SubscriptionEvent::Reconnected { channels } => told |= channels.contains(&"busy".to_owned()),
+                SubscriptionEvent::Message { payload, .. } => {
                     let number: u64 = String::from_utf8(payload).unwrap().parse().unwrap();
                     let missed = expected.replace(number + 1).is_some_and(|expected| expected != number);
                     assert!(told || !missed, "{number} came over a connection of which nobody was told");

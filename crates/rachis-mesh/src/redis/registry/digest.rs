@@ -5,7 +5,7 @@
 //! used: the same rule by which a node takes in what it hears. Whoever reads and finds it old makes it anew from the
 //! hashes. Nobody has to, and nothing is lost with it.
 
-use super::{Change, Item, LingeringRecord, NodeRecord, Registry, ServiceRecord, Snapshot};
+use super::{LingeringRecord, NodeChange, NodeRecord, Registry, RegistryChange, ServiceRecord, Snapshot};
 use crate::redis::connection::is_fatal;
 use redis::{RedisResult, aio::ConnectionLike};
 use serde::{Deserialize, Serialize};
@@ -147,7 +147,7 @@ impl Digest {
     }
 
     /// What the hashes say after these changes.
-    fn into_snapshot(self, changes: Vec<Change>, now: u64, silent: BTreeSet<String>) -> Snapshot {
+    fn into_snapshot(self, changes: Vec<RegistryChange>, now: u64, silent: BTreeSet<String>) -> Snapshot {
         let mut epoch = self.epoch;
         let mut nodes: BTreeMap<String, NodeRecord> =
             self.nodes.into_iter().map(|node| (node.0.clone(), node.into())).collect();
@@ -158,13 +158,13 @@ impl Digest {
             epoch = change.epoch;
             for item in change.items {
                 match item {
-                    Item::Up(node) => {
+                    NodeChange::Up(node) => {
                         for service in &node.services {
                             lingering.remove(&(node.app.clone(), service.path.clone()));
                         }
                         nodes.insert(node.id.clone(), node);
                     }
-                    Item::Down(id, left) => {
+                    NodeChange::Down(id, left) => {
                         nodes.remove(&id);
                         lingering.extend(left.into_iter().map(known));
                     }

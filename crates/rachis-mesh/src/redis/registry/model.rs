@@ -1,6 +1,6 @@
 //! The registry as its scripts keep it, without Redis: they are held against this, and so are catalogs.
 
-use super::{Announced, Change, Item, Linger, LingeringRecord, NodeRecord, ServiceRecord};
+use super::{Announced, Linger, LingeringRecord, NodeChange, NodeRecord, RegistryChange, ServiceRecord};
 use std::collections::BTreeMap;
 
 /// What Redis holds, and its clock.
@@ -11,7 +11,7 @@ pub(crate) struct Model {
     /// How many changes are kept.
     cap: usize,
     epoch: u64,
-    changes: Vec<Change>,
+    changes: Vec<RegistryChange>,
     /// Node id to when it counts as dead.
     pub(crate) expiry: BTreeMap<String, u64>,
     nodes: BTreeMap<String, NodeRecord>,
@@ -72,7 +72,7 @@ impl Model {
         };
         self.nodes.insert(id.to_owned(), node.clone());
         self.expiry.insert(id.to_owned(), self.now + ttl);
-        self.commit(vec![Item::Up(node)]);
+        self.commit(vec![NodeChange::Up(node)]);
     }
 
     /// `false`: the node is not known.
@@ -87,7 +87,7 @@ impl Model {
         let mut items = Vec::new();
         for (_, id) in expired {
             if let Some(left) = self.remove(&id) {
-                items.push(Item::Down(id, left));
+                items.push(NodeChange::Down(id, left));
             }
         }
         if !items.is_empty() {
@@ -100,13 +100,13 @@ impl Model {
         let Some(node) = self.nodes.get_mut(id) else { return false };
         state.clone_into(&mut node.state);
         let node = node.clone();
-        self.commit(vec![Item::Up(node)]);
+        self.commit(vec![NodeChange::Up(node)]);
         true
     }
 
     pub(crate) fn withdraw(&mut self, id: &str) -> bool {
         let Some(left) = self.remove(id) else { return false };
-        self.commit(vec![Item::Down(id.to_owned(), left)]);
+        self.commit(vec![NodeChange::Down(id.to_owned(), left)]);
         true
     }
 
@@ -130,11 +130,11 @@ impl Model {
     }
 
     /// The newest change, as the channel carried it.
-    pub(crate) fn newest(&self) -> Option<&Change> {
+    pub(crate) fn newest(&self) -> Option<&RegistryChange> {
         self.changes.last()
     }
 
-    pub(crate) fn changes_since(&self, epoch: u64) -> Option<Vec<Change>> {
+    pub(crate) fn changes_since(&self, epoch: u64) -> Option<Vec<RegistryChange>> {
         let mut expected = epoch;
         let mut since = Vec::new();
         for change in self.changes.iter().filter(|change| change.epoch > epoch) {
@@ -192,10 +192,10 @@ impl Model {
         left
     }
 
-    fn commit(&mut self, items: Vec<Item>) {
+    fn commit(&mut self, items: Vec<NodeChange>) {
         let prev = self.epoch;
         self.epoch = self.now.max(prev + 1);
-        self.changes.push(Change { prev, epoch: self.epoch, items });
+        self.changes.push(RegistryChange { prev, epoch: self.epoch, items });
         let surplus = self.changes.len().saturating_sub(self.cap);
         self.changes.drain(..surplus);
     }

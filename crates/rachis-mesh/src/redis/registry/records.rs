@@ -37,16 +37,16 @@ pub(crate) struct LingeringRecord {
 
 /// One version of the registry and what made it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Change {
+pub(crate) struct RegistryChange {
     /// The version it follows.
     pub(crate) prev: u64,
     pub(crate) epoch: u64,
-    pub(crate) items: Vec<Item>,
+    pub(crate) items: Vec<NodeChange>,
 }
 
 /// What became of one node.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Item {
+pub(crate) enum NodeChange {
     /// It came, or says something else of itself than before.
     Up(NodeRecord),
     /// It left or died, and these paths of its app linger since then.
@@ -103,27 +103,27 @@ impl NodeRecord {
 #[derive(Deserialize)]
 struct Packed(u64, u64, Vec<(String, String, Vec<ByteBuf>)>);
 
-impl Change {
+impl RegistryChange {
     /// Reads a message of the lifecycle channel or an entry of `changes`: one change, or some in their order that were
     /// told together. `None` for anything else.
     pub(crate) fn decode(message: &[u8]) -> Option<Vec<Self>> {
         let Packed(prev, epoch, items) = rmp_serde::from_slice(message).ok()?;
-        let mut changes = vec![Change { prev, epoch, items: Vec::with_capacity(items.len().min(ITEMS)) }];
+        let mut changes = vec![RegistryChange { prev, epoch, items: Vec::with_capacity(items.len().min(ITEMS)) }];
         for (kind, id, fields) in items {
             let fields = pairs(fields);
             let of = text(&fields, "@").parse().unwrap_or(epoch);
             let item = match kind.as_str() {
-                "node-down" => Item::Down(id, lingering(&text(&fields, "app"), &fields, 0)),
-                _ => Item::Up(NodeRecord::from_fields(&id, fields)?),
+                "node-down" => NodeChange::Down(id, lingering(&text(&fields, "app"), &fields, 0)),
+                _ => NodeChange::Up(NodeRecord::from_fields(&id, fields)?),
             };
             match changes.last_mut() {
                 Some(change) if change.items.is_empty() || change.epoch == of => {
                     change.epoch = of;
                     change.items.push(item);
                 }
-                Some(Change { epoch: prev, .. }) if *prev < of => {
+                Some(RegistryChange { epoch: prev, .. }) if *prev < of => {
                     let prev = *prev;
-                    changes.push(Change { prev, epoch: of, items: vec![item] });
+                    changes.push(RegistryChange { prev, epoch: of, items: vec![item] });
                 }
                 _ => return None,
             }

@@ -167,13 +167,15 @@ impl Pair {
         LingeringRecord { service: self.timed(&path.service), until, ..path.clone() }
     }
 
-    fn change(&self, change: &Change) -> Change {
+    fn change(&self, change: &RegistryChange) -> RegistryChange {
         let items = change.items.iter().map(|item| match item {
-            Item::Up(node) => Item::Up(self.node(node)),
-            Item::Down(id, left) => Item::Down(id.clone(), left.iter().map(|path| self.lingering(path)).collect()),
+            NodeChange::Up(node) => NodeChange::Up(self.node(node)),
+            NodeChange::Down(id, left) => {
+                NodeChange::Down(id.clone(), left.iter().map(|path| self.lingering(path)).collect())
+            }
         });
         let prev = if change.prev == 0 { 0 } else { self.time(change.prev) };
-        Change { prev, epoch: self.time(change.epoch), items: items.collect() }
+        RegistryChange { prev, epoch: self.time(change.epoch), items: items.collect() }
     }
 
     async fn compare(&mut self) {

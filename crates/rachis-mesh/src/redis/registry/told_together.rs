@@ -44,9 +44,9 @@ impl Mesh {
     }
 
     /// The next message.
-    async fn news(&mut self) -> Vec<Change> {
+    async fn news(&mut self) -> Vec<RegistryChange> {
         let message = self.heard.on_message().next().await.unwrap();
-        Change::decode(message.get_payload_bytes()).unwrap()
+        RegistryChange::decode(message.get_payload_bytes()).unwrap()
     }
 
     /// What was published by now: the connection that published has been answered, and so was this one.
@@ -56,7 +56,7 @@ impl Mesh {
         self.heard.on_message().next().now_or_never().is_none()
     }
 
-    async fn changes(&mut self) -> Vec<Change> {
+    async fn changes(&mut self) -> Vec<RegistryChange> {
         self.registry(0).changes_since(&mut self.on, 0).await.unwrap().unwrap()
     }
 
