@@ -4,7 +4,7 @@
 use crate::{
     redis::{
         event_log::Logged,
-        registry::{Change, Item},
+        registry::{NodeChange, RegistryChange},
     },
     wire::{Announcement, EventFrame, Frame, Place, Reply, Request, Seal},
 };
@@ -56,17 +56,17 @@ fn round_trip<F: Frame + Clone + Debug + PartialEq>(bytes: &[u8]) -> Option<F> {
 
 /// What Redis brings beside frames: changes of the registry and messages of event channels.
 pub fn registry(bytes: &[u8]) {
-    if let Some(news) = Change::decode(bytes) {
+    if let Some(news) = RegistryChange::decode(bytes) {
         for (change, next) in news.iter().zip(news.iter().skip(1)) {
             assert!(change.epoch == next.prev && change.epoch < next.epoch, "{news:?}");
         }
         for item in news.into_iter().flat_map(|change| change.items) {
             let services = match item {
-                Item::Up(node) => {
+                NodeChange::Up(node) => {
                     round_trip::<Announcement>(&node.head);
                     node.services
                 }
-                Item::Down(_, lingering) => lingering.into_iter().map(|path| path.service).collect(),
+                NodeChange::Down(_, lingering) => lingering.into_iter().map(|path| path.service).collect(),
             };
             for service in services {
                 round_trip::<Descriptor>(&service.descriptor);

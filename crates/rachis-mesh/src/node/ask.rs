@@ -4,9 +4,8 @@
 use super::Inner;
 use crate::redis::{
     Failure,
-    connection::{is_fatal, is_redirect, timed_out},
-    link::Live,
-    streams::exists,
+    connection::{is_fatal, is_redirect, link::Live, timed_out},
+    queue::exists,
 };
 use rachis_core::Error;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use super::{clock::Clock, metrics::Metrics, rhythm::Rhythm};
 use crate::redis::{
-    connection::{Connector, Opened, ReconnectBackoff, is_fatal},
+    connection::{Connector, Opened, is_fatal},
     registry::{Beat, Registry},
 };
 use std::{
@@ -65,7 +65,7 @@ impl Heart {
 
     async fn run(self, reports: mpsc::UnboundedSender<Beat>, mut pulse: Pulse) {
         let (mut link, mut troubled) = (None, false);
-        let mut backoff = ReconnectBackoff::new(&self.connector);
+        let mut backoff = self.connector.reconnect_backoff();
         let key = self.registry.key();
         // Who was away does not judge: after a silence longer than half the TTL, others may have been as silent, so
         // for one whole TTL nobody is swept. A node that has just joined has been away as well.
@@ -187,10 +187,9 @@ impl Pulse {
 mod tests {
     use super::*;
     use crate::redis::{
-        connection::Options,
+        connection::{Options, topology::TopologyConfig},
         keys::Keys,
         registry::{Announced, Linger},
-        servers::TopologyConfig,
     };
     use rachis_testing::ThrowawayRedis;
 
@@ -232,7 +231,7 @@ mod tests {
             of(node).register(&mut on, &Announced::default()).await.unwrap();
         }
         // As if the machine slept now: its own clock stands still, and both are silent meanwhile.
-        let is_known = async |on: &mut crate::redis::socket::Shared| {
+        let is_known = async |on: &mut crate::redis::connection::socket::Shared| {
             let score: Option<f64> =
                 redis::cmd("ZSCORE").arg(keys.nodes()).arg("asleep").query_async(on).await.unwrap();
             score.is_some()

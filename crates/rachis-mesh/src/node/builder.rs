@@ -19,10 +19,12 @@ use super::{
 };
 use crate::{
     redis::{
-        connection::Connector,
-        credentials::{CredentialProvider, Provider},
+        connection::{
+            Connector,
+            credentials::{CredentialProvider, Provider},
+            pool::Admin,
+        },
         keys::Keys,
-        pool::Admin,
         registry::Registry,
     },
     wire::Seal,

@@ -4,11 +4,10 @@ use super::{Inner, Node, ask::unreachable, info::split_app, once::is_verdict, rp
 use crate::{
     redis::{
         Failure,
-        connection::is_fatal,
+        connection::{is_fatal, pool::Pooled},
         dead_letters::{self, Letter},
         keys::{MAX_PARTITIONS, partition},
-        pool::Pooled,
-        streams::EntryId,
+        queue::EntryId,
     },
     wire::Request,
 };

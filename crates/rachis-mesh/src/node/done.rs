@@ -4,7 +4,7 @@
 //! request that was settled is pending again.
 
 use super::in_hand::Print;
-use crate::redis::streams::EntryId;
+use crate::redis::queue::EntryId;
 use bytes::Bytes;
 use std::{
     collections::VecDeque,

@@ -9,11 +9,11 @@ use super::{Inner, fired, seldom::Seldom};
 use crate::{
     redis::{
         Failure,
+        connection::pool::Admin,
         event_log::{self, Intake, Logged, Outgoing, Since},
         keys::Keys,
-        pool::Admin,
         pubsub::Subscriptions,
-        streams::EntryId,
+        queue::EntryId,
     },
     wire::{self, EventFrame, Frame},
 };

@@ -1,6 +1,6 @@
 //! The requests that this replica works on, so that none is begun twice.
 
-use crate::{redis::streams::EntryId, wire};
+use crate::{redis::queue::EntryId, wire};
 use futures_util::future::{AbortHandle, Abortable};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -13,13 +13,11 @@ use super::{
 };
 use crate::{
     redis::{
-        connection::Trouble,
+        connection::{Trouble, link::Links, server_info},
         event_log::Publisher,
-        link::Links,
         pubsub,
+        queue::{Inbox, Reader, Writer},
         registry::Beat,
-        server,
-        streams::{Inbox, Reader, Writer},
     },
     wire::UNKNOWING,
 };
@@ -49,7 +47,7 @@ impl Node {
         // First the inbox and the subscriptions, then the announcement: whoever hears of this node can call it at once.
         let links = Links::new(node.connector.clone(), stop.clone());
         let (_, live) = links.reach(&node.keys.registry()).await.ok_or_else(stopped)?;
-        server::warn_of(&mut live.connection.clone(), node.config.redis.url.expose()).await;
+        server_info::warn_of(&mut live.connection.clone(), node.config.redis.url.expose()).await;
         let writer = Writer::start(links.clone(), node.rpc.clone(), stop.clone());
         node.rpc.attach(writer.clone());
         node.partitions.attach(writer);

@@ -11,9 +11,9 @@ use super::{
 use crate::{
     redis::{
         Failure,
+        connection::link::{Links, Live},
         keys::same_app,
-        link::{Links, Live},
-        streams::{EntryId, RequestState, exists, find, newest, request_states},
+        queue::{EntryId, RequestState, exists, find, newest, request_states},
     },
     wire,
 };

@@ -46,7 +46,11 @@ pub use shutdown::signal;
 pub use view::Resolved;
 
 use crate::{
-    redis::{connection::Connector, credentials::Provider, keys::Keys, link::Links, pool::Admin, registry::Registry},
+    redis::{
+        connection::{Connector, credentials::Provider, link::Links, pool::Admin},
+        keys::Keys,
+        registry::Registry,
+    },
     wire::Seal,
 };
 use arc_swap::ArcSwap;

@@ -17,10 +17,9 @@ use super::{
 use crate::{
     redis::{
         Failure,
-        connection::Backoff,
+        connection::{Backoff, link::Links},
         idempotency::{Begun, Mark, ms},
-        link::Links,
-        streams::Write,
+        queue::Write,
     },
     wire::{Frame, Place, Reply},
 };

@@ -20,7 +20,7 @@ use crate::{
         Failure,
         connection::is_fatal,
         keys::{Keys, MAX_PARTITIONS, partition},
-        streams::{Calls, Reader, Writer},
+        queue::{Calls, Reader, Writer},
     },
     wire::Seal,
 };

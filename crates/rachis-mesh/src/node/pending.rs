@@ -1,7 +1,7 @@
 //! The calls that wait for a reply: plain bookkeeping, without transport and without a clock. What is to become of a call
 //! whose request may be lost is decided here, too.
 
-use crate::redis::{keys::same_app, link::Session, streams::EntryId};
+use crate::redis::{connection::link::Session, keys::same_app, queue::EntryId};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::{
     sync::Arc,

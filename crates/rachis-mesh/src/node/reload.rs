@@ -1,7 +1,7 @@
 //! A configuration that changes while the node runs: what can be taken is, without dropping a call; the rest is told.
 
 use super::{Inner, Node, settings};
-use crate::redis::tls::Certificates;
+use crate::redis::connection::tls::Certificates;
 use rachis_config::host::{Difference, differences};
 use rachis_config::{Config, Secret, Watch};
 use rachis_core::{Error, Result};
@@ -230,8 +230,8 @@ impl Inner {
         &self,
         old: &Config,
         new: Config,
-        login: crate::redis::login::Login,
-        sentinel_login: crate::redis::login::Login,
+        login: crate::redis::connection::login::Login,
+        sentinel_login: crate::redis::connection::login::Login,
     ) {
         if self.credentials.is_none() && without_login(&self.config) == without_login(&new) {
             self.connector.logins().change(login);

@@ -17,9 +17,9 @@ use super::{
 use crate::{
     redis::{
         Failure,
+        connection::link::Live,
         keys::{Keys, LOST},
-        link::Live,
-        streams::{Calls, Delivered, Entry, EntryId, Pulled, Reader, Write, Writer},
+        queue::{Calls, Delivered, Entry, EntryId, Pulled, Reader, Write, Writer},
     },
     wire::{self, Abandoned, HandedOn, Request, Seal},
 };

@@ -20,7 +20,7 @@ use crate::{
     redis::{
         Failure,
         keys::Keys,
-        streams::{EntryId, Write, WriteOutcome, Writer},
+        queue::{EntryId, Write, WriteOutcome, Writer},
     },
     wire::{self, Request, Seal},
 };

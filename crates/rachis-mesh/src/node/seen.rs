@@ -1,6 +1,6 @@
 //! Requests that must not run twice and have run here: a copy of one, put into Redis by somebody else, is known by it.
 
-use crate::redis::streams::EntryId;
+use crate::redis::queue::EntryId;
 use std::collections::{HashMap, VecDeque};
 
 /// Requests remembered; at a hundred bytes each, some megabytes. Beyond it the oldest is forgotten, and a copy of it would

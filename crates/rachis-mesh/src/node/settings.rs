@@ -2,13 +2,11 @@
 
 use super::rpc::CallLimits;
 use crate::redis::{
-    connection::{LONGEST_PAUSE, Options},
-    credentials::Provider,
-    login::Login,
+    connection::{
+        LONGEST_PAUSE, Options, WaitFor, credentials::Provider, login::Login, tls::Certificates,
+        topology::TopologyConfig,
+    },
     registry,
-    servers::TopologyConfig,
-    streams::WaitFor,
-    tls::Certificates,
 };
 use ::redis::IntoConnectionInfo;
 use rachis_config as config;

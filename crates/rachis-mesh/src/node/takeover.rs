@@ -8,8 +8,8 @@
 use super::{Inner, responder::Responder};
 use crate::redis::{
     Failure,
-    link::Live,
-    streams::{Calls, PendingOf},
+    connection::link::Live,
+    queue::{Calls, PendingOf},
 };
 use std::{
     collections::{HashMap, HashSet},

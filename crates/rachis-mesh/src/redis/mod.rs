@@ -1,27 +1,19 @@
 //! The only folder that says Redis: typed verbs over bytes, nothing of services.
+//!
+//! [`connection`] reaches servers and [`resp`] speaks to them; on these stand [`queue`] (calls), [`registry`] (discovery),
+//! [`pubsub`] and [`event_log`] (events), [`idempotency`] and [`dead_letters`]. [`keys`] has every name, `scripts/` all Lua.
 
-mod cluster;
 pub(crate) mod connection;
-pub(crate) mod credentials;
 pub(crate) mod dead_letters;
 pub(crate) mod event_log;
-mod first_answer;
 pub(crate) mod idempotency;
 pub(crate) mod keys;
-pub(crate) mod link;
-pub(crate) mod login;
-pub(crate) mod pool;
 pub(crate) mod pubsub;
 pub(crate) mod queue;
 pub(crate) mod registry;
-mod sentinel;
-pub(crate) mod server;
-pub(crate) mod servers;
-pub(crate) mod socket;
-pub(crate) mod streams;
-pub(crate) mod tls;
+mod resp;
 
-pub use credentials::{CredentialProvider, Credentials};
+pub use connection::credentials::{CredentialProvider, Credentials};
 
 /// What Redis, or the way to it, failed with.
 pub(crate) type Failure = ::redis::RedisError;

@@ -2,7 +2,7 @@
 //! on to tell repeats that the call runs.
 
 use super::{Inner, TTLS_HELD};
-use crate::redis::{Failure, idempotency::Mark, link::Links};
+use crate::redis::{Failure, connection::link::Links, idempotency::Mark};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use std::{

@@ -3,7 +3,7 @@
 use super::Responder;
 use crate::{
     node::Inner,
-    redis::streams::{Entry, EntryId},
+    redis::queue::{Entry, EntryId},
     wire::{self, Request},
 };
 use rachis_core::{

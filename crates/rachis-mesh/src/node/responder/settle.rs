@@ -8,9 +8,8 @@ use crate::{
     },
     redis::{
         Failure,
-        link::Live,
-        pool::Pooled,
-        streams::{Delivered, Entry, EntryId, Write},
+        connection::{link::Live, pool::Pooled},
+        queue::{Delivered, Entry, EntryId, Write},
     },
     wire::{self, Frame, HandedOn, Reply, Request},
 };

@@ -2,7 +2,7 @@
 
 use super::{Arrived, Rpc, large};
 use crate::{
-    redis::streams::{Inbox, Inward},
+    redis::queue::{Inbox, Inward},
     wire::{self, Abandoned, Frame, HandedOn, Reply},
 };
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //! would wait behind it.
 
 use super::Rpc;
-use crate::redis::streams::EntryId;
+use crate::redis::queue::EntryId;
 use std::sync::Arc;
 use tokio::{sync::Semaphore, task::JoinHandle};
 

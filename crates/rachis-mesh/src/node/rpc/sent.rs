@@ -5,7 +5,7 @@ use crate::{
     node::pending::Left,
     redis::{
         keys::LOST,
-        streams::{EntryId, Senders, Write, WriteOutcome},
+        queue::{EntryId, Senders, Write, WriteOutcome},
     },
     wire::{Abandoned, Frame},
 };

@@ -1,6 +1,5 @@
 //! Pauses between attempts.
 
-use super::{Connector, FIRST_PAUSE};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -55,9 +54,7 @@ impl ReconnectBackoff {
     const GOOD: Duration = Duration::from_secs(1);
 
     /// Returns a backoff without a pause before the first connection and the second one.
-    pub(crate) fn new(connector: &Connector) -> Self {
-        let longest = connector.options().longest_pause;
-        let backoff = Backoff::new(FIRST_PAUSE.min(longest), longest);
+    pub(super) fn new(backoff: Backoff) -> Self {
         ReconnectBackoff { backoff, pause: Duration::ZERO, since: None }
     }
 

@@ -1,8 +1,8 @@
 //! What tells that a connection is of no further use although nothing fails.
 
-use crate::redis::{
-    servers::{Moves, Servers, Shard},
+use super::{
     socket::Shared,
+    topology::{Moves, Servers, Shard},
 };
 use std::sync::Arc;
 use tokio::sync::watch;

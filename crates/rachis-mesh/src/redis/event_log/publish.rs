@@ -6,9 +6,8 @@
 
 use super::{LAST_TTL_MS, LOG_TTL_MS};
 use crate::redis::{
-    connection::{Backoff, is_fatal, is_redirect},
+    connection::{Backoff, is_fatal, is_redirect, link::Links},
     keys::Keys,
-    link::Links,
 };
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, Script, ServerErrorKind, Value, aio::ConnectionLike};

@@ -4,10 +4,8 @@
 //! there: both sides talk to the same server, so they agree.
 
 use super::{MESSAGE, SubscriptionEvent, UNREAD, Wanted};
-use crate::redis::{
-    connection::{Backoff, Connector, Opened, ReconnectBackoff, Sign, is_elsewhere, is_fatal},
-    servers::Shard,
-    socket::Shared,
+use crate::redis::connection::{
+    Backoff, Connector, Opened, Sign, is_elsewhere, is_fatal, socket::Shared, topology::Shard,
 };
 use futures_util::future::BoxFuture;
 use redis::{PushInfo, PushKind, RedisResult, Value, aio::ConnectionLike};
@@ -84,7 +82,7 @@ struct Serving {
 
 impl ShardSubscriber {
     pub(super) async fn run(self, stop: &CancellationToken) {
-        let mut backoff = ReconnectBackoff::new(&self.connector);
+        let mut backoff = self.connector.reconnect_backoff();
         loop {
             // Before the look, so that no move comes between the two.
             let mut moves = self.connector.servers().moves();

@@ -1,10 +1,7 @@
 //! Subscriptions on a server of their own, which is held up.
 
 use super::*;
-use crate::redis::{
-    connection::{Connector, Options},
-    servers::TopologyConfig,
-};
+use crate::redis::connection::{Connector, Options, topology::TopologyConfig};
 use rachis_testing::ThrowawayRedis;
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use super::{
 use crate::node::pending::Safety;
 use crate::{
     Node,
-    redis::streams::EntryId,
+    redis::queue::EntryId,
     wire::{Frame, Reply},
 };
 use rachis_config::{Config, StartDelay};

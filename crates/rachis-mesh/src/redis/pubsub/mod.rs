@@ -6,7 +6,7 @@
 
 mod shard_subscriber;
 
-use super::{connection::Connector, servers::Shard};
+use super::connection::{Connector, topology::Shard};
 use shard_subscriber::ShardSubscriber;
 use std::{
     collections::{HashMap, HashSet},

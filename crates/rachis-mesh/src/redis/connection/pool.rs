@@ -1,9 +1,9 @@
 //! A few pooled connections for rare commands; never on the path of a call, since a pool tests each connection first.
 
 use super::{
-    connection::{Connector, Opened, Signs, is_elsewhere, is_fatal},
-    servers::{Servers, Shard},
+    Connector, Opened, Signs, is_elsewhere, is_fatal,
     socket::Shared,
+    topology::{Servers, Shard},
 };
 use deadpool::{
     Runtime,

@@ -1,11 +1,13 @@
 //! Sentinel: the master is whoever the sentinels say it is, asked at each connect.
 
 use super::{
-    connection::timed_out,
     first_answer::{First, first_answer},
+    server::EndpointTemplate,
+};
+use crate::redis::connection::{
     login::{Login, Logins},
-    servers::At,
     socket::Endpoint,
+    timed_out,
     tls::Certificates,
 };
 use rachis_config::host::Addresses;
@@ -20,11 +22,11 @@ use std::{
 
 /// The sentinels that watch one master.
 pub(crate) struct Sentinels {
-    sentinels: Vec<At>,
+    sentinels: Vec<EndpointTemplate>,
     /// Who to say one is to them.
     logins: Arc<Logins>,
     /// Everything about the master but its address.
-    master: At,
+    master: EndpointTemplate,
     name: String,
     /// What leads to a master that is announced under another address.
     addresses: Addresses,
@@ -39,7 +41,7 @@ pub(crate) struct Sentinels {
 impl Sentinels {
     pub(crate) fn new(
         urls: &[String],
-        master: At,
+        master: EndpointTemplate,
         name: &str,
         login: &Login,
         certificates: &Certificates,
@@ -50,7 +52,7 @@ impl Sentinels {
         let logins = Arc::new(Logins::new(login.clone()));
         let plain = |url: &String| {
             let info = url.as_str().into_connection_info()?.set_redis_settings(RedisConnectionInfo::default());
-            At::from_info(info, &logins, certificates)
+            EndpointTemplate::from_info(info, &logins, certificates)
         };
         Ok(Sentinels {
             sentinels: urls.iter().map(plain).collect::<RedisResult<_>>()?,
@@ -72,7 +74,7 @@ impl Sentinels {
         self.master.auth()
     }
 
-    pub(super) fn all(&self) -> Vec<&At> {
+    pub(super) fn all(&self) -> Vec<&EndpointTemplate> {
         self.sentinels.iter().chain([&self.master]).collect()
     }
 
@@ -92,7 +94,7 @@ impl Sentinels {
         Ok(self.master.there(&host, port))
     }
 
-    async fn ask(&self, sentinel: &At) -> RedisResult<(String, u16)> {
+    async fn ask(&self, sentinel: &EndpointTemplate) -> RedisResult<(String, u16)> {
         let connected = sentinel.here().ask_within(self.timeout).await;
         let mut connection = connected.inspect_err(|error| {
             if error.kind() == redis::ErrorKind::AuthenticationFailed {
@@ -122,7 +124,7 @@ impl Sentinels {
 
     /// For messages.
     pub(crate) fn address(&self) -> String {
-        let sentinels = self.sentinels.iter().map(At::address);
+        let sentinels = self.sentinels.iter().map(EndpointTemplate::address);
         let sentinels = sentinels.collect::<Vec<_>>().join(",");
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let last = if last.is_empty() { String::new() } else { format!(", last at {last}") };

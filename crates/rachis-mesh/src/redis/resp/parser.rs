@@ -3,7 +3,11 @@
 //! redis-rs makes a value of every part of an entry, and allocates for each; of a read that brings hundreds of entries
 //! that is most of what reading costs.
 
-use super::{Entry, EntryId, entry_id::digits};
+use super::{
+    EntryId,
+    entry::{self, Entry},
+    entry_id::digits,
+};
 use redis::{ErrorKind, RedisError, RedisResult, Value};
 
 /// Parts within parts. A read of streams has four levels.
@@ -20,7 +24,7 @@ pub(crate) enum Response {
 
 /// A reply to a command that writes.
 #[derive(Debug)]
-pub(super) enum RespValue {
+pub(crate) enum RespValue {
     /// The id of a new entry.
     Id(EntryId),
     Int(i64),
@@ -37,7 +41,7 @@ impl RespValue {
         EntryId::read(text).map_or_else(|| RespValue::Text(text.into()), RespValue::Id)
     }
 
-    pub(super) fn error(&self) -> Option<&RedisError> {
+    pub(crate) fn error(&self) -> Option<&RedisError> {
         match self {
             RespValue::Error(error) => Some(error),
             RespValue::Id(_) | RespValue::Int(_) | RespValue::Text(_) | RespValue::Nil | RespValue::Other => None,
@@ -50,7 +54,7 @@ impl From<Value> for RespValue {
         match value.extract_error() {
             Ok(Value::Int(number)) => RespValue::Int(number),
             Ok(Value::Nil) => RespValue::Nil,
-            Ok(value) => super::bytes(value).map_or(RespValue::Other, |text| RespValue::text(&text)),
+            Ok(value) => entry::bytes(value).map_or(RespValue::Other, |text| RespValue::text(&text)),
             Err(error) => RespValue::Error(error),
         }
     }

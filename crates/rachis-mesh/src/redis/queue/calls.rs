@@ -1,7 +1,13 @@
 //! The requests of one app, as one of its replicas pulls them, and as anyone settles them.
 
-use super::{Entry, EntryId, Reader, entries, reader::Read};
-use crate::redis::keys::{GROUP, Keys, LOST};
+use super::{
+    Entry, EntryId,
+    reader::{Read, Reader},
+};
+use crate::redis::{
+    keys::{GROUP, Keys, LOST},
+    resp::{bytes, entries},
+};
 use redis::{Cmd, RedisError, RedisResult, Script, Value, aio::ConnectionLike};
 use std::{sync::LazyLock, time::Duration};
 
@@ -182,7 +188,7 @@ impl Calls {
     pub(crate) async fn consumers(&self, on: &mut impl ConnectionLike) -> RedisResult<Vec<String>> {
         let reply: Vec<std::collections::HashMap<String, redis::Value>> =
             redis::cmd("XINFO").arg("CONSUMERS").arg(&self.stream).arg(GROUP).query_async(on).await?;
-        let names = reply.into_iter().filter_map(|mut consumer| super::bytes(consumer.remove("name")?));
+        let names = reply.into_iter().filter_map(|mut consumer| bytes(consumer.remove("name")?));
         Ok(names.filter_map(|name| String::from_utf8(name).ok()).collect())
     }
 

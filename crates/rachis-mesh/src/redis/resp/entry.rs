@@ -1,31 +1,7 @@
-//! Requests and replies: entries of streams whose field `m` holds a frame. An entry of an inbox may hold several.
+//! Entries of streams.
 
-mod bundles;
-mod calls;
-mod commands;
-mod entry_id;
-mod find;
-mod inbox;
-mod raw_connection;
-mod reader;
-mod resp;
-mod shard_connection;
-mod shard_writers;
-mod wait;
-mod write;
-mod writer;
-
-pub(crate) use calls::{Calls, Delivered, PendingOf, Pulled};
-pub(crate) use entry_id::EntryId;
-pub(crate) use find::{RequestState, exists, find, newest, request_states};
-pub(crate) use inbox::{Inbox, Inward};
-pub(crate) use reader::Reader;
-pub(crate) use wait::WaitFor;
-pub(crate) use write::{Write, WriteOutcome};
-pub(crate) use writer::{Senders, Writer};
-
+use super::{EntryId, parser::Response};
 use redis::Value;
-use resp::Response;
 
 /// One entry of a stream, or one of the frames in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +12,7 @@ pub(crate) struct Entry {
 
 /// Reads the reply to XREAD and XREADGROUP. Taken apart by hand, since redis-rs's own type makes a hash map of every
 /// entry. An entry without the field has an empty frame, which is then refused like any other garbage.
-fn entries(response: Response) -> Vec<Entry> {
+pub(crate) fn entries(response: Response) -> Vec<Entry> {
     match response {
         Response::Entries(entries) => entries,
         Response::Value(value) => taken_apart(value),
@@ -81,7 +57,8 @@ fn array(value: Value) -> Vec<Value> {
     }
 }
 
-fn bytes(value: Value) -> Option<Vec<u8>> {
+/// Returns the bytes of a string, `None` for any other value.
+pub(crate) fn bytes(value: Value) -> Option<Vec<u8>> {
     match value {
         Value::BulkString(bytes) => Some(bytes),
         Value::SimpleString(text) => Some(text.into_bytes()),

@@ -3,7 +3,7 @@
 //! redis-rs says hello on them and reads what comes, where many share a connection; it opens none, since it tells nobody
 //! that a connection which nothing is written to has ended.
 
-use super::{connection::timed_out, tls::Tls};
+use super::{timed_out, tls::Tls};
 use redis::{
     AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, Pipeline, RedisConnectionInfo, RedisFuture,
     RedisResult, Value,

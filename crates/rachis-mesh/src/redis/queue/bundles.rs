@@ -1,7 +1,8 @@
 //! Replies of one write to one inbox leave as one entry: Redis takes in, keeps and gives out an entry of many for little more
 //! than one of a single reply.
 
-use super::{commands::Commands, write::Write};
+use super::write::Write;
+use crate::redis::resp::Commands;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Replies in one entry. It is read as a whole, so with more of them its reader could not take in less at a time.

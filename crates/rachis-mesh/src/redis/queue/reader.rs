@@ -1,10 +1,9 @@
 //! A connection of its own for reads that block.
 
-use super::{
-    raw_connection::RawConnection,
-    resp::{RespValue, Response},
+use crate::redis::{
+    connection::{Connector, Opened, ReconnectBackoff, is_fatal},
+    resp::{RawConnection, RespValue, Response},
 };
-use crate::redis::connection::{Connector, Opened, ReconnectBackoff, is_fatal};
 use redis::{Cmd, FromRedisValue, RedisResult, Value};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -44,7 +43,7 @@ pub(crate) enum Read {
 
 impl Reader {
     pub(crate) fn new(connector: Connector, purpose: &'static str, key: String, stop: CancellationToken) -> Self {
-        let (backoff, block) = (ReconnectBackoff::new(&connector), connector.options().block);
+        let (backoff, block) = (connector.reconnect_backoff(), connector.options().block);
         Reader { connector, purpose, key, stop, opened: None, backoff, releases: false, trims: true, block, id: None }
     }
 

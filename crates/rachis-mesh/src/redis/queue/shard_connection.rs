@@ -1,14 +1,13 @@
 //! The connection of one shard writer, which comes back by itself.
 
-use super::{
-    commands::Commands,
-    raw_connection::{RawConnection, WriteError},
-    resp::{RespValue, Response},
-};
 use crate::redis::{
-    connection::{Connector, Opened, PROBE_AFTER, ReconnectBackoff, Sign, is_fatal, timed_out},
-    link::{Links, Session},
-    servers::Shard,
+    connection::{
+        Connector, Opened, PROBE_AFTER, ReconnectBackoff, Sign, is_fatal,
+        link::{Links, Session},
+        timed_out,
+        topology::Shard,
+    },
+    resp::{Commands, RawConnection, RespValue, Response, WriteError},
 };
 use redis::{Cmd, FromRedisValue, RedisResult, Value};
 use std::{
@@ -66,7 +65,7 @@ pub(super) enum Maintenance {
 
 impl ShardConnection {
     pub(super) fn new(links: Links, shard: Shard, stop: CancellationToken) -> Self {
-        let (backoff, losses) = (ReconnectBackoff::new(links.connector()), links.connector().losses());
+        let (backoff, losses) = (links.connector().reconnect_backoff(), links.connector().losses());
         ShardConnection { links, shard, stop, backoff, losses, opened: None, used: false }
     }
 

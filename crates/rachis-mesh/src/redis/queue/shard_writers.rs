@@ -1,14 +1,14 @@
 //! Shard writers: one queue and one task for each server that is written to, so that what goes to one waits for no other.
 
 use super::{
-    WaitFor,
     shard_connection::{Maintenance, ShardConnection},
     write::Write,
     writer::{self, Senders},
 };
-use crate::redis::{
+use crate::redis::connection::{
+    WaitFor,
     link::Links,
-    servers::{Moves, Servers, Shard},
+    topology::{Moves, Servers, Shard},
 };
 use redis::RedisError;
 use std::{

@@ -4,13 +4,10 @@
 //! be queued twice without anyone's knowing.
 
 use super::{
-    connection::timed_out,
     first_answer::{First, first_answer},
-    login::Logins,
-    servers::{At, Shard},
-    socket::Endpoint,
-    tls::Certificates,
+    server::{EndpointTemplate, Shard},
 };
+use crate::redis::connection::{login::Logins, socket::Endpoint, timed_out, tls::Certificates};
 use rachis_config::host::Addresses;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use std::{
@@ -26,9 +23,9 @@ const YOUNG: Duration = Duration::from_millis(20);
 
 /// A cluster and what is known of it.
 pub(crate) struct Cluster {
-    seeds: Vec<At>,
+    seeds: Vec<EndpointTemplate>,
     /// Everything about a server but its address.
-    like: At,
+    like: EndpointTemplate,
     /// What leads to servers that announce other addresses.
     addresses: Addresses,
     map: watch::Sender<Arc<Map>>,
@@ -150,9 +147,12 @@ impl Cluster {
         timeout: Duration,
     ) -> RedisResult<Self> {
         let first = seeds.first().cloned();
-        let seeds = seeds.iter().map(|url| At::new(url, logins, certificates)).collect::<RedisResult<Vec<_>>>()?;
+        let seeds = seeds
+            .iter()
+            .map(|url| EndpointTemplate::new(url, logins, certificates))
+            .collect::<RedisResult<Vec<_>>>()?;
         let no_seed = || RedisError::from(std::io::Error::other("a cluster needs the address of one of its servers"));
-        let like = At::new(&first.ok_or_else(no_seed)?, logins, certificates)?;
+        let like = EndpointTemplate::new(&first.ok_or_else(no_seed)?, logins, certificates)?;
         let map = watch::Sender::new(Arc::new(Map::empty()));
         let (asking, learned) = (Mutex::default(), Default::default());
         Ok(Cluster { seeds, like, addresses: addresses.clone(), map, asking, learned, timeout })
@@ -162,7 +162,7 @@ impl Cluster {
         self.like.auth()
     }
 
-    pub(super) fn all(&self) -> Vec<&At> {
+    pub(super) fn all(&self) -> Vec<&EndpointTemplate> {
         self.seeds.iter().chain([&self.like]).collect()
     }
 
@@ -211,7 +211,7 @@ impl Cluster {
             return Ok(());
         }
         let known = asking.servers.iter().map(|(host, port)| self.there(host, *port));
-        let servers: Vec<Endpoint> = known.chain(self.seeds.iter().map(At::here)).collect();
+        let servers: Vec<Endpoint> = known.chain(self.seeds.iter().map(EndpointTemplate::here)).collect();
         let questions = servers.iter().map(async |server| {
             let now = Instant::now();
             let answer = tokio::time::timeout(self.timeout, self.ask(server)).await;
@@ -276,7 +276,7 @@ impl Cluster {
 
     /// For messages.
     pub(crate) fn address(&self) -> String {
-        let seeds = self.seeds.iter().map(At::address);
+        let seeds = self.seeds.iter().map(EndpointTemplate::address);
         format!("the cluster of {}", seeds.collect::<Vec<_>>().join(","))
     }
 }
@@ -335,7 +335,7 @@ mod tests {
         let silent: Vec<_> = (0..8).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let silent_urls = silent.iter().map(|silent| format!("redis://{}", silent.local_addr().unwrap()));
         let seeds: Vec<String> = silent_urls.chain([redis.url()]).collect();
-        let logins = Arc::new(Logins::new(crate::redis::login::Login::default()));
+        let logins = Arc::new(Logins::new(crate::redis::connection::login::Login::default()));
         let (certificates, addresses) = (Certificates::default(), Addresses::default());
         let cluster = Cluster::new(&seeds, &logins, &certificates, &addresses, Duration::from_secs(1)).unwrap();
         let begun = Instant::now();

@@ -1,7 +1,13 @@
 //! What is meant for one node alone: replies to its calls, and notes of requests to its app.
 
-use super::{Entry, EntryId, Reader, entries, reader::Read};
-use crate::redis::connection::is_fatal;
+use super::{
+    Entry, EntryId,
+    reader::{Read, Reader},
+};
+use crate::redis::{
+    connection::is_fatal,
+    resp::{bytes, entries},
+};
 use redis::{Cmd, FromRedisValue, Value};
 use std::collections::HashMap;
 
@@ -95,7 +101,7 @@ impl Inbox {
             // There is no such stream, or not any more.
             Err(error) => return !is_fatal(&error),
         };
-        let end = info.get("last-generated-id").cloned().and_then(super::bytes);
+        let end = info.get("last-generated-id").cloned().and_then(bytes);
         end.and_then(|id| EntryId::read(&id)).unwrap_or_default() < self.last
     }
 

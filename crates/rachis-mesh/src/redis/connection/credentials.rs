@@ -1,9 +1,6 @@
 //! Logins that expire: asked for before the first connection, and again before each of them ends.
 
-use super::{
-    connection::{Backoff, Connector, Trouble},
-    login::Login,
-};
+use super::{Backoff, Connector, Trouble, login::Login};
 use futures_core::future::BoxFuture;
 use rachis_config::Secret;
 use rachis_core::Error;

@@ -1,6 +1,7 @@
 //! How much waits in an app's stream, for whoever watches or scales it.
 
-use super::{Failure, keys::Keys, streams::EntryId};
+use super::EntryId;
+use crate::redis::{Failure, keys::Keys};
 use redis::{Value, aio::ConnectionLike};
 
 /// The requests of one app, or of one of its partitions.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// Commands as the server reads them.
 #[derive(Debug, Default)]
-pub(super) struct Commands {
+pub(crate) struct Commands {
     bytes: Vec<u8>,
     count: usize,
     /// Where a part is made whose length is not known before.
@@ -13,18 +13,18 @@ pub(super) struct Commands {
 }
 
 impl Commands {
-    pub(super) fn with_capacity(bytes: usize) -> Self {
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
         Commands { bytes: Vec::with_capacity(bytes), ..Commands::default() }
     }
 
     /// Adds one of so many parts, which are to follow.
-    pub(super) fn begin(&mut self, parts: usize) {
+    pub(crate) fn begin(&mut self, parts: usize) {
         self.count += 1;
         self.line(b'*', parts);
     }
 
     /// Adds a part to the last command.
-    pub(super) fn part(&mut self, part: impl AsRef<[u8]>) {
+    pub(crate) fn part(&mut self, part: impl AsRef<[u8]>) {
         let part = part.as_ref();
         self.line(b'$', part.len());
         self.bytes.extend_from_slice(part);
@@ -32,14 +32,14 @@ impl Commands {
     }
 
     /// The same for a number.
-    pub(super) fn number(&mut self, number: u64) {
+    pub(crate) fn number(&mut self, number: u64) {
         self.spare.clear();
         write_digits(&mut self.spare, number);
         self.spared();
     }
 
     /// The same for the id of an entry.
-    pub(super) fn id(&mut self, id: EntryId) {
+    pub(crate) fn id(&mut self, id: EntryId) {
         self.spare.clear();
         write_digits(&mut self.spare, id.ms);
         self.spare.push(b'-');
@@ -48,12 +48,12 @@ impl Commands {
     }
 
     /// Where the next part goes.
-    pub(super) fn end(&self) -> usize {
+    pub(crate) fn end(&self) -> usize {
         self.bytes.len()
     }
 
     /// Adds these parts of an earlier command to the last one.
-    pub(super) fn again(&mut self, parts: Range<usize>) {
+    pub(crate) fn again(&mut self, parts: Range<usize>) {
         self.bytes.extend_from_within(parts);
     }
 
@@ -64,7 +64,7 @@ impl Commands {
     }
 
     /// Adds a whole command.
-    pub(super) fn add(&mut self, parts: &[&[u8]]) {
+    pub(crate) fn add(&mut self, parts: &[&[u8]]) {
         self.begin(parts.len());
         parts.iter().for_each(|part| self.part(part));
     }
@@ -75,11 +75,11 @@ impl Commands {
         self.bytes.extend_from_slice(b"\r\n");
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.count
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 }

@@ -6,17 +6,14 @@
 use super::{
     EntryId,
     bundles::{Bundles, INBOX_LENGTH},
-    commands::Commands,
-    raw_connection::WriteError,
-    resp::RespValue,
     shard_writers::{ShardWriter, ShardWriters},
-    wait::{Shortfalls, WaitFor},
+    wait::Shortfalls,
     write::{Held, Write, WriteOutcome},
 };
 use crate::redis::{
-    connection::{is_elsewhere, is_fatal, is_redirect},
+    connection::{WaitFor, is_elsewhere, is_fatal, is_redirect, link::Links},
     keys::GROUP,
-    link::Links,
+    resp::{Commands, RespValue, WriteError},
 };
 use redis::RedisError;
 use std::{

@@ -4,12 +4,13 @@
 
 use super::{
     commands::Commands,
-    resp::{self, RespValue, Response, Scan},
+    parser::{self, RespValue, Response, Scan},
 };
-use crate::redis::{
-    connection::{Connector, Opened, Signs, timed_out},
-    servers::Shard,
+use crate::redis::connection::{
+    Connector, Opened, Signs,
     socket::{Endpoint, Socket},
+    timed_out,
+    topology::Shard,
 };
 use bytes::{Buf, BytesMut};
 use futures_util::FutureExt;
@@ -35,7 +36,7 @@ const LARGEST: usize = 1024 * 1024;
 const UNREAD: Duration = Duration::from_millis(10);
 
 /// A connection that takes one command at a time, or as many as leave in one write.
-pub(super) struct RawConnection {
+pub(crate) struct RawConnection {
     socket: Socket,
     buffer: BytesMut,
     /// How long a reply may take.
@@ -43,15 +44,15 @@ pub(super) struct RawConnection {
 }
 
 /// Why commands were not answered.
-pub(super) struct WriteError {
-    pub(super) error: RedisError,
+pub(crate) struct WriteError {
+    pub(crate) error: RedisError,
     /// Nothing of them has left this process.
-    pub(super) unsent: bool,
+    pub(crate) unsent: bool,
 }
 
 impl RawConnection {
     /// One attempt to reach the server that holds `key`. `block` is how much longer than usual an answer may take.
-    pub(super) async fn connect(
+    pub(crate) async fn connect(
         connector: &Connector,
         purpose: &str,
         key: &str,
@@ -64,7 +65,7 @@ impl RawConnection {
     }
 
     /// One attempt to reach this server, for all the keys that it holds.
-    pub(super) async fn connect_to(
+    pub(crate) async fn connect_to(
         connector: &Connector,
         purpose: &str,
         shard: &Shard,
@@ -105,12 +106,12 @@ impl RawConnection {
 
     /// Ends when the other end has closed the connection, or says something that it was not asked for: what comes next
     /// could not be told from an answer. Nothing is lost where the waiting ends before.
-    pub(super) async fn ended(&mut self) {
+    pub(crate) async fn ended(&mut self) {
         let _ = self.socket.read_buf(&mut self.buffer).await;
     }
 
     /// Returns `true` if that has happened. The kernel is asked itself where nobody has waited for it meanwhile.
-    pub(super) async fn has_ended(&mut self, ask_kernel: bool) -> bool {
+    pub(crate) async fn has_ended(&mut self, ask_kernel: bool) -> bool {
         if self.ended().now_or_never().is_some() {
             return true;
         }
@@ -120,12 +121,12 @@ impl RawConnection {
 
     /// Sends a command and waits for its reply. A command that was not waited for to its end leaves the connection of no
     /// further use.
-    pub(super) async fn query(&mut self, command: &Cmd) -> RedisResult<Response> {
+    pub(crate) async fn query(&mut self, command: &Cmd) -> RedisResult<Response> {
         self.query_behind(None, command).await.map(|(_, reply)| reply)
     }
 
     /// The same, and in front of it, in the same write, another one.
-    pub(super) async fn query_behind(
+    pub(crate) async fn query_behind(
         &mut self,
         first: Option<&Cmd>,
         command: &Cmd,
@@ -146,7 +147,7 @@ impl RawConnection {
     }
 
     /// Sends commands in one write and waits for what each of them brought, under the same condition.
-    pub(super) async fn pipeline(&mut self, commands: &Commands) -> Result<Vec<RespValue>, WriteError> {
+    pub(crate) async fn pipeline(&mut self, commands: &Commands) -> Result<Vec<RespValue>, WriteError> {
         let RawConnection { socket, buffer, patience } = self;
         let mut unsent = true;
         let answered = async {
@@ -170,7 +171,7 @@ impl RawConnection {
 async fn receive_all(socket: &mut Socket, buffer: &mut BytesMut, count: usize) -> RedisResult<Vec<RespValue>> {
     let mut replies = Vec::with_capacity(count);
     while replies.len() < count {
-        match resp::parse_value(buffer)? {
+        match parser::parse_value(buffer)? {
             Some((reply, length)) => {
                 buffer.advance(length);
                 replies.push(reply);
@@ -194,7 +195,7 @@ async fn receive(socket: &mut Socket, buffer: &mut BytesMut) -> RedisResult<Resp
     let mut scan = Scan::default();
     loop {
         if let Some(end) = scan.end(buffer)? {
-            let reply = resp::parse_response(&buffer[..end])?;
+            let reply = parser::parse_response(&buffer[..end])?;
             buffer.advance(end);
             if buffer.is_empty() && buffer.capacity() > LARGEST {
                 *buffer = BytesMut::new();

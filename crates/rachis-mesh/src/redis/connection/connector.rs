@@ -1,21 +1,11 @@
-//! How this crate reaches Redis: one way to connect, and what errors say of a connection.
-
-mod backoff;
-mod faults;
-mod signs;
-mod trouble;
-
-pub(crate) use backoff::{Backoff, ReconnectBackoff};
-pub(crate) use faults::{is_elsewhere, is_fatal, is_redirect, timed_out};
-pub(crate) use signs::{Sign, Signs};
-pub(crate) use trouble::Trouble;
+//! The one way to connect.
 
 use super::{
+    Backoff, ReconnectBackoff, Signs, Trouble, backoff, is_fatal,
     login::{Login, Logins},
-    servers::{Servers, Shard, TopologyConfig},
     socket::{Endpoint, Shared},
-    streams::WaitFor,
     tls::Certificates,
+    topology::{Servers, Shard, TopologyConfig},
 };
 use rachis_config::host::Addresses;
 use redis::{
@@ -76,12 +66,24 @@ impl Options {
     }
 }
 
+/// What to wait for after a write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WaitFor {
+    /// Replicas, at least 1.
+    pub(crate) replicas: usize,
+    /// How long at most.
+    pub(crate) time: Duration,
+}
+
 /// See [`Connector::probe_time`].
 const PROBE_TIME: Duration = Duration::from_millis(500);
 /// After how long without an answer a connection is asked whether its server is there before anything is sent through it
 /// of which it must be known whether it arrived. Costs one command and one round trip, and only where a second has passed
 /// without either.
 pub(crate) const PROBE_AFTER: Duration = Duration::from_secs(1);
+
+/// How long the question where a server is may take.
+const ASKING: Duration = Duration::from_secs(1);
 
 /// The first pause between two attempts to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -112,13 +114,21 @@ impl Connector {
     /// `name` is what `CLIENT LIST` shows of the connections, followed by what each is for.
     pub(crate) fn new(options: Options, name: &str) -> RedisResult<Self> {
         let logins = Arc::new(Logins::new(options.login.clone()));
-        let servers = Arc::new(Servers::new(&options, &logins)?);
+        let asking = options.connect_timeout.min(ASKING);
+        let servers =
+            Arc::new(Servers::new(&options.topology, &logins, &options.certificates, &options.addresses, asking)?);
         let (suspicions, losses, trouble) = (Arc::default(), Arc::default(), Arc::default());
         Ok(Connector { servers, options: Arc::new(options), logins, name: name.into(), suspicions, losses, trouble })
     }
 
     pub(crate) fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// Returns the pauses between connections of one purpose that do not last.
+    pub(crate) fn reconnect_backoff(&self) -> ReconnectBackoff {
+        let longest = self.options.longest_pause;
+        ReconnectBackoff::new(Backoff::new(FIRST_PAUSE.min(longest), longest))
     }
 
     pub(crate) fn servers(&self) -> &Arc<Servers> {

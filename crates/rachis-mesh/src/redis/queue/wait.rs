@@ -1,19 +1,13 @@
 //! `WAIT`: how many replicas have what was written, where that is asked for.
 
-use super::{commands::Commands, resp::RespValue};
+use crate::redis::{
+    connection::WaitFor,
+    resp::{Commands, RespValue},
+};
 use std::time::{Duration, Instant};
 
 /// The time in which a shortfall is logged at most once.
 const QUIET: Duration = Duration::from_secs(10);
-
-/// What to wait for after a write.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct WaitFor {
-    /// Replicas, at least 1.
-    pub(crate) replicas: usize,
-    /// How long at most.
-    pub(crate) time: Duration,
-}
 
 impl WaitFor {
     pub(super) fn add_to(self, commands: &mut Commands) {

@@ -2,17 +2,25 @@
 //!
 //! Asked anew at every connect, so a supervisor that makes its connection again after a failure finds the new master.
 
+mod cluster;
+mod first_answer;
+mod sentinel;
+mod server;
+
+pub(crate) use server::Shard;
+
 use super::{
-    cluster::{Cluster, Map},
-    connection::{Options, is_elsewhere},
+    is_elsewhere,
     login::{Login, Logins},
-    sentinel::Sentinels,
     socket::Endpoint,
-    tls::{Certificates, Tls},
+    tls::Certificates,
 };
-use arc_swap::ArcSwap;
-use redis::{Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError, RedisResult, aio::ConnectionLike};
-use std::{fmt, sync::Arc, time::Duration};
+use cluster::{Cluster, Map};
+use rachis_config::host::Addresses;
+use redis::{Cmd, RedisError, RedisResult, aio::ConnectionLike};
+use sentinel::Sentinels;
+use server::EndpointTemplate;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// The kind of a Redis deployment, and the URLs at which it is looked for first.
@@ -26,44 +34,26 @@ pub(crate) enum TopologyConfig {
     Cluster(Vec<String>),
 }
 
-/// One of the servers that share the keys. Where there is only one, or one at a time, it has no address.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Shard(Option<Arc<str>>);
-
-impl Shard {
-    fn only() -> Self {
-        Shard(None)
-    }
-
-    pub(super) fn at(host: &str, port: u16) -> Self {
-        Shard(Some(format!("{host}:{port}").into()))
-    }
-
-    /// Host and port.
-    pub(super) fn address(&self) -> Option<(&str, u16)> {
-        let (host, port) = self.0.as_deref()?.rsplit_once(':')?;
-        Some((host, port.parse().ok()?))
-    }
-}
-
-/// How long the question where a server is may take.
-const ASKING: Duration = Duration::from_secs(1);
-
 /// Finds servers.
 pub(crate) enum Servers {
-    Standalone(At),
+    Standalone(EndpointTemplate),
     Sentinel(Sentinels),
     Cluster(Cluster),
 }
 
 impl Servers {
-    pub(crate) fn new(options: &Options, logins: &Arc<Logins>) -> RedisResult<Self> {
-        let Options { topology, certificates, addresses, .. } = options;
-        let asking = options.connect_timeout.min(ASKING);
+    /// `asking` bounds the question to one server where another one is.
+    pub(crate) fn new(
+        topology: &TopologyConfig,
+        logins: &Arc<Logins>,
+        certificates: &Certificates,
+        addresses: &Addresses,
+        asking: Duration,
+    ) -> RedisResult<Self> {
         Ok(match topology {
-            TopologyConfig::Standalone(url) => Servers::Standalone(At::new(url, logins, certificates)?),
+            TopologyConfig::Standalone(url) => Servers::Standalone(EndpointTemplate::new(url, logins, certificates)?),
             TopologyConfig::Sentinel { sentinels, login: own, name, master } => {
-                let at = |url| At::new(url, logins, certificates);
+                let at = |url| EndpointTemplate::new(url, logins, certificates);
                 Servers::Sentinel(Sentinels::new(sentinels, at(master)?, name, own, certificates, addresses, asking)?)
             }
             TopologyConfig::Cluster(seeds) => {
@@ -76,7 +66,7 @@ impl Servers {
     pub(crate) fn renew(&self, certificates: &Certificates) -> RedisResult<()> {
         let all = self.all();
         let made = all.iter().map(|at| at.made(certificates)).collect::<RedisResult<Vec<_>>>()?;
-        all.into_iter().zip(made).for_each(|(at, made)| at.tls.store(Arc::new(made)));
+        all.into_iter().zip(made).for_each(|(at, made)| at.use_tls(made));
         Ok(())
     }
 
@@ -97,7 +87,7 @@ impl Servers {
         }
     }
 
-    fn all(&self) -> Vec<&At> {
+    fn all(&self) -> Vec<&EndpointTemplate> {
         match self {
             Servers::Standalone(at) => vec![at],
             Servers::Sentinel(sentinels) => sentinels.all(),
@@ -205,70 +195,5 @@ impl Moves {
         if !changed {
             std::future::pending::<()>().await;
         }
-    }
-}
-
-/// Everything about a connection but where it may lead: what a URL says, the certificates, and the login of the moment.
-pub(crate) struct At {
-    url: ConnectionInfo,
-    tls: ArcSwap<Option<Tls>>,
-    logins: Arc<Logins>,
-}
-
-impl At {
-    pub(super) fn new(url: &str, logins: &Arc<Logins>, certificates: &Certificates) -> RedisResult<Self> {
-        At::from_info(url.into_connection_info()?, logins, certificates)
-    }
-
-    pub(super) fn from_info(
-        url: ConnectionInfo,
-        logins: &Arc<Logins>,
-        certificates: &Certificates,
-    ) -> RedisResult<Self> {
-        let tls = ArcSwap::from_pointee(tls_of(&url, certificates)?);
-        Ok(At { url, tls, logins: logins.clone() })
-    }
-
-    fn made(&self, certificates: &Certificates) -> RedisResult<Option<Tls>> {
-        tls_of(&self.url, certificates)
-    }
-
-    /// The address in the URL.
-    pub(super) fn here(&self) -> Endpoint {
-        self.endpoint(self.url.clone())
-    }
-
-    /// Another address.
-    pub(super) fn there(&self, host: &str, port: u16) -> Endpoint {
-        let host = host.to_owned();
-        let address = match self.url.addr() {
-            ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
-                ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: tls_params.clone() }
-            }
-            _ => ConnectionAddr::Tcp(host, port),
-        };
-        self.endpoint(self.url.clone().set_addr(address))
-    }
-
-    fn endpoint(&self, info: ConnectionInfo) -> Endpoint {
-        Endpoint { info: self.logins.put_on(info), tls: Option::clone(&self.tls.load()) }
-    }
-
-    pub(super) fn auth(&self) -> Option<Cmd> {
-        self.logins.command(&self.url)
-    }
-
-    pub(super) fn address(&self) -> String {
-        self.url.addr().to_string()
-    }
-}
-
-fn tls_of(url: &ConnectionInfo, certificates: &Certificates) -> RedisResult<Option<Tls>> {
-    Tls::new(certificates, matches!(url.addr(), ConnectionAddr::TcpTls { .. }))
-}
-
-impl fmt::Display for Shard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.as_deref().unwrap_or("the only one"))
     }
 }

@@ -1,7 +1,7 @@
 //! Searches in request streams: in what state a request is, for the node that wrote it.
 
 use super::{Entry, EntryId};
-use crate::redis::keys::GROUP;
+use crate::redis::{keys::GROUP, resp::bytes};
 use redis::{RedisResult, Script, Value, aio::ConnectionLike};
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -40,7 +40,7 @@ pub(crate) async fn request_states(
             Value::Int(0) => RequestState::Missing,
             Value::Int(_) => RequestState::Waiting,
             replica => {
-                let id = super::bytes(replica).unwrap_or_default();
+                let id = bytes(replica).unwrap_or_default();
                 RequestState::Delivered(String::from_utf8_lossy(&id).into_owned())
             }
         }));

@@ -19,19 +19,19 @@ use std::{
 macro_rules! scripts {
     ($($name:ident $file:literal)*) => { $(
         static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::new(concat!(include_str!("scripts/registry.lua"), include_str!($file))));
+            LazyLock::new(|| Script::new(concat!(include_str!("../scripts/registry.lua"), include_str!($file))));
     )* };
 }
 scripts! {
-    REGISTER "scripts/register.lua"
-    STATE "scripts/state.lua"
-    WITHDRAW "scripts/withdraw.lua"
-    TELL "scripts/tell.lua"
-    CLEAR_UP "scripts/clear_up.lua"
+    REGISTER "../scripts/register.lua"
+    STATE "../scripts/state.lua"
+    WITHDRAW "../scripts/withdraw.lua"
+    TELL "../scripts/tell.lua"
+    CLEAR_UP "../scripts/clear_up.lua"
 }
 
 /// The one script that every node runs all the time, so it is short.
-static BEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/beat.lua")));
+static BEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/beat.lua")));
 
 /// How many node hashes one snapshot asks for at once.
 const SNAPSHOT_BATCH: usize = 256;

@@ -1,10 +1,6 @@
 //! Links: connections that many share, and that come back by themselves.
 
-use super::{
-    connection::{Connector, Opened, PROBE_AFTER, ReconnectBackoff, Sign, is_fatal, timed_out},
-    servers::Shard,
-    socket::Shared,
-};
+use super::{Connector, Opened, PROBE_AFTER, Sign, is_fatal, socket::Shared, timed_out, topology::Shard};
 use futures_util::FutureExt;
 use redis::{RedisResult, aio::ConnectionLike};
 use std::{
@@ -122,9 +118,9 @@ impl Session {
     }
 
     /// What `CLIENT ID` and the sections `server`, `replication` and `errorstats` of `INFO` say of it.
-    pub(super) fn parse(client: i64, server: &str, replication: &str, errors: &str) -> Option<Self> {
-        let process = super::server::field(server, "run_id")?;
-        let history = super::server::field(replication, "master_replid")?;
+    pub(crate) fn parse(client: i64, server: &str, replication: &str, errors: &str) -> Option<Self> {
+        let process = super::server_info::field(server, "run_id")?;
+        let history = super::server_info::field(replication, "master_replid")?;
         Some(Session { server: format!("{process} {history}"), client, refusals: refusals(errors) })
     }
 
@@ -151,7 +147,7 @@ impl Session {
 
 /// What `errorstats` says of commands that were refused for want of memory; nothing is said of what has not happened.
 fn refusals(errors: &str) -> u64 {
-    let count = super::server::field(errors, "errorstat_OOM");
+    let count = super::server_info::field(errors, "errorstat_OOM");
     count.and_then(|count| count.strip_prefix("count=")?.parse().ok()).unwrap_or(0)
 }
 
@@ -178,7 +174,7 @@ impl Links {
     }
 
     /// Says that one was made beside the links.
-    pub(super) fn renewed(&self) {
+    pub(crate) fn renewed(&self) {
         self.renewals.send_modify(|times| *times += 1);
     }
 
@@ -250,7 +246,7 @@ impl Link {
         let wanted = Arc::new(Notify::new());
         let link = Link { connector: connector.clone(), live, broken, wanted: wanted.clone() };
         tokio::spawn(async move {
-            let mut backoff = ReconnectBackoff::new(&connector);
+            let mut backoff = connector.reconnect_backoff();
             let keep_alive = connector.options().keep_alive;
             for generation in 1.. {
                 if backoff.before_connecting(&stop).await.is_none() {

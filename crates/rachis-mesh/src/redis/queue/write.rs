@@ -1,7 +1,7 @@
 //! What there is to write, and what became of it.
 
 use super::EntryId;
-use crate::redis::{link::Session, servers::Servers};
+use crate::redis::connection::{link::Session, topology::Servers};
 use bytes::Bytes;
 use redis::RedisError;
 use std::{
