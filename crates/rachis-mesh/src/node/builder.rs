@@ -2,20 +2,21 @@
 
 use super::{
     Guard, Inner, Node,
-    catalog::Catalog,
+    admin::{info::ServiceInfo, metrics::Metrics},
+    client::{
+        remote::{CallService, Wrapping, erase},
+        rpc::Rpc,
+    },
     clock::Clock,
+    discovery::{catalog::Catalog, publish::Filters, routes::Routes},
     events::{Events, Publisher},
-    info::ServiceInfo,
-    metrics::Metrics,
-    partitions::{Partitions, Work},
-    publish::Filters,
-    reload::{Commit, Files, Takers},
-    remote::{CallService, Wrapping, erase},
-    routes::Routes,
-    rpc::Rpc,
+    lifecycle::{
+        reload::{Commit, Files, Takers},
+        shutdown::Running,
+    },
     seldom::Seldom,
+    server::partitions::{Partitions, Work},
     settings,
-    shutdown::Running,
 };
 use crate::{
     redis::{
@@ -274,8 +275,8 @@ impl NodeBuilder {
             id,
             app_name,
             app_key,
-            host: super::info::host(),
-            started: super::info::unix_ms(),
+            host: super::admin::info::host(),
+            started: super::admin::info::unix_ms(),
             app,
             keys,
             clock,
@@ -295,7 +296,7 @@ impl NodeBuilder {
             links,
             events,
             partitions,
-            recent: super::once::Recent::new(ttl),
+            recent: super::idempotency::Recent::new(ttl),
             dead_replicas,
             filters,
             wrapping,

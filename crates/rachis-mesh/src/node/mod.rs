@@ -1,49 +1,27 @@
 //! An app on the mesh: found by others, calling others, heard by others.
 
+mod admin;
 mod ask;
-mod beat;
 mod builder;
-mod caller;
-mod catalog;
+mod client;
 mod clock;
-mod dead;
 mod discovery;
-mod done;
 mod events;
-mod fired;
-mod in_hand;
-mod info;
-mod join;
-mod lost;
-mod metrics;
-mod observe;
-pub(crate) mod once;
-mod partitions;
-mod pending;
-mod publish;
-mod reload;
-mod remote;
-mod responder;
-mod rhythm;
-mod routes;
-mod rpc;
-mod seen;
+mod idempotency;
+mod lifecycle;
 mod seldom;
+mod server;
 mod settings;
-mod shutdown;
-mod spread;
-mod takeover;
-mod view;
 
-pub use beat::with_the_rest as beat_with_the_rest;
+pub use admin::dead::{DeadCall, DeadLetter, DeadLetters, Replay};
+pub use admin::info::{Change, NodeInfo, ServiceInfo};
+pub use admin::metrics::METRICS_TYPE;
 pub use builder::NodeBuilder;
-pub use dead::{DeadCall, DeadLetter, DeadLetters, Replay};
-pub use info::{Change, NodeInfo, ServiceInfo};
-pub use metrics::METRICS_TYPE;
-pub use reload::Reloaded;
-pub use remote::CallService;
-pub use shutdown::signal;
-pub use view::Resolved;
+pub use client::remote::CallService;
+pub use discovery::view::Resolved;
+pub use lifecycle::beat::with_the_rest as beat_with_the_rest;
+pub use lifecycle::reload::Reloaded;
+pub use lifecycle::shutdown::signal;
 
 use crate::{
     redis::{
@@ -53,20 +31,17 @@ use crate::{
     },
     wire::Seal,
 };
+use admin::metrics::Metrics;
 use arc_swap::ArcSwap;
-use catalog::Catalog;
+use client::{remote::Wrapping, rpc::Rpc};
 use clock::Clock;
+use discovery::{catalog::Catalog, publish::Filters, routes::Routes};
 use events::Events;
-use metrics::Metrics;
-use partitions::Partitions;
-use publish::Filters;
+use lifecycle::{reload, shutdown::Running};
 use rachis_config::Config;
 use rachis_core::{App, Descriptor, Handle, Registration, Result, host::EventSink};
-use remote::Wrapping;
-use routes::Routes;
-use rpc::Rpc;
 use seldom::Seldom;
-use shutdown::Running;
+use server::partitions::Partitions;
 use std::{
     collections::BTreeMap,
     fmt,
@@ -155,7 +130,7 @@ pub(crate) struct Inner {
     links: OnceLock<Links>,
     events: Arc<Events>,
     partitions: Partitions,
-    recent: once::Recent,
+    recent: idempotency::Recent,
     dead_replicas: mpsc::UnboundedSender<String>,
     filters: Filters,
     wrapping: Wrapping,

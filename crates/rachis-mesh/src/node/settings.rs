@@ -1,6 +1,6 @@
 //! What the configuration says to the parts of a node.
 
-use super::rpc::CallLimits;
+use super::client::rpc::CallLimits;
 use crate::redis::{
     connection::{
         LONGEST_PAUSE, Options, WaitFor, credentials::Provider, login::Login, tls::Certificates,

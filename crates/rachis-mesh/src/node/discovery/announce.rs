@@ -1,7 +1,7 @@
 //! What this node says of itself.
 
 use crate::{
-    node::{Inner, ask::unreachable, publish},
+    node::{Inner, ask::unreachable, discovery::publish},
     redis::{Failure, connection::Trouble, registry::Announced},
     wire::{Announcement, Frame},
 };

@@ -3,8 +3,8 @@
 use crate::{
     node::{
         Inner,
-        catalog::{self, Lingering, Member, Offer},
-        info::{self, ServiceInfo},
+        admin::info::{self, ServiceInfo},
+        discovery::catalog::{self, Lingering, Member, Offer},
     },
     redis::{
         keys::MAX_PARTITIONS,

@@ -1,8 +1,9 @@
 //! What follows from a change of the catalog, and who is told of it.
 
 use crate::node::{
-    Inner, catalog,
-    info::{self, ServiceInfo},
+    Inner,
+    admin::info::{self, ServiceInfo},
+    discovery::catalog,
 };
 use std::sync::Arc;
 

@@ -1,0 +1,305 @@
+//! Requests that Redis lost: their callers are not left to wait for what never comes.
+//!
+//! Whoever sent a request knows the entry it stands under. An entry is deleted only together with its reply, which is
+//! written first; so where the entry is gone and the inbox, read to its end, holds no reply, the request was lost: by a
+//! flush, a restart without data, a failover that came before the replication. Nothing is asked while no call waits.
+
+use crate::node::{
+    Inner,
+    client::pending::{Finding, Safety, Stage, Suspect, Verdict, Which},
+};
+use crate::{
+    redis::{
+        Failure,
+        connection::link::{Links, Live},
+        keys::same_app,
+        queue::{EntryId, RequestState, exists, find, newest, request_states},
+    },
+    wire,
+};
+use futures_util::future::join_all;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::sync::{Notify, watch};
+
+/// How often calls that wait are asked about though nothing seems wrong.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// From which age on: most calls are over before.
+const LOOK_FROM: Duration = Duration::from_secs(1);
+/// How long a request that is gone may go without its reply. One pipeline writes the reply and deletes the request, so
+/// this is for what was running when Redis lost its data: most of it ends within that time and is answered as ever.
+const GRACE: Duration = Duration::from_millis(500);
+/// How long the inbox may take to be read up to where it stood.
+const INBOX_TIME: Duration = Duration::from_secs(5);
+/// How far off this node's idea of Redis's clock may be.
+const CLOCK_SLACK: Duration = Duration::from_secs(60);
+
+/// Reasons to look after requests.
+#[derive(Debug, Default)]
+pub(crate) struct Doubts {
+    wake: Notify,
+    all: Mutex<bool>,
+    orphans: Mutex<BTreeSet<Arc<str>>>,
+    losses: watch::Sender<u64>,
+}
+
+impl Doubts {
+    /// Redis has forgotten this node, so perhaps its requests, too.
+    pub(crate) fn forgotten(&self) {
+        self.losses.send_modify(|losses| *losses += 1);
+        self.all();
+    }
+
+    /// How often that happened so far.
+    pub(crate) fn count(&self) -> u64 {
+        *self.losses.borrow()
+    }
+
+    /// The same, as it changes.
+    pub(crate) fn losses(&self) -> watch::Receiver<u64> {
+        self.losses.subscribe()
+    }
+
+    /// An app has lost its last replica. It is named by its first stream.
+    pub(crate) fn orphaned(&self, stream: Arc<str>) {
+        self.orphans.lock().unwrap_or_else(PoisonError::into_inner).insert(stream);
+        self.wake.notify_one();
+    }
+
+    fn all(&self) {
+        *self.all.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.wake.notify_one();
+    }
+
+    async fn next(&self) -> Which {
+        loop {
+            if std::mem::take(&mut *self.all.lock().unwrap_or_else(PoisonError::into_inner)) {
+                return Which::All;
+            }
+            if let Some(stream) = self.orphans.lock().unwrap_or_else(PoisonError::into_inner).pop_first() {
+                return Which::Orphans(stream);
+            }
+            self.wake.notified().await;
+        }
+    }
+}
+
+/// Looks after this node's requests until it is stopped.
+pub(crate) async fn watch(node: Arc<Inner>, links: Links) {
+    let mut renewals = links.renewals();
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let which = tokio::select! {
+            renewed = renewals.changed() => match renewed {
+                Ok(()) => Which::All,
+                Err(_) => return,
+            },
+            which = node.rpc.doubts().next() => which,
+            _ = ticks.tick() => Which::Older(LOOK_FROM),
+            () = node.stop.cancelled() => return,
+        };
+        let looked = node.stop.run_until_cancelled(Look(&node).run(&which)).await;
+        if let Some(Err(error)) = looked {
+            // Everything is looked after again as soon as there is a new connection.
+            tracing::debug!(%error, "calls that wait could not be looked after, trying again");
+        }
+    }
+}
+
+/// One look.
+struct Look<'a>(&'a Arc<Inner>);
+
+/// A request that stands nowhere.
+struct Missing {
+    suspect: Suspect,
+    /// Can nothing that was sent with it arrive any more?
+    cut_off: bool,
+}
+
+impl Look<'_> {
+    async fn run(self, which: &Which) -> Result<(), Failure> {
+        let mut streams: BTreeMap<Arc<str>, Vec<Suspect>> = BTreeMap::new();
+        for suspect in self.0.rpc.suspects(which) {
+            streams.entry(suspect.stream.clone()).or_default().push(suspect);
+        }
+        // Beside each other: a server that does not answer holds up what is about it, and nothing else.
+        let looks = streams.into_iter().map(async |(stream, suspects)| {
+            let gone = self.missing(&stream, suspects).await?;
+            self.search(&stream, gone).await
+        });
+        let (mut missing, mut outcome) = (Vec::new(), Ok(()));
+        for looked in join_all(looks).await {
+            match looked {
+                Ok(found) => missing.extend(found),
+                Err(error) => outcome = Err(error),
+            }
+        }
+        if !missing.is_empty() {
+            self.conclude(missing).await?;
+        }
+        outcome
+    }
+
+    /// Those that are not where they were put.
+    async fn missing(&self, stream: &Arc<str>, suspects: Vec<Suspect>) -> Result<Vec<Missing>, Failure> {
+        let entries: Vec<EntryId> = suspects.iter().filter_map(Suspect::entry).collect();
+        let entries = &entries;
+        let asked = |mut live: Live| async move { request_states(&mut live.connection, stream, entries).await };
+        let mut states = self.0.redis(stream, asked).await?.into_iter();
+        let (mut missing, mut given) = (Vec::new(), Vec::new());
+        for suspect in suspects {
+            let state = if suspect.entry().is_some() { states.next() } else { Some(RequestState::Missing) };
+            match state {
+                Some(RequestState::Missing) => {
+                    let cut_off = self.0.redis(stream, |live| cut_off(&suspect, live)).await?;
+                    missing.push(Missing { suspect, cut_off });
+                }
+                Some(RequestState::Delivered(replica)) => given.push((suspect, replica)),
+                Some(RequestState::Waiting) | None => {}
+            }
+        }
+        if !given.is_empty() && self.nobody_serves(stream) {
+            self.orphans(given).await?;
+        }
+        Ok(missing)
+    }
+
+    fn nobody_serves(&self, stream: &str) -> bool {
+        let keys = &self.0.keys;
+        !self.0.catalog().nodes().any(|member| same_app(&keys.calls(&member.app), stream))
+    }
+
+    /// Of an app without replicas, what was given to the dead waits for an heir, who may come late or never. The registry
+    /// is asked as well: a replica may have come of which this node has not heard yet.
+    async fn orphans(&self, given: Vec<(Suspect, String)>) -> Result<(), Failure> {
+        let replicas: BTreeSet<String> = given.iter().map(|(_, replica)| replica.clone()).collect();
+        let replicas: Vec<String> = replicas.into_iter().collect();
+        let registry = self.0.keys.registry();
+        let asked = &replicas;
+        let known = |mut live: Live| async move { self.0.registry.known(&mut live.connection, asked).await };
+        let known = self.0.redis(&registry, known).await?;
+        let alive: BTreeSet<&String> =
+            replicas.iter().zip(known).filter(|(_, known)| *known).map(|(id, _)| id).collect();
+        for (suspect, replica) in &given {
+            if !alive.contains(replica) {
+                self.0.rpc.judge(suspect, Finding::Orphaned);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for them under other entries: a replica that leaves puts what it had not begun at the end of the queue.
+    async fn search(&self, stream: &str, missing: Vec<Missing>) -> Result<Vec<Missing>, Failure> {
+        let Some(since) = missing.iter().map(|missing| self.sent_at(&missing.suspect)).min() else {
+            return Ok(missing);
+        };
+        let found = |mut live: Live| async move { find(&mut live.connection, stream, &self.0.id, since).await };
+        let found = self.0.redis(stream, found).await?;
+        let found: HashMap<u64, EntryId> = found
+            .into_iter()
+            .filter_map(|entry| match wire::sender(&entry.frame) {
+                Some((id, from)) if from == self.0.id => Some((id, entry.id)),
+                _ => None,
+            })
+            .collect();
+        let mut still = Vec::new();
+        for missing in missing {
+            match found.get(&missing.suspect.id) {
+                Some(entry) => self.0.rpc.judge(&missing.suspect, Finding::Stands(*entry)),
+                None => still.push(missing),
+            }
+        }
+        Ok(still)
+    }
+
+    /// Not later than this, in ms of Redis's clock, was it written.
+    fn sent_at(&self, suspect: &Suspect) -> u64 {
+        let waited = (suspect.left.at.elapsed() + CLOCK_SLACK).as_millis();
+        let by_clock = self.0.clock.now().saturating_sub(u64::try_from(waited).unwrap_or(u64::MAX));
+        suspect.entry().map_or(by_clock, |entry| entry.ms.min(by_clock))
+    }
+
+    /// Waits for replies that are there already, and decides about the rest.
+    ///
+    /// That a request never arrived is certain only if all of this holds:
+    /// - the server is the one it was sent to, and has held on to its data since: this node is still registered there,
+    ///   and was never found forgotten in between;
+    /// - the connection it was sent through is closed on the server's side, so it can not arrive later;
+    /// - it is not in the stream. Had it been, it could only have left together with a reply, unless Redis had no memory for
+    ///   that, which it has refused nothing for since;
+    /// - the inbox was read up to where it stood after that, and no reply was in it.
+    async fn conclude(&self, missing: Vec<Missing>) -> Result<(), Failure> {
+        let found_out = Instant::now();
+        let (own, inbox) = (self.0.keys.node(&self.0.id), self.0.keys.inbox(&self.0.id));
+        let (own, inbox) = (&own, &inbox);
+        let intact = self.0.redis(own, |mut live| async move { exists(&mut live.connection, own).await }).await?;
+        let newest = self.0.redis(inbox, |mut live| async move { newest(&mut live.connection, inbox).await }).await?;
+        if tokio::time::timeout(INBOX_TIME, self.0.rpc.inbox_read_to(newest)).await.is_err() {
+            self.0.rpc.doubts().all();
+            return Ok(());
+        }
+        tokio::time::sleep_until((found_out + GRACE).into()).await;
+        let losses = self.0.rpc.doubts().count();
+        let mut later = Vec::new();
+        for Missing { suspect, cut_off } in missing {
+            let never_arrived = cut_off && intact && suspect.left.losses == losses;
+            match (never_arrived, suspect.safety) {
+                (true, _) => self.0.rpc.judge(&suspect, Finding::NeverArrived),
+                (false, Safety::Keyed) => later.push(suspect),
+                (false, Safety::Idempotent | Safety::Unsafe) => self.0.rpc.judge(&suspect, Finding::Gone),
+            }
+        }
+        if !later.is_empty() {
+            self.judge_later(later, found_out);
+        }
+        Ok(())
+    }
+
+    /// A call with an idempotency key may be running while Redis has lost its mark. It is sent again when whoever runs it
+    /// has found that out, by a beat at the latest, and has set the mark again.
+    fn judge_later(&self, suspects: Vec<Suspect>, found_out: Instant) {
+        let (node, when) = (self.0.clone(), found_out + GRACE + self.0.config.heartbeat_interval * 3 / 2);
+        let judging = async move {
+            tokio::time::sleep_until(when.into()).await;
+            suspects.iter().for_each(|suspect| node.rpc.judge(suspect, Finding::Gone));
+        };
+        tokio::spawn(self.0.stop.clone().run_until_cancelled_owned(judging));
+    }
+}
+
+/// Makes sure that a request whose connection broke does not arrive after it was looked for: what still lies on the way
+/// is worth nothing once the server has closed its end. Only the server it was sent to can do that.
+async fn cut_off(suspect: &Suspect, mut live: Live) -> Result<bool, Failure> {
+    match (&suspect.stage, &live.session) {
+        (Stage::Adrift(Some(then)), Some(now)) if then.server == now.server => {
+            let closed = then.client == now.client || then.close(&mut live.connection).await?;
+            Ok(closed && then.had_memory(&mut live.connection).await?)
+        }
+        _ => Ok(false),
+    }
+}
+
+impl Suspect {
+    fn entry(&self) -> Option<EntryId> {
+        match self.stage {
+            Stage::Sent(entry) => Some(entry),
+            _ => None,
+        }
+    }
+}
+
+impl Verdict {
+    /// What a caller is told that has to give up.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Verdict::Orphaned => {
+                "the replica that had it died, and none is left: it may have run, and is not run again"
+            }
+            Verdict::Again | Verdict::Lost => "Redis lost the request: it may have run, and is not sent again",
+        }
+    }
+}

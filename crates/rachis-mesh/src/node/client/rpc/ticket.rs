@@ -1,0 +1,97 @@
+//! One call under way, from the caller's side.
+
+use super::{Arrived, Rpc, Target, gone};
+use crate::node::client::pending::{Rearmed, Stage};
+use rachis_core::{Error, Method, Outcome, Result};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::oneshot;
+
+/// How long a timed-out caller may take to find out whether its call was started.
+const CANCEL_TIME: Duration = Duration::from_millis(500);
+
+/// A call under way. Dropped before it is over, it withdraws its request if nobody has started it.
+pub(super) struct Ticket {
+    pub(super) rpc: Arc<Rpc>,
+    pub(super) id: u64,
+    pub(super) stream: Arc<str>,
+    pub(super) deadline: Instant,
+    pub(super) over: bool,
+    /// Did an earlier copy of it leave this node, of which nobody knows whether it arrived?
+    pub(super) sent_again: bool,
+}
+
+impl Ticket {
+    pub(super) fn rearm(&self) -> Result<oneshot::Receiver<Arrived>> {
+        let (waiter, arrived) = oneshot::channel();
+        let mut pending = self.rpc.lock();
+        match pending.rearm(self.id, waiter) {
+            Rearmed::Waiting => {
+                self.rpc.awaited(&mut pending, self.deadline);
+                Ok(arrived)
+            }
+            Rearmed::Replied(reply) => {
+                let (waiter, arrived) = oneshot::channel();
+                let _ = waiter.send(Arrived::Reply(reply));
+                Ok(arrived)
+            }
+            Rearmed::Over => Err(gone()),
+        }
+    }
+
+    /// Lets the request, which is in no stream, go to this one from now on.
+    pub(super) fn turn_to(&mut self, stream: &Arc<str>) {
+        if self.stream != *stream {
+            self.stream = stream.clone();
+            self.rpc.lock().turns_to(self.id, stream.clone());
+        }
+    }
+
+    /// Ends the call without another word to Redis.
+    pub(super) fn give_up(&mut self) {
+        self.over = true;
+        self.rpc.lock().abandon(self.id);
+    }
+
+    /// What the caller is told of a request that Redis has not taken: an earlier copy of it may have run.
+    pub(super) fn told(&self, error: Error) -> Error {
+        if self.sent_again { error.with_outcome(Outcome::Unknown) } else { error }
+    }
+
+    /// Ends the call at its deadline and finds out whether it ever ran.
+    pub(super) async fn time_out(&mut self, target: &Target, method: &Method, timeout: Duration) -> Error {
+        self.over = true;
+        let stage = self.rpc.lock().abandon(self.id);
+        let never_ran = match stage {
+            Some(Stage::Sent(entry)) => {
+                let cancelled = tokio::time::timeout(CANCEL_TIME, self.rpc.cancel(&self.stream, entry)).await;
+                matches!(cancelled, Ok(true))
+            }
+            // The writer asks before it sends and will find nobody waiting.
+            Some(Stage::Queued) => true,
+            Some(Stage::Sending | Stage::Adrift(_)) | None => false,
+        } && !self.sent_again;
+        let (outcome, meaning) =
+            if never_ran { (Outcome::NeverRan, "no replica took it") } else { (Outcome::Unknown, "it may have run") };
+        let message = format!(
+            "{method} on '{}' had no answer from app '{}' within {}: {meaning}",
+            target.path,
+            target.app,
+            humantime::format_duration(timeout)
+        );
+        Error::timeout(message).with_outcome(outcome)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        // One that is leaving right now is withdrawn when the writer says where it stands.
+        let Some(Stage::Sent(entry)) = self.rpc.lock().abandon(self.id) else { return };
+        self.rpc.withdraw(self.stream.clone(), entry);
+    }
+}

@@ -1,0 +1,95 @@
+//! Which part of an app other nodes may see.
+
+use crate::node::admin::info::ServiceInfo;
+use rachis_config::Config;
+use rachis_core::{Descriptor, host::Registered};
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+/// Judges a service.
+pub(crate) type Predicate = Arc<dyn Fn(&ServiceInfo) -> bool + Send + Sync>;
+/// Names a remote service as it shall be known here.
+pub(crate) type Rename = Arc<dyn Fn(&ServiceInfo) -> String + Send + Sync>;
+
+/// What code adds to the lists of the configuration.
+#[derive(Clone, Default)]
+pub(crate) struct Filters {
+    pub(crate) services: Option<Predicate>,
+    pub(crate) remote_services: Option<Predicate>,
+    pub(crate) remote_service_path: Option<Rename>,
+}
+
+impl fmt::Debug for Filters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Filters")
+            .field("services", &self.services.is_some())
+            .field("remote_services", &self.remote_services.is_some())
+            .field("remote_service_path", &self.remote_service_path.is_some())
+            .finish()
+    }
+}
+
+/// What this node publishes, by path. A service that would offer no method is left out.
+pub(crate) fn published(
+    services: &[Arc<Registered>],
+    config: &Config,
+    filters: &Filters,
+    app: &str,
+) -> BTreeMap<String, Arc<Descriptor>> {
+    let visible = services.iter().filter_map(|registered| {
+        let path = &registered.descriptor.path;
+        if registered.publish.local_only || !config.services.allows(path) {
+            return None;
+        }
+        let info = ServiceInfo::local(&registered.descriptor, &config.key, app);
+        if filters.services.as_ref().is_some_and(|allows| !allows(&info)) {
+            return None;
+        }
+        let descriptor = narrowed(registered, config);
+        (!descriptor.methods.is_empty()).then(|| (path.clone(), Arc::new(descriptor)))
+    });
+    visible.collect()
+}
+
+/// The methods and events that the lists leave: those of the registration, else those of the configuration; and the
+/// options that the configuration names, since all others may be the node's own business.
+fn narrowed(registered: &Registered, config: &Config) -> Descriptor {
+    let mut descriptor = Descriptor::clone(&registered.descriptor);
+    descriptor.options.retain(|name, _| config.remote_service_options.contains(name));
+    match &registered.publish.methods {
+        Some(list) => descriptor.methods.retain(|method| list.contains(method)),
+        None => {
+            let filter = config.methods_of(&descriptor.path);
+            descriptor.methods.retain(|method| filter.allows(method.name()));
+        }
+    }
+    match &registered.publish.events {
+        Some(list) => descriptor.events.retain(|event| list.contains(event)),
+        None => {
+            let filter = config.events_of(&descriptor.path);
+            descriptor.events.retain(|event| filter.allows(event));
+        }
+    }
+    registered.guarded.announce(&mut descriptor);
+    descriptor
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rachis_core::{App, MemoryService, Registration};
+    use serde_json::json;
+
+    #[test]
+    fn only_options_that_the_configuration_names_are_announced() {
+        let todos = Registration::from(MemoryService::new()).option("scope", "public").option("dsn", "db://secret");
+        let app = App::new().register("todos", todos);
+        let announced = |config: &Config| {
+            let published = published(&app.registered(), config, &Filters::default(), "app");
+            serde_json::to_value(&published["todos"].options).unwrap()
+        };
+        let mut config = Config::default();
+        assert_eq!(announced(&config), json!({}));
+        config.remote_service_options = vec!["scope".into(), "unknown".into()];
+        assert_eq!(announced(&config), json!({ "scope": "public" }));
+    }
+}

@@ -1,0 +1,138 @@
+//! What a node sees of the mesh, and what becomes different in it.
+
+use crate::node::{Change, Node, NodeInfo, ServiceInfo, admin::info};
+use futures_core::Stream;
+use futures_util::{StreamExt, stream};
+use rachis_core::{Descriptor, Error, Result, host::Guarded};
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::broadcast;
+
+/// A service that a path leads to.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Resolved {
+    /// What it offers.
+    pub descriptor: Arc<Descriptor>,
+    /// Does it run on another node?
+    pub remote: bool,
+    /// The values of the path's placeholders.
+    pub route: BTreeMap<String, String>,
+    #[doc(hidden)] // for the gateway
+    pub guarded: Arc<Guarded>,
+}
+
+impl Node {
+    /// The service that `path` leads to: one of this process if there is one, else a remote one.
+    pub fn resolve(&self, path: &str) -> Option<Resolved> {
+        if let Some(found) = self.inner.app.find(path) {
+            return Some(Resolved {
+                descriptor: found.value.descriptor.clone(),
+                remote: false,
+                route: found.route,
+                guarded: found.value.guarded.clone(),
+            });
+        }
+        let found = self.inner.routes().find(rachis_core::host::path::strip(path))?;
+        Some(Resolved {
+            descriptor: found.value.descriptor.clone(),
+            remote: true,
+            route: found.route,
+            guarded: found.value.guarded.clone(),
+        })
+    }
+
+    /// Waits until `path` can be called.
+    ///
+    /// # Errors
+    /// `Timeout` after the configured `timeout`.
+    pub async fn wait_for(&self, path: &str) -> Result<Resolved> {
+        let mut changes = self.inner.changes.subscribe();
+        let mut local = self.inner.app.changed();
+        let timeout = self.inner.live.load().timeout;
+        let found = async {
+            loop {
+                if let Some(found) = self.resolve(path) {
+                    return found;
+                }
+                tokio::select! {
+                    _ = changes.recv() => {}
+                    _ = local.changed() => {}
+                }
+            }
+        };
+        tokio::time::timeout(timeout, found).await.map_err(|_| {
+            Error::timeout(format!("Nobody offered '{path}' within {}", humantime::format_duration(timeout)))
+        })
+    }
+
+    /// Every service that can be called: those of this process and the remote ones, by path.
+    pub fn services(&self) -> Vec<ServiceInfo> {
+        let node = &self.inner;
+        let mut services: BTreeMap<String, ServiceInfo> = BTreeMap::new();
+        {
+            // Which replicas there are changes more often than the routes do, and only the catalog always knows.
+            let routes = node.routes();
+            let catalog = node.catalog();
+            for remote in routes.values() {
+                let route = catalog.route(&remote.route.path).unwrap_or(&remote.route);
+                services.insert(remote.descriptor.path.clone(), ServiceInfo::remote(route, &remote.descriptor));
+            }
+        }
+        for registered in node.app.registered() {
+            let info = ServiceInfo::local(&registered.descriptor, &node.config.key, &node.app_name);
+            let info = ServiceInfo { replicas: vec![node.id.clone()], ..info };
+            services.insert(registered.descriptor.path.clone(), info);
+        }
+        services.into_values().collect()
+    }
+
+    /// Every node of the mesh, this one included, the oldest first.
+    pub fn nodes(&self) -> Vec<NodeInfo> {
+        self.inner.catalog().nodes().map(NodeInfo::from).collect()
+    }
+
+    /// Is a replica of each remote service up? For one partition key, or for all of them with `None`, which stands for
+    /// this node's own. `None` when no app is registered with that key.
+    pub fn health(&self, key: Option<&str>) -> Option<BTreeMap<String, bool>> {
+        let own = &self.inner.config.key;
+        let wanted = key.filter(|key| key != own);
+        let routes = self.inner.routes();
+        let health: BTreeMap<String, bool> = routes
+            .values()
+            .filter(|remote| wanted.is_none_or(|key| info::split_app(&remote.route.app).0 == key))
+            .map(|remote| (remote.descriptor.path.clone(), !remote.route.replicas.is_empty()))
+            .collect();
+        let known =
+            wanted.is_none_or(|key| !health.is_empty() || self.inner.catalog().nodes().any(|member| member.key == key));
+        known.then_some(health)
+    }
+
+    /// What becomes different in the mesh, as it happens. A reader that falls behind misses the oldest changes.
+    pub fn changes(&self) -> impl Stream<Item = Change> + Send + Unpin + use<> {
+        let receiver = self.inner.changes.subscribe();
+        let stop = self.inner.stop.clone();
+        let changes = stream::unfold(receiver, |mut receiver| async move {
+            loop {
+                match receiver.recv().await {
+                    Ok(change) => return Some((Change::clone(&change), receiver)),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                }
+            }
+        });
+        Box::pin(changes.take_until(async move { stop.cancelled().await }))
+    }
+
+    /// Remote services as they come (`"service"`) or go (`"service-removed"`), by the names feathers-distributed gave
+    /// these events. Any other name never yields anything; [`Node::changes`] has more.
+    pub fn on(&self, event: &str) -> impl Stream<Item = ServiceInfo> + Send + Unpin + use<> {
+        let event = event.to_owned();
+        Box::pin(self.changes().filter_map(move |change| {
+            let info = match (event.as_str(), change) {
+                ("service", Change::Service(info)) | ("service-removed", Change::ServiceRemoved(info)) => Some(info),
+                _ => None,
+            };
+            std::future::ready(info)
+        }))
+    }
+}

@@ -1,0 +1,319 @@
+//! Calls with an idempotency key: one run, and its reply for whoever repeats the call.
+//!
+//! A mark in Redis says who runs a call, then what it ended in. Liveness decides here as well: the mark of a live node
+//! holds for as long as the service works, that of a dead one falls to the next who comes.
+
+mod asked;
+mod recent;
+
+pub(crate) use asked::Asked;
+pub(crate) use recent::{Recent, watch};
+
+use super::{
+    Inner,
+    server::{
+        fired::{self, noting},
+        responder,
+    },
+};
+use crate::{
+    redis::{
+        Failure,
+        connection::{Backoff, link::Links},
+        idempotency::{Begun, Mark, ms},
+        queue::Write,
+    },
+    wire::{Frame, Place, Reply},
+};
+use bytes::Bytes;
+use rachis_core::{
+    Answer, Call, Error, ErrorKind, Outcome, Result,
+    host::{Found, Registered},
+};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::watch;
+use tracing::Instrument;
+
+/// The header of a REST reply that is that of an earlier request with the same key.
+pub(crate) const REPLAYED: &str = "idempotency-replayed";
+
+/// How many TTLs a mark holds that is not renewed, be it that its node can not reach Redis or that nobody can see
+/// whether it lives.
+const TTLS_HELD: u32 = 10;
+/// How often it is renewed in that time: two attempts may be lost.
+const RENEWALS: u32 = 3;
+/// The pauses of a repeat that waits for a run.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(250));
+/// A larger reply is not kept, only that there was one: a day's replies have to fit into Redis.
+const LARGEST_KEPT: usize = 256 * 1024;
+
+/// Which delivery of which call this is.
+pub(crate) struct Run {
+    /// The same for every delivery of one request, and for no other.
+    pub(crate) name: String,
+    /// Can none have come before it?
+    pub(crate) first: bool,
+    /// When nobody waits any more.
+    pub(crate) until: Instant,
+}
+
+/// A run that came to an end worth keeping.
+pub(crate) struct Ended(Mark);
+
+impl Inner {
+    /// Has `reply` written once repeats of the call get it as well: nobody has a reply that a repeat would not get.
+    pub(crate) fn kept_before(&self, Ended(mark): Ended, outcome: &Result<Answer>, reply: Write) -> Write {
+        let Some((value, time)) = self.remember(&mark, outcome) else { return reply };
+        Write::Keep { key: mark.key, value, ttl_ms: ms(time), forced: false, then: Some(Box::new(reply)) }
+    }
+
+    /// Returns what is to be kept of a call, and for how long.
+    fn remember(&self, mark: &Mark, outcome: &Result<Answer>) -> Option<(Bytes, Duration)> {
+        let value: Bytes = mark.finished(&kept(outcome, self.seal.at(&mark.key))?).into();
+        let (time, now) = (self.live.load().limits.idempotency_ttl, Instant::now());
+        self.recent.add(mark, now.checked_add(time).map(|until| (value.clone(), until)), now);
+        Some((value, time))
+    }
+
+    /// Runs `work`, or finds out what it came to before. [`Ended`] is for the reply to be kept by.
+    pub(crate) async fn once(
+        &self,
+        asked: Asked,
+        run: Run,
+        work: impl Future<Output = Result<Answer>>,
+    ) -> (Result<Answer>, Option<Ended>) {
+        let mark = Mark {
+            key: self.keys.idempotency(&self.app_key, &asked.digest),
+            fingerprint: asked.fingerprint,
+            node: self.is_announced().then(|| self.id.clone()),
+            run: run.name,
+        };
+        match self.begin(&mark, run.first, run.until).await {
+            Ok(None) => {}
+            Ok(Some(reply)) => return (replayed(&reply, asked.rest, self.seal.at(&mark.key)), None),
+            Err(error) => return (Err(error), None),
+        }
+        let outcome = tokio::select! {
+            outcome = work => outcome,
+            never = self.keep_up(&mark) => match never {},
+        };
+        if is_verdict(&outcome) {
+            return (outcome, Some(Ended(mark)));
+        }
+        self.recent.add(&mark, None, Instant::now());
+        if let Err(error) = self.let_go(&mark).await {
+            tracing::debug!(%error, "repeats of a call that failed have to wait until its mark is over");
+        }
+        (outcome, None)
+    }
+
+    /// The same for a service of this process. Whoever called may go: as on another node, the call runs to its end, so
+    /// that a repeat finds it.
+    pub(super) async fn once_here(
+        self: Arc<Self>,
+        asked: Asked,
+        found: Found<Arc<Registered>>,
+        call: Box<Call>,
+    ) -> Result<Answer> {
+        let node = self.clone();
+        // A shutdown waits for it as for calls of other nodes.
+        let running = node.partitions.spawn_call(
+            async move {
+                let until = Instant::now() + call.timeout.unwrap_or(self.live.load().timeout);
+                let run = Run { name: format!("here:{}", ulid::Ulid::generate()), first: true, until };
+                let work = std::pin::pin!(self.once(asked, run, responder::run(&self, found, call)));
+                let ((outcome, ended), fired) = noting(work).await;
+                fired.taken(self.events.intake(), fired::Caller::Here).await;
+                if let Some(Ended(mark)) = ended {
+                    self.keep(&mark, &outcome).await;
+                }
+                outcome
+            }
+            .in_current_span(),
+        );
+        running
+            .await
+            .unwrap_or_else(|_| Err(Error::unavailable("This node has shut down while the call was under way")))
+    }
+
+    /// Waits until the call may run (`None`) or has run (its reply).
+    async fn begin(&self, mark: &Mark, first: bool, until: Instant) -> Result<Option<Vec<u8>>> {
+        let mut backoff = BACKOFF;
+        let holds = self.mark_holds();
+        let mut death = Death::default();
+        let mut dead = None;
+        loop {
+            let gone = dead.as_deref();
+            let begun =
+                self.redis(&mark.key, |mut live| async move { mark.begin(&mut live.connection, gone, holds).await });
+            match begun.await {
+                Ok(Begun::Now) => {
+                    self.recent.begun(&mark.key);
+                    return Ok(None);
+                }
+                Ok(Begun::Kept(reply)) => return Ok(Some(reply)),
+                Ok(Begun::Other) => return Err(reused()),
+                Ok(Begun::Running(_) | Begun::Lost) if Instant::now() >= until => return Err(still_running()),
+                Ok(Begun::Running(node)) => dead = self.find_dead(&mut death, node).await,
+                Ok(Begun::Lost) => {}
+                Err(error) => {
+                    self.clean_up(mark.clone());
+                    return Err(unprotected(&error, first));
+                }
+            }
+            tokio::time::sleep(backoff.pause()).await;
+        }
+    }
+
+    /// Whoever runs it, if that node is dead. The registry may have lost a node that lives and then announces itself
+    /// anew, so a node that is missing there is looked at again two beats later.
+    async fn find_dead(&self, death: &mut Death, node: Option<String>) -> Option<String> {
+        let node = node?;
+        let believed = node == self.id || self.catalog().nodes().any(|member| member.id == node);
+        if believed || self.is_known(&node).await.unwrap_or(true) {
+            death.0 = None;
+            return None;
+        }
+        let (missing, since) = death.0.get_or_insert_with(|| (node.clone(), Instant::now()));
+        if *missing != node {
+            (*missing, *since) = (node.clone(), Instant::now());
+        }
+        (since.elapsed() > self.config.heartbeat_interval * 2).then_some(node)
+    }
+
+    async fn is_known(&self, node: &str) -> Result<bool, Failure> {
+        let mut connection = self.admin.get(&self.keys.registry()).await?;
+        let known = self.registry.known(&mut connection, &[node.to_owned()]).await?;
+        Ok(known.first().copied().unwrap_or(false))
+    }
+
+    /// Renews the mark for as long as it is asked to.
+    async fn keep_up(&self, mark: &Mark) -> Infallible {
+        let holds = self.mark_holds();
+        let mut losses = self.rpc.doubts().losses();
+        let mut renewals = self.links.get().map(Links::renewals);
+        loop {
+            // At once where Redis may have lost the mark: a repeat must not begin beside this run.
+            tokio::select! {
+                () = tokio::time::sleep(holds / RENEWALS) => {}
+                Ok(()) = losses.changed() => {}
+                Some(Ok(())) = changed(renewals.as_mut()) => {}
+            }
+            let renewed =
+                self.redis(&mark.key, |mut live| async move { mark.renew(&mut live.connection, holds).await });
+            match renewed.await {
+                Ok(Begun::Now) => {}
+                Ok(_) => {
+                    // Taken for dead, or cut off for too long: what began elsewhere can not be told to stop either.
+                    tracing::warn!("a call with an idempotency key goes on, though another replica may run it by now");
+                    return std::future::pending().await;
+                }
+                Err(error) => tracing::debug!(%error, "the mark of a call could not be renewed"),
+            }
+        }
+    }
+
+    fn mark_holds(&self) -> Duration {
+        self.config.ttl() * TTLS_HELD
+    }
+
+    async fn let_go(&self, mark: &Mark) -> Result<(), Failure> {
+        self.redis(&mark.key, |mut live| async move { mark.let_go(&mut live.connection).await }).await.map(drop)
+    }
+
+    /// Lets go, soon, of a mark that may have been made though nothing runs.
+    fn clean_up(&self, mark: Mark) {
+        let Some(links) = self.links.get().cloned() else { return };
+        let holds = self.mark_holds();
+        tokio::spawn(async move {
+            let cleaned = async {
+                let Some((_, live)) = links.reach(&mark.key).await else { return };
+                let _ = mark.let_go(&mut live.connection.clone()).await;
+            };
+            tokio::time::timeout(holds, cleaned).await.ok();
+        });
+    }
+
+    async fn keep(&self, mark: &Mark, outcome: &Result<Answer>) {
+        let Some((value, time)) = &self.remember(mark, outcome) else { return };
+        let kept =
+            self.redis(&mark.key, |mut live| async move { mark.keep(&mut live.connection, value, *time).await }).await;
+        if let Err(error) = kept {
+            tracing::error!(%error, "a reply could not be kept: a repeat of the call will run");
+        }
+    }
+
+    /// Can others see whether this node lives?
+    fn is_announced(&self) -> bool {
+        !self.observer && self.last_beat.borrow().is_some()
+    }
+}
+
+async fn changed(renewals: Option<&mut watch::Receiver<u64>>) -> Option<Result<(), watch::error::RecvError>> {
+    Some(renewals?.changed().await)
+}
+
+/// A node that the registry did not know, and since when.
+#[derive(Default)]
+struct Death(Option<(String, Instant)>);
+
+/// Is this the service's own word, which would be the same another time? What is about the moment (no answer in time,
+/// too much to do), about the login or about this replica is not.
+pub(super) fn is_verdict(outcome: &Result<Answer>) -> bool {
+    use ErrorKind::{MethodNotAllowed, NotAuthenticated, Timeout, TooManyRequests};
+    match outcome {
+        Ok(_) => true,
+        Err(error) => {
+            let passing = [NotAuthenticated, MethodNotAllowed, Timeout, TooManyRequests].contains(&error.kind());
+            (400..500).contains(&error.code()) && !passing
+        }
+    }
+}
+
+/// What a call ended in, or that this was too much to keep, as a frame.
+fn kept(outcome: &Result<Answer>, place: Place<'_>) -> Option<Vec<u8>> {
+    let frame = Reply::new(0, outcome.clone()).encode(place).and_then(|frame| match frame.len() <= LARGEST_KEPT {
+        true => Ok(frame),
+        false => Reply::new(0, Err(too_large(frame.len()))).encode(place),
+    });
+    frame.inspect_err(|error| tracing::error!(%error, "no reply to keep could be made")).ok()
+}
+
+/// What an earlier run came to.
+fn replayed(reply: &[u8], rest: bool, place: Place<'_>) -> Result<Answer> {
+    let mut answer = Reply::decode(reply, place)?.into_outcome()?;
+    if rest {
+        answer.http.headers.extend(BTreeMap::from([(REPLAYED.to_owned(), "true".to_owned())]));
+    }
+    Ok(answer)
+}
+
+fn too_large(size: usize) -> Error {
+    Error::conflict(format!(
+        "A call with this idempotency key has run; its reply, of {size} bytes, was too large to keep ({LARGEST_KEPT} at most)"
+    ))
+    .with_outcome(Outcome::Ran)
+}
+
+fn reused() -> Error {
+    Error::unprocessable(
+        "This idempotency key was used for a call with other data or another query: take a new key for a new call",
+    )
+}
+
+fn still_running() -> Error {
+    Error::timeout("A call with this idempotency key is still running").with_outcome(Outcome::Unknown)
+}
+
+fn unprotected(error: &Failure, first: bool) -> Error {
+    let outcome = if first { Outcome::NeverRan } else { Outcome::Unknown };
+    Error::unavailable(format!(
+        "Redis does not tell whether this call has run before, by its idempotency key, so it is not run ({error})"
+    ))
+    .with_outcome(outcome)
+}

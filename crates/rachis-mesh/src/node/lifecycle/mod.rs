@@ -1,0 +1,7 @@
+//! The life of a node: joins the mesh, beats, takes a new configuration while it runs, and leaves.
+
+pub(super) mod beat;
+mod join;
+pub(super) mod reload;
+mod rhythm;
+pub(super) mod shutdown;

@@ -1,0 +1,174 @@
+//! What becomes of a request: it is answered, set aside, handed on or handed back.
+
+use super::{ASK_AGAIN, Responder};
+use crate::{
+    node::{
+        Inner,
+        server::{
+            done,
+            in_hand::{Held, Print},
+        },
+    },
+    redis::{
+        Failure,
+        connection::{link::Live, pool::Pooled},
+        queue::{Delivered, Entry, EntryId, Write},
+    },
+    wire::{self, Frame, HandedOn, Reply, Request},
+};
+use rachis_core::{Answer, Error, Result};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+impl Responder {
+    /// Makes the request another replica's, and lets that one know. It does not leave the stream, so it is not lost with
+    /// that replica, and the note alone lets nothing run.
+    pub(super) async fn hand_on(&self, node: &Arc<Inner>, held: Held, expires: u64, replica: &str) {
+        while node.clock.now() < expires {
+            let entry = held.entry();
+            let handed = |mut live: Live| async move { self.calls.hand_on(&mut live.connection, entry, replica).await };
+            match node.redis(&self.stream, handed).await {
+                // If it is not this replica's any more, it may be that one's already, by an attempt whose answer was lost.
+                Ok(_) => return self.notify(node, entry, replica),
+                Err(error) => tracing::debug!(replica, %error, "a request could not be handed on yet"),
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
+        self.settle(held, None);
+    }
+
+    pub(super) fn notify(&self, node: &Inner, entry: EntryId, replica: &str) {
+        tracing::debug!(%entry, replica, "handed on");
+        let inbox = self.keys.inbox(replica);
+        match (HandedOn { entry: entry.to_string(), partition: self.number }).encode(self.seal.at(&inbox)) {
+            Ok(frame) => self.write(Write::Send { inbox: inbox.into(), frame: frame.into(), then: None }),
+            Err(error) => tracing::error!(%error, "no note could be made"),
+        }
+        // It may have died meanwhile, and its heirs may have looked before it had this one.
+        if !node.catalog().nodes().any(|member| member.id == replica) {
+            node.dead_replicas.send(replica.to_owned()).ok();
+        }
+    }
+
+    pub(super) fn answer(&self, held: Held, request: &Request, outcome: Result<Answer>) {
+        self.reply(held, request.id, &request.from, outcome);
+    }
+
+    /// Answers a request that is not settled yet.
+    pub(super) fn tell(&self, request: &Request, outcome: Result<Answer>) {
+        let inbox = self.keys.inbox(&request.from);
+        match Reply::new(request.id, outcome).encode(self.seal.at(&inbox)) {
+            Ok(frame) => self.write(Write::Send { inbox: inbox.into(), frame: frame.into(), then: None }),
+            Err(error) => tracing::error!(%error, "no reply could be made; the caller will time out"),
+        }
+    }
+
+    pub(super) fn reply(&self, held: Held, id: u64, to: &str, outcome: Result<Answer>) {
+        self.write(self.finished(held, id, to, outcome));
+    }
+
+    /// What answers a request and settles it.
+    pub(super) fn finished(&self, held: Held, id: u64, to: &str, outcome: Result<Answer>) -> Write {
+        let max = self.limits.load().max_payload;
+        let inbox = self.keys.inbox(to);
+        let place = self.seal.at(&inbox);
+        let frame = Reply::new(id, outcome).encode(place).and_then(|frame| match frame.len() > max {
+            true => Err(Error::payload_too_large(format!(
+                "The reply takes {} bytes, more than max_payload ({max}): ask for less, by $limit or $select",
+                frame.len()
+            ))),
+            false => Ok(frame),
+        });
+        let frame = frame.or_else(|error| Reply::new(id, Err(error)).encode(place));
+        match frame {
+            Ok(frame) => self.settled(held, Some((inbox.into(), frame.into()))),
+            Err(error) => {
+                tracing::error!(%error, "no reply could be made; the caller will time out");
+                self.settled(held, None)
+            }
+        }
+    }
+
+    /// Sends a reply to an inbox and lets go of the request, in one write. It stays in hand until Redis has that: after a
+    /// reconnect it may still be listed as given to this replica, and must not look like one that was never begun.
+    pub(super) fn settle(&self, held: Held, reply: Option<done::Reply>) {
+        self.write(self.settled(held, reply));
+    }
+
+    fn settled(&self, held: Held, reply: Option<done::Reply>) -> Write {
+        self.done().add(held.entry(), held.print(), reply.as_ref(), Instant::now());
+        let (stream, entry) = (self.stream.clone(), held.entry());
+        Write::Finished { stream, entry, reply, held: Arc::new(held) }
+    }
+
+    /// Moves a request to the dead letters; `false`: it stays as it is, pending and not in hand, and is tried again by
+    /// whoever looks after what is pending.
+    pub(super) async fn bury(
+        &self,
+        node: &Inner,
+        delivered: &Delivered,
+        request: Option<&Request>,
+        reason: &str,
+    ) -> bool {
+        let Entry { id, frame } = &delivered.entry;
+        tracing::debug!(entry = %id, reason, "a request goes to the dead letters");
+        let place = self.seal.at(self.calls.dead_letters());
+        let kept = request.and_then(|request| request.clone().without_secrets().encode(Duration::ZERO, place).ok());
+        // Nobody knows where the secrets of an unreadable frame are, so of it only version and kind are kept.
+        let kept = kept.unwrap_or_else(|| frame.iter().copied().take(2).collect());
+        let outcome: Result<bool, Failure> = async {
+            let mut connection = node.admin.get(&self.stream).await?;
+            self.calls.dead_letter(&mut connection, delivered, &kept, reason, self.limits.load().dead_letters).await
+        }
+        .await;
+        match outcome {
+            Ok(true) => {
+                node.metrics.buried.inc();
+                true
+            }
+            Ok(false) => true,
+            Err(error) => {
+                if let Some(more) = self.refused.say() {
+                    tracing::warn!(entry = %id, %error, more, "a request could not be set aside and stays pending, trying again");
+                }
+                false
+            }
+        }
+    }
+
+    /// Gives back what was pulled and not started.
+    pub(crate) async fn hand_back(&self, node: &Inner) -> Result<(), Failure> {
+        let mut connection = node.admin.get(&self.stream).await?;
+        for entry in self.calls.given(&mut connection).await? {
+            let Some(held) = self.in_hand.take(entry, Print::UNKNOWN) else { continue };
+            let Some(given) = self.calls.own(&mut connection, entry).await? else { continue };
+            // Redis may have lost that it was settled; then it is settled again.
+            let Some(_held) = self.unless_done(held.of(Print::of(&given.entry.frame))) else { continue };
+            self.requeue_on(&mut connection, node, given).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn requeue(&self, node: &Inner, given: Delivered) {
+        let outcome = async { self.requeue_on(&mut node.admin.get(&self.stream).await?, node, given).await };
+        if let Err(error) = outcome.await {
+            tracing::debug!(%error, "a request could not be handed back; others will claim it");
+        }
+    }
+
+    pub(super) async fn requeue_on(&self, on: &mut Pooled, node: &Inner, given: Delivered) -> Result<(), Failure> {
+        // What was taken over from the dead may have run there: it stays pending, for the next heir to judge.
+        if given.deliveries > 1 {
+            return Ok(());
+        }
+        let Entry { id, mut frame } = given.entry;
+        if let Ok((_, left)) = Request::decode(&frame, self.seal.at(&self.stream)) {
+            // The new entry has a new time, so what is left of the old one's must be written anew.
+            let waited = node.clock.now().saturating_sub(id.ms);
+            wire::stamp(&mut frame, left.saturating_sub(Duration::from_millis(waited)));
+        }
+        self.calls.requeue(on, id, &frame).await.map(drop)
+    }
+}
