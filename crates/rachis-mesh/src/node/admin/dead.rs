@@ -5,7 +5,7 @@ use crate::node::{
     admin::info::split_app,
     ask::unreachable,
     client::{rpc::Target, spread::Spread},
-    idempotency::is_verdict,
+    idempotency::is_final,
 };
 use crate::{
     redis::{
@@ -219,7 +219,7 @@ impl DeadLetters {
         })?;
         let outcome = self.call(request).await;
         // That there is no such record and that no replica has the path are one class of error.
-        let settled = is_verdict(&outcome) && !matches!(&outcome, Err(error) if error.kind() == ErrorKind::NotFound);
+        let settled = is_final(&outcome) && !matches!(&outcome, Err(error) if error.kind() == ErrorKind::NotFound);
         let removed = settled && self.remove(id).await.unwrap_or(false);
         Ok(Replay { outcome: outcome.map(Answer::external), removed })
     }

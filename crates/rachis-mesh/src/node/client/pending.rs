@@ -83,7 +83,7 @@ pub(crate) enum Rearmed<R> {
 
 /// Which calls to ask Redis about.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Which {
+pub(crate) enum RecoveryScope {
     All,
     /// Those that wait longer than this for a reply.
     Older(Duration),
@@ -93,7 +93,7 @@ pub(crate) enum Which {
 
 /// A call whose request may be lost.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Suspect {
+pub(crate) struct RecoveryCandidate {
     pub(crate) id: u64,
     pub(crate) stream: Arc<str>,
     pub(crate) stage: Stage,
@@ -116,9 +116,9 @@ pub(crate) enum Finding {
 
 /// What a caller whose request is no longer where it should be has to do.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Verdict {
+pub(crate) enum RecoveryDecision {
     /// Send it again.
-    Again,
+    Resend,
     /// Give up: Redis lost the request, which may have run.
     Lost,
     /// Give up: the replica that had it is gone, and may have run it.
@@ -281,49 +281,49 @@ impl<W, R> Pending<W, R> {
     }
 
     /// The calls about whose requests Redis must be asked.
-    pub(crate) fn suspects(&self, which: &Which, now: Instant) -> Vec<Suspect> {
-        let mut suspects: Vec<Suspect> = self
+    pub(crate) fn candidates(&self, scope: &RecoveryScope, now: Instant) -> Vec<RecoveryCandidate> {
+        let mut candidates: Vec<RecoveryCandidate> = self
             .calls
             .iter()
             .filter_map(|(id, slot)| {
                 let left = slot.left?;
-                let asked = match (&slot.stage, which) {
+                let asked = match (&slot.stage, scope) {
                     (Stage::Queued | Stage::Sending, _) => false,
-                    (Stage::Sent(_), Which::Older(age)) => now.saturating_duration_since(left.at) >= *age,
-                    (Stage::Sent(_), Which::Orphans(first)) => same_app(first, &slot.stream),
-                    (Stage::Sent(_), Which::All) | (Stage::Adrift(_), _) => true,
+                    (Stage::Sent(_), RecoveryScope::Older(age)) => now.saturating_duration_since(left.at) >= *age,
+                    (Stage::Sent(_), RecoveryScope::Orphans(first)) => same_app(first, &slot.stream),
+                    (Stage::Sent(_), RecoveryScope::All) | (Stage::Adrift(_), _) => true,
                 };
                 let (stream, stage, safety) = (slot.stream.clone(), slot.stage.clone(), slot.safety);
-                asked.then_some(Suspect { id: *id, stream, stage, safety, left })
+                asked.then_some(RecoveryCandidate { id: *id, stream, stage, safety, left })
             })
             .collect();
-        suspects.sort_by_key(|suspect| suspect.id);
-        suspects
+        candidates.sort_by_key(|candidate| candidate.id);
+        candidates
     }
 
-    /// Decides what becomes of a suspect. `None` when its caller just waits on, or is awake for another reason; then the
-    /// next look decides.
-    pub(crate) fn judge(&mut self, suspect: &Suspect, finding: Finding) -> Option<(Verdict, W)> {
-        let slot = self.calls.get_mut(&suspect.id)?;
+    /// Decides what becomes of a candidate. Returns `None` if its caller just waits on, or is awake for another reason;
+    /// then the next scan decides.
+    pub(crate) fn decide(&mut self, candidate: &RecoveryCandidate, finding: Finding) -> Option<(RecoveryDecision, W)> {
+        let slot = self.calls.get_mut(&candidate.id)?;
         // Something happened to it since it was asked about: that was about another request, so to say.
-        if slot.stage != suspect.stage || slot.waiter.is_none() {
+        if slot.stage != candidate.stage || slot.waiter.is_none() {
             return None;
         }
-        let verdict = match (finding, &slot.stage) {
+        let decision = match (finding, &slot.stage) {
             (Finding::Stands(entry), _) => {
                 slot.stage = Stage::Sent(entry);
                 return None;
             }
             (Finding::Orphaned, _) if slot.safety != Safety::Unsafe => return None,
-            (Finding::Orphaned, _) => Verdict::Orphaned,
-            (Finding::NeverArrived, Stage::Adrift(_)) => Verdict::Again,
-            (Finding::Gone | Finding::NeverArrived, _) if slot.safety != Safety::Unsafe => Verdict::Again,
-            (Finding::Gone | Finding::NeverArrived, _) => Verdict::Lost,
+            (Finding::Orphaned, _) => RecoveryDecision::Orphaned,
+            (Finding::NeverArrived, Stage::Adrift(_)) => RecoveryDecision::Resend,
+            (Finding::Gone | Finding::NeverArrived, _) if slot.safety != Safety::Unsafe => RecoveryDecision::Resend,
+            (Finding::Gone | Finding::NeverArrived, _) => RecoveryDecision::Lost,
         };
-        if verdict == Verdict::Again {
+        if decision == RecoveryDecision::Resend {
             slot.stage = Stage::Queued;
         }
-        slot.waiter.take().map(|waiter| (verdict, waiter))
+        slot.waiter.take().map(|waiter| (decision, waiter))
     }
 }
 

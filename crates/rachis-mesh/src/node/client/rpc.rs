@@ -11,8 +11,8 @@ pub(crate) use late::wake_late;
 
 use crate::node::{
     client::{
-        lost::Doubts,
-        pending::{Finding, Full, Pending, Safety, Suspect, Verdict, Which},
+        pending::{Finding, Full, Pending, RecoveryCandidate, RecoveryDecision, RecoveryScope, Safety},
+        recovery::RecoveryTriggers,
         spread::Spread,
     },
     clock::Clock,
@@ -68,7 +68,7 @@ pub(crate) struct Rpc {
     node: Arc<str>,
     limits: ArcSwap<CallLimits>,
     pending: Mutex<Waiting>,
-    doubts: Doubts,
+    recovery: RecoveryTriggers,
     // Somebody waits who gives up before all others.
     hurry: Notify,
     // Up to which entry the inbox was read.
@@ -98,9 +98,9 @@ enum Arrived {
     /// Its time is over.
     Late,
     /// The request has to be sent again.
-    Again,
+    Resend,
     /// It is lost, and must not be.
-    Lost(Verdict),
+    Lost(RecoveryDecision),
 }
 
 impl Rpc {
@@ -109,7 +109,7 @@ impl Rpc {
             node: node.into(),
             limits: ArcSwap::from_pointee(limits),
             pending: Mutex::new(Pending::new(limits.max_pending)),
-            doubts: Doubts::default(),
+            recovery: RecoveryTriggers::default(),
             hurry: Notify::new(),
             inbox_read: watch::Sender::new(EntryId::FIRST),
             full: Mutex::default(),
@@ -222,15 +222,15 @@ impl Rpc {
                 Ok(Arrived::Failed(WriteOutcome::Refused(error))) => {
                     return Err(ticket.told(refused(&target.path, &error)));
                 }
-                Ok(Arrived::Again) => {
+                Ok(Arrived::Resend) => {
                     tracing::debug!("the request is sent again");
                     ticket.sent_again = true;
                     arrived = ticket.rearm()?;
                     self.send(&ticket, encode(&ticket)?, deadline)?;
                 }
-                Ok(Arrived::Lost(verdict)) => {
+                Ok(Arrived::Lost(decision)) => {
                     ticket.give_up();
-                    let message = format!("{method} on '{}' had no answer: {}", target.path, verdict.reason());
+                    let message = format!("{method} on '{}' had no answer: {}", target.path, decision.reason());
                     return Err(Error::unavailable(message).with_outcome(Outcome::Unknown));
                 }
                 Ok(Arrived::Failed(WriteOutcome::Added { .. } | WriteOutcome::Unknown(_))) | Err(_) => {
@@ -267,22 +267,22 @@ impl Rpc {
     }
 
     /// Reasons to look after requests under way.
-    pub(crate) fn doubts(&self) -> &Doubts {
-        &self.doubts
+    pub(crate) fn recovery(&self) -> &RecoveryTriggers {
+        &self.recovery
     }
 
     /// Those about which Redis must be asked.
-    pub(crate) fn suspects(&self, which: &Which) -> Vec<Suspect> {
-        self.lock().suspects(which, Instant::now())
+    pub(crate) fn candidates(&self, scope: &RecoveryScope) -> Vec<RecoveryCandidate> {
+        self.lock().candidates(scope, Instant::now())
     }
 
     /// Lets a caller know what was found out about its request, where it has to do something.
-    pub(crate) fn judge(&self, suspect: &Suspect, finding: Finding) {
-        let Some((verdict, waiter)) = self.lock().judge(suspect, finding) else { return };
-        tracing::debug!(id = suspect.id, stream = %suspect.stream, ?verdict, "a request is not where it should be");
-        let _ = waiter.send(match verdict {
-            Verdict::Again => Arrived::Again,
-            Verdict::Lost | Verdict::Orphaned => Arrived::Lost(verdict),
+    pub(crate) fn decide(&self, candidate: &RecoveryCandidate, finding: Finding) {
+        let Some((decision, waiter)) = self.lock().decide(candidate, finding) else { return };
+        tracing::debug!(id = candidate.id, stream = %candidate.stream, ?decision, "a request is not where it should be");
+        let _ = waiter.send(match decision {
+            RecoveryDecision::Resend => Arrived::Resend,
+            RecoveryDecision::Lost | RecoveryDecision::Orphaned => Arrived::Lost(decision),
         });
     }
 

@@ -64,7 +64,7 @@ impl Inner {
             });
         }
         if !registered.known {
-            self.rpc.doubts().forgotten();
+            self.rpc.recovery().forgotten();
         }
         tracing::debug!(epoch = registered.epoch, services = announced.services.len(), "announced");
         Ok(())

@@ -34,7 +34,7 @@ impl Inner {
                     self.partitions.look();
                 }
                 if self.rpc.pending() > 0 && !self.catalog().nodes().any(|other| other.app == member.app) {
-                    self.rpc.doubts().orphaned(self.keys.calls(&member.app).into());
+                    self.rpc.recovery().orphaned(self.keys.calls(&member.app).into());
                 }
             }
             _ => {}

@@ -102,7 +102,7 @@ impl Inner {
             outcome = work => outcome,
             never = self.keep_up(&mark) => match never {},
         };
-        if is_verdict(&outcome) {
+        if is_final(&outcome) {
             return (outcome, Some(Ended(mark)));
         }
         self.recent.add(&mark, None, Instant::now());
@@ -195,7 +195,7 @@ impl Inner {
     /// Renews the mark for as long as it is asked to.
     async fn keep_up(&self, mark: &Mark) -> Infallible {
         let holds = self.mark_holds();
-        let mut losses = self.rpc.doubts().losses();
+        let mut losses = self.rpc.recovery().losses();
         let mut renewals = self.links.get().map(Links::renewals);
         loop {
             // At once where Redis may have lost the mark: a repeat must not begin beside this run.
@@ -264,7 +264,7 @@ struct Death(Option<(String, Instant)>);
 
 /// Is this the service's own word, which would be the same another time? What is about the moment (no answer in time,
 /// too much to do), about the login or about this replica is not.
-pub(super) fn is_verdict(outcome: &Result<Answer>) -> bool {
+pub(super) fn is_final(outcome: &Result<Answer>) -> bool {
     use ErrorKind::{MethodNotAllowed, NotAuthenticated, Timeout, TooManyRequests};
     match outcome {
         Ok(_) => true,

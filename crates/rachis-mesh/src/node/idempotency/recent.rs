@@ -127,7 +127,7 @@ impl All {
 /// Tells Redis again what calls came to, whenever it may have lost that, until the node is stopped.
 pub(crate) async fn watch(node: Arc<Inner>, links: Links) {
     let mut renewals = links.renewals();
-    let mut losses = node.rpc.doubts().losses();
+    let mut losses = node.rpc.recovery().losses();
     loop {
         let next = async {
             tokio::select! {

@@ -3,7 +3,7 @@
 use crate::node::{
     Inner, Node,
     client::{
-        lost,
+        recovery,
         rpc::{read_inbox, wake_late},
     },
     discovery::{self, Discovery, Lifecycle, observe::Lookout},
@@ -54,7 +54,7 @@ impl Node {
         let _ = node.links.set(links.clone());
         let waking = wake_late(node.rpc.clone());
         tokio::spawn(stop.clone().run_until_cancelled_owned(waking));
-        tokio::spawn(lost::watch(node.clone(), links.clone()));
+        tokio::spawn(recovery::watch(node.clone(), links.clone()));
         tokio::spawn(idempotency::watch(node.clone(), links.clone()));
         tokio::spawn(self.inner.publisher(links).run(outgoing));
         let (channels, heard) = pubsub::open(node.connector.clone(), node.keys.lifecycle(), stop.clone());

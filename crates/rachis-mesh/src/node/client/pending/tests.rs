@@ -22,7 +22,7 @@ fn left() -> Left {
     Left { at: Instant::now(), losses: 0 }
 }
 
-fn one(safety: Safety, stage: &Stage) -> (Calls, Suspect) {
+fn one(safety: Safety, stage: &Stage) -> (Calls, RecoveryCandidate) {
     let mut pending = Pending::new(10);
     let id = pending.insert("ada", stream(), safety, later(0)).unwrap();
     pending.leaves(id, left());
@@ -35,8 +35,8 @@ fn one(safety: Safety, stage: &Stage) -> (Calls, Suspect) {
         }
         Stage::Queued | Stage::Sending => {}
     }
-    let suspect = pending.suspects(&Which::All, Instant::now()).remove(0);
-    (pending, suspect)
+    let candidate = pending.candidates(&RecoveryScope::All, Instant::now()).remove(0);
+    (pending, candidate)
 }
 
 #[test]
@@ -135,19 +135,18 @@ fn an_abandoned_call_tells_how_far_its_request_has_come() {
 #[test]
 fn what_is_lost_is_sent_again_only_if_it_may_run_twice_or_never_arrived() {
     use {
-        Finding as F,
+        Finding as F, RecoveryDecision as V,
         Safety::{Idempotent, Keyed, Unsafe},
-        Verdict as V,
     };
     let (sent, adrift) = (Stage::Sent(EntryId::new(1, 0)), Stage::Adrift(None));
     let cases = [
-        (Idempotent, &sent, F::Gone, Some(V::Again)),
+        (Idempotent, &sent, F::Gone, Some(V::Resend)),
         (Unsafe, &sent, F::Gone, Some(V::Lost)),
-        (Idempotent, &adrift, F::Gone, Some(V::Again)),
+        (Idempotent, &adrift, F::Gone, Some(V::Resend)),
         (Unsafe, &adrift, F::Gone, Some(V::Lost)),
-        (Unsafe, &adrift, F::NeverArrived, Some(V::Again)),
-        (Keyed, &sent, F::Gone, Some(V::Again)),
-        (Keyed, &adrift, F::Gone, Some(V::Again)),
+        (Unsafe, &adrift, F::NeverArrived, Some(V::Resend)),
+        (Keyed, &sent, F::Gone, Some(V::Resend)),
+        (Keyed, &adrift, F::Gone, Some(V::Resend)),
         (Keyed, &sent, F::Orphaned, None),
         // It was in the stream, whatever anybody says later.
         (Unsafe, &sent, F::NeverArrived, Some(V::Lost)),
@@ -156,9 +155,9 @@ fn what_is_lost_is_sent_again_only_if_it_may_run_twice_or_never_arrived() {
         (Unsafe, &adrift, F::Stands(EntryId::new(2, 0)), None),
     ];
     for (safety, stage, finding, expected) in cases {
-        let (mut pending, suspect) = one(safety, stage);
-        let verdict = pending.judge(&suspect, finding.clone()).map(|(verdict, _)| verdict);
-        assert_eq!(verdict, expected, "{safety:?} {stage:?} {finding:?}");
+        let (mut pending, candidate) = one(safety, stage);
+        let decision = pending.decide(&candidate, finding.clone()).map(|(decision, _)| decision);
+        assert_eq!(decision, expected, "{safety:?} {stage:?} {finding:?}");
     }
 }
 
@@ -174,25 +173,25 @@ fn of_what_broke_off_on_its_way_only_the_idempotent_is_sent_again_before_anythin
 
 #[test]
 fn a_request_that_was_found_stands_where_it_was_found() {
-    let (mut pending, suspect) = one(Safety::Unsafe, &Stage::Adrift(None));
-    assert_eq!(pending.judge(&suspect, Finding::Stands(EntryId::new(7, 0))), None);
-    assert_eq!(pending.abandon(suspect.id), Some(Stage::Sent(EntryId::new(7, 0))));
+    let (mut pending, candidate) = one(Safety::Unsafe, &Stage::Adrift(None));
+    assert_eq!(pending.decide(&candidate, Finding::Stands(EntryId::new(7, 0))), None);
+    assert_eq!(pending.abandon(candidate.id), Some(Stage::Sent(EntryId::new(7, 0))));
 }
 
 #[test]
 fn a_finding_about_an_earlier_stage_decides_nothing() {
-    let (mut pending, suspect) = one(Safety::Unsafe, &Stage::Sent(EntryId::new(1, 0)));
-    pending.sent(suspect.id, EntryId::new(2, 0));
-    assert_eq!(pending.judge(&suspect, Finding::Gone), None);
-    assert_eq!(pending.complete(suspect.id, 1), Some(("ada", 1)));
+    let (mut pending, candidate) = one(Safety::Unsafe, &Stage::Sent(EntryId::new(1, 0)));
+    pending.sent(candidate.id, EntryId::new(2, 0));
+    assert_eq!(pending.decide(&candidate, Finding::Gone), None);
+    assert_eq!(pending.complete(candidate.id, 1), Some(("ada", 1)));
 }
 
 #[test]
 fn a_caller_that_is_awake_is_not_judged() {
-    let (mut pending, suspect) = one(Safety::Idempotent, &Stage::Sent(EntryId::new(1, 0)));
-    pending.wake(suspect.id);
-    assert_eq!(pending.judge(&suspect, Finding::Gone), None);
-    assert_eq!(pending.abandon(suspect.id), Some(Stage::Sent(EntryId::new(1, 0))));
+    let (mut pending, candidate) = one(Safety::Idempotent, &Stage::Sent(EntryId::new(1, 0)));
+    pending.wake(candidate.id);
+    assert_eq!(pending.decide(&candidate, Finding::Gone), None);
+    assert_eq!(pending.abandon(candidate.id), Some(Stage::Sent(EntryId::new(1, 0))));
 }
 
 #[test]
@@ -204,15 +203,15 @@ fn only_calls_that_are_somewhere_in_redis_are_asked_about() {
     }
     pending.sent(ids[2], EntryId::new(1, 0));
     pending.adrift(ids[3], None);
-    let asked = |which: Which, after: u64| -> Vec<u64> {
+    let asked = |which: RecoveryScope, after: u64| -> Vec<u64> {
         let now = Instant::now() + Duration::from_secs(after);
-        pending.suspects(&which, now).into_iter().map(|suspect| suspect.id).collect()
+        pending.candidates(&which, now).into_iter().map(|candidate| candidate.id).collect()
     };
-    assert_eq!(asked(Which::All, 0), [2, 3]);
-    assert_eq!(asked(Which::Older(Duration::from_secs(5)), 1), [3]);
-    assert_eq!(asked(Which::Older(Duration::from_secs(5)), 6), [2, 3]);
-    assert_eq!(asked(Which::Orphans("other".into()), 0), [3]);
-    assert_eq!(asked(Which::Orphans(stream()), 0), [2, 3]);
+    assert_eq!(asked(RecoveryScope::All, 0), [2, 3]);
+    assert_eq!(asked(RecoveryScope::Older(Duration::from_secs(5)), 1), [3]);
+    assert_eq!(asked(RecoveryScope::Older(Duration::from_secs(5)), 6), [2, 3]);
+    assert_eq!(asked(RecoveryScope::Orphans("other".into()), 0), [3]);
+    assert_eq!(asked(RecoveryScope::Orphans(stream()), 0), [2, 3]);
 }
 
 #[test]
@@ -224,9 +223,9 @@ fn a_request_that_turns_to_another_partition_is_asked_about_there_and_is_of_the_
     pending.turns_to(id, of("default/shop/1"));
     pending.leaves(id, left());
     pending.sent(id, EntryId::new(1, 0));
-    let asked = |which| pending.suspects(&which, Instant::now());
-    assert_eq!(asked(Which::Orphans(of("default/shop")))[0].stream, of("default/shop/1"));
-    assert_eq!(asked(Which::Orphans(of("default/shop2"))), []);
+    let asked = |which| pending.candidates(&which, Instant::now());
+    assert_eq!(asked(RecoveryScope::Orphans(of("default/shop")))[0].stream, of("default/shop/1"));
+    assert_eq!(asked(RecoveryScope::Orphans(of("default/shop2"))), []);
 }
 
 #[derive(Clone, Debug)]
@@ -239,7 +238,7 @@ enum Step {
     Adrift(u64),
     Wake(u64),
     Rearm(u64),
-    Judge(Finding),
+    Decide(Finding),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -258,7 +257,7 @@ fn step() -> impl Strategy<Value = Step> {
         (0u64..20).prop_map(Step::Adrift),
         (0u64..20).prop_map(Step::Wake),
         (0u64..20).prop_map(Step::Rearm),
-        finding.prop_map(Step::Judge),
+        finding.prop_map(Step::Decide),
     ]
 }
 
@@ -325,13 +324,13 @@ proptest! {
                     Rearmed::Over => prop_assert!(over.contains(&id)),
                 },
                 Step::Rearm(_) => {}
-                Step::Judge(finding) => for suspect in pending.suspects(&Which::All, Instant::now()) {
-                    let Some((verdict, waiter)) = pending.judge(&suspect, finding.clone()) else { continue };
-                    prop_assert_eq!(waiter, suspect.id);
-                    let adrift = matches!(suspect.stage, Stage::Adrift(_));
-                    let harmless = repeatable[suspect.id as usize] || (adrift && finding == Finding::NeverArrived);
-                    prop_assert_eq!(verdict == Verdict::Again, harmless);
-                    awake.insert(suspect.id);
+                Step::Decide(finding) => for candidate in pending.candidates(&RecoveryScope::All, Instant::now()) {
+                    let Some((decision, waiter)) = pending.decide(&candidate, finding.clone()) else { continue };
+                    prop_assert_eq!(waiter, candidate.id);
+                    let adrift = matches!(candidate.stage, Stage::Adrift(_));
+                    let harmless = repeatable[candidate.id as usize] || (adrift && finding == Finding::NeverArrived);
+                    prop_assert_eq!(decision == RecoveryDecision::Resend, harmless);
+                    awake.insert(candidate.id);
                 },
             }
             prop_assert!(pending.len() <= 8);

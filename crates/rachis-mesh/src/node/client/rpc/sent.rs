@@ -20,7 +20,7 @@ const FULL_FOR: Duration = Duration::from_millis(100);
 /// What the writer asks and tells.
 impl Senders for Rpc {
     fn wanted(&self, token: u64, now: Instant) -> bool {
-        self.lock().leaves(token, Left { at: now, losses: self.doubts.count() })
+        self.lock().leaves(token, Left { at: now, losses: self.recovery.count() })
     }
 
     fn kept(&self, token: u64) {
@@ -44,7 +44,7 @@ impl Senders for Rpc {
             WriteOutcome::Added { .. } => return,
             WriteOutcome::Unknown(session) => {
                 if let Some(waiter) = pending.adrift(token, session) {
-                    let _ = waiter.send(Arrived::Again);
+                    let _ = waiter.send(Arrived::Resend);
                 }
                 return;
             }

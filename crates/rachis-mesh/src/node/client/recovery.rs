@@ -6,7 +6,7 @@
 
 use crate::node::{
     Inner,
-    client::pending::{Finding, Safety, Stage, Suspect, Verdict, Which},
+    client::pending::{Finding, RecoveryCandidate, RecoveryDecision, RecoveryScope, Safety, Stage},
 };
 use crate::{
     redis::{
@@ -39,14 +39,14 @@ const CLOCK_SLACK: Duration = Duration::from_secs(60);
 
 /// Reasons to look after requests.
 #[derive(Debug, Default)]
-pub(crate) struct Doubts {
+pub(crate) struct RecoveryTriggers {
     wake: Notify,
     all: Mutex<bool>,
     orphans: Mutex<BTreeSet<Arc<str>>>,
     losses: watch::Sender<u64>,
 }
 
-impl Doubts {
+impl RecoveryTriggers {
     /// Redis has forgotten this node, so perhaps its requests, too.
     pub(crate) fn forgotten(&self) {
         self.losses.send_modify(|losses| *losses += 1);
@@ -74,13 +74,13 @@ impl Doubts {
         self.wake.notify_one();
     }
 
-    async fn next(&self) -> Which {
+    async fn next(&self) -> RecoveryScope {
         loop {
             if std::mem::take(&mut *self.all.lock().unwrap_or_else(PoisonError::into_inner)) {
-                return Which::All;
+                return RecoveryScope::All;
             }
             if let Some(stream) = self.orphans.lock().unwrap_or_else(PoisonError::into_inner).pop_first() {
-                return Which::Orphans(stream);
+                return RecoveryScope::Orphans(stream);
             }
             self.wake.notified().await;
         }
@@ -93,16 +93,16 @@ pub(crate) async fn watch(node: Arc<Inner>, links: Links) {
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        let which = tokio::select! {
+        let scope = tokio::select! {
             renewed = renewals.changed() => match renewed {
-                Ok(()) => Which::All,
+                Ok(()) => RecoveryScope::All,
                 Err(_) => return,
             },
-            which = node.rpc.doubts().next() => which,
-            _ = ticks.tick() => Which::Older(LOOK_FROM),
+            scope = node.rpc.recovery().next() => scope,
+            _ = ticks.tick() => RecoveryScope::Older(LOOK_FROM),
             () = node.stop.cancelled() => return,
         };
-        let looked = node.stop.run_until_cancelled(Look(&node).run(&which)).await;
+        let looked = node.stop.run_until_cancelled(RecoveryScan(&node).run(&scope)).await;
         if let Some(Err(error)) = looked {
             // Everything is looked after again as soon as there is a new connection.
             tracing::debug!(%error, "calls that wait could not be looked after, trying again");
@@ -110,25 +110,25 @@ pub(crate) async fn watch(node: Arc<Inner>, links: Links) {
     }
 }
 
-/// One look.
-struct Look<'a>(&'a Arc<Inner>);
+/// One scan of the calls that wait.
+struct RecoveryScan<'a>(&'a Arc<Inner>);
 
 /// A request that stands nowhere.
 struct Missing {
-    suspect: Suspect,
+    candidate: RecoveryCandidate,
     /// Can nothing that was sent with it arrive any more?
     cut_off: bool,
 }
 
-impl Look<'_> {
-    async fn run(self, which: &Which) -> Result<(), Failure> {
-        let mut streams: BTreeMap<Arc<str>, Vec<Suspect>> = BTreeMap::new();
-        for suspect in self.0.rpc.suspects(which) {
-            streams.entry(suspect.stream.clone()).or_default().push(suspect);
+impl RecoveryScan<'_> {
+    async fn run(self, scope: &RecoveryScope) -> Result<(), Failure> {
+        let mut streams: BTreeMap<Arc<str>, Vec<RecoveryCandidate>> = BTreeMap::new();
+        for candidate in self.0.rpc.candidates(scope) {
+            streams.entry(candidate.stream.clone()).or_default().push(candidate);
         }
         // Beside each other: a server that does not answer holds up what is about it, and nothing else.
-        let looks = streams.into_iter().map(async |(stream, suspects)| {
-            let gone = self.missing(&stream, suspects).await?;
+        let looks = streams.into_iter().map(async |(stream, candidates)| {
+            let gone = self.missing(&stream, candidates).await?;
             self.search(&stream, gone).await
         });
         let (mut missing, mut outcome) = (Vec::new(), Ok(()));
@@ -145,20 +145,20 @@ impl Look<'_> {
     }
 
     /// Those that are not where they were put.
-    async fn missing(&self, stream: &Arc<str>, suspects: Vec<Suspect>) -> Result<Vec<Missing>, Failure> {
-        let entries: Vec<EntryId> = suspects.iter().filter_map(Suspect::entry).collect();
+    async fn missing(&self, stream: &Arc<str>, candidates: Vec<RecoveryCandidate>) -> Result<Vec<Missing>, Failure> {
+        let entries: Vec<EntryId> = candidates.iter().filter_map(RecoveryCandidate::entry).collect();
         let entries = &entries;
         let asked = |mut live: Live| async move { request_states(&mut live.connection, stream, entries).await };
         let mut states = self.0.redis(stream, asked).await?.into_iter();
         let (mut missing, mut given) = (Vec::new(), Vec::new());
-        for suspect in suspects {
-            let state = if suspect.entry().is_some() { states.next() } else { Some(RequestState::Missing) };
+        for candidate in candidates {
+            let state = if candidate.entry().is_some() { states.next() } else { Some(RequestState::Missing) };
             match state {
                 Some(RequestState::Missing) => {
-                    let cut_off = self.0.redis(stream, |live| cut_off(&suspect, live)).await?;
-                    missing.push(Missing { suspect, cut_off });
+                    let cut_off = self.0.redis(stream, |live| cut_off(&candidate, live)).await?;
+                    missing.push(Missing { candidate, cut_off });
                 }
-                Some(RequestState::Delivered(replica)) => given.push((suspect, replica)),
+                Some(RequestState::Delivered(replica)) => given.push((candidate, replica)),
                 Some(RequestState::Waiting) | None => {}
             }
         }
@@ -175,7 +175,7 @@ impl Look<'_> {
 
     /// Of an app without replicas, what was given to the dead waits for an heir, who may come late or never. The registry
     /// is asked as well: a replica may have come of which this node has not heard yet.
-    async fn orphans(&self, given: Vec<(Suspect, String)>) -> Result<(), Failure> {
+    async fn orphans(&self, given: Vec<(RecoveryCandidate, String)>) -> Result<(), Failure> {
         let replicas: BTreeSet<String> = given.iter().map(|(_, replica)| replica.clone()).collect();
         let replicas: Vec<String> = replicas.into_iter().collect();
         let registry = self.0.keys.registry();
@@ -184,9 +184,9 @@ impl Look<'_> {
         let known = self.0.redis(&registry, known).await?;
         let alive: BTreeSet<&String> =
             replicas.iter().zip(known).filter(|(_, known)| *known).map(|(id, _)| id).collect();
-        for (suspect, replica) in &given {
+        for (candidate, replica) in &given {
             if !alive.contains(replica) {
-                self.0.rpc.judge(suspect, Finding::Orphaned);
+                self.0.rpc.decide(candidate, Finding::Orphaned);
             }
         }
         Ok(())
@@ -194,7 +194,7 @@ impl Look<'_> {
 
     /// Looks for them under other entries: a replica that leaves puts what it had not begun at the end of the queue.
     async fn search(&self, stream: &str, missing: Vec<Missing>) -> Result<Vec<Missing>, Failure> {
-        let Some(since) = missing.iter().map(|missing| self.sent_at(&missing.suspect)).min() else {
+        let Some(since) = missing.iter().map(|missing| self.sent_at(&missing.candidate)).min() else {
             return Ok(missing);
         };
         let found = |mut live: Live| async move { find(&mut live.connection, stream, &self.0.id, since).await };
@@ -208,8 +208,8 @@ impl Look<'_> {
             .collect();
         let mut still = Vec::new();
         for missing in missing {
-            match found.get(&missing.suspect.id) {
-                Some(entry) => self.0.rpc.judge(&missing.suspect, Finding::Stands(*entry)),
+            match found.get(&missing.candidate.id) {
+                Some(entry) => self.0.rpc.decide(&missing.candidate, Finding::Stands(*entry)),
                 None => still.push(missing),
             }
         }
@@ -217,10 +217,10 @@ impl Look<'_> {
     }
 
     /// Not later than this, in ms of Redis's clock, was it written.
-    fn sent_at(&self, suspect: &Suspect) -> u64 {
-        let waited = (suspect.left.at.elapsed() + CLOCK_SLACK).as_millis();
+    fn sent_at(&self, candidate: &RecoveryCandidate) -> u64 {
+        let waited = (candidate.left.at.elapsed() + CLOCK_SLACK).as_millis();
         let by_clock = self.0.clock.now().saturating_sub(u64::try_from(waited).unwrap_or(u64::MAX));
-        suspect.entry().map_or(by_clock, |entry| entry.ms.min(by_clock))
+        candidate.entry().map_or(by_clock, |entry| entry.ms.min(by_clock))
     }
 
     /// Waits for replies that are there already, and decides about the rest.
@@ -239,42 +239,42 @@ impl Look<'_> {
         let intact = self.0.redis(own, |mut live| async move { exists(&mut live.connection, own).await }).await?;
         let newest = self.0.redis(inbox, |mut live| async move { newest(&mut live.connection, inbox).await }).await?;
         if tokio::time::timeout(INBOX_TIME, self.0.rpc.inbox_read_to(newest)).await.is_err() {
-            self.0.rpc.doubts().all();
+            self.0.rpc.recovery().all();
             return Ok(());
         }
         tokio::time::sleep_until((found_out + GRACE).into()).await;
-        let losses = self.0.rpc.doubts().count();
+        let losses = self.0.rpc.recovery().count();
         let mut later = Vec::new();
-        for Missing { suspect, cut_off } in missing {
-            let never_arrived = cut_off && intact && suspect.left.losses == losses;
-            match (never_arrived, suspect.safety) {
-                (true, _) => self.0.rpc.judge(&suspect, Finding::NeverArrived),
-                (false, Safety::Keyed) => later.push(suspect),
-                (false, Safety::Idempotent | Safety::Unsafe) => self.0.rpc.judge(&suspect, Finding::Gone),
+        for Missing { candidate, cut_off } in missing {
+            let never_arrived = cut_off && intact && candidate.left.losses == losses;
+            match (never_arrived, candidate.safety) {
+                (true, _) => self.0.rpc.decide(&candidate, Finding::NeverArrived),
+                (false, Safety::Keyed) => later.push(candidate),
+                (false, Safety::Idempotent | Safety::Unsafe) => self.0.rpc.decide(&candidate, Finding::Gone),
             }
         }
         if !later.is_empty() {
-            self.judge_later(later, found_out);
+            self.decide_later(later, found_out);
         }
         Ok(())
     }
 
     /// A call with an idempotency key may be running while Redis has lost its mark. It is sent again when whoever runs it
     /// has found that out, by a beat at the latest, and has set the mark again.
-    fn judge_later(&self, suspects: Vec<Suspect>, found_out: Instant) {
+    fn decide_later(&self, candidates: Vec<RecoveryCandidate>, found_out: Instant) {
         let (node, when) = (self.0.clone(), found_out + GRACE + self.0.config.heartbeat_interval * 3 / 2);
-        let judging = async move {
+        let deciding = async move {
             tokio::time::sleep_until(when.into()).await;
-            suspects.iter().for_each(|suspect| node.rpc.judge(suspect, Finding::Gone));
+            candidates.iter().for_each(|candidate| node.rpc.decide(candidate, Finding::Gone));
         };
-        tokio::spawn(self.0.stop.clone().run_until_cancelled_owned(judging));
+        tokio::spawn(self.0.stop.clone().run_until_cancelled_owned(deciding));
     }
 }
 
 /// Makes sure that a request whose connection broke does not arrive after it was looked for: what still lies on the way
 /// is worth nothing once the server has closed its end. Only the server it was sent to can do that.
-async fn cut_off(suspect: &Suspect, mut live: Live) -> Result<bool, Failure> {
-    match (&suspect.stage, &live.session) {
+async fn cut_off(candidate: &RecoveryCandidate, mut live: Live) -> Result<bool, Failure> {
+    match (&candidate.stage, &live.session) {
         (Stage::Adrift(Some(then)), Some(now)) if then.server == now.server => {
             let closed = then.client == now.client || then.close(&mut live.connection).await?;
             Ok(closed && then.had_memory(&mut live.connection).await?)
@@ -283,7 +283,7 @@ async fn cut_off(suspect: &Suspect, mut live: Live) -> Result<bool, Failure> {
     }
 }
 
-impl Suspect {
+impl RecoveryCandidate {
     fn entry(&self) -> Option<EntryId> {
         match self.stage {
             Stage::Sent(entry) => Some(entry),
@@ -292,14 +292,16 @@ impl Suspect {
     }
 }
 
-impl Verdict {
+impl RecoveryDecision {
     /// What a caller is told that has to give up.
     pub(crate) fn reason(self) -> &'static str {
         match self {
-            Verdict::Orphaned => {
+            RecoveryDecision::Orphaned => {
                 "the replica that had it died, and none is left: it may have run, and is not run again"
             }
-            Verdict::Again | Verdict::Lost => "Redis lost the request: it may have run, and is not sent again",
+            RecoveryDecision::Resend | RecoveryDecision::Lost => {
+                "Redis lost the request: it may have run, and is not sent again"
+            }
         }
     }
 }
