@@ -5,6 +5,6 @@ pub(super) mod done;
 pub(super) mod fired;
 pub(super) mod in_hand;
 pub(super) mod partitions;
+pub(super) mod replay_guard;
 pub(super) mod responder;
-pub(super) mod seen;
 pub(super) mod takeover;

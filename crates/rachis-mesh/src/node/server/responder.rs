@@ -13,7 +13,7 @@ use crate::node::{
         fired::{self, noting},
         in_hand::{Held, InHand, Print},
         partitions::{Waiting, Work, share},
-        seen::Seen,
+        replay_guard::ReplayGuard,
     },
 };
 use crate::{
@@ -62,7 +62,7 @@ pub(crate) struct Responder {
     limits: Arc<ArcSwap<CallLimits>>,
     seal: Seal,
     // Calls that must not run twice, where frames are signed and so a copy is somebody's doing.
-    seen: Mutex<Seen>,
+    replay_guard: Mutex<ReplayGuard>,
     refused: Seldom,
     slots: Arc<Semaphore>,
     readers: Arc<AtomicUsize>,
@@ -84,7 +84,7 @@ impl Responder {
             writer: work.writer.clone(),
             limits: work.limits.clone(),
             seal: work.seal.clone(),
-            seen: Mutex::default(),
+            replay_guard: Mutex::default(),
             refused: Seldom::new(),
             slots: work.slots.clone(),
             readers: work.readers.clone(),

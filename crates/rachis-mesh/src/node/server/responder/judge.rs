@@ -41,9 +41,9 @@ impl Responder {
             return false;
         }
         let until = wire::until(&entry.frame);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let copy = !seen.first(&request.from, request.id, entry.id, until, node.clock.now());
-        drop(seen);
+        let mut guard = self.replay_guard.lock().unwrap_or_else(PoisonError::into_inner);
+        let copy = !guard.insert(&request.from, request.id, entry.id, until, node.clock.now());
+        drop(guard);
         if copy && let Some(more) = self.refused.say() {
             tracing::warn!(call = %request.call_id(), entry = %entry.id, stream = %self.stream, more,
                 "a request that has run here stands in Redis again and is not run: somebody without the secret copies requests");

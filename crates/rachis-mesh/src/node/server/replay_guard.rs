@@ -12,20 +12,20 @@ type Call = (String, u64);
 
 /// What was started, until nobody could start it any more. Pure: time comes in as a parameter.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct ReplayGuard {
     entries: HashMap<Call, EntryId>,
     /// Oldest first, with the end of their time.
     order: VecDeque<(u64, Call)>,
 }
 
-impl Seen {
+impl ReplayGuard {
     /// Remembers a request, delivered as `entry`, that counts until `until` (ms of Redis's clock). `false`: it was seen
     /// under another entry, so this is a copy.
-    pub(crate) fn first(&mut self, from: &str, id: u64, entry: EntryId, until: u64, now: u64) -> bool {
+    pub(crate) fn insert(&mut self, from: &str, id: u64, entry: EntryId, until: u64, now: u64) -> bool {
         self.forget(now);
         let call = (from.to_owned(), id);
-        if let Some(seen) = self.entries.get(&call) {
-            return *seen == entry;
+        if let Some(known) = self.entries.get(&call) {
+            return *known == entry;
         }
         self.entries.insert(call.clone(), entry);
         self.order.push_back((until, call));
@@ -47,29 +47,29 @@ mod tests {
 
     #[test]
     fn a_copy_is_known_and_a_second_delivery_is_no_copy() {
-        let mut seen = Seen::default();
-        assert!(seen.first("a", 1, EntryId::new(1, 0), 100, 0));
-        assert!(seen.first("a", 1, EntryId::new(1, 0), 100, 50));
-        assert!(!seen.first("a", 1, EntryId::new(2, 0), 100, 100));
-        assert!(seen.first("a", 2, EntryId::new(2, 0), 100, 0) && seen.first("b", 1, EntryId::new(2, 0), 100, 0));
+        let mut guard = ReplayGuard::default();
+        assert!(guard.insert("a", 1, EntryId::new(1, 0), 100, 0));
+        assert!(guard.insert("a", 1, EntryId::new(1, 0), 100, 50));
+        assert!(!guard.insert("a", 1, EntryId::new(2, 0), 100, 100));
+        assert!(guard.insert("a", 2, EntryId::new(2, 0), 100, 0) && guard.insert("b", 1, EntryId::new(2, 0), 100, 0));
     }
 
     #[test]
     fn what_can_not_start_any_more_is_forgotten() {
-        let mut seen = Seen::default();
+        let mut guard = ReplayGuard::default();
         for id in 0..1000 {
-            assert!(seen.first("a", id, EntryId::new(1, 0), 100 + id, 100 + id));
+            assert!(guard.insert("a", id, EntryId::new(1, 0), 100 + id, 100 + id));
         }
-        assert!((1..=2).contains(&seen.entries.len()), "{}", seen.entries.len());
-        assert_eq!(seen.entries.len(), seen.order.len());
+        assert!((1..=2).contains(&guard.entries.len()), "{}", guard.entries.len());
+        assert_eq!(guard.entries.len(), guard.order.len());
     }
 
     #[test]
     fn no_more_is_remembered_than_allowed() {
-        let mut seen = Seen::default();
+        let mut guard = ReplayGuard::default();
         for id in 0..MOST as u64 + 10 {
-            assert!(seen.first("a", id, EntryId::new(1, 0), u64::MAX, 0));
+            assert!(guard.insert("a", id, EntryId::new(1, 0), u64::MAX, 0));
         }
-        assert_eq!((seen.entries.len(), seen.order.len()), (MOST, MOST));
+        assert_eq!((guard.entries.len(), guard.order.len()), (MOST, MOST));
     }
 }
