@@ -1,7 +1,7 @@
 //! The answering half of a node: takes requests from the streams of its app, runs each at most once, answers, and takes
 //! over what dead replicas left.
 
-pub(super) mod done;
+pub(super) mod completed_cache;
 pub(super) mod fired;
 pub(super) mod in_hand;
 pub(super) mod partitions;

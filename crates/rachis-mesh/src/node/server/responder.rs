@@ -9,7 +9,7 @@ use crate::node::{
     idempotency::{Asked, Run},
     seldom::Seldom,
     server::{
-        done::Done,
+        completed_cache::CompletedCache,
         fired::{self, noting},
         in_hand::{Held, InHand, Print},
         partitions::{Waiting, Work, share},
@@ -68,7 +68,7 @@ pub(crate) struct Responder {
     readers: Arc<AtomicUsize>,
     waiting: Arc<Waiting>,
     in_hand: InHand,
-    done: Mutex<Done>,
+    completed: Mutex<CompletedCache>,
     tasks: TaskTracker,
     // Whatever brings requests in, so that a shutdown knows when none come any more.
     sources: TaskTracker,
@@ -90,7 +90,7 @@ impl Responder {
             readers: work.readers.clone(),
             waiting: work.waiting.clone(),
             in_hand: InHand::default(),
-            done: Mutex::default(),
+            completed: Mutex::default(),
             tasks: work.tasks.clone(),
             sources: work.sources.clone(),
         }
@@ -189,20 +189,20 @@ impl Responder {
 
     /// Takes a request in hand that Redis has given out; `None` when it is already, or was finished here.
     fn take(&self, entry: &Entry) -> Option<Held> {
-        self.unless_done(self.in_hand.take(entry.id, Print::of(&entry.frame))?)
+        self.unless_completed(self.in_hand.take(entry.id, Print::of(&entry.frame))?)
     }
 
-    fn unless_done(&self, held: Held) -> Option<Held> {
+    fn unless_completed(&self, held: Held) -> Option<Held> {
         let entry = held.entry();
-        let Some(reply) = self.done().reply(entry, held.print()) else { return Some(held) };
+        let Some(reply) = self.completed().reply(entry, held.print()) else { return Some(held) };
         // Redis gives it out all the same: it has lost what it was told.
         tracing::debug!(%entry, "finished already, settled again");
         self.write(Write::Finished { stream: self.stream.clone(), entry, reply, held: Arc::new(held) });
         None
     }
 
-    fn done(&self) -> MutexGuard<'_, Done> {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    fn completed(&self) -> MutexGuard<'_, CompletedCache> {
+        self.completed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes stream and group where they are missing. What stood in the stream then is inherited as from a dead replica,
@@ -342,7 +342,7 @@ impl Responder {
             tokio::time::sleep(ASK_AGAIN).await;
         };
         let Some(given) = given else { return tracing::debug!(%entry, "is settled, or another replica's") };
-        let Some(held) = self.unless_done(held.of(Print::of(&given.entry.frame))) else { return };
+        let Some(held) = self.unless_completed(held.of(Print::of(&given.entry.frame))) else { return };
         match node.draining.is_cancelled() {
             // Who leaves begins nothing: another replica gets it as if it were new.
             true => self.requeue(node, given).await,

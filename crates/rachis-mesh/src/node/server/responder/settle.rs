@@ -5,7 +5,7 @@ use crate::{
     node::{
         Inner,
         server::{
-            done,
+            completed_cache::CachedReply,
             in_hand::{Held, Print},
         },
     },
@@ -93,12 +93,12 @@ impl Responder {
 
     /// Sends a reply to an inbox and lets go of the request, in one write. It stays in hand until Redis has that: after a
     /// reconnect it may still be listed as given to this replica, and must not look like one that was never begun.
-    pub(super) fn settle(&self, held: Held, reply: Option<done::Reply>) {
+    pub(super) fn settle(&self, held: Held, reply: Option<CachedReply>) {
         self.write(self.settled(held, reply));
     }
 
-    fn settled(&self, held: Held, reply: Option<done::Reply>) -> Write {
-        self.done().add(held.entry(), held.print(), reply.as_ref(), Instant::now());
+    fn settled(&self, held: Held, reply: Option<CachedReply>) -> Write {
+        self.completed().add(held.entry(), held.print(), reply.as_ref(), Instant::now());
         let (stream, entry) = (self.stream.clone(), held.entry());
         Write::Finished { stream, entry, reply, held: Arc::new(held) }
     }
@@ -145,7 +145,7 @@ impl Responder {
             let Some(held) = self.in_hand.take(entry, Print::UNKNOWN) else { continue };
             let Some(given) = self.calls.own(&mut connection, entry).await? else { continue };
             // Redis may have lost that it was settled; then it is settled again.
-            let Some(_held) = self.unless_done(held.of(Print::of(&given.entry.frame))) else { continue };
+            let Some(_held) = self.unless_completed(held.of(Print::of(&given.entry.frame))) else { continue };
             self.requeue_on(&mut connection, node, given).await?;
         }
         Ok(())

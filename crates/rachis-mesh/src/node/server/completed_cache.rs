@@ -29,7 +29,7 @@ const CHUNK_BYTES: usize = 128 << 10;
 const CHUNK_TIME: Duration = Duration::from_secs(1);
 
 /// Inbox and frame, which are shared with what is written.
-pub(crate) type Reply = (Arc<str>, Bytes);
+pub(crate) type CachedReply = (Arc<str>, Bytes);
 
 /// Finished requests, the oldest forgotten first.
 ///
@@ -37,7 +37,7 @@ pub(crate) type Reply = (Arc<str>, Bytes);
 /// replies, and are looked through when somebody asks: a map, and replies that were kept as they are, took a sixth of the
 /// time that a replica had for a request, most of it spent waiting for memory.
 #[derive(Default)]
-pub(crate) struct Done {
+pub(crate) struct CompletedCache {
     chunks: VecDeque<Chunk>,
     requests: usize,
     bytes: usize,
@@ -62,9 +62,9 @@ struct Span {
     end: u32,
 }
 
-impl Done {
+impl CompletedCache {
     /// Remembers a request that was finished `now`.
-    pub(crate) fn add(&mut self, id: EntryId, print: Print, reply: Option<&Reply>, now: Instant) {
+    pub(crate) fn add(&mut self, id: EntryId, print: Print, reply: Option<&CachedReply>, now: Instant) {
         let reply = reply.filter(|(_, frame)| frame.len() <= LARGEST);
         let length = self.chunk(now).add(id, print, reply, now);
         self.requests += 1;
@@ -98,7 +98,7 @@ impl Done {
     }
 
     /// The reply to a request that was finished: `None` when it was not, or is not remembered.
-    pub(crate) fn reply(&self, id: EntryId, print: Print) -> Option<Option<Reply>> {
+    pub(crate) fn reply(&self, id: EntryId, print: Print) -> Option<Option<CachedReply>> {
         if id > self.newest {
             return None;
         }
@@ -120,7 +120,7 @@ impl Chunk {
     }
 
     /// Says how many bytes are kept of the reply.
-    fn add(&mut self, id: EntryId, print: Print, reply: Option<&Reply>, now: Instant) -> usize {
+    fn add(&mut self, id: EntryId, print: Print, reply: Option<&CachedReply>, now: Instant) -> usize {
         let begin = self.bytes.len();
         let span = reply.and_then(|(inbox, frame)| {
             self.bytes.extend_from_slice(inbox.as_bytes());
@@ -135,7 +135,7 @@ impl Chunk {
         self.bytes.len() - begin
     }
 
-    fn reply(&self, id: EntryId, print: Print) -> Option<Option<Reply>> {
+    fn reply(&self, id: EntryId, print: Print) -> Option<Option<CachedReply>> {
         if id < self.ids.start || id > self.ids.end {
             return None;
         }
@@ -157,71 +157,71 @@ mod tests {
 
     const ONE: Print = Print::UNKNOWN;
 
-    fn reply(bytes: usize) -> Reply {
+    fn reply(bytes: usize) -> CachedReply {
         ("inbox".into(), vec![0; bytes].into())
     }
 
     #[test]
     fn a_finished_request_is_known_with_its_reply() {
-        let mut done = Done::default();
-        done.add(EntryId::new(5, 1), ONE, Some(&reply(3)), Instant::now());
-        done.add(EntryId::new(5, 3), ONE, None, Instant::now());
-        assert_eq!(done.reply(EntryId::new(5, 1), ONE), Some(Some(reply(3))));
-        assert_eq!(done.reply(EntryId::new(5, 3), ONE), Some(None));
+        let mut cache = CompletedCache::default();
+        cache.add(EntryId::new(5, 1), ONE, Some(&reply(3)), Instant::now());
+        cache.add(EntryId::new(5, 3), ONE, None, Instant::now());
+        assert_eq!(cache.reply(EntryId::new(5, 1), ONE), Some(Some(reply(3))));
+        assert_eq!(cache.reply(EntryId::new(5, 3), ONE), Some(None));
         for other in [EntryId::new(5, 0), EntryId::new(5, 2), EntryId::new(5, 4)] {
-            assert_eq!(done.reply(other, ONE), None);
+            assert_eq!(cache.reply(other, ONE), None);
         }
     }
 
     #[test]
     fn another_request_under_the_id_of_a_finished_one_is_not_taken_for_it() {
-        let (mut done, id) = (Done::default(), EntryId::new(5, 1));
+        let (mut cache, id) = (CompletedCache::default(), EntryId::new(5, 1));
         let prints = [b"\x00R0000one", b"\x00R0000two"].map(|frame| Print::of(frame));
-        done.add(id, prints[0], Some(&reply(3)), Instant::now());
-        assert_eq!((done.reply(id, prints[0]), done.reply(id, prints[1])), (Some(Some(reply(3))), None));
-        done.add(id, prints[1], None, Instant::now());
-        assert_eq!((done.reply(id, prints[0]), done.reply(id, prints[1])), (Some(Some(reply(3))), Some(None)));
+        cache.add(id, prints[0], Some(&reply(3)), Instant::now());
+        assert_eq!((cache.reply(id, prints[0]), cache.reply(id, prints[1])), (Some(Some(reply(3))), None));
+        cache.add(id, prints[1], None, Instant::now());
+        assert_eq!((cache.reply(id, prints[0]), cache.reply(id, prints[1])), (Some(Some(reply(3))), Some(None)));
     }
 
     #[test]
     fn old_replies_go_before_the_requests_are_forgotten() {
-        let mut done = Done::default();
+        let mut cache = CompletedCache::default();
         let all = 2 * BYTES / LARGEST;
         let now = Instant::now();
-        (0..all).for_each(|n| done.add(EntryId::new(n as u64, 0), ONE, Some(&reply(LARGEST)), now));
-        assert_eq!(done.reply(EntryId::new(0, 0), ONE), Some(None));
-        assert_eq!(done.reply(EntryId::new(all as u64 - 1, 0), ONE), Some(Some(reply(LARGEST))));
+        (0..all).for_each(|n| cache.add(EntryId::new(n as u64, 0), ONE, Some(&reply(LARGEST)), now));
+        assert_eq!(cache.reply(EntryId::new(0, 0), ONE), Some(None));
+        assert_eq!(cache.reply(EntryId::new(all as u64 - 1, 0), ONE), Some(Some(reply(LARGEST))));
         let kept =
-            (0..all).filter(|n| done.reply(EntryId::new(*n as u64, 0), ONE) == Some(Some(reply(LARGEST)))).count();
+            (0..all).filter(|n| cache.reply(EntryId::new(*n as u64, 0), ONE) == Some(Some(reply(LARGEST)))).count();
         assert!((all / 2 - 2..=all / 2).contains(&kept), "{kept} of {all}");
-        done.add(EntryId::new(999, 9), ONE, Some(&reply(LARGEST + 1)), now);
-        assert_eq!(done.reply(EntryId::new(999, 9), ONE), Some(None));
+        cache.add(EntryId::new(999, 9), ONE, Some(&reply(LARGEST + 1)), now);
+        assert_eq!(cache.reply(EntryId::new(999, 9), ONE), Some(None));
     }
 
     #[test]
     fn it_holds_so_many_and_no_more() {
-        let mut done = Done::default();
+        let mut cache = CompletedCache::default();
         let now = Instant::now();
         let all = REQUESTS + 10;
-        (0..all).for_each(|n| done.add(EntryId::new(n as u64, 0), ONE, Some(&reply(100)), now));
-        assert!((REQUESTS - CHUNK_REQUESTS..=REQUESTS).contains(&done.requests), "{}", done.requests);
-        assert!(done.bytes <= BYTES, "{}", done.bytes);
-        assert_eq!(done.reply(EntryId::new(9, 0), ONE), None);
-        assert!(done.reply(EntryId::new((all - REQUESTS + CHUNK_REQUESTS) as u64, 0), ONE).is_some());
-        let counted: usize = done.chunks.iter().map(|chunk| chunk.requests.len()).sum();
-        assert_eq!(counted, done.requests);
+        (0..all).for_each(|n| cache.add(EntryId::new(n as u64, 0), ONE, Some(&reply(100)), now));
+        assert!((REQUESTS - CHUNK_REQUESTS..=REQUESTS).contains(&cache.requests), "{}", cache.requests);
+        assert!(cache.bytes <= BYTES, "{}", cache.bytes);
+        assert_eq!(cache.reply(EntryId::new(9, 0), ONE), None);
+        assert!(cache.reply(EntryId::new((all - REQUESTS + CHUNK_REQUESTS) as u64, 0), ONE).is_some());
+        let counted: usize = cache.chunks.iter().map(|chunk| chunk.requests.len()).sum();
+        assert_eq!(counted, cache.requests);
     }
 
     #[test]
     fn what_was_finished_long_ago_is_forgotten_with_its_reply() {
-        let (mut done, start) = (Done::default(), Instant::now());
-        (0..100).for_each(|n| done.add(EntryId::new(n as u64, 0), ONE, Some(&reply(100)), start));
-        done.add(EntryId::new(100, 0), ONE, Some(&reply(100)), start + TIME);
-        assert_eq!(done.requests, 101);
-        done.add(EntryId::new(101, 0), ONE, None, start + TIME + Duration::from_millis(1));
-        assert_eq!((done.requests, done.bytes, done.chunks.len()), (2, 105, 1));
+        let (mut cache, start) = (CompletedCache::default(), Instant::now());
+        (0..100).for_each(|n| cache.add(EntryId::new(n as u64, 0), ONE, Some(&reply(100)), start));
+        cache.add(EntryId::new(100, 0), ONE, Some(&reply(100)), start + TIME);
+        assert_eq!(cache.requests, 101);
+        cache.add(EntryId::new(101, 0), ONE, None, start + TIME + Duration::from_millis(1));
+        assert_eq!((cache.requests, cache.bytes, cache.chunks.len()), (2, 105, 1));
         assert_eq!(
-            (done.reply(EntryId::new(0, 0), ONE), done.reply(EntryId::new(100, 0), ONE)),
+            (cache.reply(EntryId::new(0, 0), ONE), cache.reply(EntryId::new(100, 0), ONE)),
             (None, Some(Some(reply(100))))
         );
     }
@@ -229,19 +229,19 @@ mod tests {
     proptest! {
         #[test]
         fn it_knows_what_a_map_knows(finished in proptest::collection::vec((0u64..500, 0usize..40), 0..3000), asked in 0u64..600) {
-            let (mut done, mut map) = (Done::default(), HashMap::new());
+            let (mut cache, mut map) = (CompletedCache::default(), HashMap::new());
             let now = Instant::now();
             for (id, bytes) in finished {
                 let id = EntryId::new(id, 0);
                 let reply = (bytes > 0).then(|| reply(bytes));
                 // As a replica does: what is known is not done again.
-                if done.reply(id, ONE).is_none() {
-                    done.add(id, ONE, reply.as_ref(), now);
+                if cache.reply(id, ONE).is_none() {
+                    cache.add(id, ONE, reply.as_ref(), now);
                     map.insert(id, reply);
                 }
             }
             let asked = EntryId::new(asked, 0);
-            prop_assert_eq!(done.reply(asked, ONE), map.get(&asked).cloned());
+            prop_assert_eq!(cache.reply(asked, ONE), map.get(&asked).cloned());
         }
     }
 }
