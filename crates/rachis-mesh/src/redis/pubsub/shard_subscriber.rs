@@ -3,7 +3,7 @@
 //! A server of a cluster that knows no sharded channels (before Redis 7) is asked for a plain one, and its scripts publish
 //! there: both sides talk to the same server, so they agree.
 
-use super::{MESSAGE, SubscriptionEvent, UNREAD, Wanted};
+use super::channels::{SubscriptionEvent, Wanted};
 use crate::redis::connection::{
     Backoff, Connector, Opened, Sign, is_elsewhere, is_fatal, socket::Shared, topology::Shard,
 };
@@ -25,6 +25,11 @@ use tokio_util::sync::CancellationToken;
 const PING: Duration = Duration::from_secs(5);
 /// The pauses before a server is asked again for a channel that it did not let this node listen to.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(2));
+/// Bytes that a connection may have brought and nobody has taken in: as many as Redis keeps for a subscriber by default. Of a
+/// reader that falls this far behind the connection is made anew, and what it missed is read otherwise.
+pub(super) const UNREAD: usize = 32 << 20;
+/// What a message costs beside its bytes.
+const MESSAGE: usize = 128;
 /// Channels in one question.
 const TOGETHER: usize = 256;
 

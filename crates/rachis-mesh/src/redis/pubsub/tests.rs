@@ -1,6 +1,6 @@
 //! Subscriptions on a server of their own, which is held up.
 
-use super::*;
+use super::{shard_subscriber::UNREAD, *};
 use crate::redis::connection::{Connector, Options, topology::TopologyConfig};
 use rachis_testing::ThrowawayRedis;
 use std::time::Duration;

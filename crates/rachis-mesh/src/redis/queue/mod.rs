@@ -1,6 +1,7 @@
 //! Requests and replies as entries of streams, whose field `m` holds a frame: the writer and its shard writers put them
 //! there, readers take them out. An entry of an inbox may hold several frames.
 
+mod batch;
 mod bundles;
 mod calls;
 mod depth;
@@ -19,5 +20,5 @@ pub(crate) use depth::QueueDepth;
 pub(crate) use inbox::{Inbox, Inward};
 pub(crate) use reader::Reader;
 pub(crate) use request_state::{RequestState, exists, find, newest, request_states};
-pub(crate) use write::{Write, WriteOutcome};
-pub(crate) use writer::{Senders, Writer};
+pub(crate) use write::{Senders, Write, WriteOutcome};
+pub(crate) use writer::Writer;

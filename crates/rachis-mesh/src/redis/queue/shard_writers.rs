@@ -1,14 +1,18 @@
 //! Shard writers: one queue and one task for each server that is written to, so that what goes to one waits for no other.
 
 use super::{
+    batch,
     shard_connection::{Maintenance, ShardConnection},
-    write::Write,
-    writer::{self, Senders},
+    wait::Shortfalls,
+    write::{Senders, Write, WriteOutcome},
 };
-use crate::redis::connection::{
-    WaitFor,
-    link::Links,
-    topology::{Moves, Servers, Shard},
+use crate::redis::{
+    connection::{
+        WaitFor,
+        link::Links,
+        topology::{Moves, Servers, Shard},
+    },
+    resp::WriteError,
 };
 use redis::RedisError;
 use std::{
@@ -17,12 +21,20 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// Writes of which each is made when the one before has been: what is kept, a reply, what settles its request.
 const CHAIN: usize = 3;
+
+/// Entries in one write. More would only delay the first.
+const BATCH: usize = 512;
+/// Bytes in one write, so that a large reply does not hold up many small ones.
+const BATCH_BYTES: usize = 256 * 1024;
+/// The pause before what another server should have, or this one later, is written again.
+const ELSEWHERE_PAUSE: Duration = Duration::from_millis(20);
 
 // Without a bound of its own: requests are bounded by the calls pending, replies by those in flight.
 type Queue = mpsc::UnboundedSender<Write>;
@@ -43,10 +55,10 @@ pub(super) struct ShardWriters {
 }
 
 /// What writes to one server, as its task has it.
-pub(super) struct ShardWriter {
-    pub(super) shard: Shard,
-    pub(super) due: mpsc::UnboundedReceiver<Write>,
-    pub(super) connection: ShardConnection,
+struct ShardWriter {
+    shard: Shard,
+    due: mpsc::UnboundedReceiver<Write>,
+    connection: ShardConnection,
     writers: Arc<ShardWriters>,
     moves: Moves,
 }
@@ -99,7 +111,7 @@ impl ShardWriters {
         // Without them nothing comes, and the queue takes nothing.
         if let Some(senders) = self.senders.upgrade() {
             let stop = self.stop.clone();
-            tokio::spawn(async move { stop.run_until_cancelled(writer::run(writer, senders)).await });
+            tokio::spawn(async move { stop.run_until_cancelled(run(writer, senders)).await });
         }
         queue
     }
@@ -146,10 +158,84 @@ async fn locate_unplaced(writers: Arc<ShardWriters>, mut waiting: mpsc::Unbounde
     }
 }
 
+/// Writes what is due at one server.
+async fn run(mut writer: ShardWriter, senders: Arc<dyn Senders>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    let (wait, mut shortfalls) = (writer.wait(), Shortfalls::default());
+    // What the last write carried.
+    let mut written = 0;
+    loop {
+        if !writer.begin(&mut batch).await {
+            return;
+        }
+        // Whoever was woken together with the first is about to push as well: the server takes many in one write for little
+        // more than one, and one write of few holds up the next. A caller who is alone shall not wait for others.
+        if written > 1 {
+            tokio::task::yield_now().await;
+        }
+        fill(&mut batch, &mut writer.due);
+        written = batch.len();
+        writer.sort_out(&mut batch);
+        let now = Instant::now();
+        batch.retain(|write| !matches!(write, Write::Request { token, .. } if !senders.wanted(*token, now)));
+        if batch.is_empty() {
+            continue;
+        }
+        let session = writer.connection.session();
+        let built = batch::build(&mut batch, now, wait);
+        match writer.connection.write(&built.commands).await {
+            Ok(mut replies) => {
+                if let (Some(wait), Some(reply)) = (built.waits, built.waits.and_then(|_| replies.pop())) {
+                    shortfalls.note(wait, &reply);
+                }
+                let completion = batch::complete(&mut batch, replies, built, &*senders);
+                writer.follow(completion.then);
+                if completion.broken {
+                    writer.connection.close();
+                }
+                if !completion.elsewhere.is_empty() {
+                    writer.learn_from(&completion.elsewhere).await;
+                    tokio::time::sleep(ELSEWHERE_PAUSE).await;
+                }
+            }
+            Err(WriteError { error, unsent }) => {
+                tracing::debug!(%error, unsent, entries = batch.len(), "a write failed");
+                batch.retain(|write| match write {
+                    // Nothing of it can arrive, so its caller need not know.
+                    Write::Request { token, .. } if unsent => {
+                        senders.kept(*token);
+                        true
+                    }
+                    Write::Request { token, stream, .. } => {
+                        senders.sent(*token, stream, WriteOutcome::Unknown(session.clone()));
+                        false
+                    }
+                    // Written twice they do no harm, so they wait for the next connection.
+                    Write::Finished { .. }
+                    | Write::Send { .. }
+                    | Write::Forced { .. }
+                    | Write::Keep { .. }
+                    | Write::Cancel { .. }
+                    | Write::Mark { .. } => true,
+                });
+            }
+        }
+    }
+}
+
+fn fill(batch: &mut Vec<Write>, due: &mut mpsc::UnboundedReceiver<Write>) {
+    let mut size: usize = batch.iter().map(Write::size).sum();
+    while batch.len() < BATCH && size < BATCH_BYTES {
+        let Ok(write) = due.try_recv() else { return };
+        size += write.size();
+        batch.push(write);
+    }
+}
+
 impl ShardWriter {
     /// Waits for something to write, and for a connection. Returns `false` if this shard writer has ended; others have
     /// its writes then.
-    pub(super) async fn begin(&mut self, batch: &mut Vec<Write>) -> bool {
+    async fn begin(&mut self, batch: &mut Vec<Write>) -> bool {
         loop {
             // Not before there is something to write: of a thousand nodes at rest many never have.
             if (self.connection.was_used() || !batch.is_empty()) && !self.connected(batch).await {
@@ -209,12 +295,12 @@ impl ShardWriter {
     }
 
     /// What to wait for after a write.
-    pub(super) fn wait(&self) -> Option<WaitFor> {
+    fn wait(&self) -> Option<WaitFor> {
         self.writers.links.connector().options().wait
     }
 
     /// Passes on what belongs to other servers by now.
-    pub(super) fn sort_out(&self, batch: &mut Vec<Write>) {
+    fn sort_out(&self, batch: &mut Vec<Write>) {
         let servers = self.writers.servers();
         if !servers.are_shared() {
             return;
@@ -230,14 +316,14 @@ impl ShardWriter {
     }
 
     /// Hands on what may be written now that something else was.
-    pub(super) fn follow(&self, writes: Vec<Write>) {
+    fn follow(&self, writes: Vec<Write>) {
         for write in writes {
             self.writers.push(write);
         }
     }
 
     /// Finds out who holds what now.
-    pub(super) async fn learn_from(&self, errors: &[RedisError]) {
+    async fn learn_from(&self, errors: &[RedisError]) {
         for error in errors {
             self.writers.servers().learn_from(error).await;
         }

@@ -25,7 +25,7 @@ pub(crate) enum Write {
         deadline: Instant,
         /// Writes the time left into the frame, which may have waited here for Redis.
         stamp: fn(&mut [u8], Duration),
-        /// Tells [`Senders`](super::Senders) which one.
+        /// Tells [`Senders`] which one.
         token: u64,
     },
     /// A request was worked on: its reply, and the entry to settle. Written again until Redis has it.
@@ -50,7 +50,7 @@ pub(crate) enum Write {
         then: Option<Box<Write>>,
     },
     /// Deletes a request that no replica was given, and tells whether there was one to delete. Where nobody waits to be told,
-    /// [`Senders`](super::Senders) learn of the replica that was given it.
+    /// [`Senders`] learn of the replica that was given it.
     Cancel { stream: Arc<str>, entry: EntryId, response: Option<oneshot::Sender<bool>> },
     /// Nothing: is dropped when everything pushed before has been written.
     Mark { _written: Arc<oneshot::Sender<()>> },
@@ -67,6 +67,18 @@ pub(crate) enum WriteOutcome {
     Refused(RedisError),
     /// The connection broke before Redis answered: it may or may not be in the stream. Says which connection.
     Unknown(Option<Arc<Session>>),
+}
+
+/// The senders of requests, which learn what became of each.
+pub(crate) trait Senders: Send + Sync + 'static {
+    /// Returns `true` if the reply to this request, which leaves `now`, is still awaited.
+    fn wanted(&self, token: u64, now: Instant) -> bool;
+    /// Says that it was not written, and will be tried again.
+    fn kept(&self, token: u64);
+    /// Says what became of it, and in which stream.
+    fn sent(&self, token: u64, stream: &Arc<str>, outcome: WriteOutcome);
+    /// Says that a request could not be withdrawn for a caller that has gone, since `replica` has begun it.
+    fn begun(&self, stream: &Arc<str>, entry: EntryId, replica: &[u8]);
 }
 
 impl Write {
