@@ -3,7 +3,7 @@
 //! It does so when a connection breaks before the reply has left, and when a failover loses the last writes, so that a
 //! request that was settled is pending again.
 
-use crate::node::server::in_hand::Print;
+use crate::node::server::in_flight::Print;
 use crate::redis::queue::EntryId;
 use bytes::Bytes;
 use std::{

@@ -3,7 +3,7 @@
 
 pub(super) mod completed_cache;
 pub(super) mod fired;
-pub(super) mod in_hand;
+pub(super) mod in_flight;
 pub(super) mod partitions;
 pub(super) mod replay_guard;
 pub(super) mod responder;

@@ -11,7 +11,7 @@ use crate::node::{
     server::{
         completed_cache::CompletedCache,
         fired::{self, noting},
-        in_hand::{Held, InHand, Print},
+        in_flight::{InFlight, InFlightRequest, Print},
         partitions::{Waiting, Work, share},
         replay_guard::ReplayGuard,
     },
@@ -67,7 +67,7 @@ pub(crate) struct Responder {
     slots: Arc<Semaphore>,
     readers: Arc<AtomicUsize>,
     waiting: Arc<Waiting>,
-    in_hand: InHand,
+    in_flight: InFlight,
     completed: Mutex<CompletedCache>,
     tasks: TaskTracker,
     // Whatever brings requests in, so that a shutdown knows when none come any more.
@@ -89,7 +89,7 @@ impl Responder {
             slots: work.slots.clone(),
             readers: work.readers.clone(),
             waiting: work.waiting.clone(),
-            in_hand: InHand::default(),
+            in_flight: InFlight::default(),
             completed: Mutex::default(),
             tasks: work.tasks.clone(),
             sources: work.sources.clone(),
@@ -136,7 +136,7 @@ impl Responder {
                         slots.merge(others);
                     }
                     for entry in requests {
-                        let Some(held) = self.take(&entry) else { continue };
+                        let Some(in_flight) = self.take(&entry) else { continue };
                         // No more were asked for than there are slots, but what was handed on takes some as well.
                         let slot = match slots.split(1) {
                             Some(slot) => slot,
@@ -145,7 +145,7 @@ impl Responder {
                                 () = stop.cancelled() => return,
                             },
                         };
-                        self.start(&node, Delivered { entry, deliveries: 1, from: None }, Way::Queue, held, slot);
+                        self.start(&node, Delivered { entry, deliveries: 1, from: None }, Way::Queue, in_flight, slot);
                     }
                     drop(slots);
                     // What can be answered at once leaves before the next are asked for, who are more by then. One that is
@@ -187,17 +187,17 @@ impl Responder {
         }
     }
 
-    /// Takes a request in hand that Redis has given out; `None` when it is already, or was finished here.
-    fn take(&self, entry: &Entry) -> Option<Held> {
-        self.unless_completed(self.in_hand.take(entry.id, Print::of(&entry.frame))?)
+    /// Takes a request in flight that Redis has given out. Returns `None` if it is already, or was finished here.
+    fn take(&self, entry: &Entry) -> Option<InFlightRequest> {
+        self.unless_completed(self.in_flight.take(entry.id, Print::of(&entry.frame))?)
     }
 
-    fn unless_completed(&self, held: Held) -> Option<Held> {
-        let entry = held.entry();
-        let Some(reply) = self.completed().reply(entry, held.print()) else { return Some(held) };
+    fn unless_completed(&self, in_flight: InFlightRequest) -> Option<InFlightRequest> {
+        let entry = in_flight.entry();
+        let Some(reply) = self.completed().reply(entry, in_flight.print()) else { return Some(in_flight) };
         // Redis gives it out all the same: it has lost what it was told.
         tracing::debug!(%entry, "finished already, settled again");
-        self.write(Write::Finished { stream: self.stream.clone(), entry, reply, held: Arc::new(held) });
+        self.write(Write::Finished { stream: self.stream.clone(), entry, reply, held: Arc::new(in_flight) });
         None
     }
 
@@ -213,7 +213,7 @@ impl Responder {
             tokio::time::sleep(ASK_AGAIN).await;
             return Ok(());
         }
-        let left = self.calls.regroup(&mut node.admin.get(&self.stream).await?, &self.in_hand.all()).await?;
+        let left = self.calls.regroup(&mut node.admin.get(&self.stream).await?, &self.in_flight.all()).await?;
         if left {
             tracing::warn!(stream = %self.stream, "the group of the replicas was gone: who had which request is not known");
             let heirs = node.dead_replicas.clone();
@@ -244,8 +244,8 @@ impl Responder {
     pub(crate) async fn take_over(self: &Arc<Self>, node: &Arc<Inner>, claimed: Delivered) {
         let Some(slot) = self.waiting.slot(&self.slots).await else { return };
         // It may have been found among what this replica was given.
-        if let Some(held) = self.take(&claimed.entry) {
-            self.start(node, claimed, Way::Queue, held, slot);
+        if let Some(in_flight) = self.take(&claimed.entry) {
+            self.start(node, claimed, Way::Queue, in_flight, slot);
         }
     }
 
@@ -267,7 +267,7 @@ impl Responder {
     /// Ends a request that only reads, since its caller has gone.
     pub(crate) fn abandon(&self, note: &Abandoned) {
         match note.entry.parse() {
-            Ok(entry) => self.in_hand.abandon(entry),
+            Ok(entry) => self.in_flight.abandon(entry),
             Err(()) => tracing::debug!(entry = note.entry, "a note of no request"),
         }
     }
@@ -290,8 +290,8 @@ impl Responder {
     }
 
     /// How many requests this replica works on.
-    pub(crate) fn in_hand(&self) -> usize {
-        self.in_hand.len()
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.len()
     }
 
     /// Starts what this replica was given a while ago and does not work on, beside whoever asks: it may have to wait for
@@ -301,7 +301,7 @@ impl Responder {
         let age = node.config.ttl() / 2;
         let given = |mut live: Live| async move { self.calls.given_before(&mut live.connection, age).await };
         let given = node.redis(&self.stream, given).await?;
-        let overlooked: Vec<EntryId> = given.into_iter().filter(|entry| !self.in_hand.contains(*entry)).collect();
+        let overlooked: Vec<EntryId> = given.into_iter().filter(|entry| !self.in_flight.contains(*entry)).collect();
         if overlooked.is_empty() {
             return Ok(());
         }
@@ -325,14 +325,14 @@ impl Responder {
         }
     }
 
-    /// Starts a request that is said to be pending for this replica. It is asked for only once it is in hand: until it
-    /// is out of hand again nobody here can begin it, and once it was settled it is no longer pending.
+    /// Starts a request that is said to be pending for this replica. It is asked for only once it is in flight: until it
+    /// no longer is nobody here can begin it, and once it was settled it is no longer pending.
     async fn begin_given(self: &Arc<Self>, node: &Arc<Inner>, entry: EntryId, way: Way) {
-        if self.in_hand.contains(entry) {
+        if self.in_flight.contains(entry) {
             return;
         }
         let Some(slot) = self.waiting.slot(&self.slots).await else { return };
-        let Some(held) = self.in_hand.take(entry, Print::UNKNOWN) else { return };
+        let Some(in_flight) = self.in_flight.take(entry, Print::UNKNOWN) else { return };
         let given = loop {
             let asked = |mut live: Live| async move { self.calls.own(&mut live.connection, entry).await };
             match node.redis(&self.stream, asked).await {
@@ -342,11 +342,11 @@ impl Responder {
             tokio::time::sleep(ASK_AGAIN).await;
         };
         let Some(given) = given else { return tracing::debug!(%entry, "is settled, or another replica's") };
-        let Some(held) = self.unless_completed(held.of(Print::of(&given.entry.frame))) else { return };
+        let Some(in_flight) = self.unless_completed(in_flight.of(Print::of(&given.entry.frame))) else { return };
         match node.draining.is_cancelled() {
             // Who leaves begins nothing: another replica gets it as if it were new.
             true => self.requeue(node, given).await,
-            false => self.start(node, given, way, held, slot),
+            false => self.start(node, given, way, in_flight, slot),
         }
     }
 
@@ -355,20 +355,20 @@ impl Responder {
         node: &Arc<Inner>,
         delivered: Delivered,
         way: Way,
-        held: Held,
+        in_flight: InFlightRequest,
         slot: OwnedSemaphorePermit,
     ) {
         let (me, node) = (self.clone(), node.clone());
         // In a box: a task is moved several times before it runs.
         self.tasks.spawn(Box::pin(async move {
-            me.receive(&node, delivered, way, held).await;
+            me.receive(&node, delivered, way, in_flight).await;
             drop(slot);
         }));
     }
 
     // What is seldom needed is boxed, here and below: a task is as large as its largest branch, and is moved when it is
     // spawned, which for each request would cost more than all else that is done for it.
-    async fn receive(self: &Arc<Self>, node: &Arc<Inner>, delivered: Delivered, way: Way, held: Held) {
+    async fn receive(self: &Arc<Self>, node: &Arc<Inner>, delivered: Delivered, way: Way, in_flight: InFlightRequest) {
         let Delivered { entry, deliveries, .. } = &delivered;
         let (mut request, left) = match Request::decode(&entry.frame, self.seal.at(&self.stream)) {
             Ok(decoded) => decoded,
@@ -382,11 +382,11 @@ impl Responder {
         let is_poison = *deliveries > self.limits.load().max_deliveries;
         if expires <= node.clock.now() && !is_poison {
             tracing::debug!(call = %request.call_id(), "came after its deadline and is not started");
-            return self.settle(held, None);
+            return self.settle(in_flight, None);
         }
         if self.is_copy(node, &request, entry) {
             // The caller gets the reply to the original.
-            return self.settle(held, None);
+            return self.settle(in_flight, None);
         }
         if let Way::HandedOn = way {
             request.hops = request.hops.saturating_add(1);
@@ -400,15 +400,22 @@ impl Responder {
                         return self.tell(&request, Err(error));
                     }
                 }
-                return self.answer(held, &request, Err(error));
+                return self.answer(in_flight, &request, Err(error));
             }
             tracing::info!(call = %request.call_id(), deliveries, "redelivered");
             node.metrics.redeliveries.inc();
         }
-        self.work(node, request, held, expires, *deliveries).await;
+        self.work(node, request, in_flight, expires, *deliveries).await;
     }
 
-    async fn work(self: &Arc<Self>, node: &Arc<Inner>, request: Request, held: Held, expires: u64, deliveries: u32) {
+    async fn work(
+        self: &Arc<Self>,
+        node: &Arc<Inner>,
+        request: Request,
+        in_flight: InFlightRequest,
+        expires: u64,
+        deliveries: u32,
+    ) {
         let span = tracing::debug_span!("serve", id = %request.call_id(), path = %request.call.path, method = %request.call.method);
         async {
             match self.admit(node, &request) {
@@ -418,28 +425,28 @@ impl Responder {
                     let Some(asked) = Asked::of(&found.value.descriptor, &call, &found.route) else {
                         // In a box: else the task, which is moved three times in its life, holds all levels of what runs
                         // the call.
-                        let serving = Box::pin(serve_while_wanted(node, found, call, expires, &held));
+                        let serving = Box::pin(serve_while_wanted(node, found, call, expires, &in_flight));
                         let (outcome, fired) = noting(serving).await;
-                        let Some(outcome) = outcome else { return self.settle(held, None) };
+                        let Some(outcome) = outcome else { return self.settle(in_flight, None) };
                         fired.taken(node.events.intake(), waits(node, expires)).await;
-                        return self.reply(held, id, &from, outcome);
+                        return self.reply(in_flight, id, &from, outcome);
                     };
                     let until = Instant::now() + time_left(node, expires);
-                    let this = Run { name: self.name_of(held.entry()), first: deliveries == 1, until };
+                    let this = Run { name: self.name_of(in_flight.entry()), first: deliveries == 1, until };
                     let run = Box::pin(node.once(asked, this, serve(node, found, call)));
                     let ((outcome, ended), fired) = noting(run).await;
                     fired.taken(node.events.intake(), waits(node, expires)).await;
-                    let finished = self.finished(held, id, &from, outcome.clone());
+                    let finished = self.finished(in_flight, id, &from, outcome.clone());
                     self.write(match ended {
                         Some(ended) => node.kept_before(ended, &outcome, finished),
                         None => finished,
                     });
                 }
                 Err(error) => match self.elsewhere(node, &request) {
-                    Some(replica) => Box::pin(self.hand_on(node, held, expires, &replica)).await,
+                    Some(replica) => Box::pin(self.hand_on(node, in_flight, expires, &replica)).await,
                     None => {
                         let error = Box::pin(refusal(node, &request, error)).await;
-                        self.answer(held, &request, Err(error));
+                        self.answer(in_flight, &request, Err(error));
                     }
                 },
             }
@@ -485,14 +492,14 @@ async fn serve_while_wanted(
     found: Found<Arc<Registered>>,
     call: Box<Call>,
     expires: u64,
-    held: &Held,
+    in_flight: &InFlightRequest,
 ) -> Option<Result<Answer>> {
     let reads = matches!(call.method, Method::Find | Method::Get);
     let serving = serve(node, found, call);
     if !reads {
         return Some(serving.await);
     }
-    match tokio::time::timeout(time_left(node, expires), held.run(serving)).await {
+    match tokio::time::timeout(time_left(node, expires), in_flight.run(serving)).await {
         Ok(Ok(outcome)) => Some(outcome),
         Ok(Err(Aborted)) => {
             tracing::debug!("its caller has gone");

@@ -97,7 +97,7 @@ impl Takeover {
             let found = async {
                 let pending = self.pending(responder.calls()).await?;
                 let own = pending.iter().find(|of| of.consumer == self.node.id).map_or(0, |of| of.count);
-                if own > responder.in_hand() {
+                if own > responder.in_flight() {
                     responder.begin_overlooked(&self.node).await?;
                 }
                 consumers.extend(pending.into_iter().map(|of| of.consumer));

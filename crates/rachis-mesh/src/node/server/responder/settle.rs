@@ -6,7 +6,7 @@ use crate::{
         Inner,
         server::{
             completed_cache::CachedReply,
-            in_hand::{Held, Print},
+            in_flight::{InFlightRequest, Print},
         },
     },
     redis::{
@@ -25,9 +25,9 @@ use std::{
 impl Responder {
     /// Makes the request another replica's, and lets that one know. It does not leave the stream, so it is not lost with
     /// that replica, and the note alone lets nothing run.
-    pub(super) async fn hand_on(&self, node: &Arc<Inner>, held: Held, expires: u64, replica: &str) {
+    pub(super) async fn hand_on(&self, node: &Arc<Inner>, in_flight: InFlightRequest, expires: u64, replica: &str) {
         while node.clock.now() < expires {
-            let entry = held.entry();
+            let entry = in_flight.entry();
             let handed = |mut live: Live| async move { self.calls.hand_on(&mut live.connection, entry, replica).await };
             match node.redis(&self.stream, handed).await {
                 // If it is not this replica's any more, it may be that one's already, by an attempt whose answer was lost.
@@ -36,7 +36,7 @@ impl Responder {
             }
             tokio::time::sleep(ASK_AGAIN).await;
         }
-        self.settle(held, None);
+        self.settle(in_flight, None);
     }
 
     pub(super) fn notify(&self, node: &Inner, entry: EntryId, replica: &str) {
@@ -52,8 +52,8 @@ impl Responder {
         }
     }
 
-    pub(super) fn answer(&self, held: Held, request: &Request, outcome: Result<Answer>) {
-        self.reply(held, request.id, &request.from, outcome);
+    pub(super) fn answer(&self, in_flight: InFlightRequest, request: &Request, outcome: Result<Answer>) {
+        self.reply(in_flight, request.id, &request.from, outcome);
     }
 
     /// Answers a request that is not settled yet.
@@ -65,12 +65,12 @@ impl Responder {
         }
     }
 
-    pub(super) fn reply(&self, held: Held, id: u64, to: &str, outcome: Result<Answer>) {
-        self.write(self.finished(held, id, to, outcome));
+    pub(super) fn reply(&self, in_flight: InFlightRequest, id: u64, to: &str, outcome: Result<Answer>) {
+        self.write(self.finished(in_flight, id, to, outcome));
     }
 
     /// What answers a request and settles it.
-    pub(super) fn finished(&self, held: Held, id: u64, to: &str, outcome: Result<Answer>) -> Write {
+    pub(super) fn finished(&self, in_flight: InFlightRequest, id: u64, to: &str, outcome: Result<Answer>) -> Write {
         let max = self.limits.load().max_payload;
         let inbox = self.keys.inbox(to);
         let place = self.seal.at(&inbox);
@@ -83,27 +83,27 @@ impl Responder {
         });
         let frame = frame.or_else(|error| Reply::new(id, Err(error)).encode(place));
         match frame {
-            Ok(frame) => self.settled(held, Some((inbox.into(), frame.into()))),
+            Ok(frame) => self.settled(in_flight, Some((inbox.into(), frame.into()))),
             Err(error) => {
                 tracing::error!(%error, "no reply could be made; the caller will time out");
-                self.settled(held, None)
+                self.settled(in_flight, None)
             }
         }
     }
 
-    /// Sends a reply to an inbox and lets go of the request, in one write. It stays in hand until Redis has that: after a
+    /// Sends a reply to an inbox and lets go of the request, in one write. It stays in flight until Redis has that: after a
     /// reconnect it may still be listed as given to this replica, and must not look like one that was never begun.
-    pub(super) fn settle(&self, held: Held, reply: Option<CachedReply>) {
-        self.write(self.settled(held, reply));
+    pub(super) fn settle(&self, in_flight: InFlightRequest, reply: Option<CachedReply>) {
+        self.write(self.settled(in_flight, reply));
     }
 
-    fn settled(&self, held: Held, reply: Option<CachedReply>) -> Write {
-        self.completed().add(held.entry(), held.print(), reply.as_ref(), Instant::now());
-        let (stream, entry) = (self.stream.clone(), held.entry());
-        Write::Finished { stream, entry, reply, held: Arc::new(held) }
+    fn settled(&self, in_flight: InFlightRequest, reply: Option<CachedReply>) -> Write {
+        self.completed().add(in_flight.entry(), in_flight.print(), reply.as_ref(), Instant::now());
+        let (stream, entry) = (self.stream.clone(), in_flight.entry());
+        Write::Finished { stream, entry, reply, held: Arc::new(in_flight) }
     }
 
-    /// Moves a request to the dead letters; `false`: it stays as it is, pending and not in hand, and is tried again by
+    /// Moves a request to the dead letters; `false`: it stays as it is, pending and not in flight, and is tried again by
     /// whoever looks after what is pending.
     pub(super) async fn bury(
         &self,
@@ -142,10 +142,10 @@ impl Responder {
     pub(crate) async fn hand_back(&self, node: &Inner) -> Result<(), Failure> {
         let mut connection = node.admin.get(&self.stream).await?;
         for entry in self.calls.given(&mut connection).await? {
-            let Some(held) = self.in_hand.take(entry, Print::UNKNOWN) else { continue };
+            let Some(in_flight) = self.in_flight.take(entry, Print::UNKNOWN) else { continue };
             let Some(given) = self.calls.own(&mut connection, entry).await? else { continue };
             // Redis may have lost that it was settled; then it is settled again.
-            let Some(_held) = self.unless_completed(held.of(Print::of(&given.entry.frame))) else { continue };
+            let Some(_in_flight) = self.unless_completed(in_flight.of(Print::of(&given.entry.frame))) else { continue };
             self.requeue_on(&mut connection, node, given).await?;
         }
         Ok(())

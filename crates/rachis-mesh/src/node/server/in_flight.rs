@@ -11,10 +11,10 @@ pub(crate) struct Print(u64);
 
 /// Requests from their start until Redis has been told that they are settled. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct InHand(Arc<Mutex<All>>);
+pub(crate) struct InFlight(Arc<Mutex<State>>);
 
 #[derive(Default)]
-struct All {
+struct State {
     entries: FxHashMap<EntryId, Print>,
     /// Others under ids that are taken.
     twins: FxHashSet<(EntryId, Print)>,
@@ -22,9 +22,9 @@ struct All {
     runs: FxHashMap<EntryId, Option<AbortHandle>>,
 }
 
-/// One request in hand, until this is dropped.
-pub(crate) struct Held {
-    all: InHand,
+/// One request in flight, until this is dropped.
+pub(crate) struct InFlightRequest {
+    all: InFlight,
     entry: EntryId,
     print: Print,
 }
@@ -43,16 +43,16 @@ impl Print {
     }
 }
 
-impl InHand {
-    /// Takes a request in hand; `None` when it is already.
-    pub(crate) fn take(&self, entry: EntryId, print: Print) -> Option<Held> {
+impl InFlight {
+    /// Takes a request in flight. Returns `None` if it is already.
+    pub(crate) fn take(&self, entry: EntryId, print: Print) -> Option<InFlightRequest> {
         let mut all = self.lock();
         let new = match all.entries.get(&entry) {
             Some(known) if known.is_like(print) => false,
             Some(_) => all.twins.insert((entry, print)),
             None => all.entries.insert(entry, print).is_none(),
         };
-        new.then(|| Held { all: self.clone(), entry, print })
+        new.then(|| InFlightRequest { all: self.clone(), entry, print })
     }
 
     /// Ends the run of a request whose caller has gone, if that may end early.
@@ -72,23 +72,23 @@ impl InHand {
         all.entries.contains_key(&entry) || all.twins.iter().any(|(twin, _)| *twin == entry)
     }
 
-    /// How many are in hand now.
+    /// Returns the number of requests in flight.
     pub(crate) fn len(&self) -> usize {
         let all = self.lock();
         all.entries.len() + all.twins.len()
     }
 
-    /// All that is in hand now.
+    /// Returns the ids of all requests in flight.
     pub(crate) fn all(&self) -> Vec<EntryId> {
         self.lock().entries.keys().copied().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, All> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
+impl InFlightRequest {
     pub(crate) fn entry(&self) -> EntryId {
         self.entry
     }
@@ -120,7 +120,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for InFlightRequest {
     fn drop(&mut self) {
         let mut all = self.all.lock();
         match all.entries.get(&self.entry) {
@@ -143,18 +143,18 @@ mod tests {
     const ONE: EntryId = EntryId::new(1, 0);
 
     #[test]
-    fn a_request_is_in_one_hand_at_a_time() {
-        let all = InHand::default();
-        let held = all.take(ONE, Print(7)).unwrap();
+    fn a_request_is_in_flight_once() {
+        let all = InFlight::default();
+        let request = all.take(ONE, Print(7)).unwrap();
         assert!(all.take(ONE, Print(7)).is_none() && all.contains(ONE));
-        assert_eq!(held.entry(), ONE);
-        drop(held);
+        assert_eq!(request.entry(), ONE);
+        drop(request);
         assert!(!all.contains(ONE) && all.take(ONE, Print(7)).is_some());
     }
 
     #[test]
-    fn two_requests_under_one_id_are_in_hand_beside_each_other() {
-        let all = InHand::default();
+    fn two_requests_under_one_id_are_in_flight_beside_each_other() {
+        let all = InFlight::default();
         let (one, two) = (all.take(ONE, Print(7)).unwrap(), all.take(ONE, Print(8)).unwrap());
         assert!(all.take(ONE, Print(7)).is_none() && all.take(ONE, Print(8)).is_none());
         assert_eq!((all.len(), all.all().len()), (2, 1));
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn one_that_is_known_by_its_id_alone_may_be_any_until_it_says_which() {
-        let all = InHand::default();
+        let all = InFlight::default();
         let unknown = all.take(ONE, Print::UNKNOWN).unwrap();
         assert!(all.take(ONE, Print(7)).is_none());
         let known = unknown.of(Print(7));
@@ -178,29 +178,29 @@ mod tests {
 
     #[test]
     fn a_run_ends_when_its_caller_goes_whenever_that_is() {
-        let all = InHand::default();
+        let all = InFlight::default();
         all.abandon(ONE);
-        let held = all.take(ONE, Print(7)).unwrap();
-        let mut run = std::pin::pin!(held.run(std::future::pending::<()>()));
+        let request = all.take(ONE, Print(7)).unwrap();
+        let mut run = std::pin::pin!(request.run(std::future::pending::<()>()));
         assert!(run.as_mut().now_or_never().is_none(), "nobody had it then");
         all.abandon(ONE);
         assert!(run.now_or_never().unwrap().is_err());
-        drop(held);
-        let held = all.take(ONE, Print(8)).unwrap();
-        assert_eq!(held.run(async { 1 }).now_or_never(), Some(Ok(1)), "it is another request");
-        drop(held);
-        let held = all.take(ONE, Print(9)).unwrap();
+        drop(request);
+        let request = all.take(ONE, Print(8)).unwrap();
+        assert_eq!(request.run(async { 1 }).now_or_never(), Some(Ok(1)), "it is another request");
+        drop(request);
+        let request = all.take(ONE, Print(9)).unwrap();
         all.abandon(ONE);
-        assert!(held.run(async { 1 }).now_or_never().unwrap().is_err(), "it had gone before");
-        drop(held);
+        assert!(request.run(async { 1 }).now_or_never().unwrap().is_err(), "it had gone before");
+        drop(request);
         assert!(all.lock().runs.is_empty());
     }
 
     #[test]
     fn of_two_requests_under_one_id_none_ends_early() {
-        let all = InHand::default();
+        let all = InFlight::default();
         let (one, two) = (all.take(ONE, Print(7)).unwrap(), all.take(ONE, Print(8)).unwrap());
         all.abandon(ONE);
-        assert!([&one, &two].iter().all(|held| held.run(async {}).now_or_never().unwrap().is_ok()));
+        assert!([&one, &two].iter().all(|request| request.run(async {}).now_or_never().unwrap().is_ok()));
     }
 }
