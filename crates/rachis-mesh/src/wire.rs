@@ -71,7 +71,7 @@ impl Reply {
 
 /// Tells a replica that a request of its app has become its own, since another one lacks the method.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct HandedOn {
+pub(crate) struct Handoff {
     /// Where the request stands in the stream of the app. The note does not carry it: what is run is what the stream
     /// holds for this replica, whoever wrote the note.
     pub(crate) entry: String,
@@ -212,7 +212,7 @@ pub(crate) trait Frame: Serialize + DeserializeOwned {
 impl Frame for Reply {
     const KIND: u8 = b'R';
 }
-impl Frame for HandedOn {
+impl Frame for Handoff {
     const KIND: u8 = b'H';
 }
 impl Frame for Abandoned {

@@ -119,10 +119,10 @@ fn one_partition_is_said_as_by_nodes_that_know_no_others() {
     assert_eq!(Announcement::decode(&frame, open()).unwrap(), announcement(4));
 
     let before = [vec![VERSION, b'H'], rmp_serde::to_vec(&("5-1",)).unwrap()].concat();
-    let note = |partition| HandedOn { entry: "5-1".into(), partition };
+    let note = |partition| Handoff { entry: "5-1".into(), partition };
     assert_eq!(note(0).encode(open()).unwrap(), before);
-    assert_eq!(HandedOn::decode(&before, open()).unwrap(), note(0));
-    assert_eq!(HandedOn::decode(&note(3).encode(open()).unwrap(), open()).unwrap(), note(3));
+    assert_eq!(Handoff::decode(&before, open()).unwrap(), note(0));
+    assert_eq!(Handoff::decode(&note(3).encode(open()).unwrap(), open()).unwrap(), note(3));
 }
 
 #[test]

@@ -84,7 +84,7 @@ impl Work {
     }
 }
 
-/// Requests that were taken over or handed on and wait for a slot. A read that waits for new ones keeps one, and is ended
+/// Requests that were taken over or handed off and wait for a slot. A read that waits for new ones keeps one, and is ended
 /// for them.
 #[derive(Default)]
 pub(crate) struct Waiting {
@@ -265,7 +265,7 @@ impl Partitions {
         Ok(())
     }
 
-    /// Looks after requests that another replica handed on, and those that nobody waits for any more.
+    /// Looks after requests that another replica handed off, and those that nobody waits for any more.
     pub(crate) fn given(&self, node: &Arc<Inner>, given: Given) {
         match given {
             Given::One(note) => {

@@ -23,7 +23,7 @@ use crate::{
         keys::{Keys, LOST},
         queue::{Calls, Delivered, Entry, EntryId, Pulled, Reader, Write, Writer},
     },
-    wire::{self, Abandoned, HandedOn, Request, Seal},
+    wire::{self, Abandoned, Handoff, Request, Seal},
 };
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt, future::Aborted};
@@ -137,7 +137,7 @@ impl Responder {
                     }
                     for entry in requests {
                         let Some(in_flight) = self.take(&entry) else { continue };
-                        // No more were asked for than there are slots, but what was handed on takes some as well.
+                        // No more were asked for than there are slots, but what was handed off takes some as well.
                         let slot = match slots.split(1) {
                             Some(slot) => slot,
                             None => tokio::select! {
@@ -249,7 +249,7 @@ impl Responder {
         }
     }
 
-    /// Looks after requests that another replica handed on.
+    /// Looks after requests that another replica handed off.
     pub(crate) fn given(self: &Arc<Self>, node: Arc<Inner>, given: Given) {
         let me = self.clone();
         self.tasks.spawn(async move {
@@ -272,7 +272,7 @@ impl Responder {
         }
     }
 
-    /// Starts what this replica was given and does not work on: lost with a connection, or handed on by a note that was.
+    /// Starts what this replica was given and does not work on: lost with a connection, or handed off by a note that was.
     pub(crate) async fn look_again(self: &Arc<Self>, node: &Arc<Inner>) {
         loop {
             let given = |mut live: Live| async move { self.calls.given(&mut live.connection).await };
@@ -318,9 +318,9 @@ impl Responder {
         Ok(())
     }
 
-    async fn begin_note(self: &Arc<Self>, node: &Arc<Inner>, note: &HandedOn) {
+    async fn begin_note(self: &Arc<Self>, node: &Arc<Inner>, note: &Handoff) {
         match note.entry.parse() {
-            Ok(entry) => self.begin_given(node, entry, Way::HandedOn).await,
+            Ok(entry) => self.begin_given(node, entry, Way::Handoff).await,
             Err(()) => tracing::debug!(entry = note.entry, "a note of no request"),
         }
     }
@@ -388,7 +388,7 @@ impl Responder {
             // The caller gets the reply to the original.
             return self.settle(in_flight, None);
         }
-        if let Way::HandedOn = way {
+        if let Way::Handoff = way {
             request.hops = request.hops.saturating_add(1);
         }
         if *deliveries > 1 {
@@ -443,7 +443,7 @@ impl Responder {
                     });
                 }
                 Err(error) => match self.elsewhere(node, &request) {
-                    Some(replica) => Box::pin(self.hand_on(node, in_flight, expires, &replica)).await,
+                    Some(replica) => Box::pin(self.hand_off(node, in_flight, expires, &replica)).await,
                     None => {
                         let error = Box::pin(refusal(node, &request, error)).await;
                         self.answer(in_flight, &request, Err(error));
@@ -466,8 +466,8 @@ impl Responder {
 enum Way {
     /// Out of the queue, or the hands of the dead.
     Queue,
-    /// From a replica that lacks the method; it is not handed on again.
-    HandedOn,
+    /// From a replica that lacks the method; it is not handed off again.
+    Handoff,
 }
 
 /// When nobody waits any more for the reply to an entry, in ms of Redis's clock; a signed one says that itself, too.

@@ -3,7 +3,7 @@
 use super::{Arrived, Rpc, large};
 use crate::{
     redis::queue::{Inbox, Inward},
-    wire::{self, Abandoned, Frame, HandedOn, Reply},
+    wire::{self, Abandoned, Frame, Handoff, Reply},
 };
 use std::sync::Arc;
 
@@ -30,8 +30,8 @@ impl Rpc {
 
 /// What the inbox says of requests to this node's app.
 pub(crate) enum Given {
-    /// This one was handed on to this replica.
-    One(HandedOn),
+    /// This one was handed off to this replica.
+    One(Handoff),
     /// Nobody waits any more for the reply to this one.
     Abandoned(Abandoned),
     /// Notes may have been lost.
@@ -53,8 +53,8 @@ pub(crate) async fn read_inbox(mut inbox: Inbox, rpc: Arc<Rpc>, given: impl Fn(G
         };
         for entry in entries {
             let place = rpc.seal.at(&rpc.inbox);
-            let note = if wire::is::<HandedOn>(&entry.frame) {
-                HandedOn::decode(&entry.frame, place).map(Given::One)
+            let note = if wire::is::<Handoff>(&entry.frame) {
+                Handoff::decode(&entry.frame, place).map(Given::One)
             } else if wire::is::<Abandoned>(&entry.frame) {
                 Abandoned::decode(&entry.frame, place).map(Given::Abandoned)
             } else {

@@ -1,4 +1,4 @@
-//! What becomes of a request: it is answered, set aside, handed on or handed back.
+//! What becomes of a request: it is answered, set aside, handed off or handed back.
 
 use super::{ASK_AGAIN, Responder};
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         connection::{link::Live, pool::Pooled},
         queue::{Delivered, Entry, EntryId, Write},
     },
-    wire::{self, Frame, HandedOn, Reply, Request},
+    wire::{self, Frame, Handoff, Reply, Request},
 };
 use rachis_core::{Answer, Error, Result};
 use std::{
@@ -25,14 +25,14 @@ use std::{
 impl Responder {
     /// Makes the request another replica's, and lets that one know. It does not leave the stream, so it is not lost with
     /// that replica, and the note alone lets nothing run.
-    pub(super) async fn hand_on(&self, node: &Arc<Inner>, in_flight: InFlightRequest, expires: u64, replica: &str) {
+    pub(super) async fn hand_off(&self, node: &Arc<Inner>, in_flight: InFlightRequest, expires: u64, replica: &str) {
         while node.clock.now() < expires {
             let entry = in_flight.entry();
             let handed = |mut live: Live| async move { self.calls.hand_on(&mut live.connection, entry, replica).await };
             match node.redis(&self.stream, handed).await {
                 // If it is not this replica's any more, it may be that one's already, by an attempt whose answer was lost.
                 Ok(_) => return self.notify(node, entry, replica),
-                Err(error) => tracing::debug!(replica, %error, "a request could not be handed on yet"),
+                Err(error) => tracing::debug!(replica, %error, "a request could not be handed off yet"),
             }
             tokio::time::sleep(ASK_AGAIN).await;
         }
@@ -40,9 +40,9 @@ impl Responder {
     }
 
     pub(super) fn notify(&self, node: &Inner, entry: EntryId, replica: &str) {
-        tracing::debug!(%entry, replica, "handed on");
+        tracing::debug!(%entry, replica, "handed off");
         let inbox = self.keys.inbox(replica);
-        match (HandedOn { entry: entry.to_string(), partition: self.number }).encode(self.seal.at(&inbox)) {
+        match (Handoff { entry: entry.to_string(), partition: self.number }).encode(self.seal.at(&inbox)) {
             Ok(frame) => self.write(Write::Send { inbox: inbox.into(), frame: frame.into(), then: None }),
             Err(error) => tracing::error!(%error, "no note could be made"),
         }
