@@ -1,6 +1,6 @@
 //! Calls from other nodes: pulled from a stream of the app, run on its services, answered.
 
-mod judge;
+mod admission;
 mod settle;
 
 use crate::node::{

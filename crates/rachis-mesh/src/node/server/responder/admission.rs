@@ -1,4 +1,4 @@
-//! May this request run here: whoever wrote it, and however often it came?
+//! Admission: decides whether a request may run here, by who wrote it, how often it was delivered and what is published.
 
 use super::Responder;
 use crate::{
@@ -13,7 +13,10 @@ use rachis_core::{
 use std::sync::{Arc, PoisonError};
 
 impl Responder {
-    /// A replica had this request and died; may another run it?
+    /// Checks whether a request that a replica had when it died may run on another.
+    ///
+    /// # Errors
+    /// `Unavailable` after too many deliveries, and for what must not run twice.
     pub(super) fn may_run_again(&self, node: &Inner, request: &Request, delivery: u32) -> Result<()> {
         if delivery > self.limits.load().max_deliveries {
             return Err(Error::unavailable(format!(
@@ -34,8 +37,8 @@ impl Responder {
         .with_outcome(Outcome::Unknown))
     }
 
-    /// Was this request, which must not run twice, started here before under another entry? Without a secret nobody can
-    /// tell a copy from a request that was made up, so nobody looks.
+    /// Returns `true` if this request must not run twice and was started here before under another entry. Without a
+    /// secret a copy can not be told from a request that was made up, so `false` is returned.
     pub(super) fn is_copy(&self, node: &Inner, request: &Request, entry: &Entry) -> bool {
         if !self.seal.signs() || may_run_twice(node, request) {
             return false;
@@ -51,7 +54,7 @@ impl Responder {
         copy
     }
 
-    /// Says that a request is not believed, and why.
+    /// Logs that a request is not believed, and why.
     pub(super) fn refuse(&self, entry: EntryId, error: &Error) {
         if let Some(more) = self.refused.say() {
             tracing::warn!(%entry, stream = %self.stream, %error, more, "a request was refused");
@@ -81,7 +84,7 @@ impl Responder {
     }
 }
 
-/// May a replica run a request that another one has begun?
+/// Returns `true` if a replica may run a request that another one has begun.
 fn may_run_twice(node: &Inner, request: &Request) -> bool {
     let registered = node.app.find_named(&request.call.path);
     let declared = registered.map(|found| found.value.descriptor.is_idempotent(&request.call.method));
