@@ -1,7 +1,7 @@
 //! Calls from other nodes: pulled from a stream of the app, run on its services, answered.
 
 mod admission;
-mod settle;
+mod completion;
 
 use crate::node::{
     Inner,
@@ -382,11 +382,11 @@ impl Responder {
         let is_poison = *deliveries > self.limits.load().max_deliveries;
         if expires <= node.clock.now() && !is_poison {
             tracing::debug!(call = %request.call_id(), "came after its deadline and is not started");
-            return self.settle(in_flight, None);
+            return self.complete(in_flight, None);
         }
         if self.is_copy(node, &request, entry) {
             // The caller gets the reply to the original.
-            return self.settle(in_flight, None);
+            return self.complete(in_flight, None);
         }
         if let Way::Handoff = way {
             request.hops = request.hops.saturating_add(1);
@@ -427,7 +427,7 @@ impl Responder {
                         // the call.
                         let serving = Box::pin(serve_while_wanted(node, found, call, expires, &in_flight));
                         let (outcome, fired) = noting(serving).await;
-                        let Some(outcome) = outcome else { return self.settle(in_flight, None) };
+                        let Some(outcome) = outcome else { return self.complete(in_flight, None) };
                         fired.taken(node.events.intake(), waits(node, expires)).await;
                         return self.reply(in_flight, id, &from, outcome);
                     };

@@ -1,4 +1,4 @@
-//! What becomes of a request: it is answered, set aside, handed off or handed back.
+//! Completion: a request is answered, set aside, handed off to another replica or handed back to the queue.
 
 use super::{ASK_AGAIN, Responder};
 use crate::{
@@ -36,7 +36,7 @@ impl Responder {
             }
             tokio::time::sleep(ASK_AGAIN).await;
         }
-        self.settle(in_flight, None);
+        self.complete(in_flight, None);
     }
 
     pub(super) fn notify(&self, node: &Inner, entry: EntryId, replica: &str) {
@@ -69,7 +69,7 @@ impl Responder {
         self.write(self.finished(in_flight, id, to, outcome));
     }
 
-    /// What answers a request and settles it.
+    /// Returns the write that answers a request and settles it.
     pub(super) fn finished(&self, in_flight: InFlightRequest, id: u64, to: &str, outcome: Result<Answer>) -> Write {
         let max = self.limits.load().max_payload;
         let inbox = self.keys.inbox(to);
@@ -83,21 +83,21 @@ impl Responder {
         });
         let frame = frame.or_else(|error| Reply::new(id, Err(error)).encode(place));
         match frame {
-            Ok(frame) => self.settled(in_flight, Some((inbox.into(), frame.into()))),
+            Ok(frame) => self.completion(in_flight, Some((inbox.into(), frame.into()))),
             Err(error) => {
                 tracing::error!(%error, "no reply could be made; the caller will time out");
-                self.settled(in_flight, None)
+                self.completion(in_flight, None)
             }
         }
     }
 
     /// Sends a reply to an inbox and lets go of the request, in one write. It stays in flight until Redis has that: after a
     /// reconnect it may still be listed as given to this replica, and must not look like one that was never begun.
-    pub(super) fn settle(&self, in_flight: InFlightRequest, reply: Option<CachedReply>) {
-        self.write(self.settled(in_flight, reply));
+    pub(super) fn complete(&self, in_flight: InFlightRequest, reply: Option<CachedReply>) {
+        self.write(self.completion(in_flight, reply));
     }
 
-    fn settled(&self, in_flight: InFlightRequest, reply: Option<CachedReply>) -> Write {
+    fn completion(&self, in_flight: InFlightRequest, reply: Option<CachedReply>) -> Write {
         self.completed().add(in_flight.entry(), in_flight.print(), reply.as_ref(), Instant::now());
         let (stream, entry) = (self.stream.clone(), in_flight.entry());
         Write::Finished { stream, entry, reply, held: Arc::new(in_flight) }
