@@ -14,7 +14,7 @@ use super::{
         reload::{Commit, Files, Takers},
         shutdown::Running,
     },
-    seldom::Seldom,
+    rate_limited_log::RateLimitedLog,
     server::partitions::{Partitions, Work},
     settings,
 };
@@ -281,7 +281,7 @@ impl NodeBuilder {
             keys,
             clock,
             seal,
-            refused: Seldom::new(),
+            refused: RateLimitedLog::new(),
             foreign: AtomicBool::new(false),
             connector,
             admin,

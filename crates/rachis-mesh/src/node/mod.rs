@@ -9,7 +9,7 @@ mod discovery;
 mod events;
 mod idempotency;
 mod lifecycle;
-mod seldom;
+mod rate_limited_log;
 mod server;
 mod settings;
 
@@ -40,7 +40,7 @@ use events::Events;
 use lifecycle::{reload, shutdown::Running};
 use rachis_config::Config;
 use rachis_core::{App, Descriptor, Handle, Registration, Result, host::EventSink};
-use seldom::Seldom;
+use rate_limited_log::RateLimitedLog;
 use server::partitions::Partitions;
 use std::{
     collections::BTreeMap,
@@ -112,7 +112,7 @@ pub(crate) struct Inner {
     clock: Arc<Clock>,
     seal: Seal,
     /// Warnings of announcements that are not believed.
-    refused: Seldom,
+    refused: RateLimitedLog,
     /// Does a living node sign its frames, while this one has no secret?
     foreign: AtomicBool,
     connector: Connector,

@@ -16,7 +16,7 @@ use crate::node::{
         spread::Spread,
     },
     clock::Clock,
-    seldom::Seldom,
+    rate_limited_log::RateLimitedLog,
 };
 use crate::{
     redis::{
@@ -80,7 +80,7 @@ pub(crate) struct Rpc {
     keys: Keys,
     /// Where replies to this node stand, and count.
     inbox: String,
-    refused: Seldom,
+    refused: RateLimitedLog,
     writer: OnceLock<Writer>,
 }
 
@@ -117,7 +117,7 @@ impl Rpc {
             seal,
             inbox: keys.inbox(node),
             keys,
-            refused: Seldom::new(),
+            refused: RateLimitedLog::new(),
             writer: OnceLock::new(),
         }
     }

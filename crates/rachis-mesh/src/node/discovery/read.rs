@@ -32,7 +32,7 @@ impl Inner {
         let head = match self.head(&record) {
             Ok(head) => head,
             Err(error) => {
-                if let Some(more) = self.refused.say() {
+                if let Some(more) = self.refused.permit() {
                     tracing::warn!(node = %record.id, app = %record.app, %error, more, "a node is ignored");
                 }
                 return None;
@@ -82,7 +82,7 @@ impl Inner {
         let descriptor = match Descriptor::decode(&service.descriptor, self.seal.at(&place)) {
             Ok(descriptor) => descriptor,
             Err(error) => {
-                if let Some(more) = self.refused.say() {
+                if let Some(more) = self.refused.permit() {
                     tracing::warn!(app, path = %service.path, %error, more, "a service is ignored");
                 }
                 return None;

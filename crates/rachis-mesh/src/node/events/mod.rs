@@ -5,7 +5,7 @@ mod subscription;
 
 pub(crate) use subscription::subscribe;
 
-use super::{Inner, seldom::Seldom, server::fired};
+use super::{Inner, rate_limited_log::RateLimitedLog, server::fired};
 use crate::{
     redis::{
         Failure,
@@ -53,7 +53,7 @@ pub(crate) struct Events {
     heard: Mutex<HashMap<String, Heard>>,
     /// Notified when it becomes unsure whether everything was heard.
     doubt: Notify,
-    refused: Seldom,
+    refused: RateLimitedLog,
 }
 
 /// Numbers events in the order in which they go out: whoever hears a lower number after a higher one takes it for a
@@ -121,7 +121,7 @@ impl Events {
             counter: Mutex::default(),
             heard: Mutex::default(),
             doubt: Notify::new(),
-            refused: Seldom::new(),
+            refused: RateLimitedLog::new(),
         };
         (Arc::new(events), queue)
     }
@@ -357,7 +357,7 @@ impl Events {
             }
         });
         read.map_err(|error| {
-            if let Some(more) = self.refused.say() {
+            if let Some(more) = self.refused.permit() {
                 tracing::warn!(channel, %error, more, "an event was refused");
             }
         })

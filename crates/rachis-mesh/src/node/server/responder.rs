@@ -7,7 +7,7 @@ use crate::node::{
     Inner,
     client::rpc::{CallLimits, Given},
     idempotency::{Asked, Run},
-    seldom::Seldom,
+    rate_limited_log::RateLimitedLog,
     server::{
         completed_cache::CompletedCache,
         fired::{self, noting},
@@ -63,7 +63,7 @@ pub(crate) struct Responder {
     seal: Seal,
     // Calls that must not run twice, where frames are signed and so a copy is somebody's doing.
     replay_guard: Mutex<ReplayGuard>,
-    refused: Seldom,
+    refused: RateLimitedLog,
     slots: Arc<Semaphore>,
     readers: Arc<AtomicUsize>,
     waiting: Arc<Waiting>,
@@ -85,7 +85,7 @@ impl Responder {
             limits: work.limits.clone(),
             seal: work.seal.clone(),
             replay_guard: Mutex::default(),
-            refused: Seldom::new(),
+            refused: RateLimitedLog::new(),
             slots: work.slots.clone(),
             readers: work.readers.clone(),
             waiting: work.waiting.clone(),

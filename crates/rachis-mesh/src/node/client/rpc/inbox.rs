@@ -20,7 +20,7 @@ impl Rpc {
                 }
             }
             Err(error) => {
-                if let Some(more) = self.refused.say() {
+                if let Some(more) = self.refused.permit() {
                     tracing::warn!(%error, more, "a reply was refused; its caller will time out");
                 }
             }
@@ -64,7 +64,7 @@ pub(crate) async fn read_inbox(mut inbox: Inbox, rpc: Arc<Rpc>, given: impl Fn(G
             match note {
                 Ok(note) => given(note),
                 Err(error) => {
-                    if let Some(more) = rpc.refused.say() {
+                    if let Some(more) = rpc.refused.permit() {
                         tracing::warn!(%error, more, "a note of a request was refused");
                     }
                 }

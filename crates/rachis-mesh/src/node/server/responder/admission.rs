@@ -47,7 +47,7 @@ impl Responder {
         let mut guard = self.replay_guard.lock().unwrap_or_else(PoisonError::into_inner);
         let copy = !guard.insert(&request.from, request.id, entry.id, until, node.clock.now());
         drop(guard);
-        if copy && let Some(more) = self.refused.say() {
+        if copy && let Some(more) = self.refused.permit() {
             tracing::warn!(call = %request.call_id(), entry = %entry.id, stream = %self.stream, more,
                 "a request that has run here stands in Redis again and is not run: somebody without the secret copies requests");
         }
@@ -56,7 +56,7 @@ impl Responder {
 
     /// Logs that a request is not believed, and why.
     pub(super) fn refuse(&self, entry: EntryId, error: &Error) {
-        if let Some(more) = self.refused.say() {
+        if let Some(more) = self.refused.permit() {
             tracing::warn!(%entry, stream = %self.stream, %error, more, "a request was refused");
         }
     }

@@ -130,7 +130,7 @@ impl Responder {
             }
             Ok(false) => true,
             Err(error) => {
-                if let Some(more) = self.refused.say() {
+                if let Some(more) = self.refused.permit() {
                     tracing::warn!(entry = %id, %error, more, "a request could not be set aside and stays pending, trying again");
                 }
                 false

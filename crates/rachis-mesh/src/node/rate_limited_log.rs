@@ -1,4 +1,4 @@
-//! Warnings that others can bring about as often as they like.
+//! A limit for warnings that other nodes can bring about as often as they like.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -10,19 +10,20 @@ const PAUSE: Duration = Duration::from_secs(10);
 
 /// Lets one warning through now and then and counts the others, so that nobody can fill a disk with them.
 #[derive(Debug)]
-pub(crate) struct Seldom(Mutex<(Option<Instant>, u64)>);
+pub(crate) struct RateLimitedLog(Mutex<(Option<Instant>, u64)>);
 
-impl Seldom {
+impl RateLimitedLog {
     pub(crate) const fn new() -> Self {
-        Seldom(Mutex::new((None, 0)))
+        RateLimitedLog(Mutex::new((None, 0)))
     }
 
-    /// `None`: be silent. Otherwise how many were silent since the last one that was not.
-    pub(crate) fn say(&self) -> Option<u64> {
-        self.say_at(Instant::now())
+    /// Returns how many warnings were suppressed since the last one that was permitted, or `None` if this one is to be
+    /// suppressed as well.
+    pub(crate) fn permit(&self) -> Option<u64> {
+        self.permit_at(Instant::now())
     }
 
-    fn say_at(&self, now: Instant) -> Option<u64> {
+    fn permit_at(&self, now: Instant) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (next, silent) = &mut *state;
         if next.is_some_and(|next| now < next) {
@@ -40,9 +41,9 @@ mod tests {
 
     #[test]
     fn one_of_many_is_said_and_the_next_one_tells_of_the_others() {
-        let (seldom, start) = (Seldom::new(), Instant::now());
-        let said: Vec<_> = (0..5).map(|_| seldom.say_at(start)).collect();
+        let (log, start) = (RateLimitedLog::new(), Instant::now());
+        let said: Vec<_> = (0..5).map(|_| log.permit_at(start)).collect();
         assert_eq!(said, [Some(0), None, None, None, None]);
-        assert_eq!((seldom.say_at(start + PAUSE), seldom.say_at(start + PAUSE)), (Some(4), None));
+        assert_eq!((log.permit_at(start + PAUSE), log.permit_at(start + PAUSE)), (Some(4), None));
     }
 }
