@@ -4,7 +4,7 @@ use crate::node::{
     Inner, Node,
     admin::info::split_app,
     ask::unreachable,
-    client::{rpc::Target, spread::Spread},
+    client::{partition_selector::PartitionSelector, rpc::Target},
     idempotency::is_final,
 };
 use crate::{
@@ -274,8 +274,8 @@ impl DeadLetters {
             options: Map::new(),
         };
         // Into the first partition, which every replica reads.
-        let spread = Arc::new(Spread::new(&self.node.keys, &self.app, 1, 0));
-        let target = Target { app: self.app.clone(), spread, path, descriptor: Arc::new(descriptor) };
+        let selector = Arc::new(PartitionSelector::new(&self.node.keys, &self.app, 1, 0));
+        let target = Target { app: self.app.clone(), selector, path, descriptor: Arc::new(descriptor) };
         self.node.rpc.call(&target, call).await
     }
 

@@ -2,8 +2,8 @@
 //! requests that Redis may have lost.
 
 mod caller;
+pub(super) mod partition_selector;
 pub(super) mod pending;
 pub(super) mod recovery;
 pub(super) mod remote;
 pub(super) mod rpc;
-pub(super) mod spread;

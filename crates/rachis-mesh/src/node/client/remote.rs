@@ -2,8 +2,8 @@
 
 use crate::node::{
     client::{
+        partition_selector::PartitionSelector,
         rpc::{Rpc, Target},
-        spread::Spread,
     },
     discovery::catalog::Route,
 };
@@ -61,11 +61,11 @@ impl Remote {
         app: Hooks,
         wrapping: &Wrapping,
         rpc: &Arc<Rpc>,
-        spread: Spread,
+        selector: PartitionSelector,
     ) -> Self {
         let target = Target {
             app: route.app.clone(),
-            spread: Arc::new(spread),
+            selector: Arc::new(selector),
             path: route.path.clone(),
             descriptor: route.descriptor.clone(),
         };

@@ -11,9 +11,9 @@ pub(crate) use late::wake_late;
 
 use crate::node::{
     client::{
+        partition_selector::PartitionSelector,
         pending::{Finding, Full, Pending, RecoveryCandidate, RecoveryDecision, RecoveryScope, Safety},
         recovery::RecoveryTriggers,
-        spread::Spread,
     },
     clock::Clock,
     rate_limited_log::RateLimitedLog,
@@ -45,7 +45,7 @@ const NO_STREAM_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Target {
     /// `KEY/APP`, for messages.
     pub(crate) app: String,
-    pub(crate) spread: Arc<Spread>,
+    pub(crate) selector: Arc<PartitionSelector>,
     /// The path as its app registered it.
     pub(crate) path: String,
     /// What is offered there, and what of it may run twice.
@@ -215,7 +215,7 @@ impl Rpc {
                 Ok(Arrived::Failed(WriteOutcome::NoStream)) => {
                     // Its app will make the first one when a replica comes (again); another may be gone for good.
                     tokio::time::sleep(NO_STREAM_PAUSE.min(deadline.saturating_duration_since(Instant::now()))).await;
-                    ticket.turn_to(target.spread.first());
+                    ticket.turn_to(target.selector.first());
                     arrived = ticket.rearm()?;
                     self.send(&ticket, encode(&ticket)?, deadline)?;
                 }
@@ -307,7 +307,7 @@ impl Rpc {
             }
             None => false,
         };
-        target.spread.choose(key, is_full).cloned().ok_or_else(|| self.too_many_queued(target))
+        target.selector.select(key, is_full).cloned().ok_or_else(|| self.too_many_queued(target))
     }
 
     fn too_many_queued(&self, target: &Target) -> Error {

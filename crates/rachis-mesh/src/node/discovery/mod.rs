@@ -120,7 +120,7 @@ impl Discovery {
                 }
                 _ = ticks.tick(), if waits => {
                     let changes = node.catalog().tick(node.clock.now());
-                    node.spread(changes);
+                    node.broadcast(changes);
                 }
                 // A node that has left must not announce itself again.
                 () = node.beating.cancelled() => return,
@@ -234,7 +234,7 @@ impl Inner {
                 }
             }
         }
-        self.spread(changes);
+        self.broadcast(changes);
         whole
     }
 
@@ -280,7 +280,7 @@ impl Inner {
         let members = snapshot.nodes.into_iter().filter(believed).filter_map(|record| self.member(record)).collect();
         let lingering = snapshot.lingering.into_iter().filter_map(|record| self.lingering(record)).collect();
         let changes = self.catalog().replace(snapshot.epoch, members, lingering, snapshot.now);
-        self.spread(changes);
+        self.broadcast(changes);
         Ok(())
     }
 }

@@ -4,7 +4,7 @@
 use crate::node::{
     Inner,
     admin::info::{self, ServiceInfo},
-    client::{remote::Remote, spread::Spread},
+    client::{partition_selector::PartitionSelector, remote::Remote},
     discovery::catalog::{Change, Route},
 };
 use arc_swap::{ArcSwap, Guard};
@@ -132,14 +132,14 @@ impl Inner {
     }
 
     fn remote(&self, route: Arc<Route>, descriptor: Descriptor) -> Arc<Remote> {
-        let (hooks, spread) = (self.app.hooks(), self.spread_of(&route));
-        Arc::new(Remote::new(route, descriptor, hooks, &self.wrapping, &self.rpc, spread))
+        let (hooks, selector) = (self.app.hooks(), self.selector_of(&route));
+        Arc::new(Remote::new(route, descriptor, hooks, &self.wrapping, &self.rpc, selector))
     }
 
     /// The streams that calls of a route go to.
-    fn spread_of(&self, route: &Route) -> Spread {
+    fn selector_of(&self, route: &Route) -> PartitionSelector {
         let partitions = self.catalog().partitions(route);
-        Spread::new(&self.keys, &route.app, partitions, usize::try_from(self.started).unwrap_or(0))
+        PartitionSelector::new(&self.keys, &route.app, partitions, usize::try_from(self.started).unwrap_or(0))
     }
 }
 

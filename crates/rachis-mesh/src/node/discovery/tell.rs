@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 impl Inner {
     /// Lets everyone here know what became different.
-    pub(super) fn spread(&self, changes: Vec<catalog::Change>) {
+    pub(super) fn broadcast(&self, changes: Vec<catalog::Change>) {
         if changes.is_empty() {
             return;
         }

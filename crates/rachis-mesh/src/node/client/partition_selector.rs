@@ -1,4 +1,4 @@
-//! Over which streams the calls of an app are spread, and which of them a call takes.
+//! Selects the partition, and so the stream, that a call goes to.
 
 use crate::redis::keys::{Keys, partition};
 use sha2::{Digest, Sha256};
@@ -9,18 +9,18 @@ use std::sync::{
 
 /// The request streams of one app's partitions, as a caller uses them.
 #[derive(Debug)]
-pub(crate) struct Spread {
+pub(crate) struct PartitionSelector {
     /// At least one; the first is the one that every replica reads, whatever its configuration.
     streams: Box<[Arc<str>]>,
     next: AtomicUsize,
 }
 
-impl Spread {
+impl PartitionSelector {
     /// Over so many partitions of `app` (`KEY/APP`), but one at least. `start` says which comes first in turn: nodes that
     /// begin at different ones do not all write to the same one at a time.
     pub(crate) fn new(keys: &Keys, app: &str, count: usize, start: usize) -> Self {
         let streams = (0..count.max(1)).map(|number| keys.calls(&partition(app, number)).into()).collect();
-        Spread { streams, next: AtomicUsize::new(start) }
+        PartitionSelector { streams, next: AtomicUsize::new(start) }
     }
 
     /// How many there are.
@@ -35,7 +35,7 @@ impl Spread {
 
     /// The stream for a call: the next in turn that is not full, but always the same for the same idempotency key.
     /// `None`: whatever it could go to is full.
-    pub(crate) fn choose(&self, key: Option<&str>, mut is_full: impl FnMut(&Arc<str>) -> bool) -> Option<&Arc<str>> {
+    pub(crate) fn select(&self, key: Option<&str>, mut is_full: impl FnMut(&Arc<str>) -> bool) -> Option<&Arc<str>> {
         let count = self.count();
         if count == 1 {
             return Some(self.first()).filter(|stream| !is_full(stream));
@@ -62,8 +62,8 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    fn spread(count: usize, start: usize) -> Spread {
-        Spread::new(&Keys::new("ns"), "default/shop", count, start)
+    fn selector(count: usize, start: usize) -> PartitionSelector {
+        PartitionSelector::new(&Keys::new("ns"), "default/shop", count, start)
     }
 
     fn nothing_is_full(_: &Arc<str>) -> bool {
@@ -72,12 +72,12 @@ mod tests {
 
     #[test]
     fn one_partition_takes_everything() {
-        let one = spread(1, 7);
+        let one = selector(1, 7);
         for key in [None, Some("a"), Some("b")] {
-            assert_eq!(one.choose(key, nothing_is_full).map(|stream| &**stream), Some("ns:{app:default/shop}:calls"));
+            assert_eq!(one.select(key, nothing_is_full).map(|stream| &**stream), Some("ns:{app:default/shop}:calls"));
         }
-        assert_eq!(one.choose(None, |_| true), None);
-        assert_eq!(spread(0, 0).count(), 1, "there is always one");
+        assert_eq!(one.select(None, |_| true), None);
+        assert_eq!(selector(0, 0).count(), 1, "there is always one");
     }
 
     #[test]
@@ -90,10 +90,10 @@ mod tests {
     proptest! {
         #[test]
         fn calls_without_a_key_take_turns(count in 1_usize..=64, start: usize, rounds in 1_usize..5) {
-            let spread = spread(count, start);
+            let selector = selector(count, start);
             let mut seen: BTreeMap<Arc<str>, usize> = BTreeMap::new();
             for _ in 0..count * rounds {
-                let stream = spread.choose(None, nothing_is_full).cloned();
+                let stream = selector.select(None, nothing_is_full).cloned();
                 *seen.entry(stream.unwrap_or_else(|| "none".into())).or_default() += 1;
             }
             // Where the turn begins anew, at the end of what can be counted to, one may be passed over.
@@ -104,23 +104,23 @@ mod tests {
 
         #[test]
         fn a_key_has_one_place_whoever_calls(key in ".*", count in 1_usize..=64, starts: [usize; 2], turns in 0..9) {
-            let [one, other] = starts.map(|start| spread(count, start));
+            let [one, other] = starts.map(|start| selector(count, start));
             for _ in 0..turns {
-                one.choose(None, nothing_is_full);
+                one.select(None, nothing_is_full);
             }
-            prop_assert_eq!(one.choose(Some(&key), nothing_is_full), other.choose(Some(&key), nothing_is_full));
+            prop_assert_eq!(one.select(Some(&key), nothing_is_full), other.select(Some(&key), nothing_is_full));
         }
 
         #[test]
         fn what_is_full_is_passed_over_but_never_by_a_call_with_a_key(
             key in ".*", count in 2_usize..=64, start: usize, open in 0_usize..64,
         ) {
-            let spread = spread(count, start);
-            let open = spread.streams[open % count].clone();
+            let selector = selector(count, start);
+            let open = selector.streams[open % count].clone();
             let is_full = |stream: &Arc<str>| *stream != open;
-            prop_assert_eq!(spread.choose(None, is_full), Some(&open));
-            let own = spread.choose(Some(&key), nothing_is_full).cloned();
-            prop_assert_eq!(spread.choose(Some(&key), |stream| Some(stream) == own.as_ref()), None);
+            prop_assert_eq!(selector.select(None, is_full), Some(&open));
+            let own = selector.select(Some(&key), nothing_is_full).cloned();
+            prop_assert_eq!(selector.select(Some(&key), |stream| Some(stream) == own.as_ref()), None);
         }
     }
 }
