@@ -6,7 +6,7 @@ use crate::{
         event_log::Logged,
         registry::{NodeChange, RegistryChange},
     },
-    wire::{Announcement, EventFrame, Frame, Place, Reply, Request, Seal},
+    wire::{Announcement, EventFrame, Frame, Reply, Request, Signer, SigningScope},
 };
 use rachis_config::Config;
 use rachis_core::{Answer, Call, Descriptor, Event, EventContext, Id, Method, Params, Query, query::Filter};
@@ -19,7 +19,7 @@ const SECRET: &str = "correct-horse-battery";
 /// Frames: whatever can be read can be written again and then says the same, and is taken in like any other.
 pub fn frames(bytes: &[u8]) {
     // As a node with a secret reads them, which refuses almost all of them, and as one without.
-    let signed = Seal::new(Some(SECRET), None);
+    let signed = Signer::new(Some(SECRET), None);
     let _ = (Request::decode(bytes, signed.at("place")), Reply::decode(bytes, signed.at("place")));
     let _ = crate::wire::sender(bytes);
     if let Ok((request, left)) = Request::decode(bytes, open()) {
@@ -42,8 +42,8 @@ pub fn frames(bytes: &[u8]) {
 }
 
 /// A place where nothing is signed.
-fn open() -> Place<'static> {
-    static NONE: std::sync::LazyLock<Seal> = std::sync::LazyLock::new(Seal::default);
+fn open() -> SigningScope<'static> {
+    static NONE: std::sync::LazyLock<Signer> = std::sync::LazyLock::new(Signer::default);
     NONE.at("")
 }
 

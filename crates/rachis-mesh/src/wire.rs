@@ -5,18 +5,18 @@
 //! | request | version, kind, time left in ms (u32, big endian), [`Request`] |
 //! | reply, note, event, announcement, descriptor | version, kind, the value |
 //!
-//! Where nodes share a secret, the kind is in lower case and a signature follows; see [`seal`].
+//! Where nodes share a secret, the kind is in lower case and a signature follows; see [`signing`].
 //!
 //! Structs are arrays: field names would double the size of a small call. Fields are therefore only ever added at the
 //! end and under a new version, or left out wherever they say what a node without them takes for granted.
 
 mod request;
-mod seal;
+mod signing;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use request::{CallId, LONGEST, Request, print, sender, stamp};
-pub(crate) use seal::{Place, Seal, UNKNOWING, is_signed, until};
+pub(crate) use signing::{Signer, SigningScope, UNKNOWING, is_signed, until};
 
 use rachis_core::{Answer, Descriptor, Error, Event, EventContext, Http, Id, Method, Result, host::listeners};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -192,20 +192,20 @@ pub(crate) trait Frame: Serialize + DeserializeOwned {
     /// The byte after the version.
     const KIND: u8;
 
-    /// The frame for `place`, which signs it.
-    fn encode(&self, place: Place<'_>) -> Result<Vec<u8>> {
+    /// The frame for `scope`, which signs it.
+    fn encode(&self, scope: SigningScope<'_>) -> Result<Vec<u8>> {
         let mut frame = Vec::with_capacity(256);
-        frame.extend_from_slice(&[VERSION, place.kind(Self::KIND)]);
+        frame.extend_from_slice(&[VERSION, scope.kind(Self::KIND)]);
         write(&mut frame, self)?;
-        place.sign(&mut frame);
+        scope.sign(&mut frame);
         Ok(frame)
     }
 
     /// # Errors
-    /// `NotAcceptable` for another version, naming both; `NotAuthenticated` for a frame that is not signed for `place`;
+    /// `NotAcceptable` for another version, naming both; `NotAuthenticated` for a frame that is not signed for `scope`;
     /// `BadRequest` for anything that is no such frame.
-    fn decode(frame: &[u8], place: Place<'_>) -> Result<Self> {
-        read(place.open(frame, Self::KIND)?.get(2..).unwrap_or_default())
+    fn decode(frame: &[u8], scope: SigningScope<'_>) -> Result<Self> {
+        read(scope.open(frame, Self::KIND)?.get(2..).unwrap_or_default())
     }
 }
 

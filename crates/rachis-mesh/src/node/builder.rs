@@ -28,7 +28,7 @@ use crate::{
         keys::Keys,
         registry::Registry,
     },
-    wire::Seal,
+    wire::Signer,
 };
 use arc_swap::ArcSwap;
 use rachis_config::{Config, Secret, StartDelay};
@@ -261,12 +261,12 @@ impl NodeBuilder {
         let clock = Arc::new(Clock::new());
         let [secret, previous] =
             [&config.mesh.secret, &config.mesh.previous_secret].map(|secret| secret.as_ref().map(Secret::expose));
-        let seal = Seal::new(secret, previous);
-        let rpc = Arc::new(Rpc::new(&id, limits, clock.clone(), seal.clone(), keys.clone()));
+        let signer = Signer::new(secret, previous);
+        let rpc = Arc::new(Rpc::new(&id, limits, clock.clone(), signer.clone(), keys.clone()));
         let links = OnceLock::new();
         let (events, outgoing) = Events::new(keys.clone(), config.limits.event_buffer.as_usize(), admin.clone());
         let (dead_replicas, dead) = mpsc::unbounded_channel();
-        let work = Work::new(keys.clone(), config.limits.max_in_flight, limits, seal.clone());
+        let work = Work::new(keys.clone(), config.limits.max_in_flight, limits, signer.clone());
         let partitions = Partitions::new(work, &app_key, &id, config.partitions);
         let catalog = Catalog::new(&id, u64::try_from((ttl * 2).as_millis()).unwrap_or(u64::MAX));
         let metrics = Arc::new(Metrics::new(&app_key));
@@ -280,7 +280,7 @@ impl NodeBuilder {
             app,
             keys,
             clock,
-            seal,
+            signer,
             refused: RateLimitedLog::new(),
             foreign: AtomicBool::new(false),
             connector,

@@ -29,7 +29,7 @@ use crate::{
         keys::Keys,
         registry::Registry,
     },
-    wire::Seal,
+    wire::Signer,
 };
 use admin::metrics::Metrics;
 use arc_swap::ArcSwap;
@@ -110,7 +110,7 @@ pub(crate) struct Inner {
     app: App,
     keys: Keys,
     clock: Arc<Clock>,
-    seal: Seal,
+    signer: Signer,
     /// Warnings of announcements that are not believed.
     refused: RateLimitedLog,
     /// Does a living node sign its frames, while this one has no secret?

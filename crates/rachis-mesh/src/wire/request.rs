@@ -1,6 +1,6 @@
 //! The frame of a request: a call on its way to a replica.
 
-use super::{Place, VERSION, read, too_short, write};
+use super::{SigningScope, VERSION, read, too_short, write};
 use rachis_core::{
     Call, Method, Params, Result,
     host::secret::{self, is_secret},
@@ -71,13 +71,13 @@ impl Request {
         call
     }
 
-    /// The frame for the stream `place`, which signs it.
-    pub(crate) fn encode(&self, left: Duration, place: Place<'_>) -> Result<Vec<u8>> {
+    /// The frame for the stream `scope`, which signs it.
+    pub(crate) fn encode(&self, left: Duration, scope: SigningScope<'_>) -> Result<Vec<u8>> {
         let mut frame = Vec::with_capacity(256);
-        frame.extend_from_slice(&[VERSION, place.kind(REQUEST), 0, 0, 0, 0]);
+        frame.extend_from_slice(&[VERSION, scope.kind(REQUEST), 0, 0, 0, 0]);
         write(&mut frame, self)?;
         stamp(&mut frame, left);
-        place.sign(&mut frame);
+        scope.sign(&mut frame);
         Ok(frame)
     }
 
@@ -85,8 +85,8 @@ impl Request {
     ///
     /// # Errors
     /// As of [`Frame::decode`](super::Frame::decode).
-    pub(crate) fn decode(frame: &[u8], place: Place<'_>) -> Result<(Self, Duration)> {
-        let frame = place.open(frame, REQUEST)?;
+    pub(crate) fn decode(frame: &[u8], scope: SigningScope<'_>) -> Result<(Self, Duration)> {
+        let frame = scope.open(frame, REQUEST)?;
         let left: [u8; 4] =
             frame.get(TIME_LEFT).and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| too_short(frame))?;
         let request = read(frame.get(TIME_LEFT.end..).unwrap_or_default())?;

@@ -10,8 +10,8 @@ use serde_json::{Map, json};
 use std::{net::IpAddr, time::Duration};
 
 /// A place where nothing is signed.
-fn open() -> Place<'static> {
-    static NONE: std::sync::LazyLock<Seal> = std::sync::LazyLock::new(Seal::default);
+fn open() -> SigningScope<'static> {
+    static NONE: std::sync::LazyLock<Signer> = std::sync::LazyLock::new(Signer::default);
     NONE.at("")
 }
 
@@ -255,37 +255,37 @@ mod signed {
 
     const STREAM: &str = "ns:{app:default/todos}:calls";
 
-    fn seal(secret: &str) -> Seal {
-        Seal::new(Some(secret), None)
+    fn signer(secret: &str) -> Signer {
+        Signer::new(Some(secret), None)
     }
 
     #[test]
     fn signed_frames_survive_the_trip_and_say_how_long_they_count() {
-        let seal = seal("secret");
-        let place = seal.at(STREAM).until(1234);
+        let signer = signer("secret");
+        let place = signer.at(STREAM).until(1234);
         let mut frame = request().encode(Duration::from_secs(20), place).unwrap();
         stamp(&mut frame, Duration::from_secs(3));
-        assert_eq!(Request::decode(&frame, seal.at(STREAM)).unwrap(), (request(), Duration::from_secs(3)));
+        assert_eq!(Request::decode(&frame, signer.at(STREAM)).unwrap(), (request(), Duration::from_secs(3)));
         assert!(sender(&frame).is_some() && is_signed(&frame));
         assert_eq!(until(&frame), 1234);
 
         let reply = Reply::new(1, Ok(json!(null).into()));
-        let frame = reply.encode(seal.at("inbox")).unwrap();
-        assert_eq!((Reply::decode(&frame, seal.at("inbox")).unwrap(), until(&frame)), (reply.clone(), u64::MAX));
+        let frame = reply.encode(signer.at("inbox")).unwrap();
+        assert_eq!((Reply::decode(&frame, signer.at("inbox")).unwrap(), until(&frame)), (reply.clone(), u64::MAX));
         assert!(sender(&frame).is_none());
         assert_eq!(until(&reply.encode(open()).unwrap()), u64::MAX);
     }
 
     #[test]
     fn without_a_secret_not_a_byte_is_added() {
-        let (plain, seal) = (request().encode(Duration::ZERO, open()).unwrap(), seal("secret"));
-        let signed = request().encode(Duration::ZERO, seal.at("")).unwrap();
+        let (plain, signer) = (request().encode(Duration::ZERO, open()).unwrap(), signer("secret"));
+        let signed = request().encode(Duration::ZERO, signer.at("")).unwrap();
         assert_eq!((plain[1], signed[1], signed.len() - plain.len()), (b'Q', b'q', 40));
     }
 
     #[test]
     fn a_node_without_the_secret_is_told_what_to_do() {
-        let frame = request().encode(Duration::ZERO, seal("secret").at(STREAM)).unwrap();
+        let frame = request().encode(Duration::ZERO, signer("secret").at(STREAM)).unwrap();
         let error = Request::decode(&frame, open()).unwrap_err();
         assert!(error.message().contains("this mesh signs its frames: set mesh.secret"), "{error}");
     }
@@ -293,14 +293,14 @@ mod signed {
     #[test]
     fn a_frame_without_a_signature_is_refused_and_its_place_named() {
         let frame = request().encode(Duration::ZERO, open()).unwrap();
-        let error = Request::decode(&frame, seal("secret").at(STREAM)).unwrap_err();
+        let error = Request::decode(&frame, signer("secret").at(STREAM)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotAuthenticated);
         assert!(error.message().contains(STREAM) && error.message().contains("not signed"), "{error}");
     }
 
     #[test]
     fn while_the_secret_is_changed_both_are_believed() {
-        let (old, new) = (seal("old"), Seal::new(Some("new"), Some("old")));
+        let (old, new) = (signer("old"), Signer::new(Some("new"), Some("old")));
         let by_old = request().encode(Duration::ZERO, old.at(STREAM)).unwrap();
         let by_new = request().encode(Duration::ZERO, new.at(STREAM)).unwrap();
         assert!(Request::decode(&by_old, new.at(STREAM)).is_ok() && Request::decode(&by_new, new.at(STREAM)).is_ok());
@@ -309,45 +309,45 @@ mod signed {
 
     #[test]
     fn a_secret_shows_nowhere() {
-        let seal = seal("hunter2");
-        assert!(!format!("{seal:?} {:?}", seal.at("x")).contains("hunter2"));
+        let signer = signer("hunter2");
+        assert!(!format!("{signer:?} {:?}", signer.at("x")).contains("hunter2"));
     }
 
     proptest! {
         #[test]
         fn a_frame_that_was_changed_anywhere_but_in_the_time_left_is_refused(at in 0usize..400, bit in 0u8..8) {
-            let seal = seal("secret");
-            let mut frame = request().encode(Duration::from_secs(1), seal.at(STREAM)).unwrap();
+            let signer = signer("secret");
+            let mut frame = request().encode(Duration::from_secs(1), signer.at(STREAM)).unwrap();
             let at = at % frame.len();
             frame[at] ^= 1 << bit;
-            prop_assert_eq!(Request::decode(&frame, seal.at(STREAM)).is_ok(), TIME_LEFT.contains(&at));
+            prop_assert_eq!(Request::decode(&frame, signer.at(STREAM)).is_ok(), TIME_LEFT.contains(&at));
         }
 
         #[test]
         fn a_frame_is_good_in_its_own_place_only(place in "[a-z:{}/]{0,40}") {
             prop_assume!(place != STREAM);
-            let seal = seal("secret");
-            let frame = request().encode(Duration::ZERO, seal.at(STREAM)).unwrap();
-            prop_assert!(Request::decode(&frame, seal.at(&place)).is_err());
+            let signer = signer("secret");
+            let frame = request().encode(Duration::ZERO, signer.at(STREAM)).unwrap();
+            prop_assert!(Request::decode(&frame, signer.at(&place)).is_err());
         }
 
         #[test]
         fn a_signed_frame_cut_short_or_made_longer_is_refused(cut in 0usize..400, more in any::<u8>()) {
-            let seal = seal("secret");
-            let mut frame = request().encode(Duration::ZERO, seal.at(STREAM)).unwrap();
-            prop_assert!(Request::decode(&frame[..cut % frame.len()], seal.at(STREAM)).is_err());
+            let signer = signer("secret");
+            let mut frame = request().encode(Duration::ZERO, signer.at(STREAM)).unwrap();
+            prop_assert!(Request::decode(&frame[..cut % frame.len()], signer.at(STREAM)).is_err());
             frame.push(more);
-            prop_assert!(Request::decode(&frame, seal.at(STREAM)).is_err());
+            prop_assert!(Request::decode(&frame, signer.at(STREAM)).is_err());
         }
 
         #[test]
         fn garbage_with_a_signed_header_is_an_error_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let seal = seal("secret");
+            let signer = signer("secret");
             for kind in *b"qread" {
                 let frame = [&[VERSION, kind], &bytes[..]].concat();
                 let _ = until(&frame);
-                prop_assert!(Request::decode(&frame, seal.at(STREAM)).is_err());
-                prop_assert!(Reply::decode(&frame, seal.at(STREAM)).is_err());
+                prop_assert!(Request::decode(&frame, signer.at(STREAM)).is_err());
+                prop_assert!(Reply::decode(&frame, signer.at(STREAM)).is_err());
             }
         }
     }

@@ -281,7 +281,7 @@ impl DeadLetters {
 
     /// The call that a letter keeps. Whoever wrote it there may have left secrets in it.
     fn decode(&self, place: &Place, letter: &Letter) -> Option<Request> {
-        let (request, _) = Request::decode(&letter.frame, self.node.seal.at(&place.stream)).ok()?;
+        let (request, _) = Request::decode(&letter.frame, self.node.signer.at(&place.stream)).ok()?;
         Some(request.without_secrets())
     }
 

@@ -24,7 +24,7 @@ use crate::{
         keys::Keys,
         queue::{EntryId, Write, WriteOutcome, Writer},
     },
-    wire::{self, Request, Seal},
+    wire::{self, Request, Signer},
 };
 use arc_swap::ArcSwap;
 use rachis_core::{Answer, Call, Descriptor, Error, Outcome, Result};
@@ -76,7 +76,7 @@ pub(crate) struct Rpc {
     // When each stream that was found too long may be tried again.
     full: Mutex<HashMap<Arc<str>, Instant>>,
     clock: Arc<Clock>,
-    seal: Seal,
+    signer: Signer,
     keys: Keys,
     /// Where replies to this node stand, and count.
     inbox: String,
@@ -104,7 +104,7 @@ enum Arrived {
 }
 
 impl Rpc {
-    pub(crate) fn new(node: &str, limits: CallLimits, clock: Arc<Clock>, seal: Seal, keys: Keys) -> Self {
+    pub(crate) fn new(node: &str, limits: CallLimits, clock: Arc<Clock>, signer: Signer, keys: Keys) -> Self {
         Rpc {
             node: node.into(),
             limits: ArcSwap::from_pointee(limits),
@@ -114,7 +114,7 @@ impl Rpc {
             inbox_read: watch::Sender::new(EntryId::FIRST),
             full: Mutex::default(),
             clock,
-            seal,
+            signer,
             inbox: keys.inbox(node),
             keys,
             refused: RateLimitedLog::new(),
@@ -185,7 +185,7 @@ impl Rpc {
         // However often it is sent, and whoever sends it again: nobody starts it when this caller has gone.
         let deadline = ticket.deadline;
         let until = self.clock.at(deadline);
-        let encode = |ticket: &Ticket| request.encode(timeout, self.seal.at(&ticket.stream).until(until));
+        let encode = |ticket: &Ticket| request.encode(timeout, self.signer.at(&ticket.stream).until(until));
         let frame = encode(&ticket)?;
         let max = self.limits.load().max_payload;
         if frame.len() > max {

@@ -84,9 +84,9 @@ impl Inner {
         let published = self.published.load();
         let services = published.iter().map(|(path, descriptor)| {
             let place = self.place_of_offer(&self.app_key, path);
-            Ok((path.clone(), descriptor.encode(self.seal.at(&place))?))
+            Ok((path.clone(), descriptor.encode(self.signer.at(&place))?))
         });
-        let head = head.encode(self.seal.at(&self.keys.node(&self.id)))?;
+        let head = head.encode(self.signer.at(&self.keys.node(&self.id)))?;
         // Redis may have forgotten a node while it was leaving.
         let state = if self.draining.is_cancelled() { "draining" } else { "up" };
         Ok(Announced { head, state: state.into(), services: services.collect::<Result<_>>()? })

@@ -273,7 +273,7 @@ impl Inner {
         let snapshot = self.registry.read(&mut connection).await?;
         let lives = |record: &NodeRecord| !snapshot.silent.contains(&record.id);
         let signs = |record: &NodeRecord| wire::is_signed(&record.head);
-        let foreign = !self.seal.signs() && snapshot.nodes.iter().any(|record| lives(record) && signs(record));
+        let foreign = !self.signer.signs() && snapshot.nodes.iter().any(|record| lives(record) && signs(record));
         self.foreign.store(foreign, Ordering::Relaxed);
         // Nodes wait for whoever sweeps to say who is dead. An observer may be the only one left to see it.
         let believed = |record: &NodeRecord| lives(record) || !self.observer;

@@ -63,7 +63,7 @@ impl Inner {
 
     /// What a node says of itself.
     fn head(&self, record: &NodeRecord) -> Result<Announcement> {
-        let head = Announcement::decode(&record.head, self.seal.at(&self.keys.node(&record.id)))?;
+        let head = Announcement::decode(&record.head, self.signer.at(&self.keys.node(&record.id)))?;
         // The field beside it is not signed.
         match record.app == format!("{}/{}", head.key, head.app) {
             true => Ok(head),
@@ -79,7 +79,7 @@ impl Inner {
     /// Reads a descriptor and asks the filters whether it may be seen here.
     fn offer(&self, app: &str, service: &registry::ServiceRecord) -> Option<Offer> {
         let place = self.place_of_offer(app, &service.path);
-        let descriptor = match Descriptor::decode(&service.descriptor, self.seal.at(&place)) {
+        let descriptor = match Descriptor::decode(&service.descriptor, self.signer.at(&place)) {
             Ok(descriptor) => descriptor,
             Err(error) => {
                 if let Some(more) = self.refused.permit() {

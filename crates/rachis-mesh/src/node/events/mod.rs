@@ -349,7 +349,7 @@ impl Events {
 
     /// Reads an event; `None`, with a warning now and then, for what is none or counts no more.
     fn read(&self, node: &Inner, channel: &str, logged: &Logged) -> Option<EventFrame> {
-        let read = EventFrame::decode(&logged.frame, node.seal.at(channel)).and_then(|frame| {
+        let read = EventFrame::decode(&logged.frame, node.signer.at(channel)).and_then(|frame| {
             // No log should have it any more: somebody has published it again.
             match wire::until(&logged.frame) < node.clock.now() {
                 true => Err(Error::not_authenticated("It stands there after its time")),
@@ -382,10 +382,10 @@ pub(super) fn notice(node: &Inner, path: &str, number: u64) -> Option<Vec<u8>> {
 
 /// The frame of an event. For one that is too large it is that of the notice that something was missed.
 fn frame(node: &Inner, number: u64, event: &Event) -> Option<Vec<u8>> {
-    // Who signs nothing needs no place.
-    let channel = if node.seal.signs() { node.keys.events(&node.config.key, &event.path) } else { String::new() };
-    let place = node.seal.at(&channel).until(node.clock.now() + event_log::LOG_TTL_MS);
-    let encode = |event: &Event| EventFrame::new(&node.id, &node.app_key, number, event).encode(place);
+    // A node that signs nothing needs no scope.
+    let channel = if node.signer.signs() { node.keys.events(&node.config.key, &event.path) } else { String::new() };
+    let scope = node.signer.at(&channel).until(node.clock.now() + event_log::LOG_TTL_MS);
+    let encode = |event: &Event| EventFrame::new(&node.id, &node.app_key, number, event).encode(scope);
     let max = node.live.load().limits.max_payload.as_usize();
     let frame = encode(event).and_then(|frame| match frame.len() > max {
         true => {

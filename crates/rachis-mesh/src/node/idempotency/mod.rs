@@ -23,7 +23,7 @@ use crate::{
         idempotency::{Begun, Mark, ms},
         queue::Write,
     },
-    wire::{Frame, Place, Reply},
+    wire::{Frame, Reply, SigningScope},
 };
 use bytes::Bytes;
 use rachis_core::{
@@ -74,7 +74,7 @@ impl Inner {
 
     /// Returns what is to be kept of a call, and for how long.
     fn remember(&self, mark: &Mark, outcome: &Result<Answer>) -> Option<(Bytes, Duration)> {
-        let value: Bytes = mark.finished(&kept(outcome, self.seal.at(&mark.key))?).into();
+        let value: Bytes = mark.finished(&kept(outcome, self.signer.at(&mark.key))?).into();
         let (time, now) = (self.live.load().limits.idempotency_ttl, Instant::now());
         self.recent.add(mark, now.checked_add(time).map(|until| (value.clone(), until)), now);
         Some((value, time))
@@ -95,7 +95,7 @@ impl Inner {
         };
         match self.begin(&mark, run.first, run.until).await {
             Ok(None) => {}
-            Ok(Some(reply)) => return (replayed(&reply, asked.rest, self.seal.at(&mark.key)), None),
+            Ok(Some(reply)) => return (replayed(&reply, asked.rest, self.signer.at(&mark.key)), None),
             Err(error) => return (Err(error), None),
         }
         let outcome = tokio::select! {
@@ -276,17 +276,17 @@ pub(super) fn is_final(outcome: &Result<Answer>) -> bool {
 }
 
 /// What a call ended in, or that this was too much to keep, as a frame.
-fn kept(outcome: &Result<Answer>, place: Place<'_>) -> Option<Vec<u8>> {
-    let frame = Reply::new(0, outcome.clone()).encode(place).and_then(|frame| match frame.len() <= LARGEST_KEPT {
+fn kept(outcome: &Result<Answer>, scope: SigningScope<'_>) -> Option<Vec<u8>> {
+    let frame = Reply::new(0, outcome.clone()).encode(scope).and_then(|frame| match frame.len() <= LARGEST_KEPT {
         true => Ok(frame),
-        false => Reply::new(0, Err(too_large(frame.len()))).encode(place),
+        false => Reply::new(0, Err(too_large(frame.len()))).encode(scope),
     });
     frame.inspect_err(|error| tracing::error!(%error, "no reply to keep could be made")).ok()
 }
 
 /// What an earlier run came to.
-fn replayed(reply: &[u8], rest: bool, place: Place<'_>) -> Result<Answer> {
-    let mut answer = Reply::decode(reply, place)?.into_outcome()?;
+fn replayed(reply: &[u8], rest: bool, scope: SigningScope<'_>) -> Result<Answer> {
+    let mut answer = Reply::decode(reply, scope)?.into_outcome()?;
     if rest {
         answer.http.headers.extend(BTreeMap::from([(REPLAYED.to_owned(), "true".to_owned())]));
     }

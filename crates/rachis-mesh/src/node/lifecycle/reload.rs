@@ -238,7 +238,7 @@ impl Inner {
         }
         self.connector.servers().relogin_at_sentinels(sentinel_login);
         if let Some(secret) = &new.mesh.secret {
-            self.seal.change(secret.expose(), new.mesh.previous_secret.as_ref().map(Secret::expose));
+            self.signer.change(secret.expose(), new.mesh.previous_secret.as_ref().map(Secret::expose));
         }
         let limits = settings::limits(&new);
         self.rpc.limit(limits);

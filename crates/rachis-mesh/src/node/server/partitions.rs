@@ -22,7 +22,7 @@ use crate::{
         keys::{Keys, MAX_PARTITIONS, partition},
         queue::{Calls, Reader, Writer},
     },
-    wire::Seal,
+    wire::Signer,
 };
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
@@ -52,7 +52,7 @@ const SCARCE_WAIT: u64 = 20;
 pub(crate) struct Work {
     pub(crate) keys: Keys,
     pub(crate) limits: Arc<ArcSwap<CallLimits>>,
-    pub(crate) seal: Seal,
+    pub(crate) signer: Signer,
     pub(crate) writer: Arc<OnceLock<Writer>>,
     /// One for each call that this node runs at once.
     pub(crate) slots: Arc<Semaphore>,
@@ -68,11 +68,11 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    pub(crate) fn new(keys: Keys, max_in_flight: usize, limits: CallLimits, seal: Seal) -> Self {
+    pub(crate) fn new(keys: Keys, max_in_flight: usize, limits: CallLimits, signer: Signer) -> Self {
         Work {
             keys,
             limits: Arc::new(ArcSwap::from_pointee(limits)),
-            seal,
+            signer,
             writer: Arc::default(),
             slots: Arc::new(Semaphore::new(max_in_flight)),
             readers: Arc::default(),

@@ -23,7 +23,7 @@ use crate::{
         keys::{Keys, LOST},
         queue::{Calls, Delivered, Entry, EntryId, Pulled, Reader, Write, Writer},
     },
-    wire::{self, Abandoned, Handoff, Request, Seal},
+    wire::{self, Abandoned, Handoff, Request, Signer},
 };
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt, future::Aborted};
@@ -60,7 +60,7 @@ pub(crate) struct Responder {
     stream: Arc<str>,
     writer: Arc<OnceLock<Writer>>,
     limits: Arc<ArcSwap<CallLimits>>,
-    seal: Seal,
+    signer: Signer,
     // Calls that must not run twice, where frames are signed and so a copy is somebody's doing.
     replay_guard: Mutex<ReplayGuard>,
     refused: RateLimitedLog,
@@ -83,7 +83,7 @@ impl Responder {
             calls,
             writer: work.writer.clone(),
             limits: work.limits.clone(),
-            seal: work.seal.clone(),
+            signer: work.signer.clone(),
             replay_guard: Mutex::default(),
             refused: RateLimitedLog::new(),
             slots: work.slots.clone(),
@@ -370,7 +370,7 @@ impl Responder {
     // spawned, which for each request would cost more than all else that is done for it.
     async fn receive(self: &Arc<Self>, node: &Arc<Inner>, delivered: Delivered, way: Way, in_flight: InFlightRequest) {
         let Delivered { entry, deliveries, .. } = &delivered;
-        let (mut request, left) = match Request::decode(&entry.frame, self.seal.at(&self.stream)) {
+        let (mut request, left) = match Request::decode(&entry.frame, self.signer.at(&self.stream)) {
             Ok(decoded) => decoded,
             Err(error) => {
                 self.refuse(entry.id, &error);

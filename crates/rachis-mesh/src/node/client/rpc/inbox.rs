@@ -10,7 +10,7 @@ use std::sync::Arc;
 impl Rpc {
     /// Takes in what came into the inbox as a reply.
     pub(super) fn reply(&self, frame: &[u8]) {
-        match Reply::decode(frame, self.seal.at(&self.inbox)) {
+        match Reply::decode(frame, self.signer.at(&self.inbox)) {
             Ok(reply) => {
                 let id = reply.id;
                 let waiter = self.lock().complete(id, reply.into_outcome());
@@ -52,11 +52,11 @@ pub(crate) async fn read_inbox(mut inbox: Inbox, rpc: Arc<Rpc>, given: impl Fn(G
             }
         };
         for entry in entries {
-            let place = rpc.seal.at(&rpc.inbox);
+            let scope = rpc.signer.at(&rpc.inbox);
             let note = if wire::is::<Handoff>(&entry.frame) {
-                Handoff::decode(&entry.frame, place).map(Given::One)
+                Handoff::decode(&entry.frame, scope).map(Given::One)
             } else if wire::is::<Abandoned>(&entry.frame) {
-                Abandoned::decode(&entry.frame, place).map(Given::Abandoned)
+                Abandoned::decode(&entry.frame, scope).map(Given::Abandoned)
             } else {
                 large.reply(&rpc, entry.frame);
                 continue;

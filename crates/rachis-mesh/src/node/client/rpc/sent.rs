@@ -63,7 +63,7 @@ impl Senders for Rpc {
         tracing::debug!(%entry, replica, "the caller of a request has gone");
         let inbox = self.keys.inbox(replica);
         let note = Abandoned { stream: stream.to_string(), entry: entry.to_string() };
-        match note.encode(self.seal.at(&inbox)) {
+        match note.encode(self.signer.at(&inbox)) {
             Ok(frame) => {
                 if let Some(writer) = self.writer.get() {
                     writer.push(Write::Send { inbox: inbox.into(), frame: frame.into(), then: None });

@@ -40,7 +40,7 @@ impl Responder {
     /// Returns `true` if this request must not run twice and was started here before under another entry. Without a
     /// secret a copy can not be told from a request that was made up, so `false` is returned.
     pub(super) fn is_copy(&self, node: &Inner, request: &Request, entry: &Entry) -> bool {
-        if !self.seal.signs() || may_run_twice(node, request) {
+        if !self.signer.signs() || may_run_twice(node, request) {
             return false;
         }
         let until = wire::until(&entry.frame);

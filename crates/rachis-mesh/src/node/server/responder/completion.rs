@@ -42,7 +42,7 @@ impl Responder {
     pub(super) fn notify(&self, node: &Inner, entry: EntryId, replica: &str) {
         tracing::debug!(%entry, replica, "handed off");
         let inbox = self.keys.inbox(replica);
-        match (Handoff { entry: entry.to_string(), partition: self.number }).encode(self.seal.at(&inbox)) {
+        match (Handoff { entry: entry.to_string(), partition: self.number }).encode(self.signer.at(&inbox)) {
             Ok(frame) => self.write(Write::Send { inbox: inbox.into(), frame: frame.into(), then: None }),
             Err(error) => tracing::error!(%error, "no note could be made"),
         }
@@ -59,7 +59,7 @@ impl Responder {
     /// Answers a request that is not settled yet.
     pub(super) fn tell(&self, request: &Request, outcome: Result<Answer>) {
         let inbox = self.keys.inbox(&request.from);
-        match Reply::new(request.id, outcome).encode(self.seal.at(&inbox)) {
+        match Reply::new(request.id, outcome).encode(self.signer.at(&inbox)) {
             Ok(frame) => self.write(Write::Send { inbox: inbox.into(), frame: frame.into(), then: None }),
             Err(error) => tracing::error!(%error, "no reply could be made; the caller will time out"),
         }
@@ -73,15 +73,15 @@ impl Responder {
     pub(super) fn finished(&self, in_flight: InFlightRequest, id: u64, to: &str, outcome: Result<Answer>) -> Write {
         let max = self.limits.load().max_payload;
         let inbox = self.keys.inbox(to);
-        let place = self.seal.at(&inbox);
-        let frame = Reply::new(id, outcome).encode(place).and_then(|frame| match frame.len() > max {
+        let scope = self.signer.at(&inbox);
+        let frame = Reply::new(id, outcome).encode(scope).and_then(|frame| match frame.len() > max {
             true => Err(Error::payload_too_large(format!(
                 "The reply takes {} bytes, more than max_payload ({max}): ask for less, by $limit or $select",
                 frame.len()
             ))),
             false => Ok(frame),
         });
-        let frame = frame.or_else(|error| Reply::new(id, Err(error)).encode(place));
+        let frame = frame.or_else(|error| Reply::new(id, Err(error)).encode(scope));
         match frame {
             Ok(frame) => self.completion(in_flight, Some((inbox.into(), frame.into()))),
             Err(error) => {
@@ -114,8 +114,8 @@ impl Responder {
     ) -> bool {
         let Entry { id, frame } = &delivered.entry;
         tracing::debug!(entry = %id, reason, "a request goes to the dead letters");
-        let place = self.seal.at(self.calls.dead_letters());
-        let kept = request.and_then(|request| request.clone().without_secrets().encode(Duration::ZERO, place).ok());
+        let scope = self.signer.at(self.calls.dead_letters());
+        let kept = request.and_then(|request| request.clone().without_secrets().encode(Duration::ZERO, scope).ok());
         // Nobody knows where the secrets of an unreadable frame are, so of it only version and kind are kept.
         let kept = kept.unwrap_or_else(|| frame.iter().copied().take(2).collect());
         let outcome: Result<bool, Failure> = async {
@@ -164,7 +164,7 @@ impl Responder {
             return Ok(());
         }
         let Entry { id, mut frame } = given.entry;
-        if let Ok((_, left)) = Request::decode(&frame, self.seal.at(&self.stream)) {
+        if let Ok((_, left)) = Request::decode(&frame, self.signer.at(&self.stream)) {
             // The new entry has a new time, so what is left of the old one's must be written anew.
             let waited = node.clock.now().saturating_sub(id.ms);
             wire::stamp(&mut frame, left.saturating_sub(Duration::from_millis(waited)));

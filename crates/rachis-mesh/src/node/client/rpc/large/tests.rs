@@ -40,7 +40,7 @@ impl Ends {
 
     fn frame(&self, id: u64, outcome: Result<Value>) -> Vec<u8> {
         let reply = Reply::new(id, outcome.map(Answer::from));
-        reply.encode(self.rpc.seal.at(&self.rpc.inbox)).unwrap()
+        reply.encode(self.rpc.signer.at(&self.rpc.inbox)).unwrap()
     }
 
     /// A reply comes in.

@@ -28,7 +28,7 @@ const MAC: usize = 32;
 
 /// Signs and verifies, where the mesh has a secret. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Seal(Option<Arc<ArcSwap<Secrets>>>);
+pub(crate) struct Signer(Option<Arc<ArcSwap<Secrets>>>);
 
 /// HMACs that have taken in their secret and nothing else.
 struct Secrets {
@@ -37,12 +37,12 @@ struct Secrets {
     previous: Option<Signature>,
 }
 
-impl Seal {
+impl Signer {
     /// Signs with `secret` and believes either of the two; without `secret` nothing is signed and nothing that is
     /// signed is believed.
     pub(crate) fn new(secret: Option<&str>, previous: Option<&str>) -> Self {
         let secrets = secret.and_then(|secret| Secrets::new(secret, previous));
-        Seal(secrets.map(|secrets| Arc::new(ArcSwap::from_pointee(secrets))))
+        Signer(secrets.map(|secrets| Arc::new(ArcSwap::from_pointee(secrets))))
     }
 
     /// The same from now on with other secrets, in all clones; nothing where nothing is signed.
@@ -58,8 +58,8 @@ impl Seal {
     }
 
     /// The frames of one place: what is signed for it is good nowhere else.
-    pub(crate) fn at<'a>(&'a self, name: &'a str) -> Place<'a> {
-        Place { seal: self, name, until: u64::MAX }
+    pub(crate) fn at<'a>(&'a self, name: &'a str) -> SigningScope<'a> {
+        SigningScope { signer: self, name, until: u64::MAX }
     }
 }
 
@@ -75,34 +75,34 @@ fn keyed(secret: &str) -> Option<Signature> {
 }
 
 /// Shows no secret.
-impl fmt::Debug for Seal {
+impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.signs() { "Seal(signs)" } else { "Seal(none)" })
+        f.write_str(if self.signs() { "Signer(signs)" } else { "Signer(none)" })
     }
 }
 
 /// Where a frame stands.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
-    seal: &'a Seal,
+pub(crate) struct SigningScope<'a> {
+    signer: &'a Signer,
     name: &'a str,
     until: u64,
 }
 
-impl<'a> Place<'a> {
+impl<'a> SigningScope<'a> {
     /// For frames that are signed to count until then, in ms of Redis's clock; otherwise they count for ever.
     pub(crate) fn until(self, ms: u64) -> Self {
-        Place { until: ms, ..self }
+        SigningScope { until: ms, ..self }
     }
 
     /// `kind` as it stands in the header.
     pub(super) fn kind(self, kind: u8) -> u8 {
-        if self.seal.signs() { kind.to_ascii_lowercase() } else { kind }
+        if self.signer.signs() { kind.to_ascii_lowercase() } else { kind }
     }
 
     /// Signs a frame that is otherwise whole.
     pub(super) fn sign(self, frame: &mut Vec<u8>) {
-        let Some(secrets) = &self.seal.0 else { return };
+        let Some(secrets) = &self.signer.0 else { return };
         frame.reserve_exact(TAIL);
         frame.extend_from_slice(&self.until.to_be_bytes());
         let signature = self.taken_in(&secrets.load().current, frame).finalize();
@@ -123,7 +123,7 @@ impl<'a> Place<'a> {
         if !written.eq_ignore_ascii_case(&kind) {
             return Err(Error::bad_request("The frame is of another kind than its place says"));
         }
-        match (&self.seal.0, written.is_ascii_lowercase()) {
+        match (&self.signer.0, written.is_ascii_lowercase()) {
             (None, false) => Ok(frame),
             (None, true) => Err(Error::not_authenticated(UNKNOWING)),
             (Some(_), false) => Err(Error::not_authenticated(format!(
@@ -172,7 +172,7 @@ pub(crate) fn is_signed(frame: &[u8]) -> bool {
     matches!(frame, [VERSION, kind, ..] if kind.is_ascii_lowercase())
 }
 
-/// Until when a frame counts that was [opened](Place::open), in ms of Redis's clock: one that is not signed, for ever.
+/// Until when a frame counts that was [opened](SigningScope::open), in ms of Redis's clock: one that is not signed, for ever.
 pub(crate) fn until(frame: &[u8]) -> u64 {
     let end = frame.len().saturating_sub(MAC);
     let bytes = frame.get(end.saturating_sub(UNTIL)..end).filter(|_| is_signed(frame));
