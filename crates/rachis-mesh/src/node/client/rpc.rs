@@ -6,7 +6,7 @@ mod late;
 mod sent;
 mod ticket;
 
-pub(crate) use inbox::{Given, read_inbox};
+pub(crate) use inbox::{Received, read_inbox};
 pub(crate) use late::wake_late;
 
 use crate::node::{

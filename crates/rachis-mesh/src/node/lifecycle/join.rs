@@ -70,9 +70,9 @@ impl Node {
         let reader = Reader::new(node.connector.clone(), "inbox", inbox.clone(), stop.clone());
         let inbox = Inbox::new(inbox, reader);
         let me = Arc::downgrade(node);
-        tokio::spawn(read_inbox(inbox, node.rpc.clone(), move |given| {
+        tokio::spawn(read_inbox(inbox, node.rpc.clone(), move |received| {
             if let Some(node) = me.upgrade().filter(|node| !node.observer) {
-                node.partitions.given(&node, given);
+                node.partitions.received(&node, received);
             }
         }));
 

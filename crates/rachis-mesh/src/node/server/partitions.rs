@@ -12,7 +12,7 @@
 
 use crate::node::{
     Inner,
-    client::rpc::{CallLimits, Given},
+    client::rpc::{CallLimits, Received},
     server::responder::{PULL, Responder},
 };
 use crate::{
@@ -266,23 +266,25 @@ impl Partitions {
     }
 
     /// Looks after requests that another replica handed off, and those that nobody waits for any more.
-    pub(crate) fn given(&self, node: &Arc<Inner>, given: Given) {
-        match given {
-            Given::One(note) => {
+    pub(crate) fn received(&self, node: &Arc<Inner>, received: Received) {
+        match received {
+            Received::Handoff(note) => {
                 // Whoever wrote it reads that partition; perhaps this node has not heard of it yet.
                 if note.partition < MAX_PARTITIONS && self.count() <= note.partition {
                     self.open(node, note.partition + 1);
                 }
                 if let Some(responder) = self.all().get(note.partition) {
-                    responder.given(node.clone(), Given::One(note));
+                    responder.received(node.clone(), Received::Handoff(note));
                 }
             }
-            Given::Abandoned(note) => {
+            Received::Abandoned(note) => {
                 if let Some(responder) = self.all().iter().find(|responder| responder.calls().stream() == note.stream) {
                     responder.abandon(&note);
                 }
             }
-            Given::Perhaps => self.all().iter().for_each(|responder| responder.given(node.clone(), Given::Perhaps)),
+            Received::NotesLost => {
+                self.all().iter().for_each(|responder| responder.received(node.clone(), Received::NotesLost))
+            }
         }
     }
 

@@ -5,7 +5,7 @@ mod completion;
 
 use crate::node::{
     Inner,
-    client::rpc::{CallLimits, Given},
+    client::rpc::{CallLimits, Received},
     idempotency::{Asked, Run},
     rate_limited_log::RateLimitedLog,
     server::{
@@ -250,14 +250,14 @@ impl Responder {
     }
 
     /// Looks after requests that another replica handed off.
-    pub(crate) fn given(self: &Arc<Self>, node: Arc<Inner>, given: Given) {
+    pub(crate) fn received(self: &Arc<Self>, node: Arc<Inner>, received: Received) {
         let me = self.clone();
         self.tasks.spawn(async move {
             let begun = async {
-                match given {
-                    Given::One(note) => me.begin_note(&node, &note).await,
-                    Given::Abandoned(note) => me.abandon(&note),
-                    Given::Perhaps => me.look_again(&node).await,
+                match received {
+                    Received::Handoff(note) => me.begin_note(&node, &note).await,
+                    Received::Abandoned(note) => me.abandon(&note),
+                    Received::NotesLost => me.look_again(&node).await,
                 }
             };
             node.stop.run_until_cancelled(begun).await;

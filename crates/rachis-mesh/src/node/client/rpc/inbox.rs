@@ -28,25 +28,25 @@ impl Rpc {
     }
 }
 
-/// What the inbox says of requests to this node's app.
-pub(crate) enum Given {
+/// A note from the inbox about requests to this node's app.
+pub(crate) enum Received {
     /// This one was handed off to this replica.
-    One(Handoff),
+    Handoff(Handoff),
     /// Nobody waits any more for the reply to this one.
     Abandoned(Abandoned),
     /// Notes may have been lost.
-    Perhaps,
+    NotesLost,
 }
 
-/// Reads the inbox until it is stopped: replies go to their callers, notes of requests to `given`.
-pub(crate) async fn read_inbox(mut inbox: Inbox, rpc: Arc<Rpc>, given: impl Fn(Given)) {
+/// Reads the inbox until it is stopped: replies go to their callers, notes of requests to `received`.
+pub(crate) async fn read_inbox(mut inbox: Inbox, rpc: Arc<Rpc>, received: impl Fn(Received)) {
     let (mut first, mut large) = (true, large::Large::new());
     while let Some(inward) = inbox.next().await {
         let entries = match inward {
             Inward::Entries(entries) => entries,
             Inward::Reconnected => {
                 if !std::mem::take(&mut first) {
-                    given(Given::Perhaps);
+                    received(Received::NotesLost);
                 }
                 Vec::new()
             }
@@ -54,15 +54,15 @@ pub(crate) async fn read_inbox(mut inbox: Inbox, rpc: Arc<Rpc>, given: impl Fn(G
         for entry in entries {
             let scope = rpc.signer.at(&rpc.inbox);
             let note = if wire::is::<Handoff>(&entry.frame) {
-                Handoff::decode(&entry.frame, scope).map(Given::One)
+                Handoff::decode(&entry.frame, scope).map(Received::Handoff)
             } else if wire::is::<Abandoned>(&entry.frame) {
-                Abandoned::decode(&entry.frame, scope).map(Given::Abandoned)
+                Abandoned::decode(&entry.frame, scope).map(Received::Abandoned)
             } else {
                 large.reply(&rpc, entry.frame);
                 continue;
             };
             match note {
-                Ok(note) => given(note),
+                Ok(note) => received(note),
                 Err(error) => {
                     if let Some(more) = rpc.refused.permit() {
                         tracing::warn!(%error, more, "a note of a request was refused");
