@@ -296,7 +296,7 @@ impl NodeBuilder {
             links,
             events,
             partitions,
-            recent: super::idempotency::Recent::new(ttl),
+            recent: super::idempotency::RecentOutcomes::new(ttl),
             dead_replicas,
             filters,
             wrapping,

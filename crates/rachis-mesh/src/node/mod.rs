@@ -130,7 +130,7 @@ pub(crate) struct Inner {
     links: OnceLock<Links>,
     events: Arc<Events>,
     partitions: Partitions,
-    recent: idempotency::Recent,
+    recent: idempotency::RecentOutcomes,
     dead_replicas: mpsc::UnboundedSender<String>,
     filters: Filters,
     wrapping: Wrapping,

@@ -2,7 +2,7 @@
 
 use crate::node::{
     Inner, Node, events,
-    idempotency::Asked,
+    idempotency::IdempotentCall,
     server::fired::{self, noting},
 };
 use futures_core::future::BoxFuture;
@@ -40,10 +40,10 @@ impl Inner {
         let (started, method) = (Instant::now(), call.method.clone());
         if let Some(found) = self.app.find(&call.path) {
             let descriptor = found.value.descriptor.clone();
-            let outcome = match Asked::of(&descriptor, &call, &found.route) {
+            let outcome = match IdempotentCall::of(&descriptor, &call, &found.route) {
                 None => self.app.run(found, call, self.caller()).await,
                 // Boxed, so that it takes no room in all the calls that need none of it.
-                Some(asked) => Box::pin(self.clone().once_here(asked, found, call)).await,
+                Some(idempotent) => Box::pin(self.clone().run_once_here(idempotent, found, call)).await,
             };
             self.metrics.calls.note(&descriptor, &method, started.elapsed(), &outcome);
             return outcome;

@@ -3,11 +3,11 @@
 //! A mark in Redis says who runs a call, then what it ended in. Liveness decides here as well: the mark of a live node
 //! holds for as long as the service works, that of a dead one falls to the next who comes.
 
-mod asked;
-mod recent;
+mod call;
+mod recent_outcomes;
 
-pub(crate) use asked::Asked;
-pub(crate) use recent::{Recent, watch};
+pub(crate) use call::IdempotentCall;
+pub(crate) use recent_outcomes::{RecentOutcomes, watch};
 
 use super::{
     Inner,
@@ -53,7 +53,7 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_
 const LARGEST_KEPT: usize = 256 * 1024;
 
 /// Which delivery of which call this is.
-pub(crate) struct Run {
+pub(crate) struct Delivery {
     /// The same for every delivery of one request, and for no other.
     pub(crate) name: String,
     /// Can none have come before it?
@@ -63,11 +63,16 @@ pub(crate) struct Run {
 }
 
 /// A run that came to an end worth keeping.
-pub(crate) struct Ended(Mark);
+pub(crate) struct CompletedRun(Mark);
 
 impl Inner {
     /// Has `reply` written once repeats of the call get it as well: nobody has a reply that a repeat would not get.
-    pub(crate) fn kept_before(&self, Ended(mark): Ended, outcome: &Result<Answer>, reply: Write) -> Write {
+    pub(crate) fn kept_before(
+        &self,
+        CompletedRun(mark): CompletedRun,
+        outcome: &Result<Answer>,
+        reply: Write,
+    ) -> Write {
         let Some((value, time)) = self.remember(&mark, outcome) else { return reply };
         Write::Keep { key: mark.key, value, ttl_ms: ms(time), forced: false, then: Some(Box::new(reply)) }
     }
@@ -80,22 +85,22 @@ impl Inner {
         Some((value, time))
     }
 
-    /// Runs `work`, or finds out what it came to before. [`Ended`] is for the reply to be kept by.
-    pub(crate) async fn once(
+    /// Runs `work`, or finds out what it came to before. [`CompletedRun`] is for the reply to be kept by.
+    pub(crate) async fn run_once(
         &self,
-        asked: Asked,
-        run: Run,
+        idempotent: IdempotentCall,
+        run: Delivery,
         work: impl Future<Output = Result<Answer>>,
-    ) -> (Result<Answer>, Option<Ended>) {
+    ) -> (Result<Answer>, Option<CompletedRun>) {
         let mark = Mark {
-            key: self.keys.idempotency(&self.app_key, &asked.digest),
-            fingerprint: asked.fingerprint,
+            key: self.keys.idempotency(&self.app_key, &idempotent.digest),
+            fingerprint: idempotent.fingerprint,
             node: self.is_announced().then(|| self.id.clone()),
             run: run.name,
         };
         match self.begin(&mark, run.first, run.until).await {
             Ok(None) => {}
-            Ok(Some(reply)) => return (replayed(&reply, asked.rest, self.signer.at(&mark.key)), None),
+            Ok(Some(reply)) => return (replayed(&reply, idempotent.rest, self.signer.at(&mark.key)), None),
             Err(error) => return (Err(error), None),
         }
         let outcome = tokio::select! {
@@ -103,7 +108,7 @@ impl Inner {
             never = self.keep_up(&mark) => match never {},
         };
         if is_final(&outcome) {
-            return (outcome, Some(Ended(mark)));
+            return (outcome, Some(CompletedRun(mark)));
         }
         self.recent.add(&mark, None, Instant::now());
         if let Err(error) = self.let_go(&mark).await {
@@ -114,9 +119,9 @@ impl Inner {
 
     /// The same for a service of this process. Whoever called may go: as on another node, the call runs to its end, so
     /// that a repeat finds it.
-    pub(super) async fn once_here(
+    pub(super) async fn run_once_here(
         self: Arc<Self>,
-        asked: Asked,
+        idempotent: IdempotentCall,
         found: Found<Arc<Registered>>,
         call: Box<Call>,
     ) -> Result<Answer> {
@@ -125,11 +130,11 @@ impl Inner {
         let running = node.partitions.spawn_call(
             async move {
                 let until = Instant::now() + call.timeout.unwrap_or(self.live.load().timeout);
-                let run = Run { name: format!("here:{}", ulid::Ulid::generate()), first: true, until };
-                let work = std::pin::pin!(self.once(asked, run, responder::run(&self, found, call)));
+                let run = Delivery { name: format!("here:{}", ulid::Ulid::generate()), first: true, until };
+                let work = std::pin::pin!(self.run_once(idempotent, run, responder::run(&self, found, call)));
                 let ((outcome, ended), fired) = noting(work).await;
                 fired.taken(self.events.intake(), fired::Caller::Here).await;
-                if let Some(Ended(mark)) = ended {
+                if let Some(CompletedRun(mark)) = ended {
                     self.keep(&mark, &outcome).await;
                 }
                 outcome

@@ -6,7 +6,7 @@ mod completion;
 use crate::node::{
     Inner,
     client::rpc::{CallLimits, Received},
-    idempotency::{Asked, Run},
+    idempotency::{Delivery, IdempotentCall},
     rate_limited_log::RateLimitedLog,
     server::{
         completed_cache::CompletedCache,
@@ -422,7 +422,7 @@ impl Responder {
                 Ok(found) => {
                     let (id, from) = (request.id, request.from.clone());
                     let call = request.into_call(!node.config.authentication);
-                    let Some(asked) = Asked::of(&found.value.descriptor, &call, &found.route) else {
+                    let Some(idempotent) = IdempotentCall::of(&found.value.descriptor, &call, &found.route) else {
                         // In a box: else the task, which is moved three times in its life, holds all levels of what runs
                         // the call.
                         let serving = Box::pin(serve_while_wanted(node, found, call, expires, &in_flight));
@@ -432,13 +432,13 @@ impl Responder {
                         return self.reply(in_flight, id, &from, outcome);
                     };
                     let until = Instant::now() + time_left(node, expires);
-                    let this = Run { name: self.name_of(in_flight.entry()), first: deliveries == 1, until };
-                    let run = Box::pin(node.once(asked, this, serve(node, found, call)));
-                    let ((outcome, ended), fired) = noting(run).await;
+                    let delivery = Delivery { name: self.name_of(in_flight.entry()), first: deliveries == 1, until };
+                    let run = Box::pin(node.run_once(idempotent, delivery, serve(node, found, call)));
+                    let ((outcome, completed), fired) = noting(run).await;
                     fired.taken(node.events.intake(), waits(node, expires)).await;
                     let finished = self.finished(in_flight, id, &from, outcome.clone());
-                    self.write(match ended {
-                        Some(ended) => node.kept_before(ended, &outcome, finished),
+                    self.write(match completed {
+                        Some(completed) => node.kept_before(completed, &outcome, finished),
                         None => finished,
                     });
                 }

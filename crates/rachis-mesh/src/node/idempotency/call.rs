@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// A call that shall run once.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Asked {
+pub(crate) struct IdempotentCall {
     /// Names the call. A digest, since credentials go into it.
     pub(super) digest: String,
     /// Tells whether a repeat asks for the same.
@@ -16,7 +16,7 @@ pub(crate) struct Asked {
     pub(super) rest: bool,
 }
 
-impl Asked {
+impl IdempotentCall {
     /// `None` for a call without a key, and for one that may run twice anyway. `route` is what the path's placeholders
     /// mean, as far as the call does not say it.
     pub(crate) fn of(descriptor: &Descriptor, call: &Call, route: &BTreeMap<String, String>) -> Option<Self> {
@@ -29,7 +29,7 @@ impl Asked {
         let provider = params.provider.as_deref();
         let named = json!([descriptor.path, call.method.name(), call.id, route, provider, who(params), key]);
         let asked = json!([call.data, params.query]);
-        Some(Asked { digest: digest(named), fingerprint: digest(asked), rest: provider == Some("rest") })
+        Some(IdempotentCall { digest: digest(named), fingerprint: digest(asked), rest: provider == Some("rest") })
     }
 }
 
@@ -73,22 +73,22 @@ mod tests {
         }
     }
 
-    fn asked(change: impl FnOnce(&mut Call)) -> Asked {
+    fn asked(change: impl FnOnce(&mut Call)) -> IdempotentCall {
         let mut call = Call::new("p", Method::Create);
         call.data = json!({ "a": 1, "b": { "c": 2, "d": 3 } });
         call.params.idempotency_key = Some("key".into());
         change(&mut call);
-        Asked::of(&descriptor(), &call, &BTreeMap::new()).unwrap()
+        IdempotentCall::of(&descriptor(), &call, &BTreeMap::new()).unwrap()
     }
 
     #[test]
     fn only_what_may_not_run_twice_anyway_and_has_a_key_is_meant() {
         let mut call = Call::new("p", Method::Create);
-        assert_eq!(Asked::of(&descriptor(), &call, &BTreeMap::new()), None);
+        assert_eq!(IdempotentCall::of(&descriptor(), &call, &BTreeMap::new()), None);
         call.params.idempotency_key = Some("key".into());
         for (method, meant) in [("create", true), ("patch", true), ("pay", true), ("safe", false), ("remove", false)] {
             call.method = method.into();
-            assert_eq!(Asked::of(&descriptor(), &call, &BTreeMap::new()).is_some(), meant, "{method}");
+            assert_eq!(IdempotentCall::of(&descriptor(), &call, &BTreeMap::new()).is_some(), meant, "{method}");
         }
     }
 
@@ -140,8 +140,8 @@ mod tests {
         let route = BTreeMap::from([("org".to_owned(), "1".to_owned())]);
         let mut call = Call::new("p", Method::Create);
         call.params.idempotency_key = Some("key".into());
-        let here = Asked::of(&descriptor(), &call, &route);
+        let here = IdempotentCall::of(&descriptor(), &call, &route);
         call.params.route = route;
-        assert_eq!(here, Asked::of(&descriptor(), &call, &BTreeMap::new()));
+        assert_eq!(here, IdempotentCall::of(&descriptor(), &call, &BTreeMap::new()));
     }
 }

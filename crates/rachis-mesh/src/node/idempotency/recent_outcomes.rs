@@ -23,15 +23,15 @@ const TOGETHER: usize = 32;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// The calls that ended here within the time that their marks may still stand.
-pub(crate) struct Recent {
-    all: Mutex<All>,
+pub(crate) struct RecentOutcomes {
+    all: Mutex<State>,
     /// How long a mark stands that nobody renews.
     holds: Duration,
 }
 
 #[derive(Default)]
-struct All {
-    calls: HashMap<String, Over>,
+struct State {
+    calls: HashMap<String, RecentOutcome>,
     /// When each ended, the oldest first; one whose number is another by now counts for nothing.
     order: VecDeque<(Instant, String, u64)>,
     bytes: usize,
@@ -40,22 +40,22 @@ struct All {
 
 /// A call that is over.
 #[derive(Clone)]
-struct Over {
+struct RecentOutcome {
     mark: Mark,
     /// What is kept of it, and until when; `None` where a repeat may run.
     kept: Option<(Bytes, Instant)>,
     number: u64,
 }
 
-impl Over {
+impl RecentOutcome {
     fn size(&self) -> usize {
         OVERHEAD + self.kept.as_ref().map_or(0, |(value, _)| value.len())
     }
 }
 
-impl Recent {
+impl RecentOutcomes {
     pub(crate) fn new(ttl: Duration) -> Self {
-        Recent { all: Mutex::default(), holds: ttl * TTLS_HELD }
+        RecentOutcomes { all: Mutex::default(), holds: ttl * TTLS_HELD }
     }
 
     /// Remembers what a call came to.
@@ -63,14 +63,14 @@ impl Recent {
         let mut all = self.lock();
         all.forget(&mark.key);
         all.count += 1;
-        let over = Over { mark: mark.clone(), kept, number: all.count };
+        let over = RecentOutcome { mark: mark.clone(), kept, number: all.count };
         all.bytes += over.size();
         all.order.push_back((now, mark.key.clone(), over.number));
         all.calls.insert(mark.key.clone(), over);
         all.forget_before(now, self.holds);
         while all.bytes > BYTES && all.forget_oldest() {}
         if all.order.len() > 2 * all.calls.len() + SPARE {
-            let All { calls, order, .. } = &mut *all;
+            let State { calls, order, .. } = &mut *all;
             order.retain(|(_, key, number)| calls.get(key).is_some_and(|over| over.number == *number));
         }
     }
@@ -81,24 +81,24 @@ impl Recent {
     }
 
     /// All that may be lost, the last one first.
-    fn all(&self, now: Instant) -> Vec<Over> {
+    fn all(&self, now: Instant) -> Vec<RecentOutcome> {
         let mut all = self.lock();
         all.forget_before(now, self.holds);
         all.order.iter().rev().filter_map(|(_, key, number)| all.of(key, *number).cloned()).collect()
     }
 
     /// Is this still what the call came to?
-    fn stands(&self, over: &Over) -> bool {
+    fn stands(&self, over: &RecentOutcome) -> bool {
         self.lock().of(&over.mark.key, over.number).is_some()
     }
 
-    fn lock(&self) -> MutexGuard<'_, All> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl All {
-    fn of(&self, key: &str, number: u64) -> Option<&Over> {
+impl State {
+    fn of(&self, key: &str, number: u64) -> Option<&RecentOutcome> {
         self.calls.get(key).filter(|over| over.number == number)
     }
 
@@ -163,7 +163,7 @@ impl Inner {
         }
     }
 
-    async fn tell_of(&self, over: &Over) -> Result<(), Failure> {
+    async fn tell_of(&self, over: &RecentOutcome) -> Result<(), Failure> {
         if !self.recent.stands(over) {
             return Ok(());
         }
@@ -197,13 +197,13 @@ mod tests {
         Mark { key: key.to_owned(), fingerprint: "f".repeat(64), node: None, run: "1-0".to_owned() }
     }
 
-    fn keys(recent: &Recent, now: Instant) -> Vec<String> {
+    fn keys(recent: &RecentOutcomes, now: Instant) -> Vec<String> {
         recent.all(now).into_iter().map(|over| over.mark.key).collect()
     }
 
     #[test]
     fn calls_are_remembered_for_as_long_as_their_marks_may_stand_the_last_one_first() {
-        let (recent, start) = (Recent::new(HOLDS / TTLS_HELD), Instant::now());
+        let (recent, start) = (RecentOutcomes::new(HOLDS / TTLS_HELD), Instant::now());
         recent.add(&mark("a"), None, start);
         recent.add(&mark("b"), None, start + HOLDS / 2);
         recent.add(&mark("c"), None, start + HOLDS / 2);
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn they_take_so_many_bytes_and_no_more() {
-        let (recent, now) = (Recent::new(HOLDS), Instant::now());
+        let (recent, now) = (RecentOutcomes::new(HOLDS), Instant::now());
         let reply = Bytes::from(vec![0; 100_000]);
         (0..200).for_each(|n| recent.add(&mark(&n.to_string()), Some((reply.clone(), now + HOLDS)), now));
         assert!(recent.lock().bytes <= BYTES);
