@@ -4,7 +4,7 @@ use crate::node::{
     Inner, Node,
     admin::info::split_app,
     ask::unreachable,
-    client::{partition_selector::PartitionSelector, rpc::Target},
+    client::{partition_selector::PartitionSelector, rpc::CallTarget},
     idempotency::is_final,
 };
 use crate::{
@@ -132,9 +132,9 @@ impl DeadLetters {
     /// `Unavailable` when Redis does not answer.
     pub async fn list(&self, limit: usize) -> Result<Vec<DeadLetter>> {
         let mut letters = self
-            .everywhere(|place| async move {
-                let found = dead_letters::newest(&mut self.redis(&place).await?, &place.stream, limit).await?;
-                Ok(found.into_iter().map(|letter| self.read(&place, letter)).collect())
+            .everywhere(|letters| async move {
+                let found = dead_letters::newest(&mut self.redis(&letters).await?, &letters.stream, limit).await?;
+                Ok(found.into_iter().map(|letter| self.read(&letters, letter)).collect())
             })
             .await?;
         letters.sort_by_key(|letter| std::cmp::Reverse(order(&letter.id)));
@@ -147,29 +147,29 @@ impl DeadLetters {
     /// # Errors
     /// `Unavailable` when Redis does not answer.
     pub async fn ids(&self) -> Result<Vec<String>> {
-        let mut ids = self.everywhere(|place| self.ids_in(place)).await?;
+        let mut ids = self.everywhere(|letters| self.ids_in(letters)).await?;
         ids.sort_by_key(|id| order(id));
         Ok(ids)
     }
 
-    async fn ids_in(&self, place: Place) -> Result<Vec<String>, Failure> {
+    async fn ids_in(&self, letters: DeadLetterStream) -> Result<Vec<String>, Failure> {
         let mut all = Vec::new();
         let mut last = "0-0".to_owned();
         loop {
-            let ids = dead_letters::ids_after(&mut self.redis(&place).await?, &place.stream, &last, BATCH).await?;
+            let ids = dead_letters::ids_after(&mut self.redis(&letters).await?, &letters.stream, &last, BATCH).await?;
             let Some(newest) = ids.last() else { return Ok(all) };
             last.clone_from(newest);
-            all.extend(ids.into_iter().map(|id| place.name(&id)));
+            all.extend(ids.into_iter().map(|id| letters.name(&id)));
         }
     }
 
     /// What `ask` finds in each partition.
-    async fn everywhere<T, Fut>(&self, ask: impl Fn(Place) -> Fut) -> Result<Vec<T>>
+    async fn everywhere<T, Fut>(&self, ask: impl Fn(DeadLetterStream) -> Fut) -> Result<Vec<T>>
     where
         Fut: Future<Output = Result<Vec<T>, Failure>>,
     {
         let found: Vec<Vec<T>> = stream::iter((0..MAX_PARTITIONS).map(|number| {
-            let asked = ask(self.place(number));
+            let asked = ask(self.letters(number));
             async move {
                 match asked.await {
                     // An ACL that lets this node see its app's first partition only.
@@ -185,15 +185,15 @@ impl DeadLetters {
         Ok(found.into_iter().flatten().collect())
     }
 
-    fn place(&self, number: usize) -> Place {
-        Place { number, stream: self.node.keys.dead_letters(&partition(&self.app, number)) }
+    fn letters(&self, number: usize) -> DeadLetterStream {
+        DeadLetterStream { number, stream: self.node.keys.dead_letters(&partition(&self.app, number)) }
     }
 
     /// Where a letter of that id is, and the id that it has there.
-    fn find<'a>(&self, id: &'a str) -> Option<(Place, &'a str)> {
-        let Some((id, number)) = id.split_once('.') else { return Some((self.place(0), id)) };
+    fn find<'a>(&self, id: &'a str) -> Option<(DeadLetterStream, &'a str)> {
+        let Some((id, number)) = id.split_once('.') else { return Some((self.letters(0), id)) };
         let number = number.parse().ok().filter(|number| (1..MAX_PARTITIONS).contains(number))?;
-        Some((self.place(number), id))
+        Some((self.letters(number), id))
     }
 
     /// One letter.
@@ -201,8 +201,8 @@ impl DeadLetters {
     /// # Errors
     /// `NotFound` when there is none of that id, `Unavailable` when Redis does not answer.
     pub async fn get(&self, id: &str) -> Result<DeadLetter> {
-        let (place, letter) = self.letter(id).await?;
-        Ok(self.read(&place, letter))
+        let (letters, letter) = self.letter(id).await?;
+        Ok(self.read(&letters, letter))
     }
 
     /// Makes the call again: as a new one, with this node's `timeout`, by the same user, without the credentials that
@@ -213,8 +213,8 @@ impl DeadLetters {
     /// `NotFound` when there is no letter of that id, `Unprocessable` for a letter that keeps no call, `Unavailable`
     /// when Redis does not answer. What the call itself ends in is in the [`Replay`].
     pub async fn replay(&self, id: &str) -> Result<Replay> {
-        let (place, letter) = self.letter(id).await?;
-        let request = self.decode(&place, &letter).ok_or_else(|| {
+        let (letters, letter) = self.letter(id).await?;
+        let request = self.decode(&letters, &letter).ok_or_else(|| {
             Error::unprocessable(format!("The dead letter '{id}' keeps no call that could be made again"))
         })?;
         let outcome = self.call(request).await;
@@ -229,9 +229,9 @@ impl DeadLetters {
     /// # Errors
     /// `Unavailable` when Redis does not answer.
     pub async fn remove(&self, id: &str) -> Result<bool> {
-        let Some((place, id)) = self.find(id) else { return Ok(false) };
+        let Some((letters, id)) = self.find(id) else { return Ok(false) };
         let removed =
-            async { dead_letters::remove(&mut self.redis(&place).await?, &place.stream, &[id.to_owned()]).await };
+            async { dead_letters::remove(&mut self.redis(&letters).await?, &letters.stream, &[id.to_owned()]).await };
         removed.await.map(|count| count > 0).map_err(unreachable)
     }
 
@@ -240,23 +240,23 @@ impl DeadLetters {
     /// # Errors
     /// `Unavailable` when Redis does not answer.
     pub async fn clear(&self) -> Result<u64> {
-        let removed = self.everywhere(|place| async move {
+        let removed = self.everywhere(|letters| async move {
             let mut counts = Vec::new();
-            for ids in self.ids_in(place.clone()).await?.chunks(BATCH) {
+            for ids in self.ids_in(letters.clone()).await?.chunks(BATCH) {
                 let ids: Vec<String> = ids.iter().map(|id| entry_of(id).to_owned()).collect();
-                counts.push(dead_letters::remove(&mut self.redis(&place).await?, &place.stream, &ids).await?);
+                counts.push(dead_letters::remove(&mut self.redis(&letters).await?, &letters.stream, &ids).await?);
             }
             Ok(counts)
         });
         Ok(removed.await?.into_iter().sum())
     }
 
-    async fn letter(&self, id: &str) -> Result<(Place, Letter)> {
+    async fn letter(&self, id: &str) -> Result<(DeadLetterStream, Letter)> {
         let none = || Error::not_found(format!("No dead letter '{id}' of app '{}'", self.app));
-        let (place, id) = self.find(id).ok_or_else(none)?;
-        let read = async { dead_letters::get(&mut self.redis(&place).await?, &place.stream, id).await };
+        let (letters, id) = self.find(id).ok_or_else(none)?;
+        let read = async { dead_letters::get(&mut self.redis(&letters).await?, &letters.stream, id).await };
         let letter = read.await.map_err(unreachable)?.ok_or_else(none)?;
-        Ok((place, letter))
+        Ok((letters, letter))
     }
 
     /// To the app whose letter it is, past the hooks and layers that this node puts around remote services: the call has
@@ -275,25 +275,25 @@ impl DeadLetters {
         };
         // Into the first partition, which every replica reads.
         let selector = Arc::new(PartitionSelector::new(&self.node.keys, &self.app, 1, 0));
-        let target = Target { app: self.app.clone(), selector, path, descriptor: Arc::new(descriptor) };
+        let target = CallTarget { app: self.app.clone(), selector, path, descriptor: Arc::new(descriptor) };
         self.node.rpc.call(&target, call).await
     }
 
     /// The call that a letter keeps. Whoever wrote it there may have left secrets in it.
-    fn decode(&self, place: &Place, letter: &Letter) -> Option<Request> {
-        let (request, _) = Request::decode(&letter.frame, self.node.signer.at(&place.stream)).ok()?;
+    fn decode(&self, letters: &DeadLetterStream, letter: &Letter) -> Option<Request> {
+        let (request, _) = Request::decode(&letter.frame, self.node.signer.at(&letters.stream)).ok()?;
         Some(request.without_secrets())
     }
 
-    fn read(&self, place: &Place, letter: Letter) -> DeadLetter {
+    fn read(&self, letters: &DeadLetterStream, letter: Letter) -> DeadLetter {
         let (key, app) = split_app(&self.app);
         DeadLetter {
             key: key.to_owned(),
             app: app.to_owned(),
-            call: self.decode(place, &letter).map(DeadCall::from),
+            call: self.decode(letters, &letter).map(DeadCall::from),
             queued: EntryId::read_or_first(&letter.entry).ms,
             buried: EntryId::read_or_first(&letter.id).ms,
-            id: place.name(&letter.id),
+            id: letters.name(&letter.id),
             reason: letter.reason,
             deliveries: letter.deliveries,
             replica: letter.consumer,
@@ -302,19 +302,19 @@ impl DeadLetters {
         }
     }
 
-    async fn redis(&self, place: &Place) -> Result<Pooled, Failure> {
-        self.node.admin.get(&place.stream).await
+    async fn redis(&self, letters: &DeadLetterStream) -> Result<Pooled, Failure> {
+        self.node.admin.get(&letters.stream).await
     }
 }
 
 /// The dead letters of one partition.
 #[derive(Clone)]
-struct Place {
+struct DeadLetterStream {
     number: usize,
     stream: String,
 }
 
-impl Place {
+impl DeadLetterStream {
     /// By what a letter is found among those of all partitions, which has this id here.
     fn name(&self, id: &str) -> String {
         if self.number == 0 { id.to_owned() } else { format!("{id}.{}", self.number) }

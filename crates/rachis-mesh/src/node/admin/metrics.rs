@@ -40,25 +40,25 @@ pub(crate) struct Metrics {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Ended {
+struct OutcomeLabels {
     path: Arc<str>,
     method: String,
     outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Called {
+struct CallLabels {
     path: Arc<str>,
     method: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Of {
+struct AppLabels {
     app: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Moved {
+struct DirectionLabels {
     direction: &'static str,
 }
 
@@ -68,18 +68,18 @@ impl Metrics {
         let mut registry = Registry::with_prefix("rachis");
         let calls = Meters::new(&mut registry, "call", "Calls made by this node, of services here and elsewhere");
         let requests = Meters::new(&mut registry, "request", "Requests of other nodes that ran here");
-        let events = Family::<Moved, Counter>::default();
+        let events = Family::<DirectionLabels, Counter>::default();
         registry.register("events", "Events published to and heard from other nodes", events.clone());
-        let direction = |direction| events.get_or_create_owned(&Moved { direction });
+        let direction = |direction| events.get_or_create_owned(&DirectionLabels { direction });
         let redeliveries = Counter::default();
         registry.register(
             "redeliveries",
             "Requests that ran here after a replica that is gone got them",
             redeliveries.clone(),
         );
-        let letters = Family::<Of, Counter>::default();
+        let letters = Family::<AppLabels, Counter>::default();
         registry.register("dead_letters", "Requests that this node gave up and kept as dead letters", letters.clone());
-        let buried = letters.get_or_create_owned(&Of { app: app.to_owned() });
+        let buried = letters.get_or_create_owned(&AppLabels { app: app.to_owned() });
         let round_trip = histogram();
         let help = "How long Redis took to answer a heartbeat";
         registry.register_with_unit("redis_round_trip", help, Unit::Seconds, round_trip.clone());
@@ -95,8 +95,8 @@ impl Metrics {
 
 /// Counts and times the calls of every service and method.
 pub(crate) struct Meters {
-    ended: Family<Ended, Counter>,
-    seconds: Family<Called, Histogram, fn() -> Histogram>,
+    ended: Family<OutcomeLabels, Counter>,
+    seconds: Family<CallLabels, Histogram, fn() -> Histogram>,
     /// Meters by path: a call looks its own up without a lock.
     of: ArcSwap<FxHashMap<Arc<str>, Arc<[Meter]>>>,
     growing: Mutex<()>,
@@ -132,7 +132,7 @@ impl Meters {
 
     /// Takes in a call of a path that nobody serves.
     pub(crate) fn note_unknown(&self, error: &Error) {
-        let nobody = Ended { path: "(unknown)".into(), method: String::new(), outcome: outcome(error) };
+        let nobody = OutcomeLabels { path: "(unknown)".into(), method: String::new(), outcome: outcome(error) };
         self.ended.get_or_create(&nobody).inc();
     }
 
@@ -144,7 +144,7 @@ impl Meters {
             }
             Err(error) => {
                 let (path, method) = (meter.path.clone(), meter.method.name().to_owned());
-                self.ended.get_or_create(&Ended { path, method, outcome: outcome(error) }).inc();
+                self.ended.get_or_create(&OutcomeLabels { path, method, outcome: outcome(error) }).inc();
             }
         }
     }
@@ -168,8 +168,8 @@ impl Meters {
     }
 
     fn meter(&self, path: Arc<str>, method: &Method) -> Meter {
-        let called = Called { path: path.clone(), method: method.name().to_owned() };
-        let ended = Ended { path: path.clone(), method: method.name().to_owned(), outcome: "ok" };
+        let called = CallLabels { path: path.clone(), method: method.name().to_owned() };
+        let ended = OutcomeLabels { path: path.clone(), method: method.name().to_owned(), outcome: "ok" };
         Meter {
             method: method.clone(),
             path,

@@ -3,7 +3,7 @@
 use crate::node::{
     client::{
         partition_selector::PartitionSelector,
-        rpc::{Rpc, Target},
+        rpc::{CallTarget, Rpc},
     },
     discovery::catalog::Route,
 };
@@ -63,7 +63,7 @@ impl Remote {
         rpc: &Arc<Rpc>,
         selector: PartitionSelector,
     ) -> Self {
-        let target = Target {
+        let target = CallTarget {
             app: route.app.clone(),
             selector: Arc::new(selector),
             path: route.path.clone(),
@@ -121,7 +121,7 @@ impl Remote {
 /// Sends the call to the app that serves it.
 struct OnWire {
     rpc: Arc<Rpc>,
-    target: Target,
+    target: CallTarget,
 }
 
 impl Dispatch for OnWire {

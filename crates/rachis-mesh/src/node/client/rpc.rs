@@ -42,7 +42,7 @@ const NO_STREAM_PAUSE: Duration = Duration::from_millis(50);
 
 /// Where a remote service's calls go.
 #[derive(Clone, Debug)]
-pub(crate) struct Target {
+pub(crate) struct CallTarget {
     /// `KEY/APP`, for messages.
     pub(crate) app: String,
     pub(crate) selector: Arc<PartitionSelector>,
@@ -146,7 +146,7 @@ impl Rpc {
     }
 
     /// Makes a call of a remote service.
-    pub(crate) async fn call(self: &Arc<Self>, target: &Target, call: Box<Call>) -> Result<Answer> {
+    pub(crate) async fn call(self: &Arc<Self>, target: &CallTarget, call: Box<Call>) -> Result<Answer> {
         let timeout = call.timeout.unwrap_or(self.limits.load().timeout);
         let deadline = late::deadline(Instant::now(), timeout);
         let stream = self.choose(target, call.params.idempotency_key.as_deref())?;
@@ -172,7 +172,7 @@ impl Rpc {
     async fn run(
         self: &Arc<Self>,
         mut ticket: Ticket,
-        target: &Target,
+        target: &CallTarget,
         mut call: Box<Call>,
         timeout: Duration,
         mut arrived: oneshot::Receiver<Arrived>,
@@ -297,7 +297,7 @@ impl Rpc {
     }
 
     /// The stream for a call.
-    fn choose(&self, target: &Target, key: Option<&str>) -> Result<Arc<str>> {
+    fn choose(&self, target: &CallTarget, key: Option<&str>) -> Result<Arc<str>> {
         let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full = |stream: &Arc<str>| match full.get(stream) {
             Some(until) if *until > Instant::now() => true,
@@ -310,7 +310,7 @@ impl Rpc {
         target.selector.select(key, is_full).cloned().ok_or_else(|| self.too_many_queued(target))
     }
 
-    fn too_many_queued(&self, target: &Target) -> Error {
+    fn too_many_queued(&self, target: &CallTarget) -> Error {
         Error::too_many_requests(format!(
             "More than {} calls of app '{}' are waiting (max_queue): add replicas or call less",
             self.limits.load().max_queue,

@@ -79,7 +79,7 @@ pub(crate) struct Route {
 
 /// What became different.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Change {
+pub(crate) enum CatalogChange {
     /// A path can be called from now on, or goes to another app, or offers something else than before.
     Service(Arc<Route>),
     /// A path can no longer be called.
@@ -98,7 +98,7 @@ pub(crate) enum Change {
 
 /// A new version of the registry, read.
 #[derive(Clone, Debug)]
-pub(crate) enum Item {
+pub(crate) enum CatalogUpdate {
     Up(Member),
     /// Gone; these paths of its app linger since.
     Down(String, Vec<Lingering>),
@@ -175,7 +175,13 @@ impl Catalog {
     }
 
     /// Takes the next version, or refuses (`None`) one that does not follow the version held: something was missed.
-    pub(crate) fn apply(&mut self, prev: u64, epoch: u64, items: Vec<Item>, now: u64) -> Option<Vec<Change>> {
+    pub(crate) fn apply(
+        &mut self,
+        prev: u64,
+        epoch: u64,
+        items: Vec<CatalogUpdate>,
+        now: u64,
+    ) -> Option<Vec<CatalogChange>> {
         if epoch <= self.epoch {
             return Some(Vec::new());
         }
@@ -188,8 +194,8 @@ impl Catalog {
         let mut changes = Vec::new();
         for item in items {
             match item {
-                Item::Up(member) => self.put(member, &mut changes),
-                Item::Down(id, lingering) => self.take(&id, lingering, now, &mut changes),
+                CatalogUpdate::Up(member) => self.put(member, &mut changes),
+                CatalogUpdate::Down(id, lingering) => self.take(&id, lingering, now, &mut changes),
             }
         }
         Some(changes)
@@ -202,7 +208,7 @@ impl Catalog {
         members: Vec<Member>,
         lingering: Vec<Lingering>,
         now: u64,
-    ) -> Vec<Change> {
+    ) -> Vec<CatalogChange> {
         self.epoch = epoch;
         let mut changes = Vec::new();
         let present: BTreeSet<String> = members.iter().map(|member| member.id.clone()).collect();
@@ -241,7 +247,7 @@ impl Catalog {
     }
 
     /// Lets time pass: ends what lingered long enough, and the belief in nodes that did not come back.
-    pub(crate) fn tick(&mut self, now: u64) -> Vec<Change> {
+    pub(crate) fn tick(&mut self, now: u64) -> Vec<CatalogChange> {
         let mut changes = Vec::new();
         let gone: Vec<String> =
             self.missing.iter().filter(|(_, until)| **until <= now).map(|(id, _)| id.clone()).collect();
@@ -284,12 +290,12 @@ impl Catalog {
         left.map(|(_, offer)| lingering(offer)).collect()
     }
 
-    fn put(&mut self, member: Member, changes: &mut Vec<Change>) {
+    fn put(&mut self, member: Member, changes: &mut Vec<CatalogChange>) {
         self.missing.remove(&member.id);
         let member = Arc::new(member);
         let before = self.nodes.insert(member.id.clone(), member.clone());
         if before.is_none() {
-            changes.push(Change::NodeUp(member.clone()));
+            changes.push(CatalogChange::NodeUp(member.clone()));
         }
         let own = member.id == self.me;
         let withdrawn = before.iter().flat_map(|before| before.services.keys());
@@ -311,7 +317,7 @@ impl Catalog {
         }
     }
 
-    fn take(&mut self, id: &str, lingering: Vec<Lingering>, now: u64, changes: &mut Vec<Change>) {
+    fn take(&mut self, id: &str, lingering: Vec<Lingering>, now: u64, changes: &mut Vec<CatalogChange>) {
         self.missing.remove(id);
         let member = self.nodes.remove(id);
         if let Some(member) = &member {
@@ -326,7 +332,7 @@ impl Catalog {
         for path in member.services.keys() {
             self.refresh(path, changes);
         }
-        changes.push(Change::NodeDown(member));
+        changes.push(CatalogChange::NodeDown(member));
     }
 
     fn drop_offer(&mut self, member: &Member, path: &str) {
@@ -336,7 +342,7 @@ impl Catalog {
     }
 
     /// Notes what the registry says of a path without replicas.
-    fn linger(&mut self, path: Lingering, now: u64, changes: &mut Vec<Change>) {
+    fn linger(&mut self, path: Lingering, now: u64, changes: &mut Vec<CatalogChange>) {
         if path.until.is_some_and(|until| until <= now) {
             return;
         }
@@ -350,7 +356,7 @@ impl Catalog {
     }
 
     /// Derives the route of one path anew and notes what became different.
-    fn refresh(&mut self, path: &str, changes: &mut Vec<Change>) {
+    fn refresh(&mut self, path: &str, changes: &mut Vec<CatalogChange>) {
         if let Some(apps) = self.offers.get_mut(path) {
             apps.retain(|_, offers| !offers.is_empty());
             if apps.is_empty() {
@@ -364,25 +370,29 @@ impl Catalog {
         };
         self.note_shadow(path, old.as_deref(), new.as_deref(), changes);
         match (old, new) {
-            (Some(old), None) => changes.push(Change::ServiceRemoved(old)),
-            (None, Some(new)) => changes.push(Change::Service(new)),
+            (Some(old), None) => changes.push(CatalogChange::ServiceRemoved(old)),
+            (None, Some(new)) => changes.push(CatalogChange::Service(new)),
             (Some(old), Some(new)) if old.app != new.app || old.descriptor != new.descriptor => {
-                changes.push(Change::Service(new));
+                changes.push(CatalogChange::Service(new));
             }
             (Some(old), Some(new)) if old.replicas.is_empty() != new.replicas.is_empty() => {
-                changes.push(Change::Health(new));
+                changes.push(CatalogChange::Health(new));
             }
             _ => {}
         }
     }
 
-    fn note_shadow(&self, path: &str, old: Option<&Route>, new: Option<&Route>, changes: &mut Vec<Change>) {
+    fn note_shadow(&self, path: &str, old: Option<&Route>, new: Option<&Route>, changes: &mut Vec<CatalogChange>) {
         let (Some(new), Some(apps)) = (new, self.offers.get(path)) else { return };
         // Said once per pair: when the loser is the newest to come, or when the winner has just changed.
         let news = old.is_none_or(|old| old.app != new.app || old.replicas == new.replicas);
         for (loser, offers) in apps.iter().filter(|(app, _)| **app != new.app) {
             if news && !offers.replicas.is_empty() && offers.since() >= new.since {
-                changes.push(Change::Shadowed { path: path.to_owned(), winner: new.app.clone(), loser: loser.clone() });
+                changes.push(CatalogChange::Shadowed {
+                    path: path.to_owned(),
+                    winner: new.app.clone(),
+                    loser: loser.clone(),
+                });
             }
         }
     }

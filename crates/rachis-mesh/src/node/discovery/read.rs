@@ -17,12 +17,12 @@ use std::sync::Arc;
 
 impl Inner {
     /// What a change tells, as far as this node can read it and may see it.
-    pub(super) fn item(&self, item: registry::NodeChange) -> Option<catalog::Item> {
+    pub(super) fn item(&self, item: registry::NodeChange) -> Option<catalog::CatalogUpdate> {
         match item {
-            registry::NodeChange::Up(record) => self.member(record).map(catalog::Item::Up),
+            registry::NodeChange::Up(record) => self.member(record).map(catalog::CatalogUpdate::Up),
             registry::NodeChange::Down(id, lingering) => {
                 let lingering = lingering.into_iter().filter_map(|record| self.lingering(record)).collect();
-                Some(catalog::Item::Down(id, lingering))
+                Some(catalog::CatalogUpdate::Down(id, lingering))
             }
         }
     }

@@ -5,7 +5,7 @@ use crate::node::{
     Inner,
     admin::info::{self, ServiceInfo},
     client::{partition_selector::PartitionSelector, remote::Remote},
-    discovery::catalog::{Change, Route},
+    discovery::catalog::{CatalogChange, Route},
 };
 use arc_swap::{ArcSwap, Guard};
 use rachis_core::{
@@ -76,7 +76,7 @@ impl Inner {
     }
 
     /// Notes that these routes are other ones now.
-    pub(in crate::node) fn outdate_routes(&self, changes: &[Change]) {
+    pub(in crate::node) fn outdate_routes(&self, changes: &[CatalogChange]) {
         let mut stale = self.routes.stale();
         let renamed = self.filters.remote_service_path.is_some() || !self.config.remote_service_path.changes_nothing();
         let paths = match stale.take() {
@@ -144,15 +144,15 @@ impl Inner {
 }
 
 /// The paths whose routes may be other ones than before.
-fn touched(changes: &[Change]) -> BTreeSet<&str> {
+fn touched(changes: &[CatalogChange]) -> BTreeSet<&str> {
     let mut paths = BTreeSet::new();
     for change in changes {
         match change {
-            Change::Service(route) | Change::ServiceRemoved(route) | Change::Health(route) => {
+            CatalogChange::Service(route) | CatalogChange::ServiceRemoved(route) | CatalogChange::Health(route) => {
                 paths.insert(route.path.as_str());
             }
-            Change::Shadowed { path, .. } => drop(paths.insert(path.as_str())),
-            Change::NodeUp(member) | Change::NodeDown(member) => {
+            CatalogChange::Shadowed { path, .. } => drop(paths.insert(path.as_str())),
+            CatalogChange::NodeUp(member) | CatalogChange::NodeDown(member) => {
                 paths.extend(member.services.keys().map(String::as_str));
             }
         }
@@ -204,7 +204,7 @@ mod tests {
         let route = here.inner.catalog().route("one").cloned().unwrap();
         for number in 0..=MOST_STALE {
             let gone = Route { path: format!("gone/{number}"), ..Route::clone(&route) };
-            here.inner.outdate_routes(&[Change::ServiceRemoved(Arc::new(gone))]);
+            here.inner.outdate_routes(&[CatalogChange::ServiceRemoved(Arc::new(gone))]);
         }
         assert!(matches!(*here.inner.routes.stale(), Some(Stale::All)));
         assert!(here.resolve("one").is_some() && here.resolve("gone/1").is_none());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 impl Inner {
     /// Lets everyone here know what became different.
-    pub(super) fn broadcast(&self, changes: Vec<catalog::Change>) {
+    pub(super) fn broadcast(&self, changes: Vec<catalog::CatalogChange>) {
         if changes.is_empty() {
             return;
         }
@@ -24,10 +24,10 @@ impl Inner {
     }
 
     /// Does what a change asks this node to do.
-    fn react(&self, change: &catalog::Change) {
+    fn react(&self, change: &catalog::CatalogChange) {
         match change {
-            catalog::Change::NodeUp(member) if member.app == self.app_key => self.partitions.look(),
-            catalog::Change::NodeDown(member) => {
+            catalog::CatalogChange::NodeUp(member) if member.app == self.app_key => self.partitions.look(),
+            catalog::CatalogChange::NodeDown(member) => {
                 // A node that stood still may hear of its own death: it has nothing to inherit from itself.
                 if member.app == self.app_key && member.id != self.id {
                     self.dead_replicas.send(member.id.clone()).ok();
@@ -41,10 +41,10 @@ impl Inner {
         }
     }
 
-    fn tell(&self, change: catalog::Change) {
-        use catalog::Change;
+    fn tell(&self, change: catalog::CatalogChange) {
+        use catalog::CatalogChange;
         let told = match change {
-            Change::Service(route) => {
+            CatalogChange::Service(route) => {
                 let info = self.info(&route);
                 tracing::info!(path = %info.path, app = %route.app, replicas = route.replicas.len(), "service");
                 if self.app.find_named(&info.path).is_some() {
@@ -52,12 +52,12 @@ impl Inner {
                 }
                 info::Change::Service(info)
             }
-            Change::ServiceRemoved(route) => {
+            CatalogChange::ServiceRemoved(route) => {
                 let info = self.info(&route);
                 tracing::info!(path = %info.path, app = %route.app, "service-removed");
                 info::Change::ServiceRemoved(info)
             }
-            Change::Health(route) => {
+            CatalogChange::Health(route) => {
                 let info = self.info(&route);
                 match info.healthy {
                     true => tracing::info!(path = %info.path, "a replica is up again"),
@@ -65,14 +65,14 @@ impl Inner {
                 }
                 info::Change::Health(info)
             }
-            Change::Shadowed { path, winner, loser } => {
+            CatalogChange::Shadowed { path, winner, loser } => {
                 return tracing::warn!(%path, %winner, %loser, "two apps offer this path: the older one is called");
             }
-            Change::NodeUp(member) => {
+            CatalogChange::NodeUp(member) => {
                 tracing::info!(node = %member.id, app = %member.app, host = %member.info.host, "node-up");
                 info::Change::NodeUp(member.as_ref().into())
             }
-            Change::NodeDown(member) => {
+            CatalogChange::NodeDown(member) => {
                 tracing::info!(node = %member.id, app = %member.app, host = %member.info.host, "node-down");
                 info::Change::NodeDown(member.as_ref().into())
             }

@@ -50,7 +50,7 @@ pub(crate) struct Events {
     /// How Redis takes what goes out.
     intake: watch::Sender<Intake>,
     counter: Mutex<Counter>,
-    heard: Mutex<HashMap<String, Heard>>,
+    heard: Mutex<HashMap<String, ChannelState>>,
     /// Notified when it becomes unsure whether everything was heard.
     doubt: Notify,
     refused: RateLimitedLog,
@@ -80,7 +80,7 @@ impl Told {
 }
 
 /// One channel that somebody here listens to.
-struct Heard {
+struct ChannelState {
     key: String,
     path: String,
     /// The id of the last event of its log that was heard; empty where it is not known.
@@ -95,7 +95,7 @@ struct Heard {
     users: usize,
 }
 
-impl Heard {
+impl ChannelState {
     /// Whose events these are, how far they were heard, and whether some may have been missed before that was known.
     fn place(&self) -> (String, String, String, bool) {
         (self.key.clone(), self.path.clone(), self.cursor.clone(), self.blind)
@@ -169,7 +169,7 @@ impl Events {
         let channel = self.keys.events(key, path);
         let (receiver, first) = {
             let mut heard = self.lock();
-            let entry = heard.entry(channel.clone()).or_insert_with(|| Heard {
+            let entry = heard.entry(channel.clone()).or_insert_with(|| ChannelState {
                 key: key.to_owned(),
                 path: path.to_owned(),
                 cursor: String::new(),
@@ -258,7 +258,7 @@ impl Events {
     /// Reads what was missed, wherever that is unsure; returns `false` if some of it could not be read and is to be tried
     /// again.
     pub(crate) async fn settle(&self, node: &Inner) -> bool {
-        let unsure = |(channel, heard): (&String, &Heard)| heard.unsure.then(|| channel.clone());
+        let unsure = |(channel, heard): (&String, &ChannelState)| heard.unsure.then(|| channel.clone());
         let channels: Vec<String> = self.lock().iter().filter_map(unsure).collect();
         let settled =
             stream::iter(channels).map(async |channel| self.catch_up(node, &channel).await).buffer_unordered(TOGETHER);
@@ -267,7 +267,7 @@ impl Events {
 
     /// Hears what came after the cursor; `false` when Redis could not be asked.
     async fn catch_up(&self, node: &Inner, channel: &str) -> bool {
-        let Some((key, path, cursor, blind)) = self.lock().get(channel).map(Heard::place) else { return true };
+        let Some((key, path, cursor, blind)) = self.lock().get(channel).map(ChannelState::place) else { return true };
         let missed = async {
             if cursor.is_empty() {
                 let newest = self.newest(&key, &path).await?;
@@ -364,7 +364,7 @@ impl Events {
         .ok()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Heard>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, ChannelState>> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

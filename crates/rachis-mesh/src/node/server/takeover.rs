@@ -27,7 +27,7 @@ pub(crate) struct Takeover {
 
 /// How thoroughly to look.
 #[derive(Clone, Copy, PartialEq)]
-enum Look {
+enum ScanDepth {
     /// At every replica that was ever given a request, so that names of the dead do not stay for ever.
     All,
     /// At those that have requests.
@@ -44,12 +44,12 @@ impl Takeover {
     async fn watch(mut self) {
         let mut opened = self.node.partitions.opened();
         let mut strangers = Strangers::default();
-        let pause = tokio::time::sleep(self.look(Look::All, &mut strangers).await);
+        let pause = tokio::time::sleep(self.look(ScanDepth::All, &mut strangers).await);
         tokio::pin!(pause);
         loop {
             let next = tokio::select! {
                 // In one that was not looked at before, others may have died.
-                Ok(()) = opened.changed() => self.look(Look::All, &mut strangers).await,
+                Ok(()) = opened.changed() => self.look(ScanDepth::All, &mut strangers).await,
                 Some(dead) = self.dead.recv() => match self.inherit(&dead).await {
                     Ok(()) => continue,
                     Err(()) => {
@@ -57,7 +57,7 @@ impl Takeover {
                         self.between_looks()
                     }
                 },
-                () = &mut pause => self.look(Look::Pending, &mut strangers).await,
+                () = &mut pause => self.look(ScanDepth::Pending, &mut strangers).await,
             };
             pause.as_mut().reset(tokio::time::Instant::now() + next);
         }
@@ -73,8 +73,8 @@ impl Takeover {
     }
 
     /// Looks after all that is pending; returns after how long to look again.
-    async fn look(&self, look: Look, strangers: &mut Strangers) -> Duration {
-        let unknown = match self.unknown(look).await {
+    async fn look(&self, depth: ScanDepth, strangers: &mut Strangers) -> Duration {
+        let unknown = match self.unknown(depth).await {
             Ok(unknown) => unknown,
             Err(error) => {
                 tracing::debug!(%error, "what is pending in this app could not be looked through");
@@ -91,7 +91,7 @@ impl Takeover {
 
     /// Replicas that have something of this app, and that neither this node nor the registry knows. Requests of this node
     /// itself that it does not work on are begun.
-    async fn unknown(&self, look: Look) -> Result<HashSet<String>, Failure> {
+    async fn unknown(&self, depth: ScanDepth) -> Result<HashSet<String>, Failure> {
         let mut consumers = HashSet::new();
         for responder in self.node.partitions.all() {
             let found = async {
@@ -101,7 +101,7 @@ impl Takeover {
                     responder.begin_overlooked(&self.node).await?;
                 }
                 consumers.extend(pending.into_iter().map(|of| of.consumer));
-                if look == Look::All {
+                if depth == ScanDepth::All {
                     consumers.extend(self.consumers(responder.calls()).await?);
                 }
                 Ok::<_, Failure>(())

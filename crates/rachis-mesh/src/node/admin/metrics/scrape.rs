@@ -1,6 +1,6 @@
 //! Telling what was counted, with what is measured only when somebody asks.
 
-use super::Of;
+use super::AppLabels;
 use crate::node::Node;
 use crate::{
     node::Readiness,
@@ -83,13 +83,16 @@ impl Node {
         }
         let asked = join_all(apps.into_iter().take(APPS).map(async |app| {
             let queue = self.queue(&app).await;
-            (Of { app }, queue)
+            (AppLabels { app }, queue)
         }));
         let told = tokio::time::timeout(PATIENCE, asked).await.unwrap_or_default();
         let up = !told.is_empty() && told.iter().all(|(_, queue)| queue.is_ok());
         level(now, "redis_up", "Whether Redis told of the queues", i64::from(up));
-        let (depth, age, dead) =
-            (Family::<Of, Level>::default(), Family::<Of, Seconds>::default(), Family::<Of, Level>::default());
+        let (depth, age, dead) = (
+            Family::<AppLabels, Level>::default(),
+            Family::<AppLabels, Seconds>::default(),
+            Family::<AppLabels, Level>::default(),
+        );
         let clock = self.inner.clock.now();
         for (app, queue) in told {
             let Ok(queue) = queue else { continue };

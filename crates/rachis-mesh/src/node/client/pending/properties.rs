@@ -14,17 +14,17 @@ const CAPACITY: usize = 6;
 #[derive(Debug)]
 struct Waiter {
     number: usize,
-    ended: Rc<RefCell<Vec<Vec<Ended>>>>,
+    ended: Rc<RefCell<Vec<Vec<WaiterEnd>>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Ended {
+enum WaiterEnd {
     Woken,
     LetGo,
 }
 
 impl Waiter {
-    fn new(ended: &Rc<RefCell<Vec<Vec<Ended>>>>) -> Self {
+    fn new(ended: &Rc<RefCell<Vec<Vec<WaiterEnd>>>>) -> Self {
         let number = ended.borrow().len();
         ended.borrow_mut().push(Vec::new());
         Waiter { number, ended: ended.clone() }
@@ -32,7 +32,7 @@ impl Waiter {
 
     fn wake(self) -> usize {
         let number = self.number;
-        self.ended.borrow_mut()[number].push(Ended::Woken);
+        self.ended.borrow_mut()[number].push(WaiterEnd::Woken);
         std::mem::forget(self);
         number
     }
@@ -40,7 +40,7 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        self.ended.borrow_mut()[self.number].push(Ended::LetGo);
+        self.ended.borrow_mut()[self.number].push(WaiterEnd::LetGo);
     }
 }
 
@@ -98,7 +98,7 @@ struct Call {
 fn run(
     pending: &mut Pending<Waiter, u64>,
     steps: Vec<Step>,
-    ended: &Rc<RefCell<Vec<Vec<Ended>>>>,
+    ended: &Rc<RefCell<Vec<Vec<WaiterEnd>>>>,
 ) -> Result<(), TestCaseError> {
     let mut expected: BTreeMap<u64, Call> = BTreeMap::new();
     let (mut given, mut overtaken, mut closed) = (BTreeSet::new(), BTreeSet::new(), false);

@@ -1,6 +1,6 @@
 //! One call under way, from the caller's side.
 
-use super::{Arrived, Rpc, Target, gone};
+use super::{Arrived, CallTarget, Rpc, gone};
 use crate::node::client::pending::{Rearmed, Stage};
 use rachis_core::{Error, Method, Outcome, Result};
 use std::{
@@ -61,7 +61,7 @@ impl Ticket {
     }
 
     /// Ends the call at its deadline and finds out whether it ever ran.
-    pub(super) async fn time_out(&mut self, target: &Target, method: &Method, timeout: Duration) -> Error {
+    pub(super) async fn time_out(&mut self, target: &CallTarget, method: &Method, timeout: Duration) -> Error {
         self.over = true;
         let stage = self.rpc.lock().abandon(self.id);
         let never_ran = match stage {

@@ -290,10 +290,10 @@ fn waiting(catalog: &Catalog) -> Vec<(&str, &str, Option<u64>)> {
         .collect()
 }
 
-fn item(item: registry::NodeChange) -> Item {
+fn item(item: registry::NodeChange) -> CatalogUpdate {
     match item {
-        registry::NodeChange::Up(node) => Item::Up(member(node)),
-        registry::NodeChange::Down(id, left) => Item::Down(id, left.into_iter().map(lingering).collect()),
+        registry::NodeChange::Up(node) => CatalogUpdate::Up(member(node)),
+        registry::NodeChange::Down(id, left) => CatalogUpdate::Down(id, left.into_iter().map(lingering).collect()),
     }
 }
 

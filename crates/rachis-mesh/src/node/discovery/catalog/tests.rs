@@ -38,12 +38,12 @@ impl Mesh {
         Mesh { catalog: Catalog::new("me", 20), epoch: 0 }
     }
 
-    fn up(&mut self, member: Member, now: u64) -> Vec<Change> {
-        self.step(Item::Up(member), now)
+    fn up(&mut self, member: Member, now: u64) -> Vec<CatalogChange> {
+        self.step(CatalogUpdate::Up(member), now)
     }
 
     /// The registry says what lingers; here, what nobody else offers.
-    fn down(&mut self, id: &str, now: u64) -> Vec<Change> {
+    fn down(&mut self, id: &str, now: u64) -> Vec<CatalogChange> {
         let member = self.catalog.nodes[id].clone();
         let others = self.catalog.nodes.values().filter(|other| other.id != id && other.app == member.app);
         let served: BTreeSet<String> = others.flat_map(|other| other.services.keys().cloned()).collect();
@@ -51,10 +51,10 @@ impl Mesh {
         let until = member.linger.map(|time| now + time);
         let lingers = |offer: &Offer| Lingering { app: member.app.clone(), offer: offer.clone(), until };
         let left = left.filter(|_| until != Some(now)).map(lingers).collect();
-        self.step(Item::Down(id.into(), left), now)
+        self.step(CatalogUpdate::Down(id.into(), left), now)
     }
 
-    fn step(&mut self, item: Item, now: u64) -> Vec<Change> {
+    fn step(&mut self, item: CatalogUpdate, now: u64) -> Vec<CatalogChange> {
         self.epoch += 1;
         self.catalog.apply(self.epoch - 1, self.epoch, vec![item], now).expect("follows")
     }
@@ -68,9 +68,9 @@ impl Mesh {
     }
 }
 
-fn removed(changes: &[Change]) -> Vec<&str> {
-    let path = |change: &'_ Change| match change {
-        Change::ServiceRemoved(route) => Some(route.path.clone()),
+fn removed(changes: &[CatalogChange]) -> Vec<&str> {
+    let path = |change: &'_ CatalogChange| match change {
+        CatalogChange::ServiceRemoved(route) => Some(route.path.clone()),
         _ => None,
     };
     let paths: Vec<String> = changes.iter().filter_map(path).collect();
@@ -81,7 +81,7 @@ fn removed(changes: &[Change]) -> Vec<&str> {
 fn a_service_of_another_node_can_be_called() {
     let mut mesh = Mesh::new();
     let changes = mesh.up(member("a", "default/x", &[("todos", 1)]), 0);
-    assert!(matches!(&changes[..], [Change::NodeUp(_), Change::Service(route)] if route.path == "todos"));
+    assert!(matches!(&changes[..], [CatalogChange::NodeUp(_), CatalogChange::Service(route)] if route.path == "todos"));
     assert_eq!(mesh.app_of("todos"), Some("default/x"));
 }
 
@@ -110,7 +110,9 @@ fn the_other_app_is_warned_of_and_takes_over_when_the_first_goes() {
     let mut mesh = Mesh::new();
     mesh.up(member("a", "default/a", &[("todos", 5)]), 0);
     let changes = mesh.up(member("b", "default/b", &[("todos", 9)]), 0);
-    assert!(changes.iter().any(|change| matches!(change, Change::Shadowed { loser, .. } if loser == "default/b")));
+    assert!(
+        changes.iter().any(|change| matches!(change, CatalogChange::Shadowed { loser, .. } if loser == "default/b"))
+    );
     let changes = mesh.down("a", 1);
     assert_eq!((mesh.app_of("todos"), mesh.healthy("todos")), (Some("default/b"), true));
     assert_eq!(removed(&changes), Vec::<&str>::new());
@@ -131,7 +133,7 @@ fn a_path_whose_last_replica_died_lingers_and_then_goes() {
     let mut mesh = Mesh::new();
     mesh.up(member("a", "default/x", &[("todos", 1)]), 0);
     let changes = mesh.down("a", 100);
-    assert!(changes.iter().any(|change| matches!(change, Change::Health(_))));
+    assert!(changes.iter().any(|change| matches!(change, CatalogChange::Health(_))));
     assert!(!mesh.healthy("todos"));
     assert_eq!(removed(&mesh.catalog.tick(159)), Vec::<&str>::new());
     assert_eq!(removed(&mesh.catalog.tick(160)), ["todos"]);
@@ -176,9 +178,9 @@ fn a_node_that_drains_gets_no_calls_and_its_paths_linger() {
 #[test]
 fn a_change_that_does_not_follow_is_refused_and_an_old_one_ignored() {
     let mut catalog = Catalog::new("me", 20);
-    assert!(catalog.apply(0, 5, vec![Item::Up(member("a", "default/x", &[]))], 0).is_some());
+    assert!(catalog.apply(0, 5, vec![CatalogUpdate::Up(member("a", "default/x", &[]))], 0).is_some());
     assert!(catalog.apply(7, 8, vec![], 0).is_none());
-    assert_eq!(catalog.apply(0, 4, vec![Item::Down("a".into(), vec![])], 0), Some(vec![]));
+    assert_eq!(catalog.apply(0, 4, vec![CatalogUpdate::Down("a".into(), vec![])], 0), Some(vec![]));
     assert_eq!((catalog.epoch(), catalog.nodes().count()), (5, 1));
 }
 
@@ -189,9 +191,12 @@ fn nodes_missing_from_a_lost_registry_are_believed_for_a_grace() {
     mesh.up(member("b", "default/y", &[("notes", 1)]), 0);
     let changes = mesh.catalog.replace(1000, vec![], vec![], 100);
     assert_eq!(changes, []);
-    mesh.catalog.apply(1000, 1001, vec![Item::Up(member("a", "default/x", &[("todos", 1)]))], 105);
+    mesh.catalog.apply(1000, 1001, vec![CatalogUpdate::Up(member("a", "default/x", &[("todos", 1)]))], 105);
     let changes = mesh.catalog.tick(120);
-    assert!(matches!(&changes[..], [Change::Health(_), Change::NodeDown(gone)] if gone.id == "b"), "{changes:?}");
+    assert!(
+        matches!(&changes[..], [CatalogChange::Health(_), CatalogChange::NodeDown(gone)] if gone.id == "b"),
+        "{changes:?}"
+    );
     assert!(mesh.healthy("todos"));
 }
 
@@ -201,7 +206,7 @@ fn a_newcomer_learns_lingering_paths_from_the_registry() {
     let offer = Offer { since: 1, descriptor: descriptor("todos", &["get"]) };
     let lingering = Lingering { app: "default/x".into(), offer, until: Some(50) };
     let changes = catalog.replace(9, vec![], vec![lingering], 10);
-    assert!(matches!(&changes[..], [Change::Service(route)] if route.replicas.is_empty()));
+    assert!(matches!(&changes[..], [CatalogChange::Service(route)] if route.replicas.is_empty()));
     assert_eq!(removed(&catalog.tick(50)), ["todos"]);
 }
 
@@ -223,7 +228,7 @@ fn a_belief_without_a_version_is_not_joined_to_a_registry_that_begins_anew() {
     // Read while Redis had just lost everything and a first node came back.
     catalog.replace(0, vec![member("a", "default/x", &[("todos", 1)])], vec![], 10);
     // Meanwhile it was lost again, and `a` with it.
-    assert_eq!(catalog.apply(0, 30, vec![Item::Up(member("b", "default/y", &[]))], 30), None);
+    assert_eq!(catalog.apply(0, 30, vec![CatalogUpdate::Up(member("b", "default/y", &[]))], 30), None);
     catalog.replace(30, vec![member("b", "default/y", &[])], vec![], 30);
     catalog.tick(50);
     assert_eq!(catalog.nodes().map(|node| node.id.as_str()).collect::<Vec<_>>(), ["b"]);
@@ -234,9 +239,11 @@ fn a_newcomer_can_call_a_path_whose_last_replica_drains_and_then_lingers() {
     let mut catalog = Catalog::new("me", 20);
     let draining = Member { up: false, ..member("a", "default/x", &[("todos", 1)]) };
     let changes = catalog.replace(9, vec![draining.clone()], vec![], 10);
-    assert!(matches!(&changes[..], [Change::NodeUp(_), Change::Service(route)] if route.replicas.is_empty()));
+    assert!(
+        matches!(&changes[..], [CatalogChange::NodeUp(_), CatalogChange::Service(route)] if route.replicas.is_empty())
+    );
     let left = Lingering { app: "default/x".into(), offer: draining.services["todos"].clone(), until: Some(80) };
-    let changes = catalog.apply(9, 20, vec![Item::Down("a".into(), vec![left])], 20).unwrap();
+    let changes = catalog.apply(9, 20, vec![CatalogUpdate::Down("a".into(), vec![left])], 20).unwrap();
     assert_eq!(removed(&changes), Vec::<&str>::new());
     assert_eq!((removed(&catalog.tick(79)), removed(&catalog.tick(80))), (vec![], vec!["todos"]));
 }
@@ -248,7 +255,7 @@ fn news_that_comes_late_does_not_make_a_path_linger_longer() {
     let offer = Offer { since: 1, descriptor: descriptor("todos", &["get"]) };
     let left = Lingering { app: "default/x".into(), offer, until: Some(60) };
     // It died at 0 and this node was cut off until 50.
-    mesh.step(Item::Down("a".into(), vec![left]), 50);
+    mesh.step(CatalogUpdate::Down("a".into(), vec![left]), 50);
     assert_eq!(removed(&mesh.catalog.tick(60)), ["todos"]);
 }
 
