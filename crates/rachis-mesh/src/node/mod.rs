@@ -13,7 +13,7 @@ mod rate_limited_log;
 mod server;
 mod settings;
 
-pub use admin::dead::{DeadCall, DeadLetter, DeadLetters, Replay};
+pub use admin::dead_letters::{DeadCall, DeadLetter, DeadLetters, Replay};
 pub use admin::info::{Change, NodeInfo, ServiceInfo};
 pub use admin::metrics::METRICS_TYPE;
 pub use builder::NodeBuilder;

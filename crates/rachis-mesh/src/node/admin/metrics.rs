@@ -33,7 +33,7 @@ pub(crate) struct Metrics {
     /// Runs of this node's services on behalf of other nodes.
     pub(crate) requests: Meters,
     pub(crate) redeliveries: Counter,
-    pub(crate) buried: Counter,
+    pub(crate) dead_lettered: Counter,
     pub(crate) published: Counter,
     pub(crate) heard: Counter,
     round_trip: Histogram,
@@ -79,12 +79,12 @@ impl Metrics {
         );
         let letters = Family::<AppLabels, Counter>::default();
         registry.register("dead_letters", "Requests that this node gave up and kept as dead letters", letters.clone());
-        let buried = letters.get_or_create_owned(&AppLabels { app: app.to_owned() });
+        let dead_lettered = letters.get_or_create_owned(&AppLabels { app: app.to_owned() });
         let round_trip = histogram();
         let help = "How long Redis took to answer a heartbeat";
         registry.register_with_unit("redis_round_trip", help, Unit::Seconds, round_trip.clone());
         let (published, heard) = (direction("out"), direction("in"));
-        Metrics { registry, calls, requests, redeliveries, buried, published, heard, round_trip }
+        Metrics { registry, calls, requests, redeliveries, dead_lettered, published, heard, round_trip }
     }
 
     /// Takes in how long Redis took to answer a heartbeat.

@@ -374,7 +374,7 @@ impl Responder {
             Ok(decoded) => decoded,
             Err(error) => {
                 self.refuse(entry.id, &error);
-                Box::pin(self.bury(node, &delivered, None, error.message())).await;
+                Box::pin(self.dead_letter(node, &delivered, None, error.message())).await;
                 return;
             }
         };
@@ -395,7 +395,7 @@ impl Responder {
             if let Err(error) = self.may_run_again(node, &request, *deliveries) {
                 if is_poison {
                     tracing::warn!(entry = %entry.id, %error, "a request goes to the dead letters");
-                    if !Box::pin(self.bury(node, &delivered, Some(&request), error.message())).await {
+                    if !Box::pin(self.dead_letter(node, &delivered, Some(&request), error.message())).await {
                         // Its caller need not wait for that.
                         return self.tell(&request, Err(error));
                     }

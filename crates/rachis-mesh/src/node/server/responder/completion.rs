@@ -105,7 +105,7 @@ impl Responder {
 
     /// Moves a request to the dead letters; `false`: it stays as it is, pending and not in flight, and is tried again by
     /// whoever looks after what is pending.
-    pub(super) async fn bury(
+    pub(super) async fn dead_letter(
         &self,
         node: &Inner,
         delivered: &Delivered,
@@ -125,7 +125,7 @@ impl Responder {
         .await;
         match outcome {
             Ok(true) => {
-                node.metrics.buried.inc();
+                node.metrics.dead_lettered.inc();
                 true
             }
             Ok(false) => true,
