@@ -2,7 +2,7 @@
 
 mod announce;
 pub(super) mod catalog;
-pub(super) mod observe;
+pub(super) mod observer;
 pub(super) mod publish;
 mod read;
 pub(super) mod routes;

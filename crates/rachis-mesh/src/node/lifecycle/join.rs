@@ -6,7 +6,7 @@ use crate::node::{
         recovery,
         rpc::{read_inbox, wake_late},
     },
-    discovery::{self, Discovery, Lifecycle, observe::Lookout},
+    discovery::{self, Discovery, Lifecycle, observer::Observer},
     events, idempotency,
     lifecycle::{beat::Heart, shutdown::Running},
     server::takeover::Takeover,
@@ -200,7 +200,7 @@ impl Inner {
         };
         self.note_beat();
         tokio::spawn(discovery.run());
-        tokio::spawn(Lookout { node: self.clone(), lifecycle, beats }.run(silent));
+        tokio::spawn(Observer { node: self.clone(), lifecycle, beats }.run(silent));
         self.joined(Running::LookingOn);
         tracing::debug!(node = %self.id, "looking on");
         Some(())

@@ -1,4 +1,4 @@
-//! A look at the mesh without being part of it: an observer is never in the registry, so nobody hears of it.
+//! A node that sees the mesh without being part of it: an observer is never in the registry, so others do not know it.
 
 use crate::node::{Inner, discovery::Lifecycle};
 use crate::redis::{
@@ -9,14 +9,14 @@ use crate::redis::{
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 use tokio::sync::mpsc;
 
-/// Does for an observer what its heartbeat does for a node: asks, once per `heartbeat_interval`, what was missed.
-pub(in crate::node) struct Lookout {
+/// The task of an observer in place of a heartbeat: asks, once per `heartbeat_interval`, what was missed.
+pub(in crate::node) struct Observer {
     pub(in crate::node) node: Arc<Inner>,
     pub(in crate::node) lifecycle: mpsc::Sender<Lifecycle>,
     pub(in crate::node) beats: mpsc::UnboundedSender<Beat>,
 }
 
-impl Lookout {
+impl Observer {
     /// `silent` is what the first look brought.
     pub(in crate::node) async fn run(self, mut silent: BTreeSet<String>) {
         let interval = self.node.config.heartbeat_interval;
