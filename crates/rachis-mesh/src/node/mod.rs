@@ -19,7 +19,7 @@ pub use admin::metrics::METRICS_TYPE;
 pub use builder::NodeBuilder;
 pub use client::remote::CallService;
 pub use discovery::view::Resolved;
-pub use lifecycle::beat::with_the_rest as beat_with_the_rest;
+pub use lifecycle::heartbeat::with_the_rest as beat_with_the_rest;
 pub use lifecycle::reload::Reloaded;
 pub use lifecycle::shutdown::signal;
 

@@ -8,7 +8,7 @@ use crate::node::{
     },
     discovery::{self, Discovery, Lifecycle, observer::Observer},
     events, idempotency,
-    lifecycle::{beat::Heart, shutdown::Running},
+    lifecycle::{heartbeat::Heartbeat, shutdown::Running},
     server::takeover::Takeover,
 };
 use crate::{
@@ -139,7 +139,7 @@ impl Inner {
             self.leave_at_once().await;
             return Err(stopped());
         }
-        let heart = Heart {
+        let heartbeat = Heartbeat {
             connector: self.connector.clone(),
             registry: self.registry.clone(),
             clock: self.clock.clone(),
@@ -148,7 +148,7 @@ impl Inner {
             ttl: self.config.ttl(),
             stop: self.beating.clone(),
         };
-        heart.start(reports)?;
+        heartbeat.start(reports)?;
         self.catch_up().await;
         if let Err(error) = self.refuse_to_be_foreign() {
             self.leave_at_once().await;

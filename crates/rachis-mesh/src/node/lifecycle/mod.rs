@@ -1,6 +1,6 @@
 //! The life of a node: joins the mesh, beats, takes a new configuration while it runs, and leaves.
 
-pub(super) mod beat;
+pub(super) mod heartbeat;
 mod join;
 pub(super) mod reload;
 mod rhythm;

@@ -44,7 +44,7 @@ fn thread() -> std::io::Result<Handle> {
 }
 
 /// What drives one node's heartbeat.
-pub(crate) struct Heart {
+pub(crate) struct Heartbeat {
     pub(crate) connector: Connector,
     pub(crate) registry: Registry,
     pub(crate) clock: Arc<Clock>,
@@ -54,7 +54,7 @@ pub(crate) struct Heart {
     pub(crate) stop: CancellationToken,
 }
 
-impl Heart {
+impl Heartbeat {
     /// Starts to beat, first after one interval, and reports every beat that came through. Says in the log if the runtime
     /// that this is called on runs nothing for a TTL.
     pub(crate) fn start(self, reports: mpsc::UnboundedSender<Beat>) -> std::io::Result<()> {
@@ -236,7 +236,7 @@ mod tests {
                 redis::cmd("ZSCORE").arg(keys.nodes()).arg("asleep").query_async(on).await.unwrap();
             score.is_some()
         };
-        let heart = Heart {
+        let heart = Heartbeat {
             connector: connector.clone(),
             registry: of("awake"),
             clock: clock.clone(),
