@@ -111,7 +111,9 @@ async fn lie(address: SocketAddr) {
     let short = rest_of(&mut send("content-length: 2\r\n", "{}GET /echo HTTP/1.1\r\n\r\n").await).await;
     assert_eq!((short.status, short.json()["data"].to_string().as_str()), (201, "{}"));
     let broken = rest_of(&mut send("transfer-encoding: chunked\r\n", "zz\r\n{}\r\n0\r\n\r\n").await).await;
-    assert_eq!(broken.error(), (400, "BadRequest".to_owned(), "The body broke off before its end".to_owned()));
+    let (status, name, message) = broken.error();
+    assert_eq!((status, name.as_str()), (400, "BadRequest"));
+    assert!(message.contains("in chunks that say their size"), "{message}");
     // Half of what was announced, then the end.
     let mut half = send("content-length: 4\r\n", "{}").await;
     half.shutdown().await.unwrap();

@@ -57,9 +57,9 @@ fn check_encoding(headers: &HeaderMap, heads: &Ambiguity) -> Result<()> {
         {
             Ok(())
         }
-        _ => {
-            Err(Error::bad_request("A body is sent with a Content-Length, or with the one Transfer-Encoding `chunked`"))
-        }
+        _ => Err(Error::bad_request(
+            "A body is sent with a Content-Length, or with the one Transfer-Encoding `chunked`, in chunks that say their size",
+        )),
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct Mark {
     pub(crate) fingerprint: String,
     /// Who runs it; `None` for one whose life or death nobody can see.
     pub(crate) node: Option<String>,
-    /// Which of its runs: a request that is delivered again has the same.
+    /// Which of its runs, and which delivery of it: see [`run`].
     pub(crate) run: String,
 }
 
@@ -91,30 +91,24 @@ impl Mark {
         [b"F", self.fingerprint.as_bytes(), reply].concat()
     }
 
-    /// Writes that.
-    pub(crate) async fn keep(&self, on: &mut impl ConnectionLike, value: &[u8], time: Duration) -> RedisResult<()> {
-        redis::cmd("SET").arg(&self.key).arg(value).arg("PX").arg(ms(time)).query_async(on).await
-    }
-
-    /// Writes it where this mark stands, or nothing: Redis may have lost it since it was written. `false`: something else
-    /// stands there.
-    pub(crate) async fn keep_again(
-        &self,
-        on: &mut impl ConnectionLike,
-        value: &[u8],
-        time: Duration,
-    ) -> RedisResult<bool> {
+    /// Writes that where this mark stands, or nothing does. Returns `false` if something else stands there.
+    pub(crate) async fn keep(&self, on: &mut impl ConnectionLike, value: &[u8], time: Duration) -> RedisResult<bool> {
         KEEP.key(&self.key).arg(value).arg(ms(time)).arg(self.running()).invoke_async(on).await
     }
 
     /// What stands in the key while the call runs.
-    fn running(&self) -> String {
+    pub(crate) fn running(&self) -> String {
         format!("R{}{} {}", self.fingerprint, self.node(), self.run)
     }
 
     fn node(&self) -> &str {
         self.node.as_deref().unwrap_or(NOBODY)
     }
+}
+
+/// The name of a run: of a request that is delivered again, with the number of the delivery.
+pub(crate) fn run(request: &str, deliveries: u32) -> String {
+    if deliveries > 1 { format!("{request}~{deliveries}") } else { request.to_owned() }
 }
 
 /// As Redis takes it: 0 would be refused.
@@ -158,7 +152,7 @@ mod tests {
     async fn the_mark_of_a_dead_node_and_of_an_earlier_delivery_falls_to_who_comes_next() {
         let mut on = redis().await;
         let dead = mark("a", Some("dead"), "1-0");
-        let again = Mark { node: Some("heir".into()), ..dead.clone() };
+        let again = Mark { node: Some("heir".into()), run: run("1-0", 2), ..dead.clone() };
         let other = Mark { node: None, run: "2-0".into(), ..dead.clone() };
         dead.begin(&mut on, None, LONG).await.unwrap();
         assert_eq!(again.begin(&mut on, None, LONG).await.unwrap(), Begun::Now);
@@ -172,21 +166,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_earlier_delivery_that_comes_late_has_no_claim() {
+        let mut on = redis().await;
+        let first = mark("a", Some("frozen"), &run("1-0", 1));
+        let second = Mark { node: Some("heir".into()), run: run("1-0", 2), ..first.clone() };
+        assert_eq!(second.begin(&mut on, None, LONG).await.unwrap(), Begun::Now);
+        assert_eq!(first.begin(&mut on, None, LONG).await.unwrap(), Begun::Running(Some("heir".into())));
+        assert!(!first.keep(&mut on, &first.finished(b"late"), LONG).await.unwrap());
+        assert!(second.keep(&mut on, &second.finished(b"reply"), LONG).await.unwrap());
+        assert_eq!(first.begin(&mut on, None, LONG).await.unwrap(), Begun::Kept(b"reply".to_vec()));
+        assert!(!first.keep(&mut on, &first.finished(b"late"), LONG).await.unwrap());
+        assert!(second.keep(&mut on, &second.finished(b"reply"), LONG).await.unwrap(), "a write may be repeated");
+    }
+
+    #[tokio::test]
     async fn what_a_run_came_to_is_written_again_over_its_own_mark_alone() {
         let mut on = redis().await;
         let one = mark("a", Some("one"), "1-0");
         let other = Mark { node: Some("two".into()), run: "2-0".into(), ..one.clone() };
         let (value, kept) = (one.finished(b"reply"), Begun::Kept(b"reply".to_vec()));
         one.begin(&mut on, None, LONG).await.unwrap();
-        assert!(one.keep_again(&mut on, &value, LONG).await.unwrap());
+        assert!(one.keep(&mut on, &value, LONG).await.unwrap());
         assert_eq!(other.begin(&mut on, None, LONG).await.unwrap(), kept);
-        assert!(!other.keep_again(&mut on, &other.finished(b"another"), LONG).await.unwrap(), "a reply is there");
+        assert!(!other.keep(&mut on, &other.finished(b"another"), LONG).await.unwrap(), "a reply is there");
         redis::cmd("DEL").arg(&one.key).exec_async(&mut on).await.unwrap();
-        assert!(one.keep_again(&mut on, &value, LONG).await.unwrap());
+        assert!(one.keep(&mut on, &value, LONG).await.unwrap());
         assert_eq!(other.begin(&mut on, None, LONG).await.unwrap(), kept);
         redis::cmd("DEL").arg(&one.key).exec_async(&mut on).await.unwrap();
         other.begin(&mut on, None, LONG).await.unwrap();
-        assert!(!one.keep_again(&mut on, &value, LONG).await.unwrap(), "another run goes on");
+        assert!(!one.keep(&mut on, &value, LONG).await.unwrap(), "another run goes on");
         assert_eq!(one.begin(&mut on, None, LONG).await.unwrap(), Begun::Running(Some("two".into())));
     }
 

@@ -54,7 +54,7 @@ const LARGEST_KEPT: usize = 256 * 1024;
 
 /// Which delivery of which call this is.
 pub(crate) struct Delivery {
-    /// The same for every delivery of one request, and for no other.
+    /// Of one delivery of one request.
     pub(crate) name: String,
     /// Can none have come before it?
     pub(crate) first: bool,
@@ -74,7 +74,7 @@ impl Inner {
         reply: Write,
     ) -> Write {
         let Some((value, time)) = self.remember(&mark, outcome) else { return reply };
-        Write::Keep { key: mark.key, value, ttl_ms: ms(time), forced: false, then: Some(Box::new(reply)) }
+        Write::Keep { mark: mark.running(), key: mark.key, value, ttl_ms: ms(time), then: Some(Box::new(reply)) }
     }
 
     /// Returns what is to be kept of a call, and for how long.

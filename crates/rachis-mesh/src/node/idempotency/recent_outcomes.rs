@@ -175,9 +175,8 @@ impl Inner {
                 if left.is_zero() {
                     return Ok(());
                 }
-                let told = self.redis(&mark.key, |mut live| async move {
-                    mark.keep_again(&mut live.connection, value, left).await
-                });
+                let told =
+                    self.redis(&mark.key, |mut live| async move { mark.keep(&mut live.connection, value, left).await });
                 if told.await? {
                     tracing::debug!(key = mark.key, "Redis knows again what a call came to");
                 }

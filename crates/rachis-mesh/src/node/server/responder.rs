@@ -432,7 +432,11 @@ impl Responder {
                         return self.reply(in_flight, id, &from, outcome);
                     };
                     let until = Instant::now() + time_left(node, expires);
-                    let delivery = Delivery { name: self.name_of(in_flight.entry()), first: deliveries == 1, until };
+                    let delivery = Delivery {
+                        name: crate::redis::idempotency::run(&self.name_of(in_flight.entry()), deliveries),
+                        first: deliveries == 1,
+                        until,
+                    };
                     let run = Box::pin(node.run_once(idempotent, delivery, serve(node, found, call)));
                     let ((outcome, completed), fired) = noting(run).await;
                     fired.taken(node.events.intake(), waits(node, expires)).await;

@@ -13,7 +13,7 @@ use crate::redis::{
 use redis::RedisError;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::Instant,
 };
 
@@ -24,7 +24,11 @@ const INBOX_TTL_MS: &[u8] = b"120000";
 const OVERHEAD: usize = 160;
 
 const REPLY: &str = include_str!("../scripts/reply.lua");
-const KEEP: &str = include_str!("../scripts/keep.lua");
+/// Sent with each use, so without its comments.
+static KEEP: LazyLock<String> = LazyLock::new(|| {
+    let text = include_str!("../scripts/keep.lua");
+    text.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n")
+});
 const CANCEL: &str = include_str!("../scripts/cancel.lua");
 
 /// Streams, and the entries that were settled in each.
@@ -64,11 +68,18 @@ pub(super) fn build(batch: &mut [Write], now: Instant, wait: Option<WaitFor>) ->
                 }
             }
             Write::Send { inbox, frame, .. } => bundles.add(at, inbox, frame.len()),
-            Write::Keep { key, value, ttl_ms, forced: false, .. } => {
-                commands.add(&[b"SET", key.as_bytes(), value, b"PX", ttl_ms.to_string().as_bytes()]);
-            }
-            Write::Keep { key, value, ttl_ms, forced: true, .. } => {
-                commands.add(&[b"EVAL", KEEP.as_bytes(), b"1", key.as_bytes(), value, ttl_ms.to_string().as_bytes()]);
+            Write::Keep { key, value, ttl_ms, mark, .. } => {
+                let time = ttl_ms.to_string();
+                let arguments: [&[u8]; 3] = [value, time.as_bytes(), mark.as_bytes()];
+                commands.add(&[
+                    b"EVAL",
+                    KEEP.as_bytes(),
+                    b"1",
+                    key.as_bytes(),
+                    arguments[0],
+                    arguments[1],
+                    arguments[2],
+                ]);
             }
             Write::Cancel { stream, entry, .. } => {
                 let entry = entry.to_string();
@@ -140,6 +151,8 @@ impl Completion {
             Some(error) => {
                 tracing::error!(%error, "Redis refused a reply: its caller will time out, or a repeat of the call not find it");
             }
+            // Another run has the call, and answers it.
+            None if matches!((&write, response), (Write::Keep { .. }, Some(RespValue::Int(0)))) => return false,
             None => {}
         }
         self.then.extend(write.followed_by());

@@ -45,8 +45,9 @@ pub(crate) enum Write {
         key: String,
         value: Bytes,
         ttl_ms: u64,
-        /// Whether Redis stores it although its memory is full.
-        forced: bool,
+        /// What stands there while the call runs. Where something else stands, another run has the call, and `then` is not
+        /// written: the caller hears of that run.
+        mark: String,
         then: Option<Box<Write>>,
     },
     /// Deletes a request that no replica was given, and tells whether there was one to delete. Where nobody waits to be told,
@@ -90,9 +91,6 @@ impl Write {
                 Write::Forced { inbox, frame, then: Some((stream, entry, held)) }
             }
             Write::Send { inbox, frame, then } => Write::Forced { inbox, frame, then },
-            Write::Keep { key, value, ttl_ms, forced: false, then } => {
-                Write::Keep { key, value, ttl_ms, forced: true, then }
-            }
             other => {
                 *self = other;
                 return false;

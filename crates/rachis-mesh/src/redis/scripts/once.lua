@@ -1,5 +1,6 @@
 -- Begins a call that shall run once, unless somebody runs it or has run it.
--- KEYS: 1 the call. ARGV: 1 fingerprint of what is asked, 2 node, 3 which of its runs, 4 how long the mark holds (ms),
+-- KEYS: 1 the call. ARGV: 1 fingerprint of what is asked, 2 node, 3 which of its runs: a name, and '~N' for the Nth delivery
+-- of the same request from the second on, 4 how long the mark holds (ms),
 -- 5 a node that is dead (or ''), 6 '1' to make one's own mark hold on, or again, and nothing else
 -- The value is a letter and the fingerprint, then, of a call that runs (R), 'NODE RUN', or of a finished one (F), its reply.
 local there = redis.call('GET', KEYS[1])
@@ -16,8 +17,15 @@ if there then
   local rest = string.sub(there, asked + 1)
   if string.sub(there, 1, 1) == 'F' then return { 'kept', rest } end
   local node, run = string.match(rest, '^(%S*) (.*)$')
-  -- An earlier delivery of the same request has no claim any more: whoever has the request now was given it.
-  if run ~= ARGV[3] and node ~= ARGV[5] then return { 'running', node } end
+  local function delivery(run)
+    local name, number = string.match(run, '^(.*)~(%d+)$')
+    return name or run, tonumber(number or 1)
+  end
+  local name, number = delivery(run)
+  local mine, nth = delivery(ARGV[3])
+  -- Of deliveries of one request the last one has the claim: whoever it was given to has the request now. An earlier one
+  -- that was held up on its way here comes too late.
+  if (name ~= mine or nth < number) and node ~= ARGV[5] then return { 'running', node } end
 end
 redis.call('SET', KEYS[1], own, 'PX', ARGV[4])
 return { 'begun' }
