@@ -128,3 +128,19 @@ async fn a_replica_that_leaves_does_not_hand_back_what_it_has_finished() {
     testing::eventually("the next works", async || ran(&config, "find").await == 1).await;
     assert_eq!(ran(&config, "create").await, 1);
 }
+
+#[tokio::test]
+async fn a_request_that_was_given_out_and_could_not_be_deleted_is_cleared_away_and_not_called_unstarted() {
+    let config = testing::config();
+    let stream = calls_of(&config, "worker");
+    command(&config, &["XGROUP", "CREATE", &stream, "replicas", "0", "MKSTREAM"]).await.unwrap();
+    let settled = wire::send(&config, "worker", &request(1, "jobs", "create", LONG)).await;
+    let read = ["XREADGROUP", "GROUP", "replicas", "one", "COUNT", "1", "STREAMS", &stream, ">"];
+    command(&config, &read).await.unwrap();
+    // As where a rule of the ACL forbids XDEL for a while.
+    command(&config, &["XACK", &stream, "replicas", &settled]).await.unwrap();
+    let waiting = wire::send(&config, "worker", &request(2, "jobs", "create", LONG)).await;
+    assert!(!is_withdrawn(&config, &settled).await, "a replica had it");
+    assert_eq!(queued(&config, "worker").await, 1);
+    assert!(is_withdrawn(&config, &waiting).await, "nobody had this one");
+}

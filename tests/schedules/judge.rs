@@ -35,8 +35,6 @@ fn is_told_wrong(plan: &Plan, record: &Record, own: &[&Run], runs: &[Run]) -> Op
         Outcome::Unknown => None,
         // That what it repeats has run says nothing of the repeat.
         Outcome::Refused if record.repeats.is_some() => None,
-        // What was answered and may not be taken out of the queue looks to its caller as if nobody had begun it.
-        Outcome::Refused if plan.denies("xdel") => None,
         // With a key, what ran later may be its repeat.
         Outcome::Refused => {
             let is_keyed = record.order.kind.safety == Safety::Keyed;
