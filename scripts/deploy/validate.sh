@@ -190,5 +190,5 @@ package_is_clean() {
   for needed in LICENSE README.md CHANGELOG.md config/default.toml src/lib.rs; do
     grep -qx "$needed" <<<"$list" || { say "$needed is missing"; return 1; }
   done
-  cargo package --locked --allow-dirty --no-verify
+  cargo package --workspace --locked --allow-dirty --no-verify
 }
