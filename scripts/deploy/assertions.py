@@ -242,7 +242,7 @@ def check_aws(path, text):
         health[name] = (container["HealthCheck"]["Command"], env.get("METRICS_LISTEN", ""))
     ask = ["CMD", "/usr/local/bin/rachis", "health"]
     must(health["GatewayTask"] == (ask, ""), "the gateway is asked by `rachis health`")
-    must(health["ServiceTask"] == ([*ask, "http://127.0.0.1:9464"], "0.0.0.0:9464"), "the service is asked where it tells its counters")
+    must(health["ServiceTask"] == ([*ask, "http://127.0.0.1:9464"], "[::]:9464"), "the service is asked where it tells its counters")
     must(resources["Gateways"]["Properties"]["HealthCheckPath"] == "/readyz", "the balancer asks /readyz")
 
 
@@ -293,7 +293,7 @@ def version(text):
 def check_licences(path, text):
     licences = set(tomllib.loads((ROOT / "deny.toml").read_text())["licenses"]["allow"])
     packages = json.loads(text)["packages"]
-    ours = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["rust-version"]
+    ours = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["rust-version"]
     must(len(packages) > 100, "that is not the whole graph")
     for one in packages:
         must(allowed(one["license"] or "none", licences), f"{one['name']} {one['version']}: {one['license']}")
