@@ -32,7 +32,7 @@ impl Inner {
         }
         let node = self.clone();
         let (outcome, fired) = noting(pin!(self.make(call))).await;
-        fired.taken(node.events.intake(), fired::Caller::Here).await;
+        fired.taken(node.events.intake(), fired::ReplyTo::Here).await;
         outcome
     }
 

@@ -1,7 +1,7 @@
 //! Calls to other nodes: a request into the app's stream, a reply out of this node's inbox.
 
 mod inbox;
-mod large;
+mod large_replies;
 mod late;
 mod sent;
 mod ticket;
@@ -67,7 +67,7 @@ pub(crate) struct CallLimits {
 pub(crate) struct Rpc {
     node: Arc<str>,
     limits: ArcSwap<CallLimits>,
-    pending: Mutex<Waiting>,
+    pending: Mutex<PendingCalls>,
     recovery: RecoveryTriggers,
     // Somebody waits who gives up before all others.
     hurry: Notify,
@@ -84,7 +84,7 @@ pub(crate) struct Rpc {
     writer: OnceLock<Writer>,
 }
 
-type Waiting = Pending<oneshot::Sender<Arrived>, Result<Answer>>;
+type PendingCalls = Pending<oneshot::Sender<Arrived>, Result<Answer>>;
 
 /// What wakes a caller.
 enum Arrived {
@@ -327,7 +327,7 @@ impl Rpc {
         .with_outcome(Outcome::NeverRan)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, PendingCalls> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -133,7 +133,7 @@ impl Inner {
                 let run = Delivery { name: format!("here:{}", ulid::Ulid::generate()), first: true, until };
                 let work = std::pin::pin!(self.run_once(idempotent, run, responder::run(&self, found, call)));
                 let ((outcome, ended), fired) = noting(work).await;
-                fired.taken(self.events.intake(), fired::Caller::Here).await;
+                fired.taken(self.events.intake(), fired::ReplyTo::Here).await;
                 if let Some(CompletedRun(mark)) = ended {
                     self.keep(&mark, &outcome).await;
                 }

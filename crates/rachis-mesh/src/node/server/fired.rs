@@ -36,7 +36,7 @@ pub(crate) struct Fired(Option<oneshot::Receiver<()>>);
 
 /// Who waits for Redis to take events.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Caller {
+pub(crate) enum ReplyTo {
     /// Another node, which can not be answered without Redis either, and waits for this long.
     Elsewhere(Duration),
     /// Somebody who reached this process by another way.
@@ -104,7 +104,7 @@ pub(crate) fn receipt() -> Option<Receipt> {
 
 impl Fired {
     /// Waits until Redis has the events, or has refused them, at most for as long as `caller` can wait.
-    pub(crate) async fn taken(self, intake: &watch::Sender<Intake>, caller: Caller) {
+    pub(crate) async fn taken(self, intake: &watch::Sender<Intake>, caller: ReplyTo) {
         // In a box, which calls that fire nothing do not need.
         if let Some(all) = self.0 {
             Box::pin(taken(all, intake.subscribe(), caller)).await;
@@ -112,10 +112,10 @@ impl Fired {
     }
 }
 
-async fn taken(all: oneshot::Receiver<()>, mut intake: watch::Receiver<Intake>, caller: Caller) {
+async fn taken(all: oneshot::Receiver<()>, mut intake: watch::Receiver<Intake>, caller: ReplyTo) {
     let (longest, is_over): (_, fn(&Intake) -> bool) = match caller {
-        Caller::Elsewhere(left) => (LONGEST.min(left / 2), |intake| *intake == Intake::Refuses),
-        Caller::Here => (LONGEST_HERE, |intake| *intake != Intake::Open),
+        ReplyTo::Elsewhere(left) => (LONGEST.min(left / 2), |intake| *intake == Intake::Refuses),
+        ReplyTo::Here => (LONGEST_HERE, |intake| *intake != Intake::Open),
     };
     tokio::select! {
         biased;

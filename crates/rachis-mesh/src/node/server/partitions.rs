@@ -59,7 +59,7 @@ pub(crate) struct Work {
     /// How many wait for requests, each with one of the slots.
     pub(crate) readers: Arc<AtomicUsize>,
     /// Who waits for a slot beside them.
-    pub(crate) waiting: Arc<Waiting>,
+    pub(crate) waiting: Arc<SlotWaiters>,
     pub(crate) tasks: TaskTracker,
     /// Calls of this process that go on without their callers.
     own: TaskTracker,
@@ -87,12 +87,12 @@ impl Work {
 /// Requests that were taken over or handed off and wait for a slot. A read that waits for new ones keeps one, and is ended
 /// for them.
 #[derive(Default)]
-pub(crate) struct Waiting {
+pub(crate) struct SlotWaiters {
     count: AtomicUsize,
     more: Notify,
 }
 
-impl Waiting {
+impl SlotWaiters {
     /// Waits for one of the slots.
     pub(crate) async fn slot(&self, slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
         if let Ok(slot) = slots.clone().try_acquire_owned() {

@@ -12,7 +12,7 @@ use crate::node::{
         completed_cache::CompletedCache,
         fired::{self, noting},
         in_flight::{InFlight, InFlightRequest, Print},
-        partitions::{Waiting, Work, share},
+        partitions::{SlotWaiters, Work, share},
         replay_guard::ReplayGuard,
     },
 };
@@ -66,7 +66,7 @@ pub(crate) struct Responder {
     refused: RateLimitedLog,
     slots: Arc<Semaphore>,
     readers: Arc<AtomicUsize>,
-    waiting: Arc<Waiting>,
+    waiting: Arc<SlotWaiters>,
     in_flight: InFlight,
     completed: Mutex<CompletedCache>,
     tasks: TaskTracker,
@@ -485,8 +485,8 @@ fn time_left(node: &Inner, expires: u64) -> Duration {
 }
 
 /// Who waits for the reply to a request.
-fn waits(node: &Inner, expires: u64) -> fired::Caller {
-    fired::Caller::Elsewhere(time_left(node, expires))
+fn waits(node: &Inner, expires: u64) -> fired::ReplyTo {
+    fired::ReplyTo::Elsewhere(time_left(node, expires))
 }
 
 /// Runs a call of another node as long as its caller waits, if it only reads: what comes later would be read by nobody, and

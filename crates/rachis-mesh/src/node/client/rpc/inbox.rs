@@ -1,6 +1,6 @@
 //! What comes into a node's inbox: replies to its calls, and notes of requests to its app.
 
-use super::{Arrived, Rpc, large};
+use super::{Arrived, Rpc, large_replies::LargeReplies};
 use crate::{
     redis::queue::{Inbox, Inward},
     wire::{self, Abandoned, Frame, Handoff, Reply},
@@ -40,7 +40,7 @@ pub(crate) enum Received {
 
 /// Reads the inbox until it is stopped: replies go to their callers, notes of requests to `received`.
 pub(crate) async fn read_inbox(mut inbox: Inbox, rpc: Arc<Rpc>, received: impl Fn(Received)) {
-    let (mut first, mut large) = (true, large::Large::new());
+    let (mut first, mut large) = (true, LargeReplies::new());
     while let Some(inward) = inbox.next().await {
         let entries = match inward {
             Inward::Entries(entries) => entries,

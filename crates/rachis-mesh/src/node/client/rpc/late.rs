@@ -1,7 +1,7 @@
 //! Callers whose time is over. One timer for all calls of a node: almost every call is answered long before its own would
 //! go off, and to set and to clear one was a twentieth of what a call takes.
 
-use super::{Arrived, Rpc, Waiting};
+use super::{Arrived, PendingCalls, Rpc};
 use crate::wire;
 use std::{
     sync::Arc,
@@ -19,7 +19,7 @@ pub(super) fn deadline(now: Instant, timeout: Duration) -> Instant {
 
 impl Rpc {
     /// Makes sure that somebody who begins to wait is woken when its time is over.
-    pub(super) fn awaited(&self, pending: &mut Waiting, deadline: Instant) {
+    pub(super) fn awaited(&self, pending: &mut PendingCalls, deadline: Instant) {
         if pending.advance_alarm(deadline) {
             self.hurry.notify_one();
         }

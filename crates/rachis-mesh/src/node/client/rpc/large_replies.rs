@@ -6,15 +6,15 @@ use crate::redis::queue::EntryId;
 use std::sync::Arc;
 use tokio::{sync::Semaphore, task::JoinHandle};
 
-/// From how many bytes on. Smaller ones are read faster than they are handed to another thread.
+/// The size in bytes from which a reply is large. Smaller ones are read faster than they are handed to another thread.
 const LARGE: usize = 64 * 1024;
 
-/// How many are read at a time, each on a thread that does nothing else: the system shares the processor out between
+/// The number of large replies that are read at a time, each on a thread that does nothing else: the system shares the processor out between
 /// those and the threads of the runtime. The others wait as the bytes that they are.
 const AT_ONCE: usize = 2;
 
-/// The large replies under way.
-pub(super) struct Large {
+/// The large replies that are being read.
+pub(super) struct LargeReplies {
     slots: Arc<Semaphore>,
     /// Those of the read that is being taken in.
     replies: Vec<JoinHandle<()>>,
@@ -22,9 +22,9 @@ pub(super) struct Large {
     before: Option<JoinHandle<()>>,
 }
 
-impl Large {
+impl LargeReplies {
     pub(super) fn new() -> Self {
-        Large { slots: Arc::new(Semaphore::new(AT_ONCE)), replies: Vec::new(), before: None }
+        LargeReplies { slots: Arc::new(Semaphore::new(AT_ONCE)), replies: Vec::new(), before: None }
     }
 
     /// Takes in what came as a reply.
@@ -34,7 +34,7 @@ impl Large {
         }
         let (rpc, slots) = (rpc.clone(), self.slots.clone());
         self.replies.push(tokio::spawn(async move {
-            // Nobody closes it.
+            // The semaphore is never closed.
             let _slot = slots.acquire().await;
             let read = tokio::task::spawn_blocking(move || rpc.reply(&frame));
             if read.await.is_err() {

@@ -2,7 +2,7 @@
 
 use super::{
     super::{Arrived, Rpc},
-    AT_ONCE, LARGE, Large,
+    AT_ONCE, LARGE, LargeReplies,
 };
 use crate::node::client::pending::Safety;
 use crate::{
@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 struct Ends {
     _node: Node,
     rpc: Arc<Rpc>,
-    large: Large,
+    large: LargeReplies,
 }
 
 type Call = (u64, oneshot::Receiver<Arrived>);
@@ -30,7 +30,7 @@ impl Ends {
         let config = Config { start_delay: StartDelay::Manual, ..Config::default() };
         let node = Node::builder(config).start().await.unwrap();
         let rpc = node.inner.rpc.clone();
-        Ends { _node: node, rpc, large: Large::new() }
+        Ends { _node: node, rpc, large: LargeReplies::new() }
     }
 
     fn call(&self) -> Call {
