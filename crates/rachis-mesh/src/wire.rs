@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 /// The version this node writes, and the only one it reads.
 pub(crate) const VERSION: u8 = 1;
 
-/// Is this a frame of that kind, whatever its version?
+/// Returns `true` for a frame of that kind, whatever its version.
 pub(crate) fn is<F: Frame>(frame: &[u8]) -> bool {
     frame.get(1).is_some_and(|kind| kind.eq_ignore_ascii_case(&F::KIND))
 }

@@ -19,7 +19,7 @@ pub(super) fn unreachable(error: Failure) -> Error {
 }
 
 impl Inner {
-    /// Is there such a key?
+    /// Returns `true` if the key exists.
     pub(super) async fn has_key(&self, key: &str) -> Result<bool, Failure> {
         self.redis(key, |mut live| async move { exists(&mut live.connection, key).await }).await
     }

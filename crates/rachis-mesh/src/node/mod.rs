@@ -1,4 +1,7 @@
 //! An app on the mesh: found by others, calling others, heard by others.
+//!
+//! The folders are the jobs of a node. Beside them stand what several share: the builder, the settings derived from the
+//! configuration, Redis's clock, commands that belong to calls, and the limit on warnings.
 
 mod admin;
 mod ask;
@@ -113,7 +116,7 @@ pub(crate) struct Inner {
     signer: Signer,
     /// Warnings of announcements that are not believed.
     refused: RateLimitedLog,
-    /// Does a living node sign its frames, while this one has no secret?
+    /// `true` if a living node signs its frames, while this one has no secret.
     foreign: AtomicBool,
     connector: Connector,
     admin: Admin,
@@ -144,12 +147,12 @@ pub(crate) struct Inner {
     beating: CancellationToken,
     /// Cancelled when a shutdown begins.
     draining: CancellationToken,
-    /// Has it been told to stop, and goes on until load balancers know?
+    /// `true` once it has been told to stop and goes on until load balancers know.
     retiring: AtomicBool,
     running: Mutex<Running>,
 }
 
-/// Can this node be given work?
+/// Whether a node can be given work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
     /// It has not joined the mesh yet.
@@ -213,7 +216,7 @@ impl Node {
         self.inner.app.unregister(path).await
     }
 
-    /// Can this node be given work?
+    /// Returns whether this node can be given work.
     pub fn readiness(&self) -> Readiness {
         let node = &self.inner;
         if node.draining.is_cancelled() || node.stop.is_cancelled() || node.retiring.load(Ordering::Relaxed) {

@@ -41,7 +41,7 @@ impl Request {
         Request { id, from: from.into(), hops: 0, call }
     }
 
-    /// May it be given out again whatever its method, since its key tells a repeat from the first?
+    /// Returns `true` if it has an idempotency key, so that it may be delivered again whatever its method.
     pub(crate) fn has_key(&self) -> bool {
         self.call.params.idempotency_key.is_some()
     }

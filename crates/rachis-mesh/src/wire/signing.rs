@@ -52,7 +52,7 @@ impl Signer {
         }
     }
 
-    /// Are frames signed here?
+    /// Returns `true` if frames are signed here.
     pub(crate) fn signs(&self) -> bool {
         self.0.is_some()
     }
@@ -167,7 +167,7 @@ impl<'a> SigningScope<'a> {
 pub(crate) const UNKNOWING: &str =
     "this mesh signs its frames: set mesh.secret (MESH_SECRET) to the secret that the other nodes have";
 
-/// Is this a frame of a node that signs?
+/// Returns `true` for a frame of a node that signs.
 pub(crate) fn is_signed(frame: &[u8]) -> bool {
     matches!(frame, [VERSION, kind, ..] if kind.is_ascii_lowercase())
 }

@@ -103,8 +103,8 @@ pub struct DeadCall {
 pub struct Replay {
     /// What the call ended in, as a client sees it.
     pub outcome: Result<Value>,
-    /// Is the letter gone? It is after an answer, and after an error that is the service's own word (400 to 499, but for
-    /// 401, 404, 405, 408 and 429); after any other it stays.
+    /// `true` if the letter was removed: after an answer, and after an error that is the service's own (400 to 499, except
+    /// 401, 404, 405, 408 and 429). After any other it stays.
     pub removed: bool,
 }
 

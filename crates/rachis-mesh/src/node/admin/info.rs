@@ -21,9 +21,9 @@ pub struct ServiceInfo {
     pub events: Vec<String>,
     /// The options given to it; of a remote service those that its node announces.
     pub options: Map<String, Value>,
-    /// Does it run on another node?
+    /// `true` if it runs on another node.
     pub remote: bool,
-    /// Is a replica up? While none is, calls wait for the next.
+    /// `true` if a replica is up. While none is, calls wait for the next.
     pub healthy: bool,
     /// The ids of the nodes that serve it.
     pub replicas: Vec<String>,
@@ -94,7 +94,7 @@ pub struct NodeInfo {
     pub pid: u32,
     /// When it started, in ms since 1970 by its own clock.
     pub started: u64,
-    /// Does it take calls? One that is shutting down does not.
+    /// `true` if it takes calls. One that is shutting down does not.
     pub up: bool,
     /// Over how many streams it lets the requests of its app be spread.
     pub partitions: usize,

@@ -19,7 +19,7 @@ pub(crate) struct Pending<W, R> {
     overtaken: FxHashSet<u64>,
     /// When to look for callers whose time is over; none of them is earlier.
     alarm: Option<Instant>,
-    /// Nobody is woken any more.
+    /// `true` once the node has shut down: no caller is woken any more.
     closed: bool,
 }
 
@@ -35,7 +35,7 @@ struct Slot<W, R> {
     left: Option<Left>,
 }
 
-/// What may be done with a request of which nobody knows what became of it.
+/// What may be done with a request whose fate is unknown.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Safety {
     /// Running it twice does no harm.
@@ -51,11 +51,11 @@ pub(crate) enum Safety {
 pub(crate) enum Stage {
     /// It has not left this node.
     Queued,
-    /// It has left, and nobody has said yet where it arrived.
+    /// It has left, and it is not known yet where it arrived.
     Sending,
     /// It stands in the stream under this id, or did.
     Sent(EntryId),
-    /// It has left through this session, which broke before anybody said where it arrived.
+    /// It has left through this session, which broke before it was known where it arrived.
     Adrift(Option<Arc<Session>>),
 }
 
@@ -71,7 +71,7 @@ pub(crate) struct Left {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Full;
 
-/// What somebody who begins to wait again finds.
+/// What a caller that begins to wait again finds.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Rearmed<R> {
     Waiting,
@@ -137,7 +137,7 @@ impl<W, R> Pending<W, R> {
         }
     }
 
-    /// Takes in so many from now on; those that wait already stay.
+    /// Replaces the capacity. Calls that wait already stay.
     pub(crate) fn resize(&mut self, capacity: usize) {
         self.capacity = capacity;
     }
@@ -240,8 +240,8 @@ impl<W, R> Pending<W, R> {
         }
     }
 
-    /// Says that nobody knows whether the request arrived. Returns whoever waits if it is best sent again at once: a
-    /// second copy of what is idempotent does no harm. Of anything else it has to be found out first.
+    /// Notes that it is unknown whether the request arrived. Returns its waiter if it is best sent again at once: a second
+    /// copy of what is idempotent does no harm. Of anything else it has to be found out first.
     pub(crate) fn adrift(&mut self, id: u64, session: Option<Arc<Session>>) -> Option<W> {
         self.overtaken.remove(&id);
         let slot = self.calls.get_mut(&id)?;
@@ -249,7 +249,7 @@ impl<W, R> Pending<W, R> {
         if slot.safety == Safety::Idempotent { slot.waiter.take() } else { None }
     }
 
-    /// Ends a call by its reply and returns whoever waits, with that. `None` for a second reply, for one that came too
+    /// Ends a call by its reply and returns its waiter with that reply. `None` for a second reply, for one that came too
     /// late, and for one whose caller finds it as soon as it waits again.
     pub(crate) fn complete(&mut self, id: u64, reply: R) -> Option<(W, R)> {
         let slot = self.calls.get_mut(&id)?;

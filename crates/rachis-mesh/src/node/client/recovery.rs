@@ -1,6 +1,6 @@
-//! Requests that Redis lost: their callers are not left to wait for what never comes.
+//! Recovery of requests that Redis lost, so that their callers do not wait for a reply that never comes.
 //!
-//! Whoever sent a request knows the entry it stands under. An entry is deleted only together with its reply, which is
+//! The node that sent a request knows the entry it stands under. An entry is deleted only together with its reply, which is
 //! written first; so where the entry is gone and the inbox, read to its end, holds no reply, the request was lost: by a
 //! flush, a restart without data, a failover that came before the replication. Nothing is asked while no call waits.
 
@@ -37,7 +37,7 @@ const INBOX_TIME: Duration = Duration::from_secs(5);
 /// How far off this node's idea of Redis's clock may be.
 const CLOCK_SLACK: Duration = Duration::from_secs(60);
 
-/// Reasons to look after requests.
+/// What makes recovery look after requests at once, before the next regular scan.
 #[derive(Debug, Default)]
 pub(crate) struct RecoveryTriggers {
     wake: Notify,
@@ -53,12 +53,12 @@ impl RecoveryTriggers {
         self.all();
     }
 
-    /// How often that happened so far.
+    /// Returns how often that happened so far.
     pub(crate) fn count(&self) -> u64 {
         *self.losses.borrow()
     }
 
-    /// The same, as it changes.
+    /// Returns a receiver of that number, which changes with each loss.
     pub(crate) fn losses(&self) -> watch::Receiver<u64> {
         self.losses.subscribe()
     }
@@ -116,7 +116,7 @@ struct RecoveryScan<'a>(&'a Arc<Inner>);
 /// A request that stands nowhere.
 struct Missing {
     candidate: RecoveryCandidate,
-    /// Can nothing that was sent with it arrive any more?
+    /// `true` if nothing that was sent with it can arrive any more.
     cut_off: bool,
 }
 

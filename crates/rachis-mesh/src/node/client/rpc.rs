@@ -69,7 +69,7 @@ pub(crate) struct Rpc {
     limits: ArcSwap<CallLimits>,
     pending: Mutex<PendingCalls>,
     recovery: RecoveryTriggers,
-    // Somebody waits who gives up before all others.
+    // Notified when a call with an earlier deadline than all pending ones arrives.
     hurry: Notify,
     // Up to which entry the inbox was read.
     inbox_read: watch::Sender<EntryId>,
@@ -99,7 +99,7 @@ enum Arrived {
     Late,
     /// The request has to be sent again.
     Resend,
-    /// It is lost, and must not be.
+    /// It is lost and must not be sent again.
     Lost(RecoveryDecision),
 }
 
@@ -122,7 +122,7 @@ impl Rpc {
         }
     }
 
-    /// Limits it otherwise from now on.
+    /// Replaces the limits. Calls in progress keep theirs.
     pub(crate) fn limit(&self, limits: CallLimits) {
         self.limits.store(Arc::new(limits));
         self.lock().resize(limits.max_pending);

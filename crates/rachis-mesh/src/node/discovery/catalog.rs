@@ -27,7 +27,7 @@ pub(crate) struct Member {
     pub(crate) app: String,
     pub(crate) key: String,
     pub(crate) info: Info,
-    /// Does it take calls? One that drains does not.
+    /// `true` if it takes calls. One that drains does not.
     pub(crate) up: bool,
     /// How long its paths stay callable without replicas, in ms; `None` for ever.
     pub(crate) linger: Option<u64>,
@@ -77,7 +77,7 @@ pub(crate) struct Route {
     pub(crate) replicas: BTreeSet<String>,
 }
 
-/// What became different.
+/// A change of the catalog.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum CatalogChange {
     /// A path can be called from now on, or goes to another app, or offers something else than before.
@@ -104,7 +104,7 @@ pub(crate) enum CatalogUpdate {
     Down(String, Vec<Lingering>),
 }
 
-/// The belief.
+/// The state of the mesh as this node believes it.
 #[derive(Debug)]
 pub(crate) struct Catalog {
     me: String,
@@ -241,7 +241,7 @@ impl Catalog {
         }
     }
 
-    /// Is anything to end by itself as time passes?
+    /// Returns `true` if anything is to end by itself as time passes.
     pub(crate) fn waits(&self) -> bool {
         !self.missing.is_empty() || !self.ending.is_empty()
     }

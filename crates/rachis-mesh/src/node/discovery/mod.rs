@@ -67,7 +67,7 @@ impl Discovery {
             reloads.mark_changed();
         }
         let (mut may_publish, mut announced) = (node.config.publication_delay.is_zero(), true);
-        let mut doubt = None;
+        let mut gap = None;
         // What is believed does not come from the registry as it would be read now.
         let mut stale = false;
         loop {
@@ -96,16 +96,16 @@ impl Discovery {
                     }
                     // What is held back for a moment may be known here, what everyone was told must be.
                     let held = node.catalog().epoch();
-                    if (held < beat.told || held > beat.epoch) && doubt.is_none() {
-                        doubt = Some(Doubt { held, told: beat.told, until: Instant::now() + ON_ITS_WAY });
+                    if (held < beat.told || held > beat.epoch) && gap.is_none() {
+                        gap = Some(EpochGap { held, told: beat.told, until: Instant::now() + ON_ITS_WAY });
                     }
                 }
-                doubted = benefit(doubt), if doubt.is_some() => {
-                    doubt = None;
+                waited = wait_for_late_message(gap), if gap.is_some() => {
+                    gap = None;
                     let epoch = node.catalog().epoch();
                     // What waits to be taken in may be what was missed; a node that is behind shall not read it twice.
                     let comes = !self.lifecycle.is_empty();
-                    if !comes && doubted.is_some_and(|doubted| epoch == doubted.held || epoch < doubted.told) {
+                    if !comes && waited.is_some_and(|gap| epoch == gap.held || epoch < gap.told) {
                         node.catch_up().await;
                     }
                 }
@@ -129,7 +129,7 @@ impl Discovery {
     }
 }
 
-/// Ends at a moment that there is.
+/// Waits until `moment`; never ends without one.
 async fn at(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment.into()).await,
@@ -139,7 +139,7 @@ async fn at(moment: Option<Instant>) {
 
 /// A beat has shown another version of the registry than the one held; the message that explains it may be on its way.
 #[derive(Clone, Copy)]
-struct Doubt {
+struct EpochGap {
     /// The version that was held then.
     held: u64,
     /// The one that everyone had been told.
@@ -147,10 +147,10 @@ struct Doubt {
     until: Instant,
 }
 
-/// Gives the message its time.
-async fn benefit(doubt: Option<Doubt>) -> Option<Doubt> {
-    tokio::time::sleep_until(doubt?.until.into()).await;
-    doubt
+/// Waits until the message that explains `gap` has had its time.
+async fn wait_for_late_message(gap: Option<EpochGap>) -> Option<EpochGap> {
+    tokio::time::sleep_until(gap?.until.into()).await;
+    gap
 }
 
 /// Sorts what comes in over the subscriptions.

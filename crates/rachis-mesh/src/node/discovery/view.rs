@@ -13,7 +13,7 @@ use tokio::sync::broadcast;
 pub struct Resolved {
     /// What it offers.
     pub descriptor: Arc<Descriptor>,
-    /// Does it run on another node?
+    /// `true` if it runs on another node.
     pub remote: bool,
     /// The values of the path's placeholders.
     pub route: BTreeMap<String, String>,
@@ -91,8 +91,8 @@ impl Node {
         self.inner.catalog().nodes().map(NodeInfo::from).collect()
     }
 
-    /// Is a replica of each remote service up? For one partition key, or for all of them with `None`, which stands for
-    /// this node's own. `None` when no app is registered with that key.
+    /// Returns, for each remote service, whether a replica of it is up: of one partition key, or with `None` of this node's
+    /// own. Returns `None` if no app is registered with that key.
     pub fn health(&self, key: Option<&str>) -> Option<BTreeMap<String, bool>> {
         let own = &self.inner.config.key;
         let wanted = key.filter(|key| key != own);

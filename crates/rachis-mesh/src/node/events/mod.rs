@@ -68,7 +68,7 @@ struct Counter {
 /// An event for whoever listens, with what was believed when it came.
 struct Told {
     frame: EventFrame,
-    /// Do calls of its path go to the app it comes from?
+    /// `true` if calls of its path go to the app it comes from.
     routed: bool,
 }
 
@@ -411,7 +411,7 @@ async fn tell_of_loss(node: Arc<Inner>, path: String) {
     }
 }
 
-/// Do calls of `path` go to `app`?
+/// Returns `true` if calls of `path` go to `app`.
 fn routes_to(node: &Inner, path: &str, app: &str) -> bool {
     node.catalog().route(path).is_none_or(|route| route.app == app)
 }

@@ -12,7 +12,7 @@ pub(crate) struct IdempotentCall {
     pub(super) digest: String,
     /// Tells whether a repeat asks for the same.
     pub(super) fingerprint: String,
-    /// Did it come in by REST?
+    /// `true` if it came in by REST.
     pub(super) rest: bool,
 }
 

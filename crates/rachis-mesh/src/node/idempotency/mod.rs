@@ -56,9 +56,9 @@ const LARGEST_KEPT: usize = 256 * 1024;
 pub(crate) struct Delivery {
     /// Of one delivery of one request.
     pub(crate) name: String,
-    /// Can none have come before it?
+    /// `true` if no delivery can have come before it.
     pub(crate) first: bool,
-    /// When nobody waits any more.
+    /// When its caller stops waiting.
     pub(crate) until: Instant,
 }
 
@@ -253,7 +253,7 @@ impl Inner {
         }
     }
 
-    /// Can others see whether this node lives?
+    /// Returns `true` if others can see whether this node lives.
     fn is_announced(&self) -> bool {
         !self.observer && self.last_beat.borrow().is_some()
     }
@@ -267,8 +267,8 @@ async fn changed(renewals: Option<&mut watch::Receiver<u64>>) -> Option<Result<(
 #[derive(Default)]
 struct Death(Option<(String, Instant)>);
 
-/// Is this the service's own word, which would be the same another time? What is about the moment (no answer in time,
-/// too much to do), about the login or about this replica is not.
+/// Returns `true` for an outcome that is the service's own and would be the same another time. An error about the moment
+/// (no answer in time, too much to do), about the login or about this replica is not final.
 pub(super) fn is_final(outcome: &Result<Answer>) -> bool {
     use ErrorKind::{MethodNotAllowed, NotAuthenticated, Timeout, TooManyRequests};
     match outcome {

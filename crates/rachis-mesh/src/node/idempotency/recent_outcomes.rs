@@ -87,7 +87,7 @@ impl RecentOutcomes {
         all.order.iter().rev().filter_map(|(_, key, number)| all.of(key, *number).cloned()).collect()
     }
 
-    /// Is this still what the call came to?
+    /// Returns `true` if this is still the outcome of the call.
     fn stands(&self, over: &RecentOutcome) -> bool {
         self.lock().of(&over.mark.key, over.number).is_some()
     }

@@ -207,7 +207,7 @@ impl Node {
 }
 
 impl Inner {
-    /// Can a running node take this key as `new` has it?
+    /// Returns `true` if a running node can take this key as `new` has it.
     fn takes(&self, key: &str, new: &Config) -> bool {
         let (old, url) = (&self.config, key == "redis.url");
         match key {

@@ -108,13 +108,13 @@ impl SlotWaiters {
         self.count.load(Ordering::SeqCst) > 0
     }
 
-    /// Ends when one more does.
+    /// Returns a future that ends when another request begins to wait.
     pub(crate) fn one_more(&self) -> Notified<'_> {
         self.more.notified()
     }
 }
 
-/// One more, until this is dropped.
+/// Counts one more until this is dropped.
 struct Counted<'a>(&'a AtomicUsize);
 
 impl<'a> Counted<'a> {
@@ -187,7 +187,7 @@ impl Partitions {
         Arc::new(Responder::new(number, calls, &self.work))
     }
 
-    /// Limits them otherwise from now on. Where fewer calls may run than do, those that run finish first.
+    /// Replaces the limits. If fewer calls may run than do, those that run finish first.
     pub(crate) fn limit(&self, limits: CallLimits, old_slots: usize, slots: usize) {
         self.work.limits.store(Arc::new(limits));
         self.work.slots.add_permits(slots.saturating_sub(old_slots));

@@ -19,7 +19,7 @@ pub(super) struct Ticket {
     pub(super) stream: Arc<str>,
     pub(super) deadline: Instant,
     pub(super) over: bool,
-    /// Did an earlier copy of it leave this node, of which nobody knows whether it arrived?
+    /// `true` if an earlier copy of it left this node and it is unknown whether that arrived.
     pub(super) sent_again: bool,
 }
 

@@ -36,7 +36,7 @@ impl Offers {
         self.draining.remove(node);
     }
 
-    /// Does a replica other than `node` offer it?
+    /// Returns `true` if a replica other than `node` offers it.
     pub(super) fn has_other_than(&self, node: &str) -> bool {
         self.replicas.keys().chain(self.draining.keys()).any(|other| other != node)
     }

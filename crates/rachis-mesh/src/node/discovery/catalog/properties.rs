@@ -44,7 +44,7 @@ enum Step {
     Hold,
     /// Those that were are told, one behind the other.
     Tell,
-    /// The node's own beat: is the version the one it holds?
+    /// The node's own beat: compares the version with the one it holds.
     Compare,
     Tick,
     /// The whole registry is read, while these things happen.
