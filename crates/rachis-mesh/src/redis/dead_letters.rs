@@ -1,29 +1,29 @@
-//! The dead letters of one app, as they lie in their stream.
+//! The dead letters of one app, read from their stream.
 
 use redis::{RedisResult, aio::ConnectionLike};
 use std::collections::HashMap;
 
-/// A request that was set aside.
+/// A dead letter: a request that was set aside.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Letter {
     pub(crate) id: String,
     pub(crate) frame: Vec<u8>,
-    /// How large the request was.
+    /// The size of the request, in bytes.
     pub(crate) size: u64,
     pub(crate) reason: String,
-    /// The id it had among the requests.
+    /// The entry id of the request.
     pub(crate) entry: String,
     pub(crate) deliveries: u32,
-    /// Who had it last.
+    /// The replica that had it last.
     pub(crate) consumer: String,
-    /// Who set it aside.
+    /// The replica that set it aside.
     pub(crate) by: String,
 }
 
 type Fields = HashMap<String, Vec<u8>>;
 
 impl Letter {
-    /// What is missing is empty: whoever can write to Redis can write a letter.
+    /// Reads a letter. Missing fields are empty, since any client of Redis can write one.
     fn read((id, mut fields): (String, Fields)) -> Self {
         let mut take = |name: &str| fields.remove(name).unwrap_or_default();
         let frame = take("m");
@@ -41,7 +41,7 @@ impl Letter {
     }
 }
 
-/// The newest letters, the newest first.
+/// Returns the newest letters, the newest first.
 pub(crate) async fn newest(on: &mut impl ConnectionLike, stream: &str, count: usize) -> RedisResult<Vec<Letter>> {
     let mut range = redis::cmd("XREVRANGE");
     let found: Vec<(String, Fields)> =
@@ -49,7 +49,7 @@ pub(crate) async fn newest(on: &mut impl ConnectionLike, stream: &str, count: us
     Ok(found.into_iter().map(Letter::read).collect())
 }
 
-/// The letter of that id. What is no id names no letter.
+/// Returns the letter with this id; `None` for anything that is no id.
 pub(crate) async fn get(on: &mut impl ConnectionLike, stream: &str, id: &str) -> RedisResult<Option<Letter>> {
     if !is_id(id) {
         return Ok(None);
@@ -58,7 +58,7 @@ pub(crate) async fn get(on: &mut impl ConnectionLike, stream: &str, id: &str) ->
     Ok(found.into_iter().map(Letter::read).next())
 }
 
-/// The ids of the oldest letters behind `id` (`0-0` for all), the oldest first.
+/// Returns the ids of the oldest letters after `id` (`0-0` for all), the oldest first.
 pub(crate) async fn ids_after(
     on: &mut impl ConnectionLike,
     stream: &str,
@@ -71,7 +71,7 @@ pub(crate) async fn ids_after(
     Ok(found.into_iter().map(|(id, _)| id).collect())
 }
 
-/// Deletes letters; says how many there were.
+/// Deletes letters, and returns how many there were.
 pub(crate) async fn remove(on: &mut impl ConnectionLike, stream: &str, ids: &[String]) -> RedisResult<u64> {
     let ids: Vec<&String> = ids.iter().filter(|id| is_id(id)).collect();
     if ids.is_empty() {

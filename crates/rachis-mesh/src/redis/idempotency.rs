@@ -7,38 +7,38 @@ static BEGIN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scri
 static KEEP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/keep.lua")));
 static LET_GO: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/let_go.lua")));
 
-/// Stands for a node of which the registry does not know whether it lives: no id looks like it.
+/// Stands for a node whose liveness the registry does not know; no id looks like it.
 const NOBODY: &str = "-";
 
-/// A run of such a call, in the key of the call.
+/// The mark of a run of such a call, stored in the key of the call.
 #[derive(Clone, Debug)]
 pub(crate) struct Mark {
     pub(crate) key: String,
-    /// Tells what is asked; all have the same length.
+    /// The fingerprint of the call; all have the same length.
     pub(crate) fingerprint: String,
-    /// Who runs it; `None` for one whose life or death nobody can see.
+    /// The node that runs it; `None` for a node whose liveness is not known.
     pub(crate) node: Option<String>,
-    /// Which of its runs, and which delivery of it: see [`run`].
+    /// Identifies the run and its delivery, as [`run`] names them.
     pub(crate) run: String,
 }
 
-/// What became of an attempt to begin.
+/// The outcome of an attempt to begin.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Begun {
-    /// The call is to be run.
+    /// The call has to be run.
     Now,
-    /// It has been run, and this is its reply.
+    /// The call has been run, with this reply.
     Kept(Vec<u8>),
     /// A node runs it; `None` as in [`Mark`].
     Running(Option<String>),
-    /// Something else was asked under the same key.
+    /// The key was used for another call.
     Other,
     /// The mark to be renewed is no longer there.
     Lost,
 }
 
 impl Mark {
-    /// Begins, if nobody has, or if whoever has is `dead`. The mark holds for `time` unless it is renewed.
+    /// Begins the call, unless a node other than `dead` has begun it. The mark holds for `time` unless it is renewed.
     pub(crate) async fn begin(
         &self,
         on: &mut impl ConnectionLike,
@@ -48,7 +48,7 @@ impl Mark {
         self.invoke(on, dead.unwrap_or_default(), time, false).await
     }
 
-    /// Lets the mark hold for `time` from now on, if it is still there.
+    /// Renews the mark for `time`, if it is still there.
     pub(crate) async fn renew(&self, on: &mut impl ConnectionLike, time: Duration) -> RedisResult<Begun> {
         self.invoke(on, "", time, true).await
     }
@@ -81,22 +81,22 @@ impl Mark {
         })
     }
 
-    /// Takes the mark away, if it is still there.
+    /// Removes the mark, if it is still there.
     pub(crate) async fn let_go(&self, on: &mut impl ConnectionLike) -> RedisResult<bool> {
         LET_GO.key(&self.key).arg(self.running()).invoke_async(on).await
     }
 
-    /// What stands in the key when the call has been run.
+    /// Returns the value of the key after the run.
     pub(crate) fn finished(&self, reply: &[u8]) -> Vec<u8> {
         [b"F", self.fingerprint.as_bytes(), reply].concat()
     }
 
-    /// Writes that where this mark stands, or nothing does. Returns `false` if something else stands there.
+    /// Stores that value if the key is empty or holds this mark. Returns `false` if the key holds something else.
     pub(crate) async fn keep(&self, on: &mut impl ConnectionLike, value: &[u8], time: Duration) -> RedisResult<bool> {
         KEEP.key(&self.key).arg(value).arg(ms(time)).arg(self.running()).invoke_async(on).await
     }
 
-    /// What stands in the key while the call runs.
+    /// Returns the value of the key during the run.
     pub(crate) fn running(&self) -> String {
         format!("R{}{} {}", self.fingerprint, self.node(), self.run)
     }
@@ -106,12 +106,12 @@ impl Mark {
     }
 }
 
-/// The name of a run: of a request that is delivered again, with the number of the delivery.
+/// Returns the name of a run: the request, and for a repeated delivery its number.
 pub(crate) fn run(request: &str, deliveries: u32) -> String {
     if deliveries > 1 { format!("{request}~{deliveries}") } else { request.to_owned() }
 }
 
-/// As Redis takes it: 0 would be refused.
+/// Returns milliseconds as Redis accepts them, at least 1.
 pub(crate) fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
 }

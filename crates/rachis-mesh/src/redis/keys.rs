@@ -1,4 +1,4 @@
-//! Every key and channel, in one table.
+//! The names of all keys and channels.
 //!
 //! | key | type | holds |
 //! |---|---|---|
@@ -7,7 +7,7 @@
 //! | `NS:{mesh}:epoch` | string | version of the registry |
 //! | `NS:{mesh}:changes` | stream, capped | the last changes of the registry |
 //! | `NS:{mesh}:told` | string | of which version everyone was told, while changes are told in bundles |
-//! | `NS:{mesh}:digest` | string, TTL | a big registry in one value, for whoever has to read all of it |
+//! | `NS:{mesh}:digest` | string, TTL | a big registry in one value, for nodes that have to read all of it |
 //! | `NS:{mesh}:digest-by` | string, TTL | the node that makes it anew just now |
 //! | `NS:{mesh}:app:KEY/APP` | hash, TTL | what an app offers, kept while none of its replicas is up |
 //! | `NS:{mesh}:apps` | sorted set | apps with lingering paths → when the last of them ends, in ms |
@@ -29,7 +29,7 @@
 /// The consumer group in which the replicas of an app share its requests.
 pub(crate) const GROUP: &str = "replicas";
 
-/// The consumer that is given what stood in a stream whose group was destroyed. No node has this id.
+/// The consumer that gets the entries of a stream whose group was destroyed. No node has this id.
 pub(crate) const LOST: &str = "lost";
 
 pub(crate) use rachis_config::host::MAX_PARTITIONS;
@@ -41,7 +41,7 @@ pub(crate) fn partition(app: &str, number: usize) -> String {
     if number == 0 { app.to_owned() } else { format!("{app}/{number}") }
 }
 
-/// Is `stream` one of the request streams of the app whose first one is `first`?
+/// Returns `true` if `stream` is a request stream of the app whose first one is `first`.
 pub(crate) fn same_app(first: &str, stream: &str) -> bool {
     let Some(front) = first.strip_suffix(CALLS) else { return first == stream };
     let number = stream.strip_prefix(front).and_then(|rest| rest.strip_suffix(CALLS));
@@ -51,14 +51,14 @@ pub(crate) fn same_app(first: &str, stream: &str) -> bool {
     })
 }
 
-/// How the name of a request stream ends, behind what names the app.
+/// The end of the name of a request stream.
 const CALLS: &str = "}:calls";
 
 /// Builds the names of one namespace.
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
     namespace: String,
-    /// What the names of channels end with.
+    /// The end of the names of channels.
     channels: String,
 }
 
@@ -67,18 +67,18 @@ impl Keys {
         Keys { namespace: namespace.to_owned(), channels: String::new() }
     }
 
-    /// The same in this database.
+    /// Returns the names in this database.
     pub(crate) fn in_database(self, number: i64) -> Self {
         let channels = if number == 0 { String::new() } else { format!("/{number}") };
         Keys { channels, ..self }
     }
 
-    /// What the keys of all nodes start with; scripts append ids they find in the index.
+    /// Returns the prefix of the keys of nodes; scripts append ids that they find in the index.
     pub(crate) fn node_prefix(&self) -> String {
         format!("{}:{{mesh}}:node:", self.namespace)
     }
 
-    /// What the keys of all apps start with.
+    /// Returns the prefix of the keys of apps.
     pub(crate) fn app_prefix(&self) -> String {
         format!("{}:{{mesh}}:app:", self.namespace)
     }
@@ -95,7 +95,7 @@ impl Keys {
         format!("{}:{{mesh}}:nodes", self.namespace)
     }
 
-    /// A key of the registry, all of which lie in one slot.
+    /// Returns a key of the registry, all of which lie in one slot.
     pub(crate) fn registry(&self) -> String {
         self.nodes()
     }
@@ -137,7 +137,7 @@ impl Keys {
         format!("{}:{{app:{app}}}:dead", self.namespace)
     }
 
-    /// Not of a partition: an idempotency key is known by the same mark however many there are.
+    /// Returns the key of a call with an idempotency key. It is the same for all partitions, however many there are.
     pub(crate) fn idempotency(&self, app: &str, digest: &str) -> String {
         format!("{}:{{app:{app}}}:once:{digest}", self.namespace)
     }

@@ -1,4 +1,4 @@
-//! The one way to connect.
+//! The connector: every connection to Redis is opened, logged in and greeted here.
 
 use super::{
     Backoff, ReconnectBackoff, Signs, Trouble, backoff, is_fatal,
@@ -21,7 +21,7 @@ use std::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Where Redis is and how long to wait for it.
+/// Where Redis is, and the time limits of connections to it.
 #[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) topology: TopologyConfig,
@@ -32,23 +32,23 @@ pub(crate) struct Options {
     pub(crate) response_timeout: Duration,
     /// How long one read of a stream may block on the server.
     pub(crate) block: Duration,
-    /// After how long without a word a connection that does not read asks whether its server is there.
+    /// Idle time after which a connection that does not read sends a PING.
     pub(crate) keep_alive: Duration,
     /// The longest pause between two attempts to connect, within [`LONGEST_PAUSE`].
     pub(crate) longest_pause: Duration,
-    /// For TLS.
+    /// The certificates for `rediss://`.
     pub(crate) certificates: Certificates,
-    /// What leads to servers that announce other addresses.
+    /// Maps announced addresses to reachable ones.
     pub(crate) addresses: Addresses,
     /// Whether replicas are waited for after a write, and how long.
     pub(crate) wait: Option<WaitFor>,
-    /// Connections of the pool for rare commands, to each server.
+    /// The size of the pool for rare commands, for each server.
     pub(crate) pool_size: usize,
 }
 
 #[cfg(test)]
 impl Options {
-    /// Those of tests, whose reads block for `block`.
+    /// Returns options for tests, with reads that block for `block`.
     pub(crate) fn for_tests(block: Duration) -> Self {
         Options {
             topology: TopologyConfig::Standalone(crate::testing::redis().url()),
@@ -71,23 +71,22 @@ impl Options {
 pub(crate) struct WaitFor {
     /// Replicas, at least 1.
     pub(crate) replicas: usize,
-    /// How long at most.
+    /// The longest time to wait.
     pub(crate) time: Duration,
 }
 
 /// See [`Connector::probe_time`].
 const PROBE_TIME: Duration = Duration::from_millis(500);
-/// After how long without an answer a connection is asked whether its server is there before anything is sent through it
-/// of which it must be known whether it arrived. Costs one command and one round trip, and only where a second has passed
-/// without either.
+/// Idle time after which a connection is probed before a request is sent through it, since the caller must learn
+/// whether the request arrived. A probe costs one command and one round trip, at most once a second.
 pub(crate) const PROBE_AFTER: Duration = Duration::from_secs(1);
 
-/// How long the question where a server is may take.
+/// The time limit of asking one server of a topology where another one is.
 const ASKING: Duration = Duration::from_secs(1);
 
 /// The first pause between two attempts to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// The longest one there may be.
+/// The longest pause between two attempts to connect.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Opens connections. Cheap to clone.
@@ -104,14 +103,14 @@ pub(crate) struct Connector {
     trouble: Arc<Mutex<Option<Trouble>>>,
 }
 
-/// A connection, and what tells that it is of no further use although nothing fails.
+/// A connection, and the signs by which it is found unusable although no command fails.
 pub(crate) struct Opened<C = Shared> {
     pub(crate) connection: C,
     pub(crate) signs: Signs,
 }
 
 impl Connector {
-    /// `name` is what `CLIENT LIST` shows of the connections, followed by what each is for.
+    /// Creates a connector. `CLIENT LIST` shows `name` and the purpose of each connection.
     pub(crate) fn new(options: Options, name: &str) -> RedisResult<Self> {
         let logins = Arc::new(Logins::new(options.login.clone()));
         let asking = options.connect_timeout.min(ASKING);
@@ -139,14 +138,15 @@ impl Connector {
         &self.logins
     }
 
-    /// Says on an open connection who one is now. A server that refuses it goes on to take the connection for who it was.
+    /// Sends the current login on an open connection. If the server refuses it, the connection keeps its previous
+    /// login.
     pub(crate) async fn log_in(&self, connection: &mut impl ConnectionLike) {
         if let Some(login) = self.login() {
             self.note_login(login.query_async::<()>(connection).await);
         }
     }
 
-    /// The command that says who one is now.
+    /// Returns the AUTH command of the current login, `None` without a password.
     pub(crate) fn login(&self) -> Option<Cmd> {
         self.servers.auth()
     }
@@ -158,15 +158,15 @@ impl Connector {
         }
     }
 
-    /// Notes a login that was refused, so that the next attempt tries another, if there is one.
+    /// Notes a refused login, so that the next attempt tries the other one, if there is one.
     pub(crate) fn note_refusal(&self, error: &RedisError) {
         if error.kind() == redis::ErrorKind::AuthenticationFailed || error.code() == Some("WRONGPASS") {
             self.logins.refused();
         }
     }
 
-    /// Tells every connection to the server of `key` that it, or the way to it, has gone silent: nothing else would
-    /// ever wake those that wait for something to come.
+    /// Marks the server of `key` as silent, for all connections to it. Nothing else wakes a connection that only waits
+    /// for messages.
     pub(crate) fn suspect(&self, key: &str) {
         if let Some(suspicion) = self.servers.shard(key).and_then(|shard| self.suspicions().get(&shard).cloned()) {
             suspicion.send_modify(|times| *times += 1);
@@ -177,7 +177,7 @@ impl Connector {
         self.suspicions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What will tell that a connection to this server, made from now on, is of no further use.
+    /// Returns the signs of a connection to this server that is opened from now on.
     pub(crate) fn signs(&self, shard: Shard, key: Option<&str>) -> Signs {
         let moves = self.servers.moves();
         let mut suspicions = self.suspicions();
@@ -188,27 +188,28 @@ impl Connector {
         Signs { servers: self.servers.clone(), shard, key: key.map(str::to_owned), moves, suspicion, logins, end: None }
     }
 
-    /// Changes with every [`Connector::lost`].
+    /// Returns a counter that changes with every [`Connector::lost`].
     pub(crate) fn losses(&self) -> watch::Receiver<u64> {
         self.losses.subscribe()
     }
 
-    /// Says that a connection was lost: those that nobody reads from find out whether they were, too.
+    /// Reports a lost connection. Connections that do not read are probed then.
     pub(crate) fn lost(&self) {
         self.losses.send_modify(|times| *times += 1);
     }
 
-    /// The server's address, without user and password.
+    /// Returns the server's address, without user and password.
     pub(crate) fn address(&self) -> String {
         self.servers.address()
     }
 
-    /// What the last attempt failed with.
+    /// Returns the failure of the last attempt.
     pub(crate) fn trouble(&self) -> Option<Trouble> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes what an attempt failed with; `false` if the last one failed with the same, which need not be told again.
+    /// Notes the failure of an attempt. Returns `false` if the previous attempt failed the same way, which is not
+    /// logged again.
     pub(crate) fn note_trouble(&self, trouble: Trouble) -> bool {
         let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         known.replace(trouble.clone()) != Some(trouble)
@@ -218,7 +219,7 @@ impl Connector {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Notes that a channel could not be subscribed to.
+    /// Logs a refused subscription, as a warning the first time.
     pub(crate) fn note_deaf(&self, channel: &str, error: &RedisError) {
         match self.note_trouble(Trouble::of(error)) {
             true => tracing::warn!(channel, %error, "Redis does not let this node listen, trying on"),
@@ -226,18 +227,19 @@ impl Connector {
         }
     }
 
-    /// Finds the server that holds `key`, for as long as it takes; `None` when stopped first.
+    /// Finds the server that holds `key`, for as long as it takes. Returns `None` when stopped.
     pub(crate) async fn locate(&self, key: &str, stop: &CancellationToken) -> Option<Shard> {
         self.until("locate", stop, || self.servers.locate(key)).await
     }
 
-    /// How long a server may take to answer whether it is there, before another connection is tried. A server that does a
-    /// long piece of work is asked again over the new one, which does no harm.
+    /// Returns the time limit of a probe, after which a new connection is tried. A server that is only busy is probed
+    /// again over the new connection, which is harmless.
     pub(crate) fn probe_time(&self) -> Duration {
         self.options.response_timeout.min(PROBE_TIME)
     }
 
-    /// How long one attempt may take. Where another server may take over, it shall not wait long for a silent one.
+    /// Returns the time limit of one attempt. It is shorter with Sentinel and Cluster, where another server may take
+    /// over.
     pub(crate) fn patience(&self) -> Duration {
         match &*self.servers {
             Servers::Standalone(_) => self.options.connect_timeout,
@@ -245,14 +247,14 @@ impl Connector {
         }
     }
 
-    /// One attempt to reach the server that holds `key`. `block` is how much longer than usual an answer may take, for
-    /// reads that block.
+    /// Makes one attempt to connect to the server that holds `key`. `block` extends the response timeout, for blocking
+    /// reads.
     pub(crate) async fn connect(&self, purpose: &str, key: &str, block: Duration) -> RedisResult<Opened> {
         let shard = self.servers.locate(key).await?;
         self.open(purpose, &shard, Some(key), block).await
     }
 
-    /// One attempt to reach this server, for all the keys that it holds.
+    /// Makes one attempt to connect to this server, for all keys that it holds.
     pub(crate) async fn connect_to(&self, purpose: &str, shard: &Shard) -> RedisResult<Opened> {
         self.open(purpose, shard, None, Duration::ZERO).await
     }
@@ -267,7 +269,7 @@ impl Connector {
         Ok(Opened { signs: signs.of(&connection), connection })
     }
 
-    /// How to reach the server that holds `key`, and which that is.
+    /// Returns the endpoint of the server that holds `key`, and the server itself.
     pub(crate) async fn endpoint(&self, key: &str) -> RedisResult<(Endpoint, Shard)> {
         let shard = self.servers.locate(key).await?;
         Ok((self.servers.reach(&shard).await?, shard))
@@ -279,7 +281,7 @@ impl Connector {
             .set_pipeline_buffer_size(1024)
     }
 
-    /// The first words on a new connection, which show whether it leads to a server that is of use.
+    /// Sends the first commands on a new connection, which show whether the server is usable.
     pub(crate) async fn greet(&self, connection: &mut impl ConnectionLike, purpose: &str) -> RedisResult<()> {
         self.servers.verify(connection).await?;
         let mut hello = redis::pipe();
@@ -293,7 +295,7 @@ impl Connector {
         }
     }
 
-    /// One attempt to reach this server, for subscriptions whose messages go to `push`.
+    /// Makes one attempt to connect to this server for subscriptions, whose messages go to `push`.
     pub(crate) async fn connect_pushed(
         &self,
         purpose: &str,
@@ -312,8 +314,8 @@ impl Connector {
         Ok(Opened { signs: signs.of(&connection), connection })
     }
 
-    /// Attempts until one succeeds or `stop` is cancelled (`None`). The first failure is logged as a warning, later
-    /// ones at debug, so an outage costs two lines and not thousands.
+    /// Repeats `attempt` until it succeeds; returns `None` when `stop` is cancelled. The first failure is logged as a
+    /// warning, later ones at debug level, so an outage costs two lines and not thousands.
     pub(crate) async fn until<T, F, Fut>(&self, purpose: &str, stop: &CancellationToken, attempt: F) -> Option<T>
     where
         F: Fn() -> Fut,

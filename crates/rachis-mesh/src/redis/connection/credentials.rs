@@ -1,4 +1,4 @@
-//! Logins that expire: asked for before the first connection, and again before each of them ends.
+//! Logins that expire, from a provider that is called before the first connection and before each expiry.
 
 use super::{Backoff, Connector, Trouble, login::Login};
 use futures_core::future::BoxFuture;
@@ -7,21 +7,21 @@ use rachis_core::Error;
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
-/// Who to be to Redis, and for how long.
+/// A login for Redis, and how long it is valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
-    /// ACL user; `None`: the one of `redis.url`, or the default user.
+    /// ACL user; `None` for the one of `redis.url`, or the default user.
     pub username: Option<String>,
     /// Password or token.
     pub password: Secret,
-    /// How long it is taken from now on; `None`: for ever, so it is not asked for again.
+    /// How long the login is valid from now on; `None` if it does not expire.
     pub valid_for: Option<Duration>,
 }
 
-/// Gives credentials for Redis, as often as they are needed: before the first connection, and again when two thirds of the
-/// time that they are good for are over. Connections that are open are told the new ones, so none is dropped.
+/// Provides credentials for Redis. It is called before the first connection, and again when two thirds of the time that
+/// the last credentials are valid are over. Open connections log in again, so none is dropped.
 ///
-/// One that fails is asked again, with growing pauses; until then the last credentials stay.
+/// A provider that fails is called again, with pauses from 0.5 s to 20 s; until then the last credentials stay.
 ///
 /// ```
 /// use rachis::{Config, CredentialProvider, Credentials, Node, Result};
@@ -40,18 +40,18 @@ pub struct Credentials {
 /// # drop(builder);
 /// ```
 pub trait CredentialProvider: Send + Sync + 'static {
-    /// The credentials to use from now on.
+    /// Returns the credentials to use from now on.
     ///
     /// # Errors
-    /// Whatever keeps it from knowing; it is logged, so it must not contain a secret.
+    /// Any error; it is logged, so it must not contain a secret.
     fn credentials(&self) -> impl Future<Output = Result<Credentials, Error>> + Send;
 }
 
 /// The pauses after a provider failed.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(20));
-/// How long a provider may take.
+/// The time limit of one call of a provider.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Credentials are not asked for more often than this, however short they are good for.
+/// The shortest time between two calls of a provider, however soon the credentials expire.
 const LEAST: Duration = Duration::from_millis(100);
 
 trait Erased: Send + Sync {
@@ -73,7 +73,8 @@ impl Provider {
         Provider(Arc::new(provider))
     }
 
-    /// Waits for the first credentials, and renews them until `stop` is cancelled (`None`: it was before).
+    /// Waits for the first credentials, and renews them until `stop` is cancelled. Returns `None` if it was cancelled
+    /// before.
     pub(crate) async fn start(&self, connector: Connector, stop: CancellationToken) -> Option<()> {
         let mut valid_for = self.renew(&connector, &stop).await?;
         let provider = self.clone();
@@ -92,7 +93,7 @@ impl Provider {
         Some(())
     }
 
-    /// Asks until there is an answer, and lets all connections use it; how long it is good for.
+    /// Calls the provider until it succeeds, and lets all connections use the result. Returns how long that is valid.
     async fn renew(&self, connector: &Connector, stop: &CancellationToken) -> Option<Option<Duration>> {
         let mut backoff = BACKOFF;
         loop {

@@ -1,14 +1,14 @@
-//! What errors say of a connection.
+//! What an error means for its connection.
 
 use redis::RedisError;
 
-/// An error that says that `what` was waited for in vain.
+/// Returns the error for `what` that took too long.
 pub(crate) fn timed_out(what: &'static str) -> RedisError {
     RedisError::from(std::io::Error::new(std::io::ErrorKind::TimedOut, format!("{what} took too long")))
 }
 
-/// Does this error say that the connection, or the server behind it, is of no further use? Errors about the command
-/// itself (a missing group, a refused argument, a full memory) do not.
+/// Returns `true` if the error makes the connection, or the server behind it, unusable. Errors about the command itself
+/// (a missing group, a refused argument, a full memory) do not.
 pub(crate) fn is_fatal(error: &RedisError) -> bool {
     use redis::{ErrorKind, ServerErrorKind as Kind};
     match error.kind() {
@@ -23,13 +23,15 @@ pub(crate) fn is_fatal(error: &RedisError) -> bool {
     }
 }
 
-/// Does this error say that, in a cluster, another server holds the key now, or will soon? The connection is fine.
+/// Returns `true` if the error says that, in a cluster, another server holds the key now, or will soon. The connection
+/// stays usable.
 pub(crate) fn is_redirect(error: &RedisError) -> bool {
     use redis::{ErrorKind, ServerErrorKind as Kind};
     matches!(error.kind(), ErrorKind::Server(Kind::Moved | Kind::Ask | Kind::TryAgain | Kind::ClusterDown))
 }
 
-/// Does this error say that the command was not run, since another server should be asked, or the same one later?
+/// Returns `true` if the error says that the command was not run, and belongs to another server, or to the same one
+/// later.
 pub(crate) fn is_elsewhere(error: &RedisError) -> bool {
     use redis::{ErrorKind, ServerErrorKind as Kind};
     match error.kind() {
@@ -53,7 +55,7 @@ pub(crate) fn is_elsewhere(error: &RedisError) -> bool {
     }
 }
 
-/// The codes of errors that say so.
+/// The codes of errors that are [fatal](is_fatal).
 const FATAL: [&str; 7] = ["READONLY", "MASTERDOWN", "LOADING", "NOAUTH", "WRONGPASS", "MISCONF", "NOREPLICAS"];
 
 #[cfg(test)]

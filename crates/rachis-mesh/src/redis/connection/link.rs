@@ -1,4 +1,4 @@
-//! Links: connections that many share, and that come back by themselves.
+//! Links: shared connections that reconnect by themselves.
 
 use super::{Connector, Opened, PROBE_AFTER, Sign, is_fatal, socket::Shared, timed_out, topology::Shard};
 use futures_util::FutureExt;
@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-/// A shared connection to one server that comes back by itself.
+/// A shared connection to one server that reconnects by itself.
 ///
 /// redis-rs's own `ConnectionManager` repeats an error that is no I/O error (a wrong password, say) for ever, even when
 /// the server has been mended; here any reported failure makes a new connection.
@@ -20,35 +20,35 @@ pub(crate) struct Link {
     connector: Connector,
     live: watch::Receiver<Option<Live>>,
     broken: Arc<watch::Sender<u64>>,
-    /// Somebody asks for the connection, which is not made anew before.
+    /// Notified when the connection is asked for; a closed one is not reopened before.
     wanted: Arc<Notify>,
 }
 
-/// A connection and which one in the row it is.
+/// An open connection of a link.
 #[derive(Clone)]
 pub(crate) struct Live {
     pub(crate) connection: Shared,
     pub(crate) generation: u64,
-    /// When it was last known to work, or given to somebody who will find out.
+    /// When it last answered, or was handed out for use.
     sound: Arc<Mutex<Instant>>,
-    /// What the server calls it; `None` where it does not tell.
+    /// Identifies the connection on the server; `None` where the server does not tell.
     pub(crate) session: Option<Arc<Session>>,
 }
 
 /// One connection to one server process.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Session {
-    /// The process and the history of its data: another after a restart and after a failover.
+    /// The process and the history of its data. Differs after a restart and after a failover.
     pub(crate) server: String,
     /// The id by which `CLIENT KILL` knows the connection.
     pub(crate) client: i64,
-    /// How many commands the process had refused for want of memory when the connection was made.
+    /// How many commands the process had refused with OOM when the connection was opened.
     pub(crate) refusals: u64,
 }
 
 impl Live {
-    /// Ends when another connection was lost and this one turns out to be, too. Found out then, and not by the next
-    /// request, of which nobody would know whether it arrived.
+    /// Completes when another connection was lost and a probe shows that this one is, too. Without the probe the next
+    /// request would find out, and its caller could not tell whether it arrived.
     async fn goes_silent(&self, losses: &mut watch::Receiver<u64>) {
         while losses.changed().await.is_ok() {
             if !self.answers(None).await {
@@ -57,7 +57,7 @@ impl Live {
         }
     }
 
-    /// Returns `true` if the server answers, within `time` where that is shorter than a command may take.
+    /// Returns `true` if the server answers a PING, within `time` if that is shorter than the response timeout.
     async fn answers(&self, time: Option<Duration>) -> bool {
         let mut connection = self.connection.clone();
         let ping = redis::cmd("PING");
@@ -73,7 +73,7 @@ impl Live {
         answers
     }
 
-    /// Returns `true` where it is not known to have worked of late.
+    /// Returns `true` if the connection has not answered for [`PROBE_AFTER`].
     pub(crate) fn has_rested(&self) -> bool {
         self.sound().elapsed() >= PROBE_AFTER
     }
@@ -83,12 +83,12 @@ impl Live {
         *self.sound() = Instant::now();
     }
 
-    /// When it was last known to work, or given to somebody who will find out.
+    /// When it last answered, or was handed out for use.
     fn sound(&self) -> std::sync::MutexGuard<'_, Instant> {
         self.sound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends when nobody has asked for the connection for this long, at least.
+    /// Completes when the connection has been idle for `time`.
     async fn rests(&self, time: Duration) {
         loop {
             let next = *self.sound() + time;
@@ -101,7 +101,7 @@ impl Live {
 }
 
 impl Session {
-    /// `None` where an ACL forbids to ask.
+    /// Asks the server for the session; `None` where an ACL forbids it.
     ///
     /// # Errors
     /// The connection broke.
@@ -117,22 +117,22 @@ impl Session {
         }
     }
 
-    /// What `CLIENT ID` and the sections `server`, `replication` and `errorstats` of `INFO` say of it.
+    /// Parses `CLIENT ID` and the sections `server`, `replication` and `errorstats` of `INFO`.
     pub(crate) fn parse(client: i64, server: &str, replication: &str, errors: &str) -> Option<Self> {
         let process = super::server_info::field(server, "run_id")?;
         let history = super::server_info::field(replication, "master_replid")?;
         Some(Session { server: format!("{process} {history}"), client, refusals: refusals(errors) })
     }
 
-    /// Returns `true` if the server has refused nothing for want of memory since. A reply that is refused leaves its request
-    /// deleted, and is written again.
+    /// Returns `true` if the server has refused nothing with OOM since. A refused reply leaves its request deleted, and
+    /// is written again.
     pub(crate) async fn had_memory(&self, on: &mut impl ConnectionLike) -> RedisResult<bool> {
         let errors: String = redis::cmd("INFO").arg("errorstats").query_async(on).await?;
         Ok(refusals(&errors) == self.refusals)
     }
 
-    /// Makes sure, through another connection to the same server, that nothing comes through this one any more. `false`:
-    /// an ACL forbids it.
+    /// Kills this connection through another one to the same server, so that nothing arrives through it any more.
+    /// Returns `false` if an ACL forbids it.
     pub(crate) async fn close(&self, on: &mut impl ConnectionLike) -> RedisResult<bool> {
         let mut kill = redis::cmd("CLIENT");
         let killed: RedisResult<u64> = kill.arg("KILL").arg("ID").arg(self.client).query_async(on).await;
@@ -145,13 +145,13 @@ impl Session {
     }
 }
 
-/// What `errorstats` says of commands that were refused for want of memory; nothing is said of what has not happened.
+/// Returns the number of OOM errors in `errorstats`, 0 where they are not listed.
 fn refusals(errors: &str) -> u64 {
     let count = super::server_info::field(errors, "errorstat_OOM");
     count.and_then(|count| count.strip_prefix("count=")?.parse().ok()).unwrap_or(0)
 }
 
-/// The links of one node for the commands that many share, one to each server it has something to say to.
+/// The links of one node, one to each server that it sends commands to.
 #[derive(Clone)]
 pub(crate) struct Links {
     connector: Connector,
@@ -163,17 +163,17 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    /// Links that live until `stop` is cancelled.
+    /// Creates links that live until `stop` is cancelled.
     pub(crate) fn new(connector: Connector, stop: CancellationToken) -> Self {
         Links { connector, stop, open: Arc::default(), renewals: Arc::default() }
     }
 
-    /// Changes with every connection that is made.
+    /// Returns a counter that changes with every new connection.
     pub(crate) fn renewals(&self) -> watch::Receiver<u64> {
         self.renewals.subscribe()
     }
 
-    /// Says that one was made beside the links.
+    /// Counts a connection that was opened beside the links.
     pub(crate) fn renewed(&self) {
         self.renewals.send_modify(|times| *times += 1);
     }
@@ -182,7 +182,7 @@ impl Links {
         &self.connector
     }
 
-    /// The link to this server, which begins to connect when it is first asked for.
+    /// Returns the link to this server, which starts to connect the first time.
     pub(crate) fn to(&self, shard: &Shard) -> Link {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((link, _)) = open.get(shard) {
@@ -194,13 +194,13 @@ impl Links {
         link
     }
 
-    /// The link to the server that holds `key`, and its connection, as soon as there is one that works; `None` when stopped.
+    /// Waits for a working connection to the server that holds `key`. Returns it with its link, `None` when stopped.
     pub(crate) async fn reach(&self, key: &str) -> Option<(Link, Live)> {
         self.reach_by(key, true).await
     }
 
-    /// The same for what may be asked twice: whoever asks finds out whether the connection works, and is to bound that
-    /// where it [has rested](Live::has_rested).
+    /// Does the same without a probe, for commands that may be repeated. The caller bounds its wait where the
+    /// connection [has rested](Live::has_rested).
     pub(crate) async fn reach_untried(&self, key: &str) -> Option<(Link, Live)> {
         self.reach_by(key, false).await
     }
@@ -306,7 +306,7 @@ impl Link {
         link
     }
 
-    /// The connection, as soon as there is one, where it is to be `tried` one that answers. `None` when the link was stopped.
+    /// Waits for a connection, with `tried` for one that answers a probe. Returns `None` when the link was stopped.
     async fn get(&mut self, tried: bool) -> Option<Live> {
         let broken = self.broken.clone();
         // One that was reported is no connection any more, though it may take a moment until it is put away.
@@ -330,7 +330,7 @@ impl Link {
         }
     }
 
-    /// Says that a connection failed; reports about one that has been replaced already do nothing.
+    /// Reports a failed connection. Reports about a connection that was already replaced do nothing.
     pub(crate) fn report(&self, live: &Live) {
         self.broken.send_if_modified(|broken| {
             let newer = live.generation > *broken;

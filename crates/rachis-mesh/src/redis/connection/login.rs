@@ -1,10 +1,10 @@
-//! Who to say one is: may change while connections are open.
+//! Logins, which may change while connections are open.
 
 use redis::{Cmd, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisResult};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
-/// Who to say one is, instead of what a URL says.
+/// A login that overrides the one in a URL.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Login {
     pub(crate) username: Option<String>,
@@ -12,7 +12,7 @@ pub(crate) struct Login {
 }
 
 impl Login {
-    /// The one in a URL.
+    /// Returns the login in a URL.
     pub(crate) fn of(url: &str) -> RedisResult<Self> {
         let info = url.into_connection_info()?;
         let text = |text: Option<&str>| text.map(str::to_owned);
@@ -20,7 +20,7 @@ impl Login {
     }
 }
 
-/// The login of the moment, for whoever connects.
+/// The current login, for all new connections.
 pub(crate) struct Logins {
     state: Mutex<State>,
     // Counts the changes.
@@ -29,9 +29,9 @@ pub(crate) struct Logins {
 
 struct State {
     current: Login,
-    /// The one before: a server may not know the new one yet.
+    /// The previous login, since a server may not know the new one yet.
     previous: Option<Login>,
-    /// Which of the two the next connection tries.
+    /// Whether the next connection tries the previous login.
     tries_previous: bool,
 }
 
@@ -41,7 +41,7 @@ impl Logins {
         Logins { state: Mutex::new(state), changes: watch::Sender::new(0) }
     }
 
-    /// From now on another; `false`: it is the same.
+    /// Replaces the login. Returns `false` if it is the same.
     pub(crate) fn change(&self, login: Login) -> bool {
         {
             let mut state = self.lock();
@@ -56,18 +56,18 @@ impl Logins {
         true
     }
 
-    /// Tells of changes from now on.
+    /// Returns a receiver of changes from now on.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
-    /// Says that a server refused a login: the next connection tries the other one.
+    /// Reports a refused login: the next connection tries the other one.
     pub(crate) fn refused(&self) {
         let mut state = self.lock();
         state.tries_previous = state.previous.is_some() && !state.tries_previous;
     }
 
-    /// How to connect now, as far as this says it.
+    /// Returns `info` with the current login, where there is one.
     pub(crate) fn put_on(&self, info: ConnectionInfo) -> ConnectionInfo {
         let state = self.lock();
         let login = match &state.previous {
@@ -78,7 +78,7 @@ impl Logins {
         info.set_redis_settings(settings)
     }
 
-    /// What says on an open connection who one is now; `None` where there is no password to say.
+    /// Returns the AUTH command of the current login, `None` without a password.
     pub(crate) fn command(&self, info: &ConnectionInfo) -> Option<Cmd> {
         let settings = dressed(info.redis_settings().clone(), &self.lock().current);
         let password = settings.password()?;

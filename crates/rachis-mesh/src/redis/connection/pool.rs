@@ -18,11 +18,11 @@ use std::{
     time::Duration,
 };
 
-/// A connection that nobody has asked for in this time is closed, at the latest after twice as long. A node needs one when
-/// it joins, and hardly any later. Not sooner, since to make one costs Redis more than to keep it for a while.
+/// Idle time after which a pooled connection is closed, at the latest after twice as long. A node needs one when it
+/// joins, and hardly any later. A shorter time would cost Redis more in new connections than it saves.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// Connections to each server that is asked something, made when they are needed.
+/// Pools of connections, one for each server, filled on demand.
 #[derive(Clone)]
 pub(crate) struct Admin {
     connector: Connector,
@@ -35,7 +35,7 @@ impl Admin {
         Admin { connector: connector.clone(), pools: Arc::default() }
     }
 
-    /// A connection, that answered just now, to the server that holds `key`.
+    /// Returns a connection to the server that holds `key`, which answered just now.
     pub(crate) async fn get(&self, key: &str) -> Result<Pooled, RedisError> {
         let shard = match self.connector.servers().shard(key) {
             Some(shard) => shard,
@@ -67,7 +67,7 @@ impl Admin {
     }
 }
 
-/// Closes what nobody asks for, until the pool is gone.
+/// Closes idle connections, until the pool is dropped.
 async fn tidy(pool: WeakPool<Maker>, idle: Duration) {
     loop {
         tokio::time::sleep(idle).await;
@@ -80,13 +80,13 @@ fn build_failed(error: BuildError) -> RedisError {
     RedisError::from(std::io::Error::other(error.to_string()))
 }
 
-/// Makes connections to one server.
+/// Opens connections to one server.
 struct Maker {
     connector: Connector,
     shard: Shard,
 }
 
-/// A connection and whether it has shown itself to be of no further use.
+/// A connection, and whether it is known to be broken.
 struct Slot {
     connection: Shared,
     signs: Signs,
@@ -113,7 +113,7 @@ impl deadpool::managed::Manager for Maker {
     }
 }
 
-/// A pooled connection; one that fails is not given out again.
+/// A pooled connection. One that fails is not handed out again.
 pub(crate) struct Pooled {
     connection: Object<Maker>,
     servers: Arc<Servers>,

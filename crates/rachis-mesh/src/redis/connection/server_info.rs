@@ -1,13 +1,13 @@
-//! What kind of server this is.
+//! The kind and the settings of a server, and warnings about them.
 
 use redis::{RedisError, aio::ConnectionLike};
 use std::time::Duration;
 
-/// How long a server may take to say what it is.
+/// The time limit of asking a server for its INFO.
 const TIME: Duration = Duration::from_secs(2);
 
-/// Warns of what the server is or lacks; a server that does not tell is no reason not to start. `url` is the one it was
-/// reached by.
+/// Logs warnings about the kind and the settings of the server. A server that forbids INFO is no reason not to start.
+/// `url` is the one that it was reached by.
 pub(crate) async fn warn_of(on: &mut impl ConnectionLike, url: &str) {
     match tokio::time::timeout(TIME, inspect(on)).await {
         Ok(Ok(server)) => server.warnings(url).iter().for_each(|warning| tracing::warn!("{warning}")),
@@ -15,14 +15,14 @@ pub(crate) async fn warn_of(on: &mut impl ConnectionLike, url: &str) {
     }
 }
 
-/// What the server is, and what it lacks for us.
+/// Reads the INFO of the server.
 async fn inspect(on: &mut impl ConnectionLike) -> Result<Server, RedisError> {
     // Without a section, since servers before 7.0 take one at a time.
     let info: String = redis::cmd("INFO").query_async(on).await?;
     Ok(Server::read(&info))
 }
 
-/// The server's own word about itself; empty and `None` for what it does not say.
+/// The INFO of a server; empty or `None` for what it does not say.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Server {
     version: String,
@@ -53,7 +53,7 @@ impl Server {
         }
     }
 
-    /// What an operator should change, each with the reason.
+    /// Returns what an operator should change, each with the reason.
     fn warnings(&self, url: &str) -> Vec<String> {
         [self.of_version(), self.of_policy(), self.of_mode(url), self.of_role(), self.of_clients()]
             .into_iter()
@@ -110,7 +110,7 @@ impl Server {
     }
 }
 
-/// A field of what INFO says.
+/// Returns a field of an INFO reply.
 pub(super) fn field(info: &str, name: &str) -> Option<String> {
     let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     Some(line.trim().to_owned())

@@ -1,4 +1,4 @@
-//! What tells that a connection is of no further use although nothing fails.
+//! Signs that a connection is unusable although no command fails.
 
 use super::{
     socket::Shared,
@@ -8,31 +8,31 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// What tells that a server has gone silent, or that the key has moved away from it.
+/// Watches for a silent server, a moved key, a changed login and a closed connection.
 pub(crate) struct Signs {
     pub(super) servers: Arc<Servers>,
     pub(super) shard: Shard,
-    /// The key that the connection is about; `None`: all that the server holds.
+    /// The key that the connection is about; `None` for all keys of the server.
     pub(super) key: Option<String>,
     pub(super) moves: Moves,
     pub(super) suspicion: watch::Receiver<u64>,
     pub(super) logins: watch::Receiver<u64>,
-    /// Tells that the other end has closed the connection, where that is known.
+    /// Cancelled when the other end has closed the connection; `None` where that is not watched.
     pub(super) end: Option<CancellationToken>,
 }
 
-/// What is to be done about a connection.
+/// What a connection needs.
 pub(crate) enum Sign {
-    /// It had better be made anew.
+    /// The server is silent or the key has moved: reconnect.
     Doubted,
-    /// The other end has closed it, when nothing was to be sent.
+    /// The other end has closed it while it was idle.
     Ended,
-    /// The server should be told who one is now, by [`Connector::log_in`](super::Connector::log_in).
+    /// The login has changed: call [`Connector::log_in`](super::Connector::log_in).
     LoginChanged,
 }
 
 impl Signs {
-    /// Those of this connection.
+    /// Adds the end of this connection to the signs.
     pub(super) fn of(self, connection: &Shared) -> Self {
         Signs { end: Some(connection.end()), ..self }
     }
@@ -42,7 +42,7 @@ impl Signs {
         self.end.as_ref().is_some_and(CancellationToken::is_cancelled)
     }
 
-    /// Ends when the connection had better be made anew.
+    /// Completes when the connection should be replaced.
     pub(crate) async fn doubted(&mut self) {
         loop {
             tokio::select! {
@@ -56,7 +56,7 @@ impl Signs {
         }
     }
 
-    /// Ends when something is to be done about the connection.
+    /// Waits for the next sign.
     pub(crate) async fn next(&mut self) -> Sign {
         let mut logins = self.logins.clone();
         let end = self.end.clone();
@@ -76,7 +76,8 @@ impl Signs {
         }
     }
 
-    /// Has the login changed since the last time, so that the server should be told by [`Connector::log_in`](super::Connector::log_in)?
+    /// Returns `true` if the login has changed since the last call; then
+    /// [`Connector::log_in`](super::Connector::log_in) is due.
     pub(crate) fn has_login_changed(&mut self) -> bool {
         let changed = self.logins.has_changed().unwrap_or(false);
         if changed {

@@ -1,7 +1,7 @@
-//! Sockets to a server: how each connection of a node is opened, and how one finds out that the other end has gone.
+//! Sockets to a server: how each connection of a node is opened, and how a vanished peer is detected.
 //!
-//! redis-rs says hello on them and reads what comes, where many share a connection; it opens none, since it tells nobody
-//! that a connection which nothing is written to has ended.
+//! redis-rs does the handshake and, on shared connections, reads the replies. It does not open the sockets, since it
+//! does not report that an idle connection has ended.
 
 use super::{timed_out, tls::Tls};
 use redis::{
@@ -19,18 +19,18 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// After how long without a word the kernel asks the other end whether it is there.
+/// Idle time after which the kernel sends keep-alive probes.
 const QUIET: Duration = Duration::from_secs(15);
-/// How often it asks, and how many answers may be missing.
+/// The interval of keep-alive probes, and how many may be lost.
 const ASKS_EVERY: Duration = Duration::from_secs(5);
 const ASKS: u32 = 3;
-/// How long the other end may take to confirm what was sent; together with the above, how long a connection lives whose
-/// other end has gone without a word. What waits for an answer gives up sooner, by `redis.response_timeout`.
+/// The time limit for acknowledging sent bytes. With the above it bounds how long a connection outlives a peer that
+/// vanished. Commands give up sooner, by `redis.response_timeout`.
 const UNCONFIRMED: Duration = Duration::from_secs(30);
 
-/// A socket, whatever its kind.
+/// A socket of any kind: TCP, Unix or TLS.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Sync + Unpin {
-    /// Returns `true` if the kernel holds something that has not been read, be it the end.
+    /// Returns `true` if the kernel holds unread bytes, or the end of the stream.
     fn has_unread(&self) -> bool;
 }
 
@@ -61,7 +61,7 @@ fn has_unread(socket: &impl AsFd) -> bool {
     !matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
-/// Where a server is and who to say one is to it.
+/// The address of a server, with login and TLS.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
     pub(super) info: ConnectionInfo,
@@ -73,7 +73,7 @@ impl Endpoint {
         self.info.redis_settings()
     }
 
-    /// The host, where it is not a file.
+    /// Returns the host, empty for a Unix socket.
     pub(super) fn host(&self) -> &str {
         match self.info.addr() {
             ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host,
@@ -94,7 +94,7 @@ impl Endpoint {
         }
     }
 
-    /// Opens a connection that many share, within `time`.
+    /// Opens a shared connection, within `time`.
     pub(crate) async fn share(
         &self,
         settings: &RedisConnectionInfo,
@@ -105,7 +105,7 @@ impl Endpoint {
         timeout(time, attempt).await.map_err(|_| timed_out("connecting"))?
     }
 
-    /// Opens a connection for questions of any kind whose answers take no longer than `time`, within as long.
+    /// Opens a connection within `time`, whose response timeout is also `time`.
     pub(crate) async fn ask_within(&self, time: Duration) -> RedisResult<Shared> {
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(time));
         self.share(self.settings(), config, time).await
@@ -127,14 +127,14 @@ async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// A connection that many share; it is closed when the last of its clones is dropped.
+/// A shared connection. It is closed when the last of its clones is dropped.
 #[derive(Clone)]
 pub(crate) struct Shared {
     connection: MultiplexedConnection,
     driver: Arc<Driver>,
 }
 
-/// What reads and writes for all of them.
+/// The task that reads and writes for all clones.
 struct Driver {
     task: AbortHandle,
     ended: CancellationToken,
@@ -158,7 +158,7 @@ impl Shared {
         Ok(Shared { connection, driver: Arc::new(Driver { task: task.abort_handle(), ended }) })
     }
 
-    /// Is cancelled when the connection has ended.
+    /// Returns a token that is cancelled when the connection has ended.
     pub(crate) fn end(&self) -> CancellationToken {
         self.driver.ended.clone()
     }

@@ -13,16 +13,17 @@ use std::path::PathBuf;
 use std::{path::Path, sync::Arc};
 use tokio::net::TcpStream;
 
-/// Whom to trust, and what to show; by default the system's authorities, and nothing. Files are in PEM form.
+/// Trusted authorities and the client certificate, as PEM files. The default trusts the system's authorities and shows
+/// no certificate.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Certificates {
-    /// Whom to trust, instead of the system's authorities.
+    /// The trusted authorities, instead of the system's.
     pub(crate) ca: Option<PathBuf>,
-    /// What to show of oneself: certificate and key.
+    /// The client certificate and its key.
     pub(crate) client: Option<(PathBuf, PathBuf)>,
-    /// Whom certificates are for, where it is not the host that is connected to.
+    /// The name in server certificates, where it differs from the host.
     pub(crate) server_name: Option<String>,
-    /// Whether any certificate is taken.
+    /// Whether any certificate is accepted.
     pub(crate) insecure: bool,
 }
 
@@ -114,7 +115,7 @@ impl Tls {
     }
 }
 
-/// Takes the certificate of whoever answers, if whoever answers has its key.
+/// Accepts any certificate whose key the server holds.
 #[cfg(feature = "tls")]
 #[derive(Debug)]
 struct Anyone(Arc<rustls::crypto::CryptoProvider>);

@@ -1,18 +1,18 @@
-//! What keeps a node from joining, and what whoever started it should look at.
+//! What keeps a node from joining, and what its operator should look at.
 
 use redis::{ErrorKind, RedisError};
 use std::{fmt, time::Duration};
 
-/// What the last attempt failed with.
+/// The failure of the last attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// Nobody answers, or not as Redis does.
+    /// No server answers, or not as Redis does.
     Unreached(String),
-    /// It answers, and does not take the login.
+    /// The server refuses the login.
     Login(String),
-    /// It takes the login, and forbids what a node has to do.
+    /// The server accepts the login, and forbids a command or key that a node needs.
     Forbidden(String),
-    /// It does not speak RESP3, in which events are heard.
+    /// The server does not speak RESP3, which subscriptions need.
     Old(String),
 }
 
@@ -29,7 +29,7 @@ impl Trouble {
         }
     }
 
-    /// What is wrong with joining `namespace` at `address`, and what to do.
+    /// Describes what is wrong with joining `namespace` at `address`, and what to do.
     pub(crate) fn describe(&self, address: &str, namespace: &str, waited: Duration) -> String {
         let waited = humantime::format_duration(waited);
         match self {
@@ -50,7 +50,7 @@ impl Trouble {
         }
     }
 
-    /// The same where it is not known what is wrong.
+    /// Describes a failure whose cause is not known.
     pub(crate) fn unknown(address: &str, waited: Duration) -> String {
         unreached(address, humantime::format_duration(waited), "")
     }
@@ -62,19 +62,20 @@ fn unreached(address: &str, waited: impl fmt::Display, reason: &str) -> String {
     )
 }
 
-/// What a server said, as it stands in its own manual.
+/// Returns the error in the words of the server.
 fn in_its_words(error: &RedisError) -> String {
     let (code, detail) = (error.code().unwrap_or("ERR"), error.detail().unwrap_or_default());
     format!("{code} {detail}").trim_end().to_owned()
 }
 
-/// What does not know RESP3 does not know the command that asks for it.
+/// Returns `true` if the server does not know HELLO, and so not RESP3.
 fn is_without_hello(error: &RedisError) -> bool {
     let detail = error.detail().unwrap_or_default().to_ascii_lowercase();
     error.kind() == ErrorKind::RESP3NotSupported || (detail.contains("unknown command") && detail.contains("hello"))
 }
 
-/// Inside of a script the code is lost: Redis before 7 wraps the error, later ones have a sentence of their own for it.
+/// Returns `true` for a NOPERM inside a script, whose code is lost: Redis before 7 wraps the error, later ones have a
+/// sentence of their own for it.
 fn is_forbidden_to_a_script(error: &RedisError) -> bool {
     let detail = error.detail().unwrap_or_default();
     detail.contains("-NOPERM ") || detail.contains("The user executing the script can't")

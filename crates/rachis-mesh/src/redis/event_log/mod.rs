@@ -1,4 +1,4 @@
-//! Events: sent to a channel and, under the same id, kept in a capped log for those who are away.
+//! The event log: events are sent to a channel and, under the same id, kept in a capped log for nodes that missed them.
 
 mod publish;
 
@@ -8,9 +8,9 @@ use super::keys::Keys;
 use redis::{FromRedisValue, RedisResult, aio::ConnectionLike};
 use std::collections::HashMap;
 
-/// How long the log of a service that has fallen silent is kept.
+/// The TTL of the log of a service after its last event.
 pub(crate) const LOG_TTL_MS: u64 = 24 * 3_600_000;
-/// How long it is known where it ended, at least.
+/// The TTL of the id of the last event.
 const LAST_TTL_MS: u64 = 30 * LOG_TTL_MS;
 
 /// An event as the channel or the log brings it.
@@ -23,7 +23,7 @@ pub(crate) struct Logged {
 }
 
 impl Logged {
-    /// Reads a message of the channel: `PREV ID FRAME`.
+    /// Parses a message of the channel: `PREV ID FRAME`.
     pub(crate) fn decode(message: &[u8]) -> Option<Self> {
         let mut parts = message.splitn(3, |byte| *byte == b' ');
         let prev = String::from_utf8(parts.next()?.to_vec()).ok()?;
@@ -32,23 +32,23 @@ impl Logged {
     }
 }
 
-/// The id of the newest event, `0-0` where there is none.
+/// Returns the id of the newest event, `0-0` if there is none.
 pub(crate) async fn newest(on: &mut impl ConnectionLike, keys: &Keys, key: &str, path: &str) -> RedisResult<String> {
     let newest: Option<String> = redis::cmd("HGET").arg(keys.last_event(key, path)).arg("id").query_async(on).await?;
     Ok(newest.unwrap_or_else(|| "0-0".to_owned()))
 }
 
-/// What a log says about the time after a cursor.
+/// The events after a cursor.
 pub(crate) enum Since {
     /// Every event, oldest first.
     All(Vec<Logged>),
-    /// Nothing; the newest event has this id.
+    /// None; the newest event has this id.
     Nothing { newest: String },
-    /// It no longer reaches back; the newest event has this id.
+    /// Some are missing, since the log no longer reaches back; the newest event has this id.
     Gap { newest: String },
 }
 
-/// The events after `cursor`.
+/// Returns the events after `cursor`.
 pub(crate) async fn since(
     on: &mut impl ConnectionLike,
     keys: &Keys,
@@ -70,7 +70,7 @@ pub(crate) async fn since(
     })
 }
 
-/// The events from `since` on, in ms of Redis's clock, as far back as the log reaches.
+/// Returns the events from `since` on, in ms of Redis's clock, as far back as the log reaches.
 pub(crate) async fn from(
     on: &mut impl ConnectionLike,
     keys: &Keys,
@@ -81,7 +81,7 @@ pub(crate) async fn from(
     range(on, keys, key, path, &since.to_string()).await.map(|(events, _)| events)
 }
 
-/// The events from `start` on, and the id of the newest one there was.
+/// Returns the events from `start` on, and the id of the newest event.
 async fn range(
     on: &mut impl ConnectionLike,
     keys: &Keys,

@@ -1,8 +1,8 @@
-//! The way out of events: each service has a queue of its own, so what Redis refuses of one holds up no other.
+//! The publisher of events: each service has a queue of its own, so events that Redis refuses delay no other service.
 //!
-//! The events of one service go out part by part, each part in one call of a script that skips what was published before.
-//! A part whose fate is unknown is sent again as it was, and nothing newer before it: so the log has each event once and in
-//! order, however often a connection breaks and whoever publishes beside this node.
+//! The events of one service are published part by part, each part in one call of a script that skips what was
+//! published before. A part whose outcome is unknown is sent again as it was, and nothing newer before it: so the log
+//! has each event once and in order, however often a connection breaks and whatever other nodes publish.
 
 use super::{LAST_TTL_MS, LOG_TTL_MS};
 use crate::redis::{
@@ -25,37 +25,37 @@ static PUBLISH: LazyLock<Script> = LazyLock::new(|| Script::new(TEXT));
 const PART: usize = 256;
 /// Bytes in one call of the script, but for a single event that is larger.
 const PART_BYTES: usize = 256 * 1024;
-/// Events taken from the channel; beyond that they wait in it.
+/// Events held here; further ones wait in the channel.
 const HELD: usize = 32_768;
 /// The pauses between attempts to publish what Redis does not take at the moment.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
 /// The pauses between attempts to say that events were lost, to a Redis that refuses those of the service.
 const REFUSED: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
 
-/// What events that somebody waits for hold: it is dropped when Redis has them, or has refused them for good.
+/// A receipt for events that a caller waits for. It is dropped when Redis has them, or has refused them for good.
 pub(crate) type Receipt = Arc<oneshot::Sender<()>>;
 
-/// How Redis takes events.
+/// Whether Redis accepts events.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) enum Intake {
-    /// It was not reached, or has not been yet.
+    /// Redis cannot be reached, or has not been yet.
     #[default]
     Away,
-    /// It took the last ones.
+    /// Redis accepted the last ones.
     Open,
-    /// It does not take the last ones at the moment; they are tried again.
+    /// Redis does not accept the last ones at the moment; they are tried again.
     Refuses,
 }
 
-/// Something on its way out.
+/// A message to the publisher.
 pub(crate) enum Outgoing {
     /// An event of a service of this node. Its number is higher than those of the events before it.
     Event { path: String, number: u64, frame: Vec<u8>, receipt: Option<Receipt> },
-    /// Nothing: is dropped when everything before it has been published, or was refused for good.
+    /// A marker that is dropped when everything before it has been published, or was refused for good.
     Mark { _published: oneshot::Sender<()> },
 }
 
-/// What publishes the events of one node.
+/// The publisher of the events of one node.
 pub(crate) struct Publisher<N> {
     pub(crate) links: Links,
     pub(crate) keys: Keys,
@@ -64,9 +64,9 @@ pub(crate) struct Publisher<N> {
     pub(crate) key: String,
     /// The length of each log.
     pub(crate) log: usize,
-    /// Where it notes how Redis takes events.
+    /// Where it reports whether Redis accepts events.
     pub(crate) intake: watch::Sender<Intake>,
-    /// Makes the frame that says in place of lost events, under the number of the last of them, that there were some.
+    /// Makes the frame that stands for lost events, under the number of the last of them.
     pub(crate) notice: N,
 }
 
@@ -81,9 +81,9 @@ struct Numbered {
 #[derive(Default)]
 struct Queue {
     due: VecDeque<Numbered>,
-    /// The numbers of the first and the last event of the part that is under way.
+    /// The numbers of the first and the last event of the part in flight.
     sending: Option<(u64, u64)>,
-    /// Redis refuses the events of this service.
+    /// Set while Redis refuses the events of this service.
     refused: Option<Refused>,
 }
 
@@ -91,11 +91,11 @@ struct Refused {
     /// The number of the last event that was lost.
     last: u64,
     backoff: Backoff,
-    /// Nothing is tried at the moment.
+    /// Whether it pauses between two attempts.
     rests: bool,
 }
 
-/// What became of a part.
+/// The outcome of a part.
 enum SendOutcome {
     Published,
     /// It will be refused again.
@@ -165,7 +165,7 @@ impl<N: Fn(&str, u64) -> Option<Vec<u8>>> Publisher<N> {
         }
     }
 
-    /// Begins to send the next part of a queue, unless one is under way.
+    /// Starts to send the next part of a queue, unless one is in flight.
     fn send(&self, sender: &Arc<PartSender>, sends: &mut Sends, path: String, queue: &mut Queue) {
         let Some(part) = queue.part(|last| (self.notice)(&path, last)) else { return };
         let sender = sender.clone();
@@ -185,7 +185,7 @@ impl Queue {
         }
     }
 
-    /// What is to be sent next, if anything is.
+    /// Returns the next part to send, if there is one.
     fn part(&mut self, notice: impl FnOnce(u64) -> Option<Vec<u8>>) -> Option<Vec<Numbered>> {
         if self.sending.is_some() {
             return None;
@@ -210,7 +210,7 @@ impl Queue {
         Some(part)
     }
 
-    /// The number of the first event of which it is not settled whether it is published.
+    /// Returns the number of the first event whose outcome is not known.
     fn first(&self) -> Option<u64> {
         // What is refused is not waited for.
         if self.refused.is_some() {
@@ -232,7 +232,8 @@ impl Queue {
         }
     }
 
-    /// Gives up what Redis refuses, for which a notice will stand; returns what ends when that is to be tried.
+    /// Gives up the events that Redis refuses, for which a notice will stand. Returns the pause before the notice is
+    /// tried.
     fn refused(&mut self, path: &str, error: &RedisError) -> BoxFuture<'static, (String, SendOutcome)> {
         let (_, sent) = self.sending.take().unwrap_or_default();
         let lost = self.due.drain(..).next_back().map_or(sent, |event| event.number);
@@ -255,7 +256,7 @@ impl Queue {
     }
 }
 
-/// How parts are sent.
+/// Sends the parts of all services.
 struct PartSender {
     links: Links,
     keys: Keys,
@@ -332,8 +333,8 @@ async fn ask(on: &mut impl ConnectionLike, command: &Cmd) -> RedisResult<()> {
     on.req_packed_command(command).await.and_then(Value::extract_error).map(drop)
 }
 
-/// Returns `true` for an error that says that Redis will refuse the same again: rights that are missing, a key of another
-/// type, an unknown command.
+/// Returns `true` if Redis will refuse the same command again: missing rights, a key of another type, an unknown
+/// command.
 pub(crate) fn is_refusal(error: &RedisError) -> bool {
     match error.kind() {
         ErrorKind::Server(ServerErrorKind::NoPerm) => true,

@@ -12,13 +12,13 @@ use tokio::sync::{oneshot, watch};
 pub(crate) enum SubscriptionEvent {
     /// A message.
     Message { channel: String, payload: Vec<u8> },
-    /// These channels were subscribed anew: messages may have been missed.
+    /// These channels were subscribed again: messages may have been missed.
     Reconnected { channels: Vec<String> },
 }
 
-/// The channels that someone listens to.
+/// The channels that this node listens to.
 pub(super) struct Wanted {
-    /// The one that every server of a cluster passes on; all others are sharded.
+    /// The channel that every server of a cluster passes on; all others are sharded.
     pub(super) everybodys: String,
     channels: Mutex<HashMap<String, Listeners>>,
     pub(super) changes: watch::Sender<u64>,
@@ -26,7 +26,7 @@ pub(super) struct Wanted {
 
 #[derive(Default)]
 struct Listeners {
-    /// It was subscribed before, so messages may be missed whenever it is subscribed anew.
+    /// Set once it was subscribed: messages may be missed whenever it is subscribed again.
     heard_before: bool,
     waiting: Vec<oneshot::Sender<()>>,
 }
@@ -54,7 +54,7 @@ impl Wanted {
         self.changes.send_modify(|times| *times += 1);
     }
 
-    /// The servers of all channels, as far as they are known. Where none is, whoever looks for one finds it.
+    /// Returns the servers of all channels, as far as they are known.
     pub(super) fn shards(&self, connector: &Connector) -> Vec<Shard> {
         let mut shards: Vec<_> = self.lock().keys().filter_map(|channel| connector.servers().shard(channel)).collect();
         shards.sort();
@@ -62,13 +62,13 @@ impl Wanted {
         shards
     }
 
-    /// The channels that lie on this server.
+    /// Returns the channels that lie on this server.
     pub(super) fn on(&self, connector: &Connector, shard: &Shard) -> Vec<String> {
         let here = |channel: &&String| connector.servers().shard(channel).as_ref() == Some(shard);
         self.lock().keys().filter(here).cloned().collect()
     }
 
-    /// Lets those go on who wait for channels that are subscribed already.
+    /// Confirms the channels that are already subscribed to those that wait for them.
     pub(super) fn confirm_again(&self, subscribed: &HashSet<String>) {
         for (channel, listeners) in self.lock().iter_mut() {
             if !listeners.waiting.is_empty() && subscribed.contains(channel) {

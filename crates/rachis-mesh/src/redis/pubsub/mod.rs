@@ -19,9 +19,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Messages between what takes them in and whoever reads; what is more waits in front of it.
+/// Messages that are buffered for the reader; shard subscribers wait while the buffer is full.
 const BUFFER: usize = 4096;
-/// How often it is looked whether every channel has a connection to its server; otherwise only when something changes.
+/// How often every channel is checked for a connection to its server, besides at every change.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Adds and removes channels. Cheap to clone.
@@ -32,8 +32,8 @@ pub(crate) struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Subscribes; returns when Redis has confirmed it, so nothing published after that is missed. `false`: the
-    /// subscriptions were stopped first.
+    /// Subscribes, and waits until Redis has confirmed it, so that nothing published after that is missed. Returns
+    /// `false` if the subscriptions were stopped first.
     pub(crate) async fn subscribe(&self, channel: String) -> bool {
         let (confirm, confirmed) = oneshot::channel();
         self.wanted.add(channel, confirm);
@@ -43,13 +43,13 @@ impl Subscriptions {
         }
     }
 
-    /// Unsubscribes, soon.
+    /// Unsubscribes without waiting for Redis.
     pub(crate) fn unsubscribe(&self, channel: &str) {
         self.wanted.remove(channel);
     }
 }
 
-/// Keeps subscriptions up until `stop` is cancelled. `everybodys` is the channel that lies on no server of a cluster alone.
+/// Keeps subscriptions up until `stop` is cancelled. `everybodys` is the channel that is not sharded.
 pub(crate) fn open(
     connector: Connector,
     everybodys: String,

@@ -1,7 +1,7 @@
 //! A shard subscriber: keeps up the subscriptions on one server.
 //!
-//! A server of a cluster that knows no sharded channels (before Redis 7) is asked for a plain one, and its scripts publish
-//! there: both sides talk to the same server, so they agree.
+//! On a server of a cluster without sharded channels (before Redis 7) plain ones are subscribed, and its scripts
+//! publish there: both sides talk to the same server, so they agree.
 
 use super::channels::{SubscriptionEvent, Wanted};
 use crate::redis::connection::{
@@ -20,20 +20,19 @@ use std::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// How often a server of a cluster is asked whether it is still there, since no heartbeat goes there; where there is one
-/// server, `redis.keep_alive`.
+/// The interval of pings to a server of a cluster, which gets no heartbeat. With one server it is `redis.keep_alive`.
 const PING: Duration = Duration::from_secs(5);
-/// The pauses before a server is asked again for a channel that it did not let this node listen to.
+/// The pauses before a refused subscription is tried again.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(2));
-/// Bytes that a connection may have brought and nobody has taken in: as many as Redis keeps for a subscriber by default. Of a
-/// reader that falls this far behind the connection is made anew, and what it missed is read otherwise.
+/// Bytes of unread messages, as many as Redis keeps for a subscriber by default. When a reader falls further behind,
+/// the connection is replaced, and missed events are read from the log.
 pub(super) const UNREAD: usize = 32 << 20;
-/// What a message costs beside its bytes.
+/// The memory of a message besides its bytes, in bytes.
 const MESSAGE: usize = 128;
-/// Channels in one question.
+/// Channels in one pipeline.
 const TOGETHER: usize = 256;
 
-/// Keeps up the subscriptions of the channels that lie on one server. Ends when that server holds nothing any more.
+/// Keeps up the subscriptions of the channels that lie on one server. Ends when that server no longer holds any slot.
 pub(super) struct ShardSubscriber {
     pub(super) connector: Connector,
     pub(super) shard: Shard,
@@ -41,12 +40,12 @@ pub(super) struct ShardSubscriber {
     pub(super) heard: mpsc::Sender<SubscriptionEvent>,
 }
 
-/// What came in that nobody has read yet.
+/// Received pushes that have not been read yet.
 struct Pushes {
     queue: mpsc::UnboundedReceiver<PushInfo>,
     /// The bytes in the queue.
     unread: Arc<AtomicUsize>,
-    /// Set when the queue was full, and something was dropped.
+    /// Set when the queue was full, and a push was dropped.
     overflowed: Arc<AtomicBool>,
 }
 
@@ -58,7 +57,7 @@ impl Pushes {
     }
 }
 
-/// About how much memory a push takes.
+/// Returns about how much memory a push takes, in bytes.
 fn size(push: &PushInfo) -> usize {
     let bytes = |value: &Value| match value {
         Value::BulkString(bytes) => bytes.len(),
@@ -68,19 +67,19 @@ fn size(push: &PushInfo) -> usize {
     MESSAGE + push.data.iter().map(bytes).sum::<usize>()
 }
 
-/// A question that is under way. An error says that the connection is of no further use.
+/// A running pipeline. An error means that the connection is unusable.
 type Asking = BoxFuture<'static, RedisResult<Answers>>;
 
-/// What a server said to the wish to listen to each of some channels.
+/// The outcome of subscribing to each channel.
 type Answers = Vec<(String, RedisResult<()>)>;
 
 /// The state of one connection.
 struct Serving {
     connection: Shared,
     subscribed: HashSet<String>,
-    /// Channels that are asked for and whose answer has not been seen.
+    /// Channels whose subscription is not confirmed yet.
     entering: HashSet<String>,
-    /// Channels that the server did not let this node listen to are asked for again then.
+    /// When refused channels are subscribed again.
     again: Option<Instant>,
     backoff: Backoff,
 }
@@ -129,7 +128,7 @@ impl ShardSubscriber {
         Ok((opened, Pushes { queue, unread, overflowed }))
     }
 
-    /// Listens until the connection is of no further use.
+    /// Listens until the connection is unusable.
     async fn serve(&self, opened: Opened, mut pushes: Pushes) {
         let Opened { connection, mut signs } = opened;
         let mut serving =
@@ -177,7 +176,7 @@ impl ShardSubscriber {
         }
     }
 
-    /// What the server is to be asked so that exactly the channels are subscribed that are wanted here by now.
+    /// Returns the pipeline that subscribes exactly the wanted channels of this server; `None` if nothing differs.
     fn differences(&self, serving: &mut Serving) -> Option<Asking> {
         self.wanted.confirm_again(&serving.subscribed);
         let wanted = self.wanted.on(&self.connector, &self.shard);
@@ -196,7 +195,7 @@ impl ShardSubscriber {
         Some(Box::pin(ask(serving.connection.clone(), [left, left_sharded], [plain, sharded])))
     }
 
-    /// Takes in which channels are subscribed.
+    /// Handles the outcome of subscribing.
     async fn note(&self, serving: &mut Serving, answers: Answers) {
         let mut missed = Vec::new();
         let mut refused = false;
@@ -238,7 +237,7 @@ impl ShardSubscriber {
         is_new && self.wanted.confirm(channel)
     }
 
-    /// Hands a message on; `false` when the connection is of no further use.
+    /// Handles a push. Returns `false` when the connection is unusable.
     async fn take_in(&self, push: PushInfo, serving: &mut Serving) -> bool {
         let mut data = push.data.into_iter();
         let Some(channel) = data.next().and_then(bytes).and_then(|channel| String::from_utf8(channel).ok()) else {
@@ -284,10 +283,10 @@ async fn ping(mut connection: Shared) -> RedisResult<Answers> {
     Ok(Vec::new())
 }
 
-/// Leaves channels and subscribes others, all at once.
+/// Unsubscribes `left` and subscribes the others.
 ///
 /// # Errors
-/// The connection is of no further use.
+/// The connection is unusable.
 async fn ask(
     mut connection: Shared,
     [left, left_sharded]: [Vec<String>; 2],
@@ -308,7 +307,7 @@ async fn ask(
     Ok(answers)
 }
 
-/// Sends one command for each channel, without waiting for one answer before the next command.
+/// Sends one command for each channel, in pipelines.
 async fn each(connection: &mut Shared, command: &str, channels: Vec<String>) -> RedisResult<Answers> {
     let mut answers = Vec::with_capacity(channels.len());
     for channels in channels.chunks(TOGETHER) {

@@ -17,10 +17,10 @@ use std::{
     time::Instant,
 };
 
-/// How long an inbox outlives its last reply, in ms.
+/// The TTL of an inbox after its last reply, in ms.
 const INBOX_TTL_MS: &[u8] = b"120000";
 
-/// Bytes of a command beside its frame, about, so that a write is built in one piece of memory.
+/// The approximate size of a command without its frame, in bytes, so that a write is built in one allocation.
 const OVERHEAD: usize = 160;
 
 const REPLY: &str = include_str!("../scripts/reply.lua");
@@ -31,20 +31,20 @@ static KEEP: LazyLock<String> = LazyLock::new(|| {
 });
 const CANCEL: &str = include_str!("../scripts/cancel.lua");
 
-/// Streams, and the entries that were settled in each.
+/// The settled entries of each stream.
 type Settled = BTreeMap<Arc<str>, Vec<(EntryId, Held)>>;
 
-/// What leaves in one write.
+/// The commands of one write, and how to read their responses.
 pub(super) struct Built {
     pub(super) commands: Commands,
     bundles: Bundles,
     settled: Settled,
-    /// What is waited for in the end.
+    /// The WAIT at the end of the write.
     pub(super) waits: Option<WaitFor>,
 }
 
-/// Makes the commands of a write. Their order is that in which `complete` looks for what they brought: what stands for itself
-/// in the order of the batch, then the replies in bundles, then what they settle, stream by stream.
+/// Builds the commands of a write, in the order in which `complete` reads the responses: single commands in the order
+/// of the batch, then the bundles of replies, then the settled entries of each stream.
 pub(super) fn build(batch: &mut [Write], now: Instant, wait: Option<WaitFor>) -> Built {
     let mut commands = Commands::with_capacity(batch.iter().map(|write| write.size() + OVERHEAD).sum());
     let (mut bundles, mut settled) = (Bundles::default(), Settled::new());
@@ -122,19 +122,19 @@ pub(super) fn build(batch: &mut [Write], now: Instant, wait: Option<WaitFor>) ->
     Built { commands, bundles, settled, waits }
 }
 
-/// What a write showed of the server.
+/// What the responses of a write mean.
 #[derive(Default)]
 pub(super) struct Completion {
-    /// The connection is of no further use.
+    /// The connection is unusable.
     pub(super) broken: bool,
-    /// Why something has to be written elsewhere, or here later; each reason once.
+    /// The errors that send a write to another server, or here later; each once.
     pub(super) elsewhere: Vec<RedisError>,
-    /// What may be written now.
+    /// Writes that may follow now.
     pub(super) then: Vec<Write>,
 }
 
 impl Completion {
-    /// Takes in an error; says whether what failed has to be written again.
+    /// Notes an error. Returns `true` if its command has to be written again.
     fn note(&mut self, error: &RedisError) -> bool {
         self.broken |= is_fatal(error) && !is_redirect(error);
         if is_elsewhere(error) && !self.elsewhere.iter().any(|known| known.detail() == error.detail()) {
@@ -143,7 +143,7 @@ impl Completion {
         is_fatal(error)
     }
 
-    /// Takes in what became of a reply; says whether it has to be written again.
+    /// Notes the response to a reply. Returns `true` if the reply has to be written again.
     fn keeps(&mut self, write: &mut Write, response: Option<&RespValue>) -> bool {
         match response.and_then(RespValue::error) {
             Some(error) if self.note(error) => return true,
@@ -160,7 +160,7 @@ impl Completion {
     }
 }
 
-/// Tells senders what became of their requests and keeps in `batch` what must be written again.
+/// Reports the outcome of each request to its sender, and keeps in `batch` what must be written again.
 pub(super) fn complete(
     batch: &mut Vec<Write>,
     mut replies: Vec<RespValue>,
@@ -225,14 +225,14 @@ pub(super) fn complete(
     completion
 }
 
-/// How long a stream is after a write, and how many requests of that write are still to be counted off.
+/// The length of a stream after a write, and how many requests of that write are behind the current one.
 struct Lengths {
     whole: u64,
     behind: u64,
 }
 
 impl Lengths {
-    /// How long the stream was with the next request of the write.
+    /// Returns the length of the stream at the next request of the write.
     fn next(&mut self) -> u64 {
         self.behind = self.behind.saturating_sub(1);
         self.whole.saturating_sub(self.behind)

@@ -1,19 +1,19 @@
-//! Replies of one write to one inbox leave as one entry: Redis takes in, keeps and gives out an entry of many for little more
-//! than one of a single reply.
+//! Bundles: replies of one write to one inbox become one entry, which costs Redis little more than an entry of a single
+//! reply.
 
 use super::write::Write;
 use crate::redis::resp::Commands;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Replies in one entry. It is read as a whole, so with more of them its reader could not take in less at a time.
+/// Replies in one entry. An entry is read as a whole, so this bounds how many a reader takes in at a time.
 const REPLIES: usize = 16;
-/// Bytes in one entry: what is larger goes alone.
+/// Bytes in one entry; a larger reply gets one of its own.
 const BYTES: usize = 16 * 1024;
 
-/// Entries kept for a node that does not read; a caller that is this far behind has timed out.
+/// Entries kept for a node that does not read; its oldest callers have timed out by then.
 pub(super) const INBOX_LENGTH: &[u8] = b"10000";
 
-/// Which replies of a write leave together.
+/// The bundles of one write.
 #[derive(Debug, Default)]
 pub(super) struct Bundles {
     bundles: Vec<Bundle>,
@@ -26,13 +26,13 @@ pub(super) struct Bundles {
 #[derive(Debug)]
 struct Bundle {
     inbox: Arc<str>,
-    /// Where its replies stand in the write.
+    /// The positions of its replies in the write.
     at: Vec<usize>,
     bytes: usize,
 }
 
 impl Bundles {
-    /// Takes in the reply that stands `at` this place of the write.
+    /// Adds the reply at position `at` of the write.
     pub(super) fn add(&mut self, at: usize, inbox: &Arc<str>, bytes: usize) {
         let next = self.bundles.len();
         let fits = |bundle: &Bundle| bundle.at.len() < REPLIES && bundle.bytes + bytes <= BYTES;
@@ -64,12 +64,12 @@ impl Bundles {
         }
     }
 
-    /// The inboxes, each once.
+    /// Returns the inboxes, each once.
     pub(super) fn inboxes(&self) -> impl Iterator<Item = &Arc<str>> {
         self.open.keys()
     }
 
-    /// How many commands they take.
+    /// Returns the number of commands.
     pub(super) fn len(&self) -> usize {
         self.bundles.len()
     }

@@ -1,4 +1,4 @@
-//! The requests of one app, as one of its replicas pulls them, and as anyone settles them.
+//! The request stream of one app: how a replica pulls requests, takes them over and settles them.
 
 use super::{
     Entry, EntryId,
@@ -19,7 +19,7 @@ static REGROUP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("..
 static RETIRE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/retire.lua")));
 static REQUEUE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/requeue.lua")));
 
-/// Requests named in one step when a replica asks what it was given: more than it can ever have in flight.
+/// Entries in one query of what a replica was given: more than it can ever have in flight.
 const GIVEN_BATCH: usize = 10_000;
 /// Requests taken over in one step; the next step takes the rest.
 const CLAIM_BATCH: usize = 128;
@@ -32,7 +32,7 @@ pub(crate) struct Calls {
     consumer: String,
 }
 
-/// A request and how often it was delivered, to this replica and to others that died.
+/// A request and how often it was delivered, to this replica and to dead ones.
 #[derive(Debug)]
 pub(crate) struct Delivered {
     pub(crate) entry: Entry,
@@ -41,21 +41,21 @@ pub(crate) struct Delivered {
     pub(crate) from: Option<String>,
 }
 
-/// How many requests a replica was given and has not settled.
+/// The number of unsettled requests of one replica.
 #[derive(Debug, PartialEq)]
 pub(crate) struct PendingOf {
     pub(crate) consumer: String,
     pub(crate) count: usize,
 }
 
-/// What a pull came back with.
+/// The outcome of a pull.
 #[derive(Debug)]
 pub(crate) enum Pulled {
-    /// Requests that no replica had before; none when none came in time.
+    /// New requests; empty when none came in time.
     New(Vec<Entry>),
-    /// The connection is new: what was given to this replica through the old one may not have reached it.
+    /// The connection is new: requests that were delivered through the old one may not have arrived.
     Reconnected,
-    /// The stream or its group is gone: someone flushed, or Redis lost its data.
+    /// The stream or its group is gone: Redis was flushed, or lost its data.
     Refused(RedisError),
 }
 
@@ -81,19 +81,19 @@ impl Calls {
         &self.dead_letters
     }
 
-    /// Removes the stream if nothing is left in it, so that nobody can put a request there any more. `true`: it is gone.
+    /// Removes the stream if it is empty, so that no request can be added any more. Returns `true` if it is gone.
     pub(crate) async fn retire(&self, on: &mut impl ConnectionLike) -> RedisResult<bool> {
         RETIRE.key(&self.stream).invoke_async(on).await
     }
 
-    /// Makes stream and group where they are missing, and keeps what is `in_hand` here. `true`: some requests were found
-    /// there of which nobody knows who had them; they are to be inherited from [`LOST`].
+    /// Creates stream and group where they are missing, and keeps the entries `in_hand` with this replica. Returns
+    /// `true` if there are requests whose replica is unknown; they are to be inherited from [`LOST`].
     pub(crate) async fn regroup(&self, on: &mut impl ConnectionLike, in_hand: &[EntryId]) -> RedisResult<bool> {
         REGROUP.key(&self.stream).arg(GROUP).arg(LOST).arg(&self.consumer).arg(in_hand).invoke_async(on).await
     }
 
-    /// Waits for requests, at most `count` and, where it says so, no longer than `wait_ms` or until `interrupt` ends;
-    /// `None` when the reader was stopped.
+    /// Waits for at most `count` requests, no longer than `wait_ms` and until `interrupt` completes. Returns `None`
+    /// when the reader was stopped.
     pub(crate) async fn pull(
         &self,
         reader: &mut Reader,
@@ -117,14 +117,14 @@ impl Calls {
         command
     }
 
-    /// The entry ids of what this replica was given and has not settled.
+    /// Returns the ids of the unsettled requests of this replica.
     pub(crate) async fn given(&self, on: &mut impl ConnectionLike) -> RedisResult<Vec<EntryId>> {
         let mut command = redis::cmd("XPENDING");
         command.arg(&self.stream).arg(GROUP).arg("-").arg("+").arg(GIVEN_BATCH).arg(&self.consumer);
         self.ids(command.query_async(on).await)
     }
 
-    /// Those of them that it was given at least so long ago, the oldest first, some at most.
+    /// Returns those of them that were delivered at least `age` ago, the oldest first, 10,000 at most.
     pub(crate) async fn given_before(&self, on: &mut impl ConnectionLike, age: Duration) -> RedisResult<Vec<EntryId>> {
         let mut command = redis::cmd("XPENDING");
         command.arg(&self.stream).arg(GROUP).arg("IDLE").arg(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
@@ -140,7 +140,7 @@ impl Calls {
         }
     }
 
-    /// Who was given requests and has not settled them, and how many each; none where there is no group.
+    /// Returns the number of unsettled requests of each replica; empty without a group.
     pub(crate) async fn pending(&self, on: &mut impl ConnectionLike) -> RedisResult<Vec<PendingOf>> {
         type Summary = (u64, Value, Value, Option<Vec<(String, usize)>>);
         let summary: RedisResult<Summary> = redis::cmd("XPENDING").arg(&self.stream).arg(GROUP).query_async(on).await;
@@ -166,7 +166,7 @@ impl Calls {
         }
     }
 
-    /// One of these, if it still is.
+    /// Returns one of these requests, if it is still there.
     pub(crate) async fn own(&self, on: &mut impl ConnectionLike, id: EntryId) -> RedisResult<Option<Delivered>> {
         let found: Option<(Vec<u8>, u32)> =
             OWN.key(&self.stream).arg(GROUP).arg(&self.consumer).arg(id).invoke_async(on).await?;
@@ -174,17 +174,18 @@ impl Calls {
         Ok(found.map(delivered))
     }
 
-    /// Gives one of these to another replica; `false` when it is settled or somebody else's.
+    /// Gives one of these requests to another replica. Returns `false` if it is settled, or is no longer of this
+    /// replica.
     pub(crate) async fn hand_on(&self, on: &mut impl ConnectionLike, id: EntryId, to: &str) -> RedisResult<bool> {
         HAND_ON.key(&self.stream).arg(GROUP).arg(id).arg(&self.consumer).arg(to).invoke_async(on).await
     }
 
-    /// Requests that wait or are being worked on.
+    /// Returns the number of requests that wait or are in flight.
     pub(crate) async fn len(&self, on: &mut impl ConnectionLike) -> RedisResult<u64> {
         redis::cmd("XLEN").arg(&self.stream).query_async(on).await
     }
 
-    /// Every replica that was ever given a request and not yet forgotten.
+    /// Returns every replica in the group.
     pub(crate) async fn consumers(&self, on: &mut impl ConnectionLike) -> RedisResult<Vec<String>> {
         let reply: Vec<std::collections::HashMap<String, redis::Value>> =
             redis::cmd("XINFO").arg("CONSUMERS").arg(&self.stream).arg(GROUP).query_async(on).await?;
@@ -192,7 +193,7 @@ impl Calls {
         Ok(names.filter_map(|name| String::from_utf8(name).ok()).collect())
     }
 
-    /// Takes over what `dead` had not finished; when nothing is left, forgets it.
+    /// Takes over the unfinished requests of `dead`; removes it from the group when none is left.
     pub(crate) async fn claim(&self, on: &mut impl ConnectionLike, dead: &str) -> RedisResult<Vec<Delivered>> {
         let taken: Vec<Triple> =
             CLAIM.key(&self.stream).arg(GROUP).arg(dead).arg(&self.consumer).arg(CLAIM_BATCH).invoke_async(on).await?;
@@ -200,12 +201,12 @@ impl Calls {
         Ok(taken.into_iter().map(Delivered::from).map(from).collect())
     }
 
-    /// Gives a request that was not started back to the queue, as `frame`.
+    /// Puts a request that was not started back into the queue, as `frame`.
     pub(crate) async fn requeue(&self, on: &mut impl ConnectionLike, id: EntryId, frame: &[u8]) -> RedisResult<bool> {
         REQUEUE.key(&self.stream).arg(GROUP).arg(id).arg(frame).invoke_async(on).await
     }
 
-    /// Moves a request to the dead letters, of whose frame only `kept` is kept.
+    /// Moves a request to the dead letters, with `kept` as its frame.
     pub(crate) async fn dead_letter(
         &self,
         on: &mut impl ConnectionLike,

@@ -1,4 +1,4 @@
-//! What is meant for one node alone: replies to its calls, and notes of requests to its app.
+//! The inbox of one node: replies to its calls, and notes of requests to its app.
 
 use super::{
     Entry, EntryId,
@@ -13,15 +13,15 @@ use std::collections::HashMap;
 
 type Info = HashMap<String, Value>;
 
-/// Replies that one read brings, about. While they are dealt with, Redis fetches the next; with many more at a time,
-/// callers, Redis and replicas would take turns instead of working side by side.
+/// About how many replies one read brings. While they are handled, Redis fetches the next; with many more at a time,
+/// callers, Redis and replicas would take turns instead of working in parallel.
 const REPLIES: usize = 64;
 
 /// Entries after which earlier ones count half.
 const RECENT: usize = 128;
 
-/// After how many bytes what was read is taken out of the stream. Less often, and large replies would fill Redis; more
-/// often, and small ones would cost it more.
+/// Bytes after which read entries are trimmed from the stream. A larger value lets large replies fill Redis; a smaller
+/// one costs it more with small replies.
 const TRIM_AFTER: usize = 64 * 1024;
 
 /// Reads a node's inbox from the beginning of its life on, each entry once.
@@ -34,10 +34,10 @@ pub(crate) struct Inbox {
     reader: Reader,
 }
 
-/// What came in.
+/// The outcome of a read.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Inward {
-    /// Entries, none when none came in time.
+    /// Entries; empty when none came in time.
     Entries(Vec<Entry>),
     /// The connection is new; the stream itself may be, too.
     Reconnected,
@@ -49,7 +49,7 @@ impl Inbox {
         Inbox { stream, last: EntryId::FIRST, read: 0, density: Density::default(), reader }
     }
 
-    /// Waits for entries; `None` when the reader was stopped.
+    /// Waits for entries. Returns `None` when the reader was stopped.
     pub(crate) async fn next(&mut self) -> Option<Inward> {
         let trim = (self.read >= TRIM_AFTER).then(|| self.trim());
         match self.reader.read_behind(trim.as_ref(), &self.command()).await {
@@ -82,14 +82,14 @@ impl Inbox {
         }
     }
 
-    /// The id up to which everything was read.
+    /// Returns the id up to which everything was read.
     pub(crate) fn position(&self) -> EntryId {
         self.last
     }
 
-    /// Does the stream end before where this reader stands? After a failover that lost the last writes, or a loss of all
-    /// data, new entries may have lower ids than those read already. Reading some twice does no harm: nobody waits for a
-    /// reply that came, and a note alone lets nothing run.
+    /// Returns `true` if the stream ends before the last id that was read. After a failover that lost the last writes,
+    /// or a loss of all data, new entries may have lower ids than those already read. Reading an entry twice is
+    /// harmless: a reply is matched once, and a note alone starts nothing.
     async fn was_rolled_back(&mut self) -> bool {
         if self.last == EntryId::FIRST {
             return false;
@@ -105,7 +105,7 @@ impl Inbox {
         end.and_then(|id| EntryId::read(&id)).unwrap_or_default() < self.last
     }
 
-    /// Takes out what was read: nobody else reads it, and Redis should not keep it.
+    /// Returns the command that removes read entries, which no other node reads.
     fn trim(&self) -> Cmd {
         let mut command = redis::cmd("XTRIM");
         command.arg(&self.stream).arg("MINID").arg("~").arg(self.last);
@@ -120,7 +120,7 @@ impl Inbox {
     }
 }
 
-/// How many replies an entry holds, of late: as many as leave a replica together.
+/// The recent number of replies in an entry: as many as leave a replica together.
 #[derive(Default)]
 struct Density {
     entries: usize,
@@ -137,7 +137,7 @@ impl Density {
         }
     }
 
-    /// In how many entries there are as many replies as one read should bring.
+    /// Returns the number of entries that hold as many replies as one read should bring.
     fn entries(&self) -> usize {
         (REPLIES * self.entries.max(1)).div_ceil(self.replies.max(1)).min(REPLIES)
     }

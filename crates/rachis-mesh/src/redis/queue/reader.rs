@@ -1,4 +1,4 @@
-//! A connection of its own for reads that block.
+//! Blocking reads, each reader on a connection of its own.
 
 use crate::redis::{
     connection::{Connector, Opened, ReconnectBackoff, is_fatal},
@@ -8,10 +8,10 @@ use redis::{Cmd, FromRedisValue, RedisResult, Value};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How long a server may take to let go of a read when the reader stops; beyond that the connection is just closed.
+/// The time limit for ending a blocked read when the reader stops; after it the connection is closed.
 const RELEASE_TIME: Duration = Duration::from_millis(500);
 
-/// Runs blocking commands about one key, each on a connection that nobody else waits behind.
+/// Runs blocking commands about one key, on a connection that is not shared.
 pub(crate) struct Reader {
     connector: Connector,
     purpose: &'static str,
@@ -19,23 +19,23 @@ pub(crate) struct Reader {
     stop: CancellationToken,
     opened: Option<Opened<RawConnection>>,
     backoff: ReconnectBackoff,
-    /// Whether a stop waits until the server has let go of a read.
+    /// Whether a stop waits until the server has ended a blocked read.
     releases: bool,
     /// Whether the server lets this reader trim.
     trims: bool,
     /// How long a read may block.
     block: Duration,
-    /// What the server calls the connection.
+    /// The client id of the connection.
     id: Option<i64>,
 }
 
-/// What a blocking command came back with.
+/// The outcome of a blocking command.
 pub(crate) enum Read {
     /// Its response; a `Nil` when nothing came in time.
     Response(Response),
     /// Redis refused the command; the connection is fine.
     Refused(redis::RedisError),
-    /// The connection is new: what was on its way through the old one is lost.
+    /// The connection is new: a response on its way through the old one is lost.
     Reconnected,
     /// The reader was stopped.
     Stopped,
@@ -47,31 +47,30 @@ impl Reader {
         Reader { connector, purpose, key, stop, opened: None, backoff, releases: false, trims: true, block, id: None }
     }
 
-    /// Lets a stop wait until the server has let go of a read that blocks. The server learns only late that a
-    /// connection was closed, and would go on handing entries to it meanwhile.
+    /// Makes a stop wait until the server has ended a blocked read. The server learns only late that a connection was
+    /// closed, and would deliver entries to it meanwhile.
     pub(crate) fn releasing(mut self) -> Self {
         self.releases = true;
         self
     }
 
-    /// Lets a read block no longer than this, whatever the configuration says.
+    /// Limits the time that a read may block, below the configured one.
     pub(crate) fn blocking_at_most(mut self, longest: Duration) -> Self {
         self.block = self.block.min(longest);
         self
     }
 
-    /// How long a read may block on the server, in ms.
+    /// Returns how long a read may block on the server, in ms.
     pub(crate) fn block_ms(&self) -> u64 {
         u64::try_from(self.block.as_millis()).unwrap_or(u64::MAX).max(1)
     }
 
-    /// Reads until something comes, the time of the read is over, or `interrupt` ends: then the server is asked to let go
-    /// of it.
+    /// Reads until entries come or the read times out. When `interrupt` completes, the server is asked to end the read.
     pub(crate) async fn read_unless(&mut self, interrupt: impl Future<Output = ()>, command: &Cmd) -> Read {
         self.read_whole(None, interrupt, command).await
     }
 
-    /// Reads, with a command in front that trims, where the server allows that.
+    /// Reads, after a trim in the same write where the server allows it.
     pub(crate) async fn read_behind(&mut self, trim: Option<&Cmd>, command: &Cmd) -> Read {
         self.read_whole(trim, std::future::pending(), command).await
     }
@@ -155,7 +154,7 @@ impl Reader {
         }
     }
 
-    /// Runs a command that does not block on the same connection, where there is one.
+    /// Runs a non-blocking command on the same connection; returns `Nil` without one.
     pub(crate) async fn run(&mut self, command: &Cmd) -> RedisResult<Value> {
         match &mut self.opened {
             Some(opened) => match opened.connection.query(command).await? {
@@ -167,7 +166,7 @@ impl Reader {
     }
 }
 
-/// What the server calls the connection; `None` where an ACL forbids to ask. Then a stop does not wait.
+/// Returns the client id of the connection; `None` where an ACL forbids it. Then a stop does not wait.
 async fn client_id(connection: &mut RawConnection) -> Option<i64> {
     match connection.query(redis::cmd("CLIENT").arg("ID")).await {
         Ok(Response::Value(id)) => i64::from_redis_value(id).ok(),
@@ -175,13 +174,13 @@ async fn client_id(connection: &mut RawConnection) -> Option<i64> {
     }
 }
 
-/// Asks the server to end a read that blocks.
+/// Asks the server to end a blocked read.
 async fn unblock(connector: &Connector, key: &str, id: i64) -> RedisResult<()> {
     let mut other = connector.connect("release", key, Duration::ZERO).await?;
     redis::cmd("CLIENT").arg("UNBLOCK").arg(id).query_async(&mut other.connection).await
 }
 
-/// The same, and waits for its end. What it still brought stays pending.
+/// Ends a blocked read and waits for it. Entries that it still brought stay pending.
 async fn release(
     connector: &Connector,
     key: &str,

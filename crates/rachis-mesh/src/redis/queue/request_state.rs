@@ -8,11 +8,11 @@ use std::{collections::HashMap, sync::LazyLock};
 static PLACES: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/places.lua")));
 static FIND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/find.lua")));
 
-/// Requests asked about in one script.
+/// Requests in one call of the script.
 const PLACES_BATCH: usize = 128;
-/// How much of a request is looked at in a search: whoever sent it is named at its front.
+/// Bytes of a request that a search looks at: the sender is named at its front.
 const HEAD: usize = 256;
-/// Requests and bytes looked through in one script, so that none holds Redis up for more than a few milliseconds.
+/// Requests and bytes searched in one call of the script, so that none blocks Redis for more than a few milliseconds.
 const FIND_BATCH: usize = 2_000;
 const FIND_BYTES: usize = 8 * 1024 * 1024;
 
@@ -48,8 +48,8 @@ pub(crate) async fn request_states(
     Ok(states)
 }
 
-/// The requests of `stream`, not older than `since` (ms of Redis's clock), with `text` at their front. Only their
-/// front is returned.
+/// Returns the requests of `stream`, not older than `since` (ms of Redis's clock), with `text` at their front. Only
+/// their front is returned.
 pub(crate) async fn find(
     on: &mut impl ConnectionLike,
     stream: &str,
@@ -68,7 +68,7 @@ pub(crate) async fn find(
     Ok(all)
 }
 
-/// The id of a stream's newest entry, the first of all where there is none.
+/// Returns the id of the newest entry, [`EntryId::FIRST`] for an empty stream.
 pub(crate) async fn newest(on: &mut impl ConnectionLike, stream: &str) -> RedisResult<EntryId> {
     let mut command = redis::cmd("XREVRANGE");
     command.arg(stream).arg("+").arg("-").arg("COUNT").arg(1);
@@ -76,7 +76,7 @@ pub(crate) async fn newest(on: &mut impl ConnectionLike, stream: &str) -> RedisR
     Ok(found.into_iter().next().map_or(EntryId::FIRST, |(id, _)| id))
 }
 
-/// Is there such a key?
+/// Returns `true` if the key exists.
 pub(crate) async fn exists(on: &mut impl ConnectionLike, key: &str) -> RedisResult<bool> {
     redis::cmd("EXISTS").arg(key).query_async(on).await
 }

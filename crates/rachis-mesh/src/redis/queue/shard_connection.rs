@@ -1,4 +1,4 @@
-//! The connection of one shard writer, which comes back by itself.
+//! The connection of one shard writer, which reconnects by itself.
 
 use crate::redis::{
     connection::{
@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// What `CLIENT LIST` shows of it.
+/// The purpose of the connection in `CLIENT LIST`.
 const PURPOSE: &str = "writes";
 
 /// A connection to one server for writes.
@@ -38,28 +38,28 @@ pub(super) struct ShardConnection {
 struct Open {
     connection: Opened<RawConnection>,
     session: Option<Arc<Session>>,
-    /// When something last came through it.
+    /// When it last answered.
     sound: Instant,
-    /// When to look whether it rests.
+    /// When to check whether it is idle.
     look: Pin<Box<Sleep>>,
 }
 
-/// After how long without an answer the kernel is asked whether a connection has ended. Before, who waits for its end has
-/// noticed it, or the next answer is on its way.
+/// Time without an answer after which the kernel is asked whether the connection has ended. Before that, the task that
+/// waits for the end has noticed it, or the next answer is on its way.
 const ASK_KERNEL_AFTER: Duration = Duration::from_millis(1);
 
 /// An action that a connection needs while nothing is written through it.
 pub(super) enum Maintenance {
-    /// The connection is doubted, and is made anew.
+    /// The connection is doubted, and is replaced.
     Renew,
-    /// The other end has closed it. It is made anew when there is something to write.
+    /// The other end has closed it. It is reopened at the next write.
     Close,
     /// The login has changed, and is sent to the server.
     LogIn,
-    /// Another connection was lost. Whether this one is, too, is found out now, and not by the next request, of which
-    /// nobody would know whether it arrived.
+    /// Another connection was lost, so this one is probed. Without the probe the next request would find out, and its
+    /// caller could not tell whether it arrived.
     Probe,
-    /// Nothing was written for a while. Whoever cuts what is idle shall not find it so.
+    /// Nothing was written for a while. A ping keeps middleboxes from cutting an idle connection.
     KeepAlive,
 }
 
@@ -73,12 +73,12 @@ impl ShardConnection {
         self.links.connector()
     }
 
-    /// Returns `true` if something was written, or was to be, after the other end had closed an idle connection.
+    /// Returns `true` if the connection has been used since it was last closed by the other end.
     pub(super) fn was_used(&self) -> bool {
         self.used
     }
 
-    /// Connects, for as long as it takes, where there is no connection; `false` when stopped.
+    /// Connects if there is no connection, for as long as it takes. Returns `false` when stopped.
     pub(super) async fn connect(&mut self) -> bool {
         self.used = true;
         if self.opened.is_some() {
@@ -143,8 +143,8 @@ impl ShardConnection {
         }
     }
 
-    /// Returns `true` if what is written now can be expected to arrive. Of what is written through a connection that has
-    /// ended before, nobody could tell later that it did not arrive, so that is found out now.
+    /// Returns `true` if a write can be expected to arrive. This is checked before each write, since after a write
+    /// through a connection that has ended it cannot be told whether it arrived.
     pub(super) async fn is_sound(&mut self) -> bool {
         let patience = self.connector().probe_time();
         let Some(Open { connection, sound, .. }) = &mut self.opened else { return false };
@@ -178,10 +178,10 @@ impl ShardConnection {
         answer
     }
 
-    /// Writes, and waits for what each command brought.
+    /// Writes the commands, and waits for their responses.
     ///
     /// # Errors
-    /// The connection broke: nobody knows what of it the server has taken, unless nothing has left. It is closed.
+    /// The connection broke, and is closed. It is unknown which commands the server has run, unless nothing was sent.
     pub(super) async fn write(&mut self, commands: &Commands) -> Result<Vec<RespValue>, WriteError> {
         if commands.len() == 0 {
             return Ok(Vec::new());
@@ -208,12 +208,12 @@ impl ShardConnection {
         written
     }
 
-    /// Which connection it is; `None` where there is none, or the server does not tell.
+    /// Returns the session; `None` without a connection, or where the server does not tell.
     pub(super) fn session(&self) -> Option<Arc<Session>> {
         self.opened.as_ref()?.session.clone()
     }
 
-    /// Lets go of a connection that is of no further use.
+    /// Closes the connection.
     pub(super) fn close(&mut self) {
         self.opened = None;
     }

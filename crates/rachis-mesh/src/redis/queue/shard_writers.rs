@@ -26,14 +26,14 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-/// Writes of which each is made when the one before has been: what is kept, a reply, what settles its request.
+/// The longest chain of writes that follow each other: a kept reply, the reply, the settled request.
 const CHAIN: usize = 3;
 
 /// Entries in one write. More would only delay the first.
 const BATCH: usize = 512;
-/// Bytes in one write, so that a large reply does not hold up many small ones.
+/// Bytes in one write, so that a large reply does not delay many small ones.
 const BATCH_BYTES: usize = 256 * 1024;
-/// The pause before what another server should have, or this one later, is written again.
+/// The pause before a write that belongs to another server, or to this one later, is repeated.
 const ELSEWHERE_PAUSE: Duration = Duration::from_millis(20);
 
 // Without a bound of its own: requests are bounded by the calls pending, replies by those in flight.
@@ -46,15 +46,15 @@ pub(super) struct ShardWriters {
     senders: Weak<dyn Senders>,
     stop: CancellationToken,
     open: Mutex<HashMap<Shard, Queue>>,
-    /// The queue where there is only one, found without a lock.
+    /// The only queue, where there is one server; found without a lock.
     only: OnceLock<Queue>,
-    /// Takes what no server is known for.
+    /// The queue of writes whose server is unknown.
     unplaced: Queue,
     /// Shard writers that ended because their server no longer holds anything.
     ended: AtomicU64,
 }
 
-/// What writes to one server, as its task has it.
+/// The writer of one server, owned by its task.
 struct ShardWriter {
     shard: Shard,
     due: mpsc::UnboundedReceiver<Write>,
@@ -80,7 +80,7 @@ impl ShardWriters {
         self.links.connector().servers()
     }
 
-    /// Hands something to the shard writer of its server; `false` when the writer has ended.
+    /// Hands a write to the shard writer of its server. Returns `false` when the writer has ended.
     pub(super) fn push(self: &Arc<Self>, write: Write) -> bool {
         if let Some(only) = self.only.get() {
             return only.send(write).is_ok();
@@ -144,7 +144,7 @@ impl ShardWriters {
     }
 }
 
-/// Finds servers for what had none when it came.
+/// Locates the servers of writes that had none when they came.
 async fn locate_unplaced(writers: Arc<ShardWriters>, mut waiting: mpsc::UnboundedReceiver<Write>) {
     let stop = writers.stop.clone();
     loop {
@@ -158,7 +158,7 @@ async fn locate_unplaced(writers: Arc<ShardWriters>, mut waiting: mpsc::Unbounde
     }
 }
 
-/// Writes what is due at one server.
+/// Runs one shard writer until it ends.
 async fn run(mut writer: ShardWriter, senders: Arc<dyn Senders>) {
     let mut batch = Vec::with_capacity(BATCH);
     let (wait, mut shortfalls) = (writer.wait(), Shortfalls::default());
@@ -233,8 +233,7 @@ fn fill(batch: &mut Vec<Write>, due: &mut mpsc::UnboundedReceiver<Write>) {
 }
 
 impl ShardWriter {
-    /// Waits for something to write, and for a connection. Returns `false` if this shard writer has ended; others have
-    /// its writes then.
+    /// Waits for a write and a connection. Returns `false` if this shard writer has ended; others have its writes then.
     async fn begin(&mut self, batch: &mut Vec<Write>) -> bool {
         loop {
             // Not before there is something to write: of a thousand nodes at rest many never have.
@@ -277,7 +276,8 @@ impl ShardWriter {
         stays
     }
 
-    /// Gives everything to the shard writers of the servers that hold it now. Nobody pushes meanwhile, so it stays in order.
+    /// Ends this shard writer, and routes its writes to the servers that hold the keys now. The lock is held meanwhile,
+    /// so they stay in order.
     fn end(&mut self, batch: &mut Vec<Write>) {
         let mut open = self.writers.open();
         open.remove(&self.shard);
@@ -294,12 +294,12 @@ impl ShardWriter {
         }
     }
 
-    /// What to wait for after a write.
+    /// Returns the WAIT after each write.
     fn wait(&self) -> Option<WaitFor> {
         self.writers.links.connector().options().wait
     }
 
-    /// Passes on what belongs to other servers by now.
+    /// Passes on writes whose keys have moved to other servers.
     fn sort_out(&self, batch: &mut Vec<Write>) {
         let servers = self.writers.servers();
         if !servers.are_shared() {
@@ -315,14 +315,14 @@ impl ShardWriter {
         }
     }
 
-    /// Hands on what may be written now that something else was.
+    /// Pushes the writes that follow a completed one.
     fn follow(&self, writes: Vec<Write>) {
         for write in writes {
             self.writers.push(write);
         }
     }
 
-    /// Finds out who holds what now.
+    /// Updates the topology from the errors.
     async fn learn_from(&self, errors: &[RedisError]) {
         for error in errors {
             self.writers.servers().learn_from(error).await;

@@ -1,4 +1,4 @@
-//! `WAIT`: how many replicas have what was written, where that is asked for.
+//! `WAIT`: how many replicas have a write, where `redis.wait_replicas` asks for it.
 
 use crate::redis::{
     connection::WaitFor,
@@ -28,7 +28,7 @@ pub(super) struct Shortfalls {
 }
 
 impl Shortfalls {
-    /// Takes in what WAIT brought. The write counts as accepted either way: it cannot be taken back.
+    /// Notes the response to WAIT. The write counts as accepted either way: it cannot be taken back.
     pub(super) fn note(&mut self, wanted: WaitFor, reply: &RespValue) {
         if matches!(reply, RespValue::Int(had) if usize::try_from(*had).is_ok_and(|had| had >= wanted.replicas)) {
             return;

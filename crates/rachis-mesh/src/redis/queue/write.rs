@@ -1,4 +1,4 @@
-//! What there is to write, and what became of it.
+//! Writes, and their outcomes.
 
 use super::EntryId;
 use crate::redis::connection::{link::Session, topology::Servers};
@@ -10,37 +10,37 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// Something that is held until Redis has what was written, and let go of by being dropped.
+/// A guard that is dropped when Redis has the write.
 pub(crate) type Held = Arc<dyn std::any::Any + Send + Sync>;
 
-/// What may be settled once something else is written.
+/// The request to settle after another write.
 type Then = Option<(Arc<str>, EntryId, Held)>;
 
-/// Something to write.
+/// A write.
 pub(crate) enum Write {
-    /// A request, as long as somebody wants its reply.
+    /// A request. It is skipped when its reply is no longer awaited.
     Request {
         stream: Arc<str>,
         frame: Vec<u8>,
         deadline: Instant,
-        /// Writes the time left into the frame, which may have waited here for Redis.
+        /// Writes the remaining time into the frame, which may have waited for a connection.
         stamp: fn(&mut [u8], Duration),
-        /// Tells [`Senders`] which one.
+        /// Identifies the request to [`Senders`].
         token: u64,
     },
-    /// A request was worked on: its reply, and the entry to settle. Written again until Redis has it.
+    /// A finished request: its reply, and the entry to settle. Repeated until Redis has it.
     Finished {
         stream: Arc<str>,
         entry: EntryId,
         reply: Option<(Arc<str>, Bytes)>,
-        /// Let go of when Redis has it.
+        /// Dropped when Redis has it.
         held: Held,
     },
-    /// An entry for another node's inbox; where it is, and not before, the request it answers is settled.
+    /// An entry for another node's inbox. The request that it answers is settled after it.
     Send { inbox: Arc<str>, frame: Bytes, then: Then },
-    /// The same for an entry that Redis had no memory for.
+    /// The same, stored although the memory of Redis is full.
     Forced { inbox: Arc<str>, frame: Bytes, then: Then },
-    /// What a call ended in, for repeats of it; where it is, and not before, the call is answered by `then`.
+    /// The kept outcome of a call with an idempotency key. The call is answered after it, by `then`.
     Keep {
         key: String,
         value: Bytes,
@@ -50,23 +50,24 @@ pub(crate) enum Write {
         mark: String,
         then: Option<Box<Write>>,
     },
-    /// Deletes a request that no replica was given, and tells whether there was one to delete. Where nobody waits to be told,
-    /// [`Senders`] learn of the replica that was given it.
+    /// Deletes a request that was delivered to no replica, and sends whether there was one to delete. Without a
+    /// `response`, [`Senders`] learn of the replica that it was delivered to.
     Cancel { stream: Arc<str>, entry: EntryId, response: Option<oneshot::Sender<bool>> },
-    /// Nothing: is dropped when everything pushed before has been written.
+    /// A marker that is dropped when everything pushed before has been written.
     Mark { _written: Arc<oneshot::Sender<()>> },
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub(crate) enum WriteOutcome {
-    /// It is in the stream under this id, and the stream was this long with it (0: not known).
+    /// It is in the stream under this id, and the stream has this length with it (0 if unknown).
     Added { entry: EntryId, length: u64 },
-    /// There is no such stream: no replica of that app has ever been up, or Redis lost it.
+    /// The stream does not exist: no replica of that app has ever been up, or Redis lost it.
     NoStream,
     /// Redis refused it: it is in no stream.
     Refused(RedisError),
-    /// The connection broke before Redis answered: it may or may not be in the stream. Says which connection.
+    /// The connection broke before Redis answered: it may or may not be in the stream. Holds the session of that
+    /// connection.
     Unknown(Option<Arc<Session>>),
 }
 
@@ -74,16 +75,16 @@ pub(crate) enum WriteOutcome {
 pub(crate) trait Senders: Send + Sync + 'static {
     /// Returns `true` if the reply to this request, which leaves `now`, is still awaited.
     fn wanted(&self, token: u64, now: Instant) -> bool;
-    /// Says that it was not written, and will be tried again.
+    /// Reports that a request was not written, and will be tried again.
     fn kept(&self, token: u64);
-    /// Says what became of it, and in which stream.
+    /// Reports the outcome of a request, and its stream.
     fn sent(&self, token: u64, stream: &Arc<str>, outcome: WriteOutcome);
-    /// Says that a request could not be withdrawn for a caller that has gone, since `replica` has begun it.
+    /// Reports that a request of a caller that has gone could not be withdrawn, since `replica` has begun it.
     fn begun(&self, stream: &Arc<str>, entry: EntryId, replica: &[u8]);
 }
 
 impl Write {
-    /// Lets Redis have it though its memory is full. `false` if that was tried already.
+    /// Turns this into a write that Redis stores although its memory is full. Returns `false` if it is one already.
     pub(super) fn force(&mut self) -> bool {
         let forced = match std::mem::replace(self, Write::Mark { _written: Arc::new(oneshot::channel().0) }) {
             // Settled it is again, which does no harm.
@@ -100,7 +101,7 @@ impl Write {
         true
     }
 
-    /// The keys it touches.
+    /// Returns the keys that it touches.
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         let (stream, inbox): (Option<&str>, Option<&str>) = match self {
             Write::Request { stream, .. } | Write::Cancel { stream, .. } => (Some(stream), None),
@@ -112,13 +113,13 @@ impl Write {
         inbox.into_iter().chain(stream)
     }
 
-    /// One of them.
+    /// Returns one of its keys.
     pub(super) fn key(&self) -> Option<&str> {
         self.keys().next()
     }
 
-    /// Where the inbox of a reply lies on another server than the request, the request is settled only when the reply is
-    /// there: a crash in between leads to another reply, never to none.
+    /// Splits a finished request whose reply belongs to another server: it is settled only when the reply is written. A
+    /// crash in between leads to a second reply, never to none.
     pub(super) fn taken_apart(self, servers: &Servers) -> Self {
         if !servers.are_shared() {
             return self;
@@ -133,12 +134,12 @@ impl Write {
         }
     }
 
-    /// Is it a command of its own? Replies go into bundles.
+    /// Returns `true` if it is a command of its own; replies go into bundles.
     pub(super) fn stands_alone(&self) -> bool {
         matches!(self, Write::Request { .. } | Write::Keep { .. } | Write::Forced { .. } | Write::Cancel { .. })
     }
 
-    /// The frame it puts into an inbox.
+    /// Returns the frame that it puts into an inbox.
     pub(super) fn reply(&self) -> Option<&Bytes> {
         match self {
             Write::Finished { reply, .. } => reply.as_ref().map(|(_, frame)| frame),
@@ -147,7 +148,7 @@ impl Write {
         }
     }
 
-    /// What is to be written now that Redis has this, or never will.
+    /// Returns the write that follows, once Redis has this one or has refused it for good.
     pub(super) fn followed_by(&mut self) -> Option<Write> {
         match self {
             Write::Send { then, .. } | Write::Forced { then, .. } => {

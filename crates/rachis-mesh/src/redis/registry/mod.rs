@@ -1,6 +1,6 @@
-//! Who is there: nodes and the services they offer, kept by scripts so that each step is whole.
+//! The registry: nodes and the services they offer, kept by scripts so that each step is atomic.
 //!
-//! Bytes in, bytes out: what a head or a descriptor says is none of this file's business.
+//! Heads and descriptors are opaque bytes here.
 
 mod digest;
 mod records;
@@ -30,10 +30,10 @@ scripts! {
     CLEAR_UP "../scripts/clear_up.lua"
 }
 
-/// The one script that every node runs all the time, so it is short.
+/// The script of the heartbeat. Every node runs it all the time, so it is short.
 static BEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/beat.lua")));
 
-/// How many node hashes one snapshot asks for at once.
+/// Node hashes in one pipeline of a snapshot.
 const SNAPSHOT_BATCH: usize = 256;
 
 /// The registry as one node uses it.
@@ -54,7 +54,7 @@ pub(crate) enum Linger {
 }
 
 impl Linger {
-    /// Milliseconds, -1 for ever: the form in which scripts take it.
+    /// Returns milliseconds, -1 for ever, as scripts take it.
     fn ms(self) -> i64 {
         match self {
             Linger::For(time) => i64::try_from(time.as_millis()).unwrap_or(i64::MAX),
@@ -63,7 +63,7 @@ impl Linger {
     }
 }
 
-/// What a node writes about itself.
+/// The announcement of a node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Announced {
     pub(crate) head: Vec<u8>,
@@ -72,49 +72,49 @@ pub(crate) struct Announced {
     pub(crate) services: Vec<(String, Vec<u8>)>,
 }
 
-/// What registering brought back.
+/// The outcome of registering.
 #[derive(Debug)]
 pub(crate) struct Registered {
     pub(crate) epoch: u64,
     pub(crate) now: u64,
-    /// Was the node registered before?
+    /// Whether the node was registered before.
     pub(crate) known: bool,
     pub(crate) promise: Promise,
 }
 
-/// In how many ms this node is to [tell](Registry::tell) everyone what it and others have changed since the last message;
-/// 0 where that was told at once, or another node will. If nobody does, the next beat of anyone does.
+/// The time in ms after which this node has to [tell](Registry::tell) all nodes what has changed since the last
+/// message; 0 if that was told at once, or another node has to. If that node fails, the next beat of any node does it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use]
 pub(crate) struct Promise(u64);
 
 impl Promise {
-    /// After how long; `None` where nothing was promised.
+    /// Returns the time until then; `None` if nothing was promised.
     pub(crate) fn wait(self) -> Option<Duration> {
         // Redis's clock and this one's may differ in the last ms, and too early is in vain.
         (self.0 > 0).then(|| Duration::from_millis(self.0 + 1))
     }
 }
 
-/// What a beat brought back.
+/// The outcome of a beat.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Beat {
-    /// `false`: Redis has forgotten this node, which must register anew.
+    /// `false` if Redis has forgotten this node, which must register again.
     pub(crate) known: bool,
     pub(crate) epoch: u64,
-    /// The version that everyone was told by now; what came since is held back for a moment.
+    /// The version that all nodes were told; later changes are held back for a moment.
     pub(crate) told: u64,
     /// Redis's clock, in ms.
     pub(crate) now: u64,
     pub(crate) promise: Promise,
 }
 
-/// What a look brought, at no cost to anyone.
+/// The outcome of a look, which writes nothing.
 #[derive(Clone, Debug)]
 pub(crate) struct Look {
-    /// As a beat would have been answered.
+    /// The answer that a beat would have got.
     pub(crate) beat: Beat,
-    /// Nodes whose time is over and whom nobody has swept yet.
+    /// Expired nodes that have not been swept yet.
     pub(crate) silent: BTreeSet<String>,
 }
 
@@ -124,7 +124,7 @@ pub(crate) struct Snapshot {
     pub(crate) epoch: u64,
     pub(crate) now: u64,
     pub(crate) nodes: Vec<NodeRecord>,
-    /// Those of them whose time is over and whom nobody has swept yet.
+    /// Those of the nodes that have expired and have not been swept yet.
     pub(crate) silent: BTreeSet<String>,
     pub(crate) lingering: Vec<LingeringRecord>,
 }
@@ -134,12 +134,12 @@ impl Registry {
         Registry { keys, node: node.to_owned(), app: app.to_owned(), ttl, linger }
     }
 
-    /// A key of it, all of which lie on one server.
+    /// Returns a key of the registry, all of which lie on one server.
     pub(crate) fn key(&self) -> String {
         self.keys.registry()
     }
 
-    /// Writes the whole announcement and tells everyone.
+    /// Writes the whole announcement and tells all nodes.
     pub(crate) async fn register(&self, on: &mut impl ConnectionLike, what: &Announced) -> RedisResult<Registered> {
         let mut call = self.invoke(&REGISTER);
         call.arg(self.ttl_ms()).arg(self.hygiene_ms()).arg(self.linger.ms()).arg(&what.head).arg(&what.state);
@@ -150,8 +150,8 @@ impl Registry {
         Ok(Registered { epoch, now, known, promise: Promise(wait) })
     }
 
-    /// Says that this node lives; with `sweep`, removes those whose time is over. `sent` is the server's time now, as
-    /// far as it is known: a beat that comes much later than that removes nobody.
+    /// Renews this node; with `sweep`, removes expired nodes. `sent` is the server's time now, as far as it is known: a
+    /// beat that arrives much later removes no node.
     pub(crate) async fn beat(&self, on: &mut impl ConnectionLike, sweep: bool, sent: u64) -> RedisResult<Beat> {
         let keys = &self.keys;
         let mut call = BEAT.key(keys.node(&self.node));
@@ -172,24 +172,24 @@ impl Registry {
         Ok(Beat { known, epoch, told, now, promise: Promise(wait) })
     }
 
-    /// Changes the state alone. `None`: Redis has forgotten this node.
+    /// Changes only the state. Returns `None` if Redis has forgotten this node.
     pub(crate) async fn set_state(&self, on: &mut impl ConnectionLike, state: &str) -> RedisResult<Option<Promise>> {
         let wait: Option<u64> = self.invoke(&STATE).arg(state).invoke_async(on).await?;
         Ok(wait.map(Promise))
     }
 
-    /// Takes this node out. `None`: it was out already.
+    /// Removes this node. Returns `None` if it was not registered.
     pub(crate) async fn withdraw(&self, on: &mut impl ConnectionLike) -> RedisResult<Option<Promise>> {
         let wait: Option<u64> = self.invoke(&WITHDRAW).invoke_async(on).await?;
         Ok(wait.map(Promise))
     }
 
-    /// Tells everyone what was held back, as [promised](Promise).
+    /// Tells all nodes what was held back, as [promised](Promise).
     pub(crate) async fn tell(&self, on: &mut impl ConnectionLike) -> RedisResult<()> {
         self.invoke(&TELL).invoke_async(on).await
     }
 
-    /// The same after `wait`. That it fails is no harm.
+    /// Does the same after `wait`. A failure is harmless.
     pub(crate) async fn tell_after(self, wait: Duration, mut on: impl ConnectionLike) {
         tokio::time::sleep(wait).await;
         if let Err(error) = self.tell(&mut on).await {
@@ -197,13 +197,13 @@ impl Registry {
         }
     }
 
-    /// The version alone.
+    /// Returns only the version.
     pub(crate) async fn epoch(&self, on: &mut impl ConnectionLike) -> RedisResult<u64> {
         let epoch: Option<u64> = redis::cmd("GET").arg(self.keys.epoch()).query_async(on).await?;
         Ok(epoch.unwrap_or(0))
     }
 
-    /// What who is no node needs to know instead of beating.
+    /// Returns what an observer, which sends no beats, needs to know.
     pub(crate) async fn look(&self, on: &mut impl ConnectionLike) -> RedisResult<Look> {
         let now = self.now(on).await?;
         let epoch = self.epoch(on).await?;
@@ -221,7 +221,7 @@ impl Registry {
         redis::cmd("ZRANGEBYSCORE").arg(self.keys.nodes()).arg("-inf").arg(format!("({now}")).query_async(on).await
     }
 
-    /// The changes after `epoch`, or `None` when the stream no longer reaches back to it.
+    /// Returns the changes after `epoch`, or `None` if the stream no longer reaches back to it.
     pub(crate) async fn changes_since(
         &self,
         on: &mut impl ConnectionLike,
@@ -246,8 +246,8 @@ impl Registry {
         Ok(Some(changes))
     }
 
-    /// Everything. The version is read first, so changes that happen meanwhile are seen again as changes, which does no
-    /// harm: an announcement is always whole.
+    /// Reads the whole registry. The version is read first, so changes that happen meanwhile are seen again as changes,
+    /// which is harmless: an announcement is always whole.
     pub(crate) async fn snapshot(&self, on: &mut impl ConnectionLike) -> RedisResult<Snapshot> {
         let now = self.now(on).await?;
         let epoch = self.epoch(on).await?;
@@ -262,7 +262,7 @@ impl Registry {
         Ok(Snapshot { epoch, now, nodes, silent, lingering })
     }
 
-    /// Which of these nodes the registry knows.
+    /// Returns for each of these nodes whether the registry knows it.
     pub(crate) async fn known(&self, on: &mut impl ConnectionLike, nodes: &[String]) -> RedisResult<Vec<bool>> {
         if nodes.is_empty() {
             return Ok(Vec::new());
@@ -310,8 +310,8 @@ impl Registry {
         u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// How long keys stay that nobody removed, because nobody was left to. The expiry that counts is the score in the
-    /// index; the hashes must outlive it, since whoever sweeps reads them.
+    /// Returns the TTL of keys that are left when no node remains to remove them. The expiry that counts is the score
+    /// in the index; the hashes must outlive it, since a sweep reads them.
     fn hygiene_ms(&self) -> u64 {
         let linger = match self.linger {
             Linger::For(time) => time,

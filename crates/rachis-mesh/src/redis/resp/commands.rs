@@ -1,14 +1,14 @@
-//! Many commands that leave in one write, built in one piece of memory.
+//! A pipeline of commands, built in one buffer.
 
 use super::{EntryId, entry_id::write_digits};
 use std::ops::Range;
 
-/// Commands as the server reads them.
+/// Commands in RESP.
 #[derive(Debug, Default)]
 pub(crate) struct Commands {
     bytes: Vec<u8>,
     count: usize,
-    /// Where a part is made whose length is not known before.
+    /// A buffer for parts whose length is not known before.
     spare: Vec<u8>,
 }
 
@@ -17,7 +17,7 @@ impl Commands {
         Commands { bytes: Vec::with_capacity(bytes), ..Commands::default() }
     }
 
-    /// Adds one of so many parts, which are to follow.
+    /// Begins a command of `parts` parts, which are to follow.
     pub(crate) fn begin(&mut self, parts: usize) {
         self.count += 1;
         self.line(b'*', parts);
@@ -31,14 +31,14 @@ impl Commands {
         self.bytes.extend_from_slice(b"\r\n");
     }
 
-    /// The same for a number.
+    /// Adds a number to the last command.
     pub(crate) fn number(&mut self, number: u64) {
         self.spare.clear();
         write_digits(&mut self.spare, number);
         self.spared();
     }
 
-    /// The same for the id of an entry.
+    /// Adds the id of an entry to the last command.
     pub(crate) fn id(&mut self, id: EntryId) {
         self.spare.clear();
         write_digits(&mut self.spare, id.ms);
@@ -47,7 +47,7 @@ impl Commands {
         self.spared();
     }
 
-    /// Where the next part goes.
+    /// Returns the position of the next part.
     pub(crate) fn end(&self) -> usize {
         self.bytes.len()
     }

@@ -10,8 +10,8 @@ pub(crate) struct Entry {
     pub(crate) frame: Vec<u8>,
 }
 
-/// Reads the reply to XREAD and XREADGROUP. Taken apart by hand, since redis-rs's own type makes a hash map of every
-/// entry. An entry without the field has an empty frame, which is then refused like any other garbage.
+/// Returns the entries in a response to XREAD or XREADGROUP. It is parsed by hand, since redis-rs's own type makes a
+/// hash map of every entry. An entry without the field has an empty frame, which is refused like any other garbage.
 pub(crate) fn entries(response: Response) -> Vec<Entry> {
     match response {
         Response::Entries(entries) => entries,

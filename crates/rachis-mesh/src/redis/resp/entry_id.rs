@@ -1,28 +1,28 @@
-//! Names of entries.
+//! Ids of stream entries.
 
 use redis::{FromRedisValue, ParsingError, RedisWrite, ToRedisArgs, Value};
 use std::{fmt, str::FromStr};
 
-/// The id of an entry. Ids compare as Redis compares them.
+/// The id of an entry. Ids are ordered as in Redis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct EntryId {
     /// The time that Redis gave the entry, in ms of its clock.
     pub(crate) ms: u64,
-    /// Tells those of one millisecond apart.
+    /// The sequence number within the millisecond.
     pub(crate) count: u64,
 }
 
 impl EntryId {
-    /// The one before all others.
+    /// The smallest id.
     pub(crate) const FIRST: Self = EntryId::new(0, 0);
-    /// The one behind all others.
+    /// The largest id.
     pub(crate) const LAST: Self = EntryId::new(u64::MAX, u64::MAX);
 
     pub(crate) const fn new(ms: u64, count: u64) -> Self {
         EntryId { ms, count }
     }
 
-    /// Reads one as Redis writes it, or takes it: without its second half it is the first of its millisecond.
+    /// Parses an id. Without a sequence number it is the first of its millisecond.
     pub(crate) fn read(text: &[u8]) -> Option<Self> {
         let (ms, count) = match text.iter().position(|byte| *byte == b'-') {
             Some(dash) => (&text[..dash], digits(&text[dash + 1..])?),
@@ -31,13 +31,13 @@ impl EntryId {
         Some(EntryId { ms: digits(ms)?, count })
     }
 
-    /// The same, where what is no id is before all others.
+    /// Parses an id; returns the smallest one for anything else.
     pub(crate) fn read_or_first(text: &str) -> Self {
         EntryId::read(text.as_bytes()).unwrap_or(EntryId::FIRST)
     }
 }
 
-/// A number in plain digits; read here, since nothing is read more often.
+/// Parses a decimal number; by hand, since nothing is parsed more often.
 pub(super) fn digits(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
@@ -48,7 +48,7 @@ pub(super) fn digits(text: &[u8]) -> Option<u64> {
     })
 }
 
-/// Writes a number in plain digits; by hand, for the same reason.
+/// Writes a decimal number; by hand, for the same reason.
 pub(super) fn write_digits(to: &mut Vec<u8>, mut number: u64) {
     // As many as the largest has.
     let mut text = [b'0'; 20];

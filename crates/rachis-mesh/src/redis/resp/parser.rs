@@ -1,4 +1,4 @@
-//! Replies to reads of streams, taken out of the bytes as they came.
+//! The parser of responses, on the bytes as they came.
 //!
 //! redis-rs makes a value of every part of an entry, and allocates for each; of a read that brings hundreds of entries
 //! that is most of what reading costs.
@@ -10,19 +10,19 @@ use super::{
 };
 use redis::{ErrorKind, RedisError, RedisResult, Value};
 
-/// Parts within parts. A read of streams has four levels.
+/// The deepest nesting of arrays. A read of streams has four levels.
 const DEPTH: usize = 8;
 
-/// One reply.
+/// The response to a query.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Response {
-    /// What a read of streams brought.
+    /// The entries of a read of streams.
     Entries(Vec<Entry>),
-    /// Anything else.
+    /// Any other response.
     Value(Value),
 }
 
-/// A reply to a command that writes.
+/// The response to a command of a pipeline.
 #[derive(Debug)]
 pub(crate) enum RespValue {
     /// The id of a new entry.
@@ -60,18 +60,18 @@ impl From<Value> for RespValue {
     }
 }
 
-/// Finds the end of a reply in bytes that come bit by bit, looking at each but once.
+/// Finds the end of a response in bytes that arrive in pieces, and looks at each byte once.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
-    /// How far it has looked.
+    /// The position up to which it has looked.
     at: usize,
-    /// Parts still to come, level by level.
+    /// The parts still to come, for each level.
     missing: Vec<u64>,
     begun: bool,
 }
 
 impl Scan {
-    /// The length of the reply that `bytes` begin with; `None` until all of it is there.
+    /// Returns the length of the response that `bytes` begin with; `None` until it is complete.
     pub(super) fn end(&mut self, bytes: &[u8]) -> RedisResult<Option<usize>> {
         if !std::mem::replace(&mut self.begun, true) {
             self.missing.push(1);
@@ -112,7 +112,7 @@ impl Scan {
     }
 }
 
-/// Reads the reply that `bytes` begin with, and returns it with its length; `None` until all of it is there.
+/// Parses the response that `bytes` begin with, and returns it with its length; `None` until it is complete.
 pub(super) fn parse_value(bytes: &[u8]) -> RedisResult<Option<(RespValue, usize)>> {
     let Some((kind, line, next)) = line(bytes, 0) else { return Ok(None) };
     let value = match kind {
@@ -136,7 +136,7 @@ pub(super) fn parse_value(bytes: &[u8]) -> RedisResult<Option<(RespValue, usize)
     Ok(Some((value, next)))
 }
 
-/// Reads a whole reply.
+/// Parses a complete response.
 pub(super) fn parse_response(bytes: &[u8]) -> RedisResult<Response> {
     match (Parts { bytes, at: 0 }).streams() {
         Some(entries) => Ok(Response::Entries(entries)),
@@ -144,7 +144,7 @@ pub(super) fn parse_response(bytes: &[u8]) -> RedisResult<Response> {
     }
 }
 
-/// A whole reply, read from the front.
+/// A complete response, parsed from the front.
 struct Parts<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -216,7 +216,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The kind and the rest of the line at `at`, and where the next one begins.
+/// Returns the kind and the rest of the line at `at`, and where the next one begins.
 fn line(bytes: &[u8], at: usize) -> Option<(u8, &[u8], usize)> {
     let (kind, rest) = bytes.get(at..)?.split_first()?;
     // No line of a reply has one anywhere else.

@@ -1,6 +1,6 @@
 //! Raw connections: each belongs to one reader or one shard writer, and its replies are parsed from the bytes as they come.
 //!
-//! redis-rs says hello, so that whatever it takes to be let in is done in one place; then the socket is taken back from it.
+//! redis-rs does the handshake, so that logging in is done in one place; then the socket is taken back from it.
 
 use super::{
     commands::Commands,
@@ -27,31 +27,31 @@ use tokio::{
     time::timeout,
 };
 
-/// Bytes that are read at once, at least: a batch of small entries.
+/// The least free space of the buffer at a read, in bytes: a batch of small entries.
 const CHUNK: usize = 64 * 1024;
-/// A buffer that a large reply has blown up beyond this is let go of.
+/// The largest buffer that is kept after a large response, in bytes.
 const LARGEST: usize = 1024 * 1024;
 
-/// How long it may take to read what has come already.
+/// The time limit for reading what has already arrived.
 const UNREAD: Duration = Duration::from_millis(10);
 
-/// A connection that takes one command at a time, or as many as leave in one write.
+/// A connection that takes one command, or one pipeline, at a time.
 pub(crate) struct RawConnection {
     socket: Socket,
     buffer: BytesMut,
-    /// How long a reply may take.
+    /// The time limit of a response.
     patience: Duration,
 }
 
 /// Why commands were not answered.
 pub(crate) struct WriteError {
     pub(crate) error: RedisError,
-    /// Nothing of them has left this process.
+    /// Whether nothing of them has left this process.
     pub(crate) unsent: bool,
 }
 
 impl RawConnection {
-    /// One attempt to reach the server that holds `key`. `block` is how much longer than usual an answer may take.
+    /// Makes one attempt to connect to the server that holds `key`. `block` extends the response timeout.
     pub(crate) async fn connect(
         connector: &Connector,
         purpose: &str,
@@ -64,7 +64,7 @@ impl RawConnection {
         RawConnection::greeted(connector, &endpoint, signs, purpose, block).await
     }
 
-    /// One attempt to reach this server, for all the keys that it holds.
+    /// Makes one attempt to connect to this server, for all keys that it holds.
     pub(crate) async fn connect_to(
         connector: &Connector,
         purpose: &str,
@@ -75,7 +75,7 @@ impl RawConnection {
         RawConnection::greeted(connector, &endpoint, signs, purpose, Duration::ZERO).await
     }
 
-    /// Opens a socket and says hello.
+    /// Opens a socket and does the handshake.
     async fn greeted(
         connector: &Connector,
         endpoint: &Endpoint,
@@ -104,13 +104,14 @@ impl RawConnection {
         Ok(Opened { connection: RawConnection { socket, buffer: BytesMut::new(), patience }, signs })
     }
 
-    /// Ends when the other end has closed the connection, or says something that it was not asked for: what comes next
-    /// could not be told from an answer. Nothing is lost where the waiting ends before.
+    /// Completes when the other end has closed the connection, or has sent something unasked, after which responses
+    /// could no longer be matched. Cancel safe.
     pub(crate) async fn ended(&mut self) {
         let _ = self.socket.read_buf(&mut self.buffer).await;
     }
 
-    /// Returns `true` if that has happened. The kernel is asked itself where nobody has waited for it meanwhile.
+    /// Returns `true` if [`ended`](Self::ended) would complete. With `ask_kernel` the kernel is asked, for a connection
+    /// that was not waited on meanwhile.
     pub(crate) async fn has_ended(&mut self, ask_kernel: bool) -> bool {
         if self.ended().now_or_never().is_some() {
             return true;
@@ -119,13 +120,12 @@ impl RawConnection {
         ask_kernel && self.socket.has_unread() && timeout(UNREAD, self.ended()).await.is_ok()
     }
 
-    /// Sends a command and waits for its reply. A command that was not waited for to its end leaves the connection of no
-    /// further use.
+    /// Sends a command and waits for its response. The connection is unusable if the future is dropped before.
     pub(crate) async fn query(&mut self, command: &Cmd) -> RedisResult<Response> {
         self.query_behind(None, command).await.map(|(_, reply)| reply)
     }
 
-    /// The same, and in front of it, in the same write, another one.
+    /// Does the same with another command in front of it, in the same write.
     pub(crate) async fn query_behind(
         &mut self,
         first: Option<&Cmd>,
@@ -146,7 +146,8 @@ impl RawConnection {
         timeout(*patience, asked).await.map_err(|_| timed_out("a read"))?
     }
 
-    /// Sends commands in one write and waits for what each of them brought, under the same condition.
+    /// Sends commands in one write and waits for their responses. The connection is unusable if the future is dropped
+    /// before.
     pub(crate) async fn pipeline(&mut self, commands: &Commands) -> Result<Vec<RespValue>, WriteError> {
         let RawConnection { socket, buffer, patience } = self;
         let mut unsent = true;
@@ -210,7 +211,7 @@ fn closed() -> RedisError {
     io::Error::from(io::ErrorKind::UnexpectedEof).into()
 }
 
-/// A socket on loan: when it is dropped, its owner has it back.
+/// A lent socket, which returns to its owner when dropped.
 struct Lent {
     socket: Option<Socket>,
     back: Option<oneshot::Sender<Socket>>,

@@ -1,7 +1,7 @@
-//! Cluster: the keys are shared out by slots, and any server tells who holds which.
+//! Cluster: the keys are spread over slots, and any server tells which server holds which slot.
 //!
-//! redis-rs's own cluster connection is not used: it sends a command again when a connection was lost, so a request could
-//! be queued twice without anyone's knowing.
+//! redis-rs's own cluster connection is not used: it repeats a command when a connection was lost, so a request could
+//! be queued twice unnoticed.
 
 use super::{
     first_answer::{First, first_answer},
@@ -18,34 +18,34 @@ use std::{
 use tokio::sync::{Mutex, watch};
 
 const SLOTS: usize = 16_384;
-/// A map that is this young is not asked for again: several connections break together, and each asks.
+/// The age up to which the map is not queried again, since several connections break together and each one asks.
 const YOUNG: Duration = Duration::from_millis(20);
 
 /// A cluster and what is known of it.
 pub(crate) struct Cluster {
     seeds: Vec<EndpointTemplate>,
-    /// Everything about a server but its address.
+    /// The settings of all servers, without an address.
     like: EndpointTemplate,
-    /// What leads to servers that announce other addresses.
+    /// Maps announced addresses to reachable ones.
     addresses: Addresses,
     map: watch::Sender<Arc<Map>>,
     asking: Mutex<Asking>,
     /// When the map was last learned.
     learned: std::sync::Mutex<Option<Instant>>,
-    /// Bounds the question to one server.
+    /// Bounds the query to one server.
     timeout: Duration,
 }
 
-/// Whom to ask for the map.
+/// The servers that are asked for the map, in their order.
 #[derive(Default)]
 struct Asking {
-    /// Every server that was in the last answer, masters first: replicas learn of a moved slot later. Whoever was asked
-    /// goes to the end of its kind, since one that was cut off from the others tells what was true before.
+    /// Every server of the last answer, masters first, since replicas learn of a moved slot later. A server that was
+    /// asked goes to the end of its kind, since one that was cut off from the others gives outdated answers.
     servers: VecDeque<Address>,
 }
 
 impl Asking {
-    /// Takes in who is there, and keeps the order in which they are asked.
+    /// Updates the servers and keeps the order in which they are asked.
     fn learn(&mut self, servers: VecDeque<Address>, masters: &[Shard]) {
         self.servers.retain(|known| servers.contains(known));
         for server in servers {
@@ -62,7 +62,7 @@ type Address = (String, u16);
 /// Which server holds which slot.
 pub(crate) struct Map {
     masters: Vec<Shard>,
-    /// By slot, the number of a master; beyond their count where nobody holds it.
+    /// The number of a master for each slot; beyond their count for an unassigned slot.
     owners: Vec<u16>,
 }
 
@@ -166,29 +166,29 @@ impl Cluster {
         self.seeds.iter().chain([&self.like]).collect()
     }
 
-    /// The server that holds `key`, as far as is known.
+    /// Returns the server that holds `key`, as far as is known.
     pub(crate) fn shard(&self, key: &str) -> Option<Shard> {
         self.map.borrow().owner(slot(key)).cloned()
     }
 
-    /// Does this server hold slots, as far as is known?
+    /// Returns `true` if the server holds slots, as far as is known.
     pub(crate) fn has(&self, shard: &Shard) -> bool {
         self.map.borrow().has(shard)
     }
 
-    /// Changes whenever the map does.
+    /// Returns a receiver of changes of the map.
     pub(crate) fn moves(&self) -> watch::Receiver<Arc<Map>> {
         self.map.subscribe()
     }
 
-    /// The server that holds `key`, asked anew.
+    /// Queries the map, and returns the server that holds `key`.
     pub(crate) async fn locate(&self, key: &str) -> RedisResult<Shard> {
         self.refresh().await?;
         self.shard(key)
             .ok_or_else(|| RedisError::from(std::io::Error::other("no server of the cluster holds its slot")))
     }
 
-    /// Where this server is, if it still holds slots.
+    /// Returns the endpoint of this server, if it still holds slots.
     pub(crate) async fn reach(&self, shard: &Shard) -> RedisResult<Endpoint> {
         self.refresh().await?;
         match shard.address() {
@@ -197,13 +197,13 @@ impl Cluster {
         }
     }
 
-    /// What leads to the server that announces this address.
+    /// Returns the endpoint of the server that announces this address.
     fn there(&self, host: &str, port: u16) -> Endpoint {
         let (host, port) = self.addresses.reach(host, port);
         self.like.there(&host, port)
     }
 
-    /// Asks for the map, servers in turn until one answers. Everybody waits for one question, so that none waits for long.
+    /// Queries the map, from the servers in turn until one answers. Concurrent callers share one query.
     pub(crate) async fn refresh(&self) -> RedisResult<()> {
         let wanted = Instant::now();
         let mut asking = self.asking.lock().await;
@@ -229,8 +229,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Learns from a server that a slot has moved from it to another: nobody knows that sooner. `false`: the error says
-    /// nothing of the kind.
+    /// Updates the map from a MOVED error, which tells of a moved slot first. Returns `false` for any other error.
     pub(crate) fn learn_from(&self, error: &RedisError) -> bool {
         let Some((slot, to)) = moved(error) else { return false };
         let known = self.map.borrow().clone();
@@ -274,14 +273,14 @@ impl Cluster {
         }
     }
 
-    /// For messages.
+    /// Returns the address in messages.
     pub(crate) fn address(&self) -> String {
         let seeds = self.seeds.iter().map(EndpointTemplate::address);
         format!("the cluster of {}", seeds.collect::<Vec<_>>().join(","))
     }
 }
 
-/// Slot and server of a MOVED error.
+/// Returns slot and server of a MOVED error.
 fn moved(error: &RedisError) -> Option<(u16, Shard)> {
     let (to, slot) = error.redirect_node().filter(|_| error.kind() == ErrorKind::Server(ServerErrorKind::Moved))?;
     let (host, port) = to.rsplit_once(':')?;
@@ -289,7 +288,7 @@ fn moved(error: &RedisError) -> Option<(u16, Shard)> {
     (!host.is_empty() && host != "?").then_some((slot, Shard::at(host, port.parse().ok()?)))
 }
 
-/// The slot of a key: that of the part in its first pair of braces, if there is something in them.
+/// Returns the slot of a key: that of the part in its first pair of braces, unless that is empty.
 fn slot(key: &str) -> u16 {
     let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
     let hashed = tag.filter(|tag| !tag.is_empty()).unwrap_or(key);

@@ -1,26 +1,26 @@
-//! One question to several servers, of which any may have gone silent.
+//! One query to several servers, any of which may be silent.
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use redis::{RedisError, RedisResult};
 use std::time::Duration;
 
-/// After how long without an answer the next server is asked as well: each that is silent costs that, and not the time
-/// that an answer may take.
+/// Time without an answer after which the next server is queried as well. A silent server costs this much, and not the
+/// whole time limit of a query.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// The first answer.
 pub(super) struct First<T> {
     pub(super) answer: T,
-    /// Which question it is the answer to.
+    /// The number of the query that it answers.
     pub(super) number: usize,
-    /// How many were asked until then.
+    /// How many servers were queried until then.
     pub(super) asked: usize,
 }
 
-/// Asks in turn, and no longer than needed; the questions that are still open then are dropped.
+/// Queries the servers in turn until one answers; queries that are still open then are dropped.
 ///
 /// # Errors
-/// The last failure, once every question has failed; `None` where there was none.
+/// The last failure, once every query has failed; `None` without any query.
 pub(super) async fn first_answer<T, Question>(
     questions: impl ExactSizeIterator<Item = Question>,
 ) -> Result<First<T>, Option<RedisError>>

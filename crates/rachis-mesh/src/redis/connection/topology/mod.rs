@@ -1,6 +1,7 @@
-//! Which server holds a key now: the one thing in which standalone Redis, Sentinel and Cluster differ.
+//! The topology: which server holds a key now. This is the one thing in which standalone Redis, Sentinel and Cluster
+//! differ.
 //!
-//! Asked anew at every connect, so a supervisor that makes its connection again after a failure finds the new master.
+//! It is resolved at every connect, so a reconnect after a failover finds the new master.
 
 mod cluster;
 mod first_answer;
@@ -28,13 +29,13 @@ use tokio::sync::watch;
 pub(crate) enum TopologyConfig {
     /// One server, by its URL.
     Standalone(String),
-    /// The server that sentinels name: their URLs, and one that says everything of the master but its address.
+    /// The master that sentinels name: their URLs, and one with everything about the master but its address.
     Sentinel { sentinels: Vec<String>, login: Login, name: String, master: String },
-    /// Servers that share the keys: the URLs of some of them.
+    /// A cluster: the URLs of some of its servers.
     Cluster(Vec<String>),
 }
 
-/// Finds servers.
+/// The servers of a deployment.
 pub(crate) enum Servers {
     Standalone(EndpointTemplate),
     Sentinel(Sentinels),
@@ -42,7 +43,7 @@ pub(crate) enum Servers {
 }
 
 impl Servers {
-    /// `asking` bounds the question to one server where another one is.
+    /// Creates the topology. `asking` bounds one query to a sentinel or to a server of a cluster.
     pub(crate) fn new(
         topology: &TopologyConfig,
         logins: &Arc<Logins>,
@@ -62,7 +63,7 @@ impl Servers {
         })
     }
 
-    /// Reads the certificates anew: who connects from now on uses them. On an error nothing has changed.
+    /// Reads the certificates again, for all new connections. On an error nothing has changed.
     pub(crate) fn renew(&self, certificates: &Certificates) -> RedisResult<()> {
         let all = self.all();
         let made = all.iter().map(|at| at.made(certificates)).collect::<RedisResult<Vec<_>>>()?;
@@ -70,7 +71,7 @@ impl Servers {
         Ok(())
     }
 
-    /// Says to sentinels who one is from now on.
+    /// Replaces the login at sentinels. Returns `false` if nothing changes.
     pub(crate) fn relogin_at_sentinels(&self, login: Login) -> bool {
         match self {
             Servers::Sentinel(sentinels) => sentinels.relogin(login),
@@ -78,7 +79,7 @@ impl Servers {
         }
     }
 
-    /// What says on an open connection who one is now; `None` where there is no password to say.
+    /// Returns the AUTH command of the current login, `None` without a password.
     pub(crate) fn auth(&self) -> Option<Cmd> {
         match self {
             Servers::Standalone(at) => at.auth(),
@@ -95,7 +96,7 @@ impl Servers {
         }
     }
 
-    /// The server that holds `key`, as far as is known; `None` when nobody is known to.
+    /// Returns the server that holds `key`, as far as is known.
     pub(crate) fn shard(&self, key: &str) -> Option<Shard> {
         match self {
             Servers::Standalone(_) | Servers::Sentinel(_) => Some(Shard::only()),
@@ -103,7 +104,7 @@ impl Servers {
         }
     }
 
-    /// The server that holds `key`, asked anew.
+    /// Asks which server holds `key`.
     pub(crate) async fn locate(&self, key: &str) -> RedisResult<Shard> {
         match self {
             // Which one it is at the moment is asked when it is reached.
@@ -112,7 +113,7 @@ impl Servers {
         }
     }
 
-    /// How to connect to a server.
+    /// Returns the current endpoint of a server.
     pub(crate) async fn reach(&self, shard: &Shard) -> RedisResult<Endpoint> {
         match self {
             Servers::Standalone(at) => Ok(at.here()),
@@ -129,7 +130,7 @@ impl Servers {
         }
     }
 
-    /// Do several servers share the keys?
+    /// Returns `true` if several servers share the keys.
     pub(crate) fn are_shared(&self) -> bool {
         matches!(self, Servers::Cluster(_))
     }
@@ -139,7 +140,7 @@ impl Servers {
         matches!(self, Servers::Standalone(_))
     }
 
-    /// Is this one of them still, as far as is known?
+    /// Returns `true` if the server still holds keys, as far as is known.
     pub(crate) fn has(&self, shard: &Shard) -> bool {
         match self {
             Servers::Standalone(_) | Servers::Sentinel(_) => true,
@@ -147,7 +148,7 @@ impl Servers {
         }
     }
 
-    /// Finds out where keys are now.
+    /// Asks again which server holds which keys.
     pub(crate) async fn refresh(&self) {
         if let Servers::Cluster(cluster) = self
             && let Err(error) = cluster.refresh().await
@@ -156,7 +157,7 @@ impl Servers {
         }
     }
 
-    /// Finds out where keys are now, after a server refused to say or do something.
+    /// Updates the topology after an error of a server, where the error says that keys have moved.
     pub(crate) async fn learn_from(&self, error: &RedisError) {
         match self {
             Servers::Cluster(cluster) if is_elsewhere(error) && !cluster.learn_from(error) => self.refresh().await,
@@ -164,7 +165,7 @@ impl Servers {
         }
     }
 
-    /// Tells when keys move to other servers.
+    /// Returns a receiver of moves of keys.
     pub(crate) fn moves(&self) -> Moves {
         Moves(match self {
             Servers::Standalone(_) | Servers::Sentinel(_) => None,
@@ -172,7 +173,7 @@ impl Servers {
         })
     }
 
-    /// Where one looks, without user and password.
+    /// Returns the address in messages, without user and password.
     pub(crate) fn address(&self) -> String {
         match self {
             Servers::Standalone(at) => at.address(),
@@ -186,7 +187,7 @@ impl Servers {
 pub(crate) struct Moves(Option<watch::Receiver<Arc<Map>>>);
 
 impl Moves {
-    /// Ends when keys have moved since this was made, or since the last time.
+    /// Completes when keys have moved since this was created, or since the last call.
     pub(crate) async fn next(&mut self) {
         let changed = match &mut self.0 {
             Some(map) => map.changed().await.is_ok(),

@@ -1,4 +1,4 @@
-//! Sentinel: the master is whoever the sentinels say it is, asked at each connect.
+//! Sentinel: the sentinels are asked for the master at each connect.
 
 use super::{
     first_answer::{First, first_answer},
@@ -23,18 +23,18 @@ use std::{
 /// The sentinels that watch one master.
 pub(crate) struct Sentinels {
     sentinels: Vec<EndpointTemplate>,
-    /// Who to say one is to them.
+    /// The login at the sentinels.
     logins: Arc<Logins>,
-    /// Everything about the master but its address.
+    /// The settings of the master, without its address.
     master: EndpointTemplate,
     name: String,
-    /// What leads to a master that is announced under another address.
+    /// Maps the announced address of the master to a reachable one.
     addresses: Addresses,
-    /// Bounds the question to one sentinel.
+    /// Bounds the query to one sentinel.
     timeout: Duration,
-    /// The sentinel that answered last is asked first.
+    /// The sentinel that answered last, which is asked first.
     first: AtomicUsize,
-    /// Where the master was last.
+    /// The last known address of the master.
     last: Mutex<String>,
 }
 
@@ -78,7 +78,7 @@ impl Sentinels {
         self.sentinels.iter().chain([&self.master]).collect()
     }
 
-    /// Where the master is, from the first sentinel that knows it.
+    /// Returns the endpoint of the master, from the first sentinel that knows it.
     pub(crate) async fn master(&self) -> RedisResult<Endpoint> {
         let (first, count) = (self.first.load(Ordering::Relaxed), self.sentinels.len());
         let numbers = (first..first + count).map(|number| number % count);
@@ -107,7 +107,7 @@ impl Sentinels {
         answer.ok_or_else(|| unknown(&self.name))
     }
 
-    /// Refuses a server that is no master: a sentinel that was cut off tells of one that was.
+    /// Refuses a server that is no master, since a sentinel that was cut off names an old one.
     pub(crate) async fn verify(&self, connection: &mut impl ConnectionLike) -> RedisResult<()> {
         let role: RedisResult<Vec<Value>> = redis::cmd("ROLE").query_async(connection).await;
         match role {
@@ -122,7 +122,7 @@ impl Sentinels {
         }
     }
 
-    /// For messages.
+    /// Returns the address in messages.
     pub(crate) fn address(&self) -> String {
         let sentinels = self.sentinels.iter().map(EndpointTemplate::address);
         let sentinels = sentinels.collect::<Vec<_>>().join(",");

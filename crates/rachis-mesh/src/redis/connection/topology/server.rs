@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use redis::{Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisResult};
 use std::{fmt, sync::Arc};
 
-/// One of the servers that share the keys. Where there is only one, or one at a time, it has no address.
+/// One of the servers that share the keys. With a standalone server and with Sentinel it has no address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Shard(Option<Arc<str>>);
 
@@ -22,7 +22,7 @@ impl Shard {
         Shard(Some(format!("{host}:{port}").into()))
     }
 
-    /// Host and port.
+    /// Returns host and port.
     pub(super) fn address(&self) -> Option<(&str, u16)> {
         let (host, port) = self.0.as_deref()?.rsplit_once(':')?;
         Some((host, port.parse().ok()?))
@@ -35,7 +35,7 @@ impl fmt::Display for Shard {
     }
 }
 
-/// Everything about a connection but where it may lead: what a URL says, the certificates, and the login of the moment.
+/// Everything about an endpoint but its address: the settings of a URL, the certificates, and the current login.
 pub(crate) struct EndpointTemplate {
     url: ConnectionInfo,
     tls: ArcSwap<Option<Tls>>,
@@ -60,17 +60,17 @@ impl EndpointTemplate {
         tls_of(&self.url, certificates)
     }
 
-    /// Connects with this from now on.
+    /// Replaces the TLS settings, for all new connections.
     pub(super) fn use_tls(&self, tls: Option<Tls>) {
         self.tls.store(Arc::new(tls));
     }
 
-    /// The address in the URL.
+    /// Returns the endpoint at the address in the URL.
     pub(super) fn here(&self) -> Endpoint {
         self.endpoint(self.url.clone())
     }
 
-    /// Another address.
+    /// Returns the endpoint at another address.
     pub(super) fn there(&self, host: &str, port: u16) -> Endpoint {
         let host = host.to_owned();
         let address = match self.url.addr() {

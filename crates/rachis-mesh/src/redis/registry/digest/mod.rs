@@ -1,9 +1,9 @@
-//! All of the registry in one value, kept for a moment: so that a thousand nodes that start do not read a thousand hashes
-//! each.
+//! The digest: the whole registry in one value, kept for a moment, so that a thousand nodes that start do not read a
+//! thousand hashes each.
 //!
-//! It is as old as its epoch. What came since is in `changes`, so together they are what the hashes say, or it is not
-//! used: the same rule by which a node takes in what it hears. Whoever reads and finds it old makes it anew from the
-//! hashes. Nobody has to, and nothing is lost with it.
+//! It is as old as its epoch. Together with the later `changes` it equals the hashes, or it is not used: the rule by
+//! which a node takes in messages. A reader that finds it old replaces it from the hashes. It is a cache: nothing is
+//! lost with it.
 
 use super::{LingeringRecord, NodeChange, NodeRecord, Registry, RegistryChange, ServiceRecord, Snapshot};
 use crate::redis::connection::is_fatal;
@@ -91,7 +91,7 @@ impl Registry {
         Ok(Some((digest.into_snapshot(changes, now, silent), behind)))
     }
 
-    /// Is this node the one to make the digest? It then is for a moment, whatever becomes of it.
+    /// Returns `true` if this node may make the digest now, for a moment.
     async fn begins(&self, on: &mut impl ConnectionLike) -> RedisResult<bool> {
         let mut set = redis::cmd("SET");
         set.arg(self.keys.digest_by()).arg(&self.node).arg("NX").arg("PX").arg(ALONE_MS);
