@@ -73,14 +73,14 @@ impl Reply {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Handoff {
     /// Where the request stands in the stream of the app. The note does not carry it: what is run is what the stream
-    /// holds for this replica, whoever wrote the note.
+    /// holds for this replica, regardless of who wrote the note.
     pub(crate) entry: String,
     /// In which partition's.
     #[serde(default, skip_serializing_if = "is_first")]
     pub(crate) partition: usize,
 }
 
-/// Tells a replica that nobody waits any more for the reply to a request that it has begun.
+/// Tells a replica that the caller of a request that it has begun has gone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Abandoned {
     /// The stream that the request stands in.

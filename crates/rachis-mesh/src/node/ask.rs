@@ -13,7 +13,7 @@ use std::time::Duration;
 /// The pause before a question is asked again whose connection broke.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// What whoever asked is told when Redis did not answer.
+/// The error for a caller when Redis did not answer.
 pub(super) fn unreachable(error: Failure) -> Error {
     Error::unavailable(format!("Redis: {error}"))
 }
@@ -37,7 +37,7 @@ impl Inner {
             loop {
                 let (link, live) =
                     links.reach_untried(key).await.ok_or_else(|| timed_out("a node that has shut down"))?;
-                // One that has gone without a word is found out in the time of a probe, without the command that costs.
+                // One that was cut silently is found out in the time of a probe, without the command that costs.
                 let time = if live.has_rested() { self.connector.probe_time() } else { Duration::MAX };
                 let answer = tokio::time::timeout(time, command(live.clone())).await;
                 match answer.unwrap_or_else(|_| Err(timed_out("Redis"))) {
@@ -56,7 +56,7 @@ impl Inner {
                 }
             }
         };
-        // A connection that has gone without a word is found out first.
+        // A connection that was cut silently is found out first.
         let time = self.config.redis.response_timeout + self.connector.probe_time();
         tokio::time::timeout(time, asked).await.unwrap_or_else(|_| Err(timed_out("Redis")))
     }

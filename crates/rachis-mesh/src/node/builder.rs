@@ -212,7 +212,7 @@ impl NodeBuilder {
     /// service's `setup` failed with.
     pub async fn start(self) -> Result<Node> {
         self.config.validate()?;
-        // Who only looks on promises nobody anything, and trusts all the same.
+        // An observer promises nothing to other nodes, but it trusts: only the hazard to that trust concerns it.
         let mut hazards = self.config.hazards();
         if self.observer {
             hazards.retain(|hazard| hazard.starts_with("redis.tls_insecure"));

@@ -8,7 +8,7 @@ use std::{
 /// How long after one warning the next of its kind may follow.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Lets one warning through now and then and counts the others, so that nobody can fill a disk with them.
+/// Lets one warning through now and then and counts the others, so that no node can fill another's disk with them.
 #[derive(Debug)]
 pub(crate) struct RateLimitedLog(Mutex<(Option<Instant>, u64)>);
 

@@ -254,7 +254,7 @@ impl<'de> Visitor<'de> for Sender<'_> {
 }
 
 /// One name for a call on both sides: the node that makes it, and its number there. Written only where it is read, since
-/// every call has a span that nobody may listen to.
+/// every call has a span, also where none is recorded.
 pub(crate) struct CallId<'a>(pub(crate) &'a str, pub(crate) u64);
 
 impl fmt::Display for CallId<'_> {

@@ -6,7 +6,7 @@
 //! it leaves and can only be stretched up to the end that is signed. So a frame that is good in one place is worthless
 //! in any other, and a request is worthless after its time.
 //!
-//! Nothing is hidden: whoever reads Redis reads the frames.
+//! Nothing is encrypted: every reader of Redis can read the frames.
 
 use super::{
     VERSION,

@@ -279,7 +279,7 @@ impl DeadLetters {
         self.node.rpc.call(&target, call).await
     }
 
-    /// The call that a letter keeps. Whoever wrote it there may have left secrets in it.
+    /// The call that a letter keeps. Its writer may have left secrets in it.
     fn decode(&self, letters: &DeadLetterStream, letter: &Letter) -> Option<Request> {
         let (request, _) = Request::decode(&letter.frame, self.node.signer.at(&letters.stream)).ok()?;
         Some(request.without_secrets())

@@ -130,7 +130,7 @@ impl Meters {
         }
     }
 
-    /// Takes in a call of a path that nobody serves.
+    /// Takes in a call of a path that no node serves.
     pub(crate) fn note_unknown(&self, error: &Error) {
         let nobody = OutcomeLabels { path: "(unknown)".into(), method: String::new(), outcome: outcome(error) };
         self.ended.get_or_create(&nobody).inc();
@@ -179,7 +179,7 @@ impl Meters {
     }
 }
 
-/// How a call ended that did not end well: the name of the error, or `unknown` where nobody knows whether it ran.
+/// How a call ended that did not end well: the name of the error, or `unknown` where it is not known whether it ran.
 fn outcome(error: &Error) -> &'static str {
     match error.outcome() {
         Some(Outcome::Unknown) => Outcome::Unknown.name(),

@@ -184,7 +184,7 @@ impl<W, R> Pending<W, R> {
         self.alarm
     }
 
-    /// Sets the alarm to this deadline of somebody who begins to wait, if that is earlier; says whether it was.
+    /// Sets the alarm to the deadline of a caller that begins to wait, if that is earlier; returns whether it was.
     pub(crate) fn advance_alarm(&mut self, deadline: Instant) -> bool {
         let earlier = self.alarm.is_none_or(|alarm| deadline < alarm);
         if earlier {
@@ -207,21 +207,21 @@ impl<W, R> Pending<W, R> {
         late
     }
 
-    /// Says that the request goes to another stream from now on: it is in none.
+    /// Notes that the request, which is in no stream, goes to another one from now on.
     pub(crate) fn turns_to(&mut self, id: u64, stream: Arc<str>) {
         if let Some(slot) = self.calls.get_mut(&id) {
             slot.stream = stream;
         }
     }
 
-    /// Says that the request leaves now. `false` when the call is over, so that it need not.
+    /// Notes that the request leaves now. Returns `false` if the call is over, so that it need not.
     pub(crate) fn leaves(&mut self, id: u64, left: Left) -> bool {
         let Some(slot) = self.calls.get_mut(&id) else { return false };
         (slot.stage, slot.left) = (Stage::Sending, Some(left));
         true
     }
 
-    /// Says that the request certainly did not arrive.
+    /// Notes that the request certainly did not arrive.
     pub(crate) fn returned(&mut self, id: u64) {
         self.overtaken.remove(&id);
         if let Some(slot) = self.calls.get_mut(&id) {
@@ -305,7 +305,7 @@ impl<W, R> Pending<W, R> {
     /// then the next scan decides.
     pub(crate) fn decide(&mut self, candidate: &RecoveryCandidate, finding: Finding) -> Option<(RecoveryDecision, W)> {
         let slot = self.calls.get_mut(&candidate.id)?;
-        // Something happened to it since it was asked about: that was about another request, so to say.
+        // Something happened to it since it was asked about: the finding is out of date.
         if slot.stage != candidate.stage || slot.waiter.is_none() {
             return None;
         }

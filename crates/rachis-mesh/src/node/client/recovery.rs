@@ -259,8 +259,8 @@ impl RecoveryScan<'_> {
         Ok(())
     }
 
-    /// A call with an idempotency key may be running while Redis has lost its mark. It is sent again when whoever runs it
-    /// has found that out, by a beat at the latest, and has set the mark again.
+    /// A call with an idempotency key may be running while Redis has lost its mark. It is sent again when the node
+    /// that runs it has found that out, by a beat at the latest, and has set the mark again.
     fn decide_later(&self, candidates: Vec<RecoveryCandidate>, found_out: Instant) {
         let (node, when) = (self.0.clone(), found_out + GRACE + self.0.config.heartbeat_interval * 3 / 2);
         let deciding = async move {

@@ -182,7 +182,7 @@ impl Rpc {
             call.path.clone_from(&target.path);
         }
         let request = Request::new(ticket.id, self.node.clone(), call);
-        // However often it is sent, and whoever sends it again: nobody starts it when this caller has gone.
+        // However often it is sent again, no replica starts it once this caller has gone.
         let deadline = ticket.deadline;
         let until = self.clock.at(deadline);
         let encode = |ticket: &Ticket| request.encode(timeout, self.signer.at(&ticket.stream).until(until));
@@ -247,7 +247,7 @@ impl Rpc {
         if sent { Ok(()) } else { Err(Error::unavailable("This node has shut down and makes no more calls")) }
     }
 
-    /// Deletes a request that nobody has started; says whether that was so. `false` where it is not known.
+    /// Deletes a request that no replica has started. Returns whether that was so, `false` where it is not known.
     async fn cancel(&self, stream: &Arc<str>, entry: EntryId) -> bool {
         let (told, answer) = oneshot::channel();
         self.write_cancel(stream.clone(), entry, Some(told));

@@ -146,7 +146,7 @@ impl Catalog {
     }
 
     /// Over how many streams the calls of a route are spread: as few as any of its replicas says, so that each reads all of
-    /// them. While it has none, its calls wait in the one stream that whoever comes will read. A node says the same for
+    /// them. While it has none, its calls wait in the one stream that every replica reads. A node says the same for
     /// all its life, so this changes only with the route.
     pub(crate) fn partitions(&self, route: &Route) -> usize {
         let replicas = route.replicas.iter().filter_map(|id| self.nodes.get(id));
@@ -277,7 +277,8 @@ impl Catalog {
         changes
     }
 
-    /// What lingers of a node of which the registry has said nothing: the paths that nobody else of its app offers.
+    /// What lingers of a node of which the registry has said nothing: the paths that no other replica of its app
+    /// offers.
     fn left_by(&self, id: &str, now: u64) -> Vec<Lingering> {
         let Some(member) = self.nodes.get(id) else { return Vec::new() };
         let until = now.saturating_add(member.linger.unwrap_or(self.grace));

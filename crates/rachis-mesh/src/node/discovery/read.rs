@@ -49,7 +49,7 @@ impl Inner {
             key: head.key,
             up: record.state == "up",
             linger: head.linger,
-            // Whoever wrote it.
+            // Another build may have written it.
             partitions: head.partitions.clamp(1, MAX_PARTITIONS),
             info: catalog::Info {
                 name: head.app,

@@ -1,5 +1,5 @@
-//! The routes that calls look up, made from the catalog when somebody looks: all of them, or where it can be told, those
-//! that changed.
+//! The routes that calls look up, made from the catalog when one is looked up: all of them, or where it can be told,
+//! those that changed.
 
 use crate::node::{
     Inner,
@@ -28,7 +28,7 @@ const MOST_STALE: usize = 4096;
 pub(in crate::node) struct Routes {
     made: ArcSwap<Router<Arc<Remote>>>,
     stale: Mutex<Option<Stale>>,
-    /// Whether there are any, for whoever looks: without a lock.
+    /// Whether there are any, to be read without a lock.
     is_stale: AtomicBool,
 }
 
@@ -58,18 +58,18 @@ impl Inner {
         descriptor
     }
 
-    /// The routes as of now. Made when somebody looks: a node that calls nobody needs none, and in a mesh of a thousand
-    /// nodes they change many times before the first call.
+    /// The routes as of now. Made when one is looked up: a node that makes no calls needs none, and in a mesh of a
+    /// thousand nodes they change many times before the first call.
     pub(in crate::node) fn routes(&self) -> Guard<Arc<Router<Arc<Remote>>>> {
         if self.routes.is_stale.load(Ordering::Acquire) {
             let mut stale = self.routes.stale();
             match stale.take() {
                 Some(Stale::All) => self.rebuild_routes(),
                 Some(Stale::Some(paths)) => self.renew_some(paths),
-                // Somebody else has just done it.
+                // Another call has just done it.
                 None => {}
             }
-            // Not before, or whoever looks meanwhile would not find what it was told is there.
+            // Not before, or a caller that looks meanwhile would not find what it was told is there.
             self.routes.is_stale.store(false, Ordering::Release);
         }
         self.routes.made.load()

@@ -16,7 +16,7 @@ impl Inner {
         self.outdate_routes(&changes);
         for change in changes {
             self.react(&change);
-            // For a thousand nodes that come, to put into words what nobody reads would be most of the work.
+            // For a thousand nodes that come, to format what is not read would be most of the work.
             if self.changes.receiver_count() > 0 || tracing::enabled!(tracing::Level::WARN) {
                 self.tell(change);
             }
@@ -77,7 +77,7 @@ impl Inner {
                 info::Change::NodeDown(member.as_ref().into())
             }
         };
-        // An error only says that nobody watches.
+        // An error only says that nothing watches.
         let _ = self.changes.send(Arc::new(told));
     }
 

@@ -1,4 +1,4 @@
-//! Events between nodes: each is published once where it happened and heard once wherever somebody listens.
+//! Events between nodes: each is published once where it happened and heard once by each listener elsewhere.
 
 mod numbers;
 mod subscription;
@@ -56,16 +56,16 @@ pub(crate) struct Events {
     refused: RateLimitedLog,
 }
 
-/// Numbers events in the order in which they go out: whoever hears a lower number after a higher one takes it for a
+/// Numbers events in the order in which they go out: a node that hears a lower number after a higher one takes it for a
 /// repeat.
 #[derive(Default)]
 struct Counter {
     next: u64,
-    /// Paths of which events were lost, and nobody has been told yet.
+    /// Paths of which events were lost, which listeners have not been told yet.
     lost: HashSet<String>,
 }
 
-/// An event for whoever listens, with what was believed when it came.
+/// An event for the listeners, with what was believed when it came.
 struct Told {
     frame: EventFrame,
     /// `true` if calls of its path go to the app it comes from.
@@ -79,7 +79,7 @@ impl Told {
     }
 }
 
-/// One channel that somebody here listens to.
+/// The state of one channel that has a listener here.
 struct ChannelState {
     key: String,
     path: String,
@@ -131,12 +131,12 @@ impl Events {
         let _ = self.channels.set(channels);
     }
 
-    /// How Redis takes events, which whoever publishes them notes here.
+    /// How Redis takes events, which the publisher notes here.
     pub(crate) fn intake(&self) -> &watch::Sender<Intake> {
         &self.intake
     }
 
-    /// Sends an event of this node to whoever listens elsewhere.
+    /// Sends an event of this node to the listeners elsewhere.
     fn publish(&self, node: &Arc<Inner>, event: &Event) {
         let mut counter = self.counter();
         let Some(outgoing) = outgoing(node, counter.next, event) else { return };
@@ -350,7 +350,7 @@ impl Events {
     /// Reads an event; `None`, with a warning now and then, for what is none or counts no more.
     fn read(&self, node: &Inner, channel: &str, logged: &Logged) -> Option<EventFrame> {
         let read = EventFrame::decode(&logged.frame, node.signer.at(channel)).and_then(|frame| {
-            // No log should have it any more: somebody has published it again.
+            // No log should have it any more: it was published again.
             match wire::until(&logged.frame) < node.clock.now() {
                 true => Err(Error::not_authenticated("It stands there after its time")),
                 false => Ok(frame),

@@ -1,7 +1,7 @@
 //! Knows events that were heard before by their numbers.
 //!
 //! The log has each event once. But a new master may not have what the old one passed on before it died, so that it is
-//! published again, and whoever can write to Redis can publish copies.
+//! published again, and every writer to Redis can publish copies.
 
 use std::collections::{HashMap, VecDeque};
 

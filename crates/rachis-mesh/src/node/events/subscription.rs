@@ -83,7 +83,7 @@ impl Elsewhere {
     async fn next(&mut self) -> Option<Event> {
         loop {
             let told = match self.past.pop_front() {
-                // Whoever writes to the log can copy what is in it.
+                // A writer to the log can copy what is in it.
                 Some(told) if self.was_told(&told) => continue,
                 Some(told) => {
                     self.told.insert(told.frame.origin.clone(), told.frame.number);

@@ -33,9 +33,9 @@ impl IdempotentCall {
     }
 }
 
-/// Whoever asks: two that differ must never get each other's replies. A user is known by its id, since the rest of its
-/// record may change between a call and its repeat; where nobody has looked at the credentials yet, they stand for
-/// whoever has them.
+/// The identity of the caller: two that differ must never get each other's replies. A user is known by its id, since
+/// the rest of its record may change between a call and its repeat; where the credentials were not checked yet, they
+/// stand for their holder.
 fn who(params: &Params) -> Value {
     let credentials = params.authentication.as_ref();
     match &params.user {

@@ -1,4 +1,4 @@
-//! Calls with an idempotency key: one run, and its reply for whoever repeats the call.
+//! Calls with an idempotency key: one run, and its reply for each repeat of the call.
 //!
 //! A mark in Redis says who runs a call, then what it ended in. Liveness decides here as well: the mark of a live node
 //! holds for as long as the service works, that of a dead one falls to the next who comes.
@@ -42,8 +42,8 @@ use tracing::Instrument;
 /// The header of a REST reply that is that of an earlier request with the same key.
 pub(crate) const REPLAYED: &str = "idempotency-replayed";
 
-/// How many TTLs a mark holds that is not renewed, be it that its node can not reach Redis or that nobody can see
-/// whether it lives.
+/// How many TTLs a mark holds that is not renewed, be it that its node can not reach Redis or that others can
+/// not see whether it lives.
 const TTLS_HELD: u32 = 10;
 /// How often it is renewed in that time: two attempts may be lost.
 const RENEWALS: u32 = 3;
@@ -66,7 +66,7 @@ pub(crate) struct Delivery {
 pub(crate) struct CompletedRun(Mark);
 
 impl Inner {
-    /// Has `reply` written once repeats of the call get it as well: nobody has a reply that a repeat would not get.
+    /// Has `reply` written once repeats of the call get it as well: no caller has a reply that a repeat would not get.
     pub(crate) fn kept_before(
         &self,
         CompletedRun(mark): CompletedRun,
@@ -117,8 +117,8 @@ impl Inner {
         (outcome, None)
     }
 
-    /// The same for a service of this process. Whoever called may go: as on another node, the call runs to its end, so
-    /// that a repeat finds it.
+    /// As [`run_once`](Self::run_once), for a service of this process. The caller may go: as on another node, the call
+    /// runs to its end, so that a repeat finds it.
     pub(super) async fn run_once_here(
         self: Arc<Self>,
         idempotent: IdempotentCall,
@@ -175,8 +175,8 @@ impl Inner {
         }
     }
 
-    /// Whoever runs it, if that node is dead. The registry may have lost a node that lives and then announces itself
-    /// anew, so a node that is missing there is looked at again two beats later.
+    /// Returns the node that runs it, if that node is dead. The registry may have lost a node that lives and then
+    /// announces itself anew, so a node that is missing there is looked at again two beats later.
     async fn find_dead(&self, death: &mut Death, node: Option<String>) -> Option<String> {
         let node = node?;
         let believed = node == self.id || self.catalog().nodes().any(|member| member.id == node);

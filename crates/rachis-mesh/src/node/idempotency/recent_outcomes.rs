@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The calls that ended here within the time that their marks may still stand.
 pub(crate) struct RecentOutcomes {
     all: Mutex<State>,
-    /// How long a mark stands that nobody renews.
+    /// How long a mark stands that is not renewed.
     holds: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! How a node gets onto the mesh: first its inbox, requests and subscriptions, then the announcement; an observer goes without that.
+//! Joins the mesh: first the inbox, requests and subscriptions, then the announcement. An observer goes without that.
 
 use crate::node::{
     Inner, Node,

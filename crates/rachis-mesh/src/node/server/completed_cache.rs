@@ -34,8 +34,8 @@ pub(crate) type CachedReply = (Arc<str>, Bytes);
 /// Finished requests, the oldest forgotten first.
 ///
 /// Each request is put in and hardly one is ever asked for. So they stand one behind the other, as do the bytes of their
-/// replies, and are looked through when somebody asks: a map, and replies that were kept as they are, took a sixth of the
-/// time that a replica had for a request, most of it spent waiting for memory.
+/// replies, and are looked through when one is asked for: a map, and replies that were kept as they are, took a sixth
+/// of the time that a replica had for a request, most of it spent waiting for memory.
 #[derive(Default)]
 pub(crate) struct CompletedCache {
     chunks: VecDeque<Chunk>,

@@ -39,7 +39,7 @@ pub(crate) struct Fired(Option<oneshot::Receiver<()>>);
 pub(crate) enum ReplyTo {
     /// Another node, which can not be answered without Redis either, and waits for this long.
     Elsewhere(Duration),
-    /// Somebody who reached this process by another way.
+    /// A caller in this process, or one that reached it by another way than the mesh.
     Here,
 }
 

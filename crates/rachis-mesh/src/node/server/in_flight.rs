@@ -18,7 +18,7 @@ struct State {
     entries: FxHashMap<EntryId, Print>,
     /// Others under ids that are taken.
     twins: FxHashSet<(EntryId, Print)>,
-    /// What ends the runs that nobody has to wait for; `None` where the caller had gone before the run began.
+    /// What ends the runs of requests that only read; `None` where the caller had gone before the run began.
     runs: FxHashMap<EntryId, Option<AbortHandle>>,
 }
 
@@ -110,7 +110,7 @@ impl InFlightRequest {
         Abortable::new(run, registration)
     }
 
-    /// Says which request it is, where only its id was known.
+    /// Notes which request it is, where only its id was known.
     pub(crate) fn of(mut self, print: Print) -> Self {
         if self.print == Print::UNKNOWN {
             self.print = print;

@@ -5,10 +5,11 @@
 //! - A replica reads as many as any replica of its app announces, and whatever further one exists in Redis: requests may
 //!   lie there that were sent when there were more of them.
 //! - One that no replica announces any more is *surplus*. It is removed as soon as no request is in it. As requests are
-//!   only ever added to a stream that is there, none can get lost in one that nobody reads: whoever finds it gone turns
-//!   to the first.
+//!   only ever added to a stream that is there, none can get lost in one without a reader: a caller that finds it gone
+//!   turns to the first.
 //!
-//! They are made from the first on and removed from the last on, so that whoever comes finds all of them in a row.
+//! They are made from the first on and removed from the last on, so that a replica that comes finds all of them in a
+//! row.
 
 use crate::node::{
     Inner,
@@ -131,7 +132,8 @@ impl Drop for Counted<'_> {
 }
 
 /// How many requests a reader that has a slot asks for, and how long at most (ms) it waits for the first, when `free`
-/// more slots are there for all `readers`, and whether somebody else waits for one. Each could take its share at once; a read that had to wait brings one.
+/// more slots are there for all `readers`, and whether another request waits for one. Each could take its share at
+/// once; a read that had to wait brings one.
 pub(crate) fn share(free: usize, readers: usize, others_wait: bool) -> (usize, Option<u64>) {
     if others_wait && free == 0 {
         return (1, Some(SCARCE_WAIT));
@@ -219,7 +221,7 @@ impl Partitions {
         self.opened.subscribe()
     }
 
-    /// Says that the replicas of the app are not the same as before.
+    /// Notes that the replicas of the app are not the same as before.
     pub(crate) fn look(&self) {
         self.look.notify_one();
     }
@@ -265,11 +267,11 @@ impl Partitions {
         Ok(())
     }
 
-    /// Looks after requests that another replica handed off, and those that nobody waits for any more.
+    /// Looks after requests that another replica handed off, and those whose callers have gone.
     pub(crate) fn received(&self, node: &Arc<Inner>, received: Received) {
         match received {
             Received::Handoff(note) => {
-                // Whoever wrote it reads that partition; perhaps this node has not heard of it yet.
+                // The replica that wrote it reads that partition; perhaps this node has not heard of it yet.
                 if note.partition < MAX_PARTITIONS && self.count() <= note.partition {
                     self.open(node, note.partition + 1);
                 }
@@ -300,7 +302,7 @@ impl Partitions {
         let stop = node.pulling.child_token();
         let stream = open.responder.calls().stream().to_owned();
         // Redis goes on to give requests to a read that blocks though its process is gone and did not say so. None is left
-        // when the death is noticed, so whoever inherits then finds all.
+        // when the death is noticed, so the heir finds all.
         let reader = Reader::new(node.connector.clone(), "calls", stream, stop.clone()).releasing();
         let reader = reader.blocking_at_most(node.config.ttl() / 2);
         self.work.readers.fetch_add(1, Ordering::Relaxed);
@@ -364,7 +366,7 @@ impl Partitions {
         Ok(())
     }
 
-    /// Removes those that nobody needs any more, the last one first, as far as they are empty.
+    /// Removes those that are no longer needed, the last one first, as far as they are empty.
     async fn close_surplus(&self, node: &Inner) -> Result<(), Failure> {
         while self.count() > self.wanted() {
             let Some(last) = self.all().pop() else { break };

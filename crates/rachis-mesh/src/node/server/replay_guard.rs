@@ -1,4 +1,5 @@
-//! Requests that must not run twice and have run here: a copy of one, put into Redis by somebody else, is known by it.
+//! Guards against replays: knows the requests that must not run twice and have run here, and so the copies of them that
+//! another writer puts into Redis.
 
 use crate::redis::queue::EntryId;
 use std::collections::{HashMap, VecDeque};
@@ -10,7 +11,7 @@ const MOST: usize = 65_536;
 /// A call: the node that makes it, and its number there.
 type Call = (String, u64);
 
-/// What was started, until nobody could start it any more. Pure: time comes in as a parameter.
+/// What was started, until its time is over and it could not be started again. Pure: time comes in as a parameter.
 #[derive(Debug, Default)]
 pub(crate) struct ReplayGuard {
     entries: HashMap<Call, EntryId>,
@@ -19,8 +20,8 @@ pub(crate) struct ReplayGuard {
 }
 
 impl ReplayGuard {
-    /// Remembers a request, delivered as `entry`, that counts until `until` (ms of Redis's clock). `false`: it was seen
-    /// under another entry, so this is a copy.
+    /// Remembers a request, delivered as `entry`, that counts until `until` (ms of Redis's clock). Returns `false` if
+    /// it was delivered under another entry before, so that this is a copy.
     pub(crate) fn insert(&mut self, from: &str, id: u64, entry: EntryId, until: u64, now: u64) -> bool {
         self.forget(now);
         let call = (from.to_owned(), id);

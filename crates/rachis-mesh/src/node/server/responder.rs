@@ -61,7 +61,7 @@ pub(crate) struct Responder {
     writer: Arc<OnceLock<Writer>>,
     limits: Arc<ArcSwap<CallLimits>>,
     signer: Signer,
-    // Calls that must not run twice, where frames are signed and so a copy is somebody's doing.
+    // Calls that must not run twice, where frames are signed: a copy then comes from a writer without the secret.
     replay_guard: Mutex<ReplayGuard>,
     refused: RateLimitedLog,
     slots: Arc<Semaphore>,
@@ -123,7 +123,7 @@ impl Responder {
             };
             let Ok(first) = first else { return };
             let mut interrupt = std::pin::pin!(self.waiting.one_more());
-            // Before it is asked whether anybody waits, so that nobody comes unseen in between.
+            // Before it is asked whether any request waits, so that none comes unseen in between.
             interrupt.as_mut().enable();
             let readers = self.readers.load(Ordering::Relaxed);
             let (free, wait) = share(self.slots.available_permits(), readers, self.waiting.any());
@@ -474,7 +474,7 @@ enum Way {
     Handoff,
 }
 
-/// When nobody waits any more for the reply to an entry, in ms of Redis's clock; a signed one says that itself, too.
+/// When the caller of an entry stops waiting for the reply, in ms of Redis's clock; a signed one says that itself, too.
 fn expiry(entry: &Entry, left: Duration) -> u64 {
     let sent = entry.id.ms.saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
     sent.min(wire::until(&entry.frame))
@@ -489,7 +489,7 @@ fn waits(node: &Inner, expires: u64) -> fired::ReplyTo {
     fired::ReplyTo::Elsewhere(time_left(node, expires))
 }
 
-/// Runs a call of another node as long as its caller waits, if it only reads: what comes later would be read by nobody, and
+/// Runs a call of another node as long as its caller waits, if it only reads: what comes later would not be read, and
 /// may be long work. What changes something goes on to its end. `None` when the caller has gone before its deadline.
 async fn serve_while_wanted(
     node: &Arc<Inner>,

@@ -2,8 +2,8 @@
 //!
 //! A death that is told is acted on at once. Beside that, each replica looks once a TTL who has requests pending, and finds
 //! whatever no message tells: what Redis gave to a connection whose process was gone, what was taken over and not
-//! begun, the legacy of replicas that died while nobody of their app was there. One command says it, and where nothing is
-//! pending or whoever has it is believed in, nothing else is asked.
+//! begun, the legacy of replicas that died while no other of their app was there. One command says it, and where
+//! nothing is pending or its holder is believed in, nothing else is asked.
 
 use crate::node::{Inner, server::responder::Responder};
 use crate::redis::{

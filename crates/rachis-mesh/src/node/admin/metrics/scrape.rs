@@ -1,4 +1,4 @@
-//! Telling what was counted, with what is measured only when somebody asks.
+//! Scrapes: what was counted, together with what is measured only for a scrape.
 
 use super::AppLabels;
 use crate::node::Node;

@@ -32,7 +32,7 @@ impl Rpc {
 pub(crate) enum Received {
     /// This one was handed off to this replica.
     Handoff(Handoff),
-    /// Nobody waits any more for the reply to this one.
+    /// The caller of this one has gone.
     Abandoned(Abandoned),
     /// Notes may have been lost.
     NotesLost,
@@ -71,7 +71,7 @@ pub(crate) async fn read_inbox(mut inbox: Inbox, rpc: Arc<Rpc>, received: impl F
             }
         }
         large.read_to(&rpc, inbox.position());
-        // Whoever was answered may call again: then that leaves together with the next read, which finds more.
+        // A caller that was answered may call again: then that leaves together with the next read, which finds more.
         tokio::task::yield_now().await;
     }
     large.end().await;

@@ -9,8 +9,8 @@ use tokio::{sync::Semaphore, task::JoinHandle};
 /// The size in bytes from which a reply is large. Smaller ones are read faster than they are handed to another thread.
 const LARGE: usize = 64 * 1024;
 
-/// The number of large replies that are read at a time, each on a thread that does nothing else: the system shares the processor out between
-/// those and the threads of the runtime. The others wait as the bytes that they are.
+/// The number of large replies that are read at a time, each on a thread that does nothing else: the system shares the
+/// processor out between those and the threads of the runtime. The others wait as the bytes that they are.
 const AT_ONCE: usize = 2;
 
 /// The large replies that are being read.
@@ -53,7 +53,7 @@ impl LargeReplies {
         let (rpc, replies) = (rpc.clone(), std::mem::take(&mut self.replies));
         self.before = Some(tokio::spawn(async move {
             for earlier in before.into_iter().chain(replies) {
-                // One that panicked has reached nobody, and no other waits for that.
+                // A reply whose reading panicked has reached no caller, and no other waits for it.
                 let _ = earlier.await;
             }
             rpc.inbox_read.send_replace(position);

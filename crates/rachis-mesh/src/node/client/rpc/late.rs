@@ -18,7 +18,7 @@ pub(super) fn deadline(now: Instant, timeout: Duration) -> Instant {
 }
 
 impl Rpc {
-    /// Makes sure that somebody who begins to wait is woken when its time is over.
+    /// Makes sure that a caller that begins to wait is woken when its time is over.
     pub(super) fn awaited(&self, pending: &mut PendingCalls, deadline: Instant) {
         if pending.advance_alarm(deadline) {
             self.hurry.notify_one();
@@ -26,7 +26,7 @@ impl Rpc {
     }
 }
 
-/// Wakes whoever has waited long enough.
+/// Wakes the callers whose time is over.
 pub(crate) async fn wake_late(rpc: Arc<Rpc>) {
     loop {
         let alarm = rpc.lock().alarm();

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 /// How long a timed-out caller may take to find out whether its call was started.
 const CANCEL_TIME: Duration = Duration::from_millis(500);
 
-/// A call under way. Dropped before it is over, it withdraws its request if nobody has started it.
+/// A call under way. Dropped before it is over, it withdraws its request if no replica has started it.
 pub(super) struct Ticket {
     pub(super) rpc: Arc<Rpc>,
     pub(super) id: u64,
@@ -49,7 +49,7 @@ impl Ticket {
         }
     }
 
-    /// Ends the call without another word to Redis.
+    /// Ends the call without another command to Redis.
     pub(super) fn give_up(&mut self) {
         self.over = true;
         self.rpc.lock().abandon(self.id);
@@ -69,7 +69,7 @@ impl Ticket {
                 let cancelled = tokio::time::timeout(CANCEL_TIME, self.rpc.cancel(&self.stream, entry)).await;
                 matches!(cancelled, Ok(true))
             }
-            // The writer asks before it sends and will find nobody waiting.
+            // The writer asks before it sends and will find no caller waiting.
             Some(Stage::Queued) => true,
             Some(Stage::Sending | Stage::Adrift(_)) | None => false,
         } && !self.sent_again;

@@ -56,7 +56,7 @@ pub(super) fn route(path: &str, apps: &BTreeMap<String, Offers>) -> Option<Route
     })
 }
 
-/// What replicas of several versions offer together: whoever lacks a method hands the call off.
+/// What replicas of several versions offer together: a replica that lacks a method hands the call off.
 fn merged<'a>(mut offers: impl Iterator<Item = &'a Offer>) -> Option<Arc<Descriptor>> {
     let mut merged = offers.next()?.descriptor.clone();
     for offer in offers {

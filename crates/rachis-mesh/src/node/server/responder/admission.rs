@@ -61,7 +61,10 @@ impl Responder {
         }
     }
 
-    /// Only what was published may be called, whoever wrote the request.
+    /// Returns the service that a request calls. Only what was published may be called.
+    ///
+    /// # Errors
+    /// `NotFound` for a path, `MethodNotAllowed` for a method that is not published.
     pub(super) fn admit(&self, node: &Inner, request: &Request) -> Result<Found<Arc<Registered>>> {
         let found =
             node.app.find_named(&request.call.path).ok_or_else(|| rachis_core::host::not_found(&request.call.path))?;

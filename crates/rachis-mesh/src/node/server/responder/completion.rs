@@ -104,7 +104,7 @@ impl Responder {
     }
 
     /// Moves a request to the dead letters; `false`: it stays as it is, pending and not in flight, and is tried again by
-    /// whoever looks after what is pending.
+    /// the replica that looks after what is pending.
     pub(super) async fn dead_letter(
         &self,
         node: &Inner,
@@ -116,7 +116,7 @@ impl Responder {
         tracing::debug!(entry = %id, reason, "a request goes to the dead letters");
         let scope = self.signer.at(self.calls.dead_letters());
         let kept = request.and_then(|request| request.clone().without_secrets().encode(Duration::ZERO, scope).ok());
-        // Nobody knows where the secrets of an unreadable frame are, so of it only version and kind are kept.
+        // It is unknown where the secrets of an unreadable frame are, so of it only version and kind are kept.
         let kept = kept.unwrap_or_else(|| frame.iter().copied().take(2).collect());
         let outcome: Result<bool, Failure> = async {
             let mut connection = node.admin.get(&self.stream).await?;
