@@ -82,7 +82,7 @@ impl Mark {
     }
 
     /// Removes the mark, if it is still there.
-    pub(crate) async fn let_go(&self, on: &mut impl ConnectionLike) -> RedisResult<bool> {
+    pub(crate) async fn release(&self, on: &mut impl ConnectionLike) -> RedisResult<bool> {
         LET_GO.key(&self.key).arg(self.running()).invoke_async(on).await
     }
 
@@ -145,7 +145,7 @@ mod tests {
         one.keep(&mut on, &one.finished(b"\x00reply\xff"), LONG).await.unwrap();
         assert_eq!(two.begin(&mut on, Some("one"), LONG).await.unwrap(), Begun::Kept(b"\x00reply\xff".to_vec()));
         assert_eq!(one.renew(&mut on, LONG).await.unwrap(), Begun::Lost);
-        assert!(!one.let_go(&mut on).await.unwrap(), "what is kept stays");
+        assert!(!one.release(&mut on).await.unwrap(), "what is kept stays");
     }
 
     #[tokio::test]
@@ -157,11 +157,11 @@ mod tests {
         dead.begin(&mut on, None, LONG).await.unwrap();
         assert_eq!(again.begin(&mut on, None, LONG).await.unwrap(), Begun::Now);
         assert_eq!(dead.renew(&mut on, LONG).await.unwrap(), Begun::Lost);
-        assert!(!dead.let_go(&mut on).await.unwrap());
+        assert!(!dead.release(&mut on).await.unwrap());
         assert_eq!(other.begin(&mut on, Some("dead"), LONG).await.unwrap(), Begun::Running(Some("heir".into())));
         assert_eq!(other.begin(&mut on, Some("heir"), LONG).await.unwrap(), Begun::Now);
         assert_eq!(again.begin(&mut on, None, LONG).await.unwrap(), Begun::Running(None));
-        assert!(other.let_go(&mut on).await.unwrap());
+        assert!(other.release(&mut on).await.unwrap());
         assert_eq!(again.begin(&mut on, None, LONG).await.unwrap(), Begun::Now);
     }
 

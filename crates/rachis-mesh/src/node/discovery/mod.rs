@@ -96,8 +96,8 @@ impl Discovery {
                     }
                     // What is held back for a moment may be known here, what everyone was told must be.
                     let held = node.catalog().epoch();
-                    if (held < beat.told || held > beat.epoch) && gap.is_none() {
-                        gap = Some(EpochGap { held, told: beat.told, until: Instant::now() + ON_ITS_WAY });
+                    if (held < beat.published || held > beat.epoch) && gap.is_none() {
+                        gap = Some(EpochGap { held, told: beat.published, until: Instant::now() + ON_ITS_WAY });
                     }
                 }
                 waited = wait_for_late_message(gap), if gap.is_some() => {

@@ -228,7 +228,7 @@ impl Inner {
     }
 
     async fn let_go(&self, mark: &Mark) -> Result<(), Failure> {
-        self.redis(&mark.key, |mut live| async move { mark.let_go(&mut live.connection).await }).await.map(drop)
+        self.redis(&mark.key, |mut live| async move { mark.release(&mut live.connection).await }).await.map(drop)
     }
 
     /// Lets go, soon, of a mark that may have been made though nothing runs.
@@ -238,7 +238,7 @@ impl Inner {
         tokio::spawn(async move {
             let cleaned = async {
                 let Some((_, live)) = links.reach(&mark.key).await else { return };
-                let _ = mark.let_go(&mut live.connection.clone()).await;
+                let _ = mark.release(&mut live.connection.clone()).await;
             };
             tokio::time::timeout(holds, cleaned).await.ok();
         });

@@ -220,7 +220,7 @@ impl Connector {
     }
 
     /// Logs a refused subscription, as a warning the first time.
-    pub(crate) fn note_deaf(&self, channel: &str, error: &RedisError) {
+    pub(crate) fn note_refused_subscription(&self, channel: &str, error: &RedisError) {
         match self.note_trouble(Trouble::of(error)) {
             true => tracing::warn!(channel, %error, "Redis does not let this node listen, trying on"),
             false => tracing::debug!(channel, %error, "Redis still does not let this node listen"),

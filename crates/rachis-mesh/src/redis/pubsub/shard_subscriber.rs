@@ -4,8 +4,9 @@
 //! publish there: both sides talk to the same server, so they agree.
 
 use super::channels::{SubscriptionEvent, Wanted};
-use crate::redis::connection::{
-    Backoff, Connector, Opened, Sign, is_elsewhere, is_fatal, socket::Shared, topology::Shard,
+use crate::redis::{
+    connection::{Backoff, Connector, Opened, Sign, is_elsewhere, is_fatal, socket::Shared, topology::Shard},
+    resp::bytes,
 };
 use futures_util::future::BoxFuture;
 use redis::{PushInfo, PushKind, RedisResult, Value, aio::ConnectionLike};
@@ -211,7 +212,7 @@ impl ShardSubscriber {
                     if is_elsewhere(&error) {
                         tracing::debug!(channel, %error, "not subscribed yet");
                     } else {
-                        self.connector.note_deaf(&channel, &error);
+                        self.connector.note_refused_subscription(&channel, &error);
                     }
                     self.connector.servers().learn_from(&error).await;
                 }
@@ -325,12 +326,4 @@ async fn each(connection: &mut Shared, command: &str, channels: Vec<String>) -> 
         }
     }
     Ok(answers)
-}
-
-fn bytes(value: Value) -> Option<Vec<u8>> {
-    match value {
-        Value::BulkString(bytes) => Some(bytes),
-        Value::SimpleString(text) => Some(text.into_bytes()),
-        _ => None,
-    }
 }

@@ -176,7 +176,7 @@ impl Calls {
 
     /// Gives one of these requests to another replica. Returns `false` if it is settled, or is no longer of this
     /// replica.
-    pub(crate) async fn hand_on(&self, on: &mut impl ConnectionLike, id: EntryId, to: &str) -> RedisResult<bool> {
+    pub(crate) async fn hand_off(&self, on: &mut impl ConnectionLike, id: EntryId, to: &str) -> RedisResult<bool> {
         HAND_ON.key(&self.stream).arg(GROUP).arg(id).arg(&self.consumer).arg(to).invoke_async(on).await
     }
 

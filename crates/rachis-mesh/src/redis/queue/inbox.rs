@@ -36,7 +36,7 @@ pub(crate) struct Inbox {
 
 /// The outcome of a read.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Inward {
+pub(crate) enum InboxRead {
     /// Entries; empty when none came in time.
     Entries(Vec<Entry>),
     /// The connection is new; the stream itself may be, too.
@@ -50,7 +50,7 @@ impl Inbox {
     }
 
     /// Waits for entries. Returns `None` when the reader was stopped.
-    pub(crate) async fn next(&mut self) -> Option<Inward> {
+    pub(crate) async fn next(&mut self) -> Option<InboxRead> {
         let trim = (self.read >= TRIM_AFTER).then(|| self.trim());
         match self.reader.read_behind(trim.as_ref(), &self.command()).await {
             Read::Response(response) => {
@@ -63,7 +63,7 @@ impl Inbox {
                 if let Some(entry) = read.last() {
                     self.last = entry.id;
                 }
-                Some(Inward::Entries(read))
+                Some(InboxRead::Entries(read))
             }
             // The stream keeps what came meanwhile, and `last` says where to go on.
             Read::Reconnected => {
@@ -71,12 +71,12 @@ impl Inbox {
                     tracing::info!(stream = %self.stream, "the inbox lost its last entries, reading it from its beginning");
                     self.last = EntryId::FIRST;
                 }
-                Some(Inward::Reconnected)
+                Some(InboxRead::Reconnected)
             }
             Read::Refused(error) => {
                 tracing::warn!(stream = %self.stream, %error, "the inbox can not be read");
                 tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-                Some(Inward::Entries(Vec::new()))
+                Some(InboxRead::Entries(Vec::new()))
             }
             Read::Stopped => None,
         }
@@ -186,15 +186,15 @@ mod tests {
     #[tokio::test]
     async fn an_inbox_that_ends_before_what_was_read_is_read_from_its_beginning() {
         let mut inbox = inbox_at("inbox-rolled-back", "7-3").await;
-        assert_eq!(inbox.next().await, Some(Inward::Reconnected));
-        assert!(matches!(inbox.next().await, Some(Inward::Entries(entries)) if entries.len() == 1));
+        assert_eq!(inbox.next().await, Some(InboxRead::Reconnected));
+        assert!(matches!(inbox.next().await, Some(InboxRead::Entries(entries)) if entries.len() == 1));
     }
 
     #[tokio::test]
     async fn an_inbox_that_is_as_it_was_is_read_on() {
         let mut inbox = inbox_at("inbox-as-it-was", "5-0").await;
-        assert_eq!(inbox.next().await, Some(Inward::Reconnected));
-        assert_eq!(inbox.next().await, Some(Inward::Entries(Vec::new())));
+        assert_eq!(inbox.next().await, Some(InboxRead::Reconnected));
+        assert_eq!(inbox.next().await, Some(InboxRead::Entries(Vec::new())));
         assert_eq!(inbox.last, EntryId::new(5, 0));
     }
 
@@ -207,14 +207,14 @@ mod tests {
         for _ in 0..100 {
             add.exec_async(&mut connection).await.unwrap();
         }
-        assert_eq!(inbox.next().await, Some(Inward::Reconnected));
+        assert_eq!(inbox.next().await, Some(InboxRead::Reconnected));
         let mut read = 0;
         while read < 101 {
-            let Some(Inward::Entries(entries)) = inbox.next().await else { panic!("the reader stopped") };
+            let Some(InboxRead::Entries(entries)) = inbox.next().await else { panic!("the reader stopped") };
             read += entries.len();
         }
         add.exec_async(&mut connection).await.unwrap();
-        assert!(matches!(inbox.next().await, Some(Inward::Entries(entries)) if entries.len() == 1));
+        assert!(matches!(inbox.next().await, Some(InboxRead::Entries(entries)) if entries.len() == 1));
         let left: usize = redis::cmd("XLEN").arg("inbox-trimmed").query_async(&mut connection).await.unwrap();
         assert!(left < 10, "{left}");
     }
@@ -223,7 +223,7 @@ mod tests {
     async fn an_inbox_that_is_gone_is_read_from_its_beginning() {
         let reader = Reader::new(connector(), "inbox", "inbox-gone".to_owned(), CancellationToken::new());
         let mut inbox = Inbox { last: EntryId::new(7, 3), ..Inbox::new("inbox-gone".to_owned(), reader) };
-        assert_eq!(inbox.next().await, Some(Inward::Reconnected));
+        assert_eq!(inbox.next().await, Some(InboxRead::Reconnected));
         assert_eq!(inbox.last, EntryId::FIRST);
     }
 }

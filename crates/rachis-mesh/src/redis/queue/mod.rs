@@ -17,7 +17,7 @@ mod writer;
 pub(crate) use super::resp::{Entry, EntryId};
 pub(crate) use calls::{Calls, Delivered, PendingOf, Pulled};
 pub(crate) use depth::QueueDepth;
-pub(crate) use inbox::{Inbox, Inward};
+pub(crate) use inbox::{Inbox, InboxRead};
 pub(crate) use reader::Reader;
 pub(crate) use request_state::{RequestState, exists, find, newest, request_states};
 pub(crate) use write::{Senders, Write, WriteOutcome};

@@ -103,7 +103,7 @@ pub(crate) struct Beat {
     pub(crate) known: bool,
     pub(crate) epoch: u64,
     /// The version that all nodes were told; later changes are held back for a moment.
-    pub(crate) told: u64,
+    pub(crate) published: u64,
     /// Redis's clock, in ms.
     pub(crate) now: u64,
     pub(crate) promise: Promise,
@@ -162,14 +162,14 @@ impl Registry {
             .arg(self.hygiene_ms())
             .arg(i32::from(app_expires))
             .arg(i32::from(sweep));
-        let (known, epoch, now, told, clear_up): (bool, u64, u64, u64, bool) = call.invoke_async(on).await?;
+        let (known, epoch, now, published, clear_up): (bool, u64, u64, u64, bool) = call.invoke_async(on).await?;
         if !clear_up {
-            return Ok(Beat { known, epoch, told, now, promise: Promise(0) });
+            return Ok(Beat { known, epoch, published, now, promise: Promise(0) });
         }
         let mut call = self.invoke(&CLEAR_UP);
         call.arg(self.ttl_ms()).arg(i32::from(sweep)).arg(sent);
-        let (epoch, told, wait) = call.invoke_async(on).await?;
-        Ok(Beat { known, epoch, told, now, promise: Promise(wait) })
+        let (epoch, published, wait) = call.invoke_async(on).await?;
+        Ok(Beat { known, epoch, published, now, promise: Promise(wait) })
     }
 
     /// Changes only the state. Returns `None` if Redis has forgotten this node.
@@ -208,7 +208,7 @@ impl Registry {
         let now = self.now(on).await?;
         let epoch = self.epoch(on).await?;
         // Whoever is no node may be ahead of what it is told: it reads more often, and no other reads with it.
-        let beat = Beat { known: true, epoch, told: epoch, now, promise: Promise(0) };
+        let beat = Beat { known: true, epoch, published: epoch, now, promise: Promise(0) };
         Ok(Look { beat, silent: self.silent(on, now).await? })
     }
 
@@ -326,7 +326,7 @@ pub(crate) mod model;
 #[cfg(test)]
 mod scripts_like_model;
 #[cfg(test)]
-mod told_together;
+mod bundled_changes;
 
 #[cfg(test)]
 mod tests {

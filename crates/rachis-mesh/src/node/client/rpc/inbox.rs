@@ -2,7 +2,7 @@
 
 use super::{Arrived, Rpc, large_replies::LargeReplies};
 use crate::{
-    redis::queue::{Inbox, Inward},
+    redis::queue::{Inbox, InboxRead},
     wire::{self, Abandoned, Frame, Handoff, Reply},
 };
 use std::sync::Arc;
@@ -43,8 +43,8 @@ pub(crate) async fn read_inbox(mut inbox: Inbox, rpc: Arc<Rpc>, received: impl F
     let (mut first, mut large) = (true, LargeReplies::new());
     while let Some(inward) = inbox.next().await {
         let entries = match inward {
-            Inward::Entries(entries) => entries,
-            Inward::Reconnected => {
+            InboxRead::Entries(entries) => entries,
+            InboxRead::Reconnected => {
                 if !std::mem::take(&mut first) {
                     received(Received::NotesLost);
                 }

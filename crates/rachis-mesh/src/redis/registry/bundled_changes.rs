@@ -103,10 +103,10 @@ async fn a_beat_tells_what_nobody_told_as_promised() {
     let first = mesh.news().await;
     let now = mesh.registry(0).now(&mut mesh.on).await.unwrap();
     let early = mesh.registry(0).beat(&mut mesh.on, false, now).await.unwrap();
-    assert_eq!((early.told, early.epoch), (first[0].epoch, mesh.changes().await[1].epoch));
+    assert_eq!((early.published, early.epoch), (first[0].epoch, mesh.changes().await[1].epoch));
     mesh.rest().await;
     let late = mesh.registry(0).beat(&mut mesh.on, false, now).await.unwrap();
-    assert_eq!(late.told, late.epoch);
+    assert_eq!(late.published, late.epoch);
     assert_eq!(mesh.news().await, mesh.changes().await[1..]);
 }
 
