@@ -221,9 +221,10 @@ impl Connector {
 
     /// Logs a refused subscription, as a warning the first time.
     pub(crate) fn note_refused_subscription(&self, channel: &str, error: &RedisError) {
-        match self.note_trouble(Trouble::of(error)) {
-            true => tracing::warn!(channel, %error, "Redis does not let this node listen, trying on"),
-            false => tracing::debug!(channel, %error, "Redis still does not let this node listen"),
+        if self.note_trouble(Trouble::of(error)) {
+            tracing::warn!(channel, %error, "Redis does not let this node listen, trying on");
+        } else {
+            tracing::debug!(channel, %error, "Redis still does not let this node listen");
         }
     }
 
@@ -285,7 +286,7 @@ impl Connector {
     pub(crate) async fn greet(&self, connection: &mut impl ConnectionLike, purpose: &str) -> RedisResult<()> {
         self.servers.verify(connection).await?;
         let mut hello = redis::pipe();
-        // Only helps whoever reads CLIENT LIST; an ACL may forbid it.
+        // Only shown by CLIENT LIST; an ACL may forbid it.
         hello.cmd("CLIENT").arg("SETNAME").arg(format!("{}:{purpose}", self.name)).cmd("PING");
         let answers = connection.req_packed_commands(&hello, 0, 2).await?;
         // A server that is still loading, or may not be written to, lets one connect all the same.

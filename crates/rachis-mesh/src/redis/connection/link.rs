@@ -156,7 +156,7 @@ fn refusals(errors: &str) -> u64 {
 pub(crate) struct Links {
     connector: Connector,
     stop: CancellationToken,
-    // Bounded by the servers there are: whoever finds that one is gone drops its link.
+    // Bounded by the number of servers: the link of a server that is gone is dropped.
     open: Arc<Mutex<HashMap<Shard, (Link, CancellationToken)>>>,
     // Its value counts the connections that were made.
     renewals: Arc<watch::Sender<u64>>,
@@ -218,7 +218,7 @@ impl Links {
                 live = link.get(tried) => match live {
                     Some(live) => return Some((link, live)),
                     None if self.stop.is_cancelled() => return None,
-                    // Somebody found that the server no longer holds anything.
+                    // The server no longer holds any slot.
                     None => self.end(&shard),
                 },
                 () = moves.next() => {}
@@ -270,7 +270,7 @@ impl Link {
                 let Opened { connection, mut signs } = opened;
                 let live = Live { connection, generation, sound: Arc::new(Mutex::new(Instant::now())), session };
                 publish.send_replace(Some(live.clone()));
-                // Whoever asked has it now.
+                // Clears a request for the connection, which is fulfilled now.
                 let _ = wanted.notified().now_or_never();
                 renewals.send_modify(|times| *times += 1);
                 let ended = loop {
@@ -286,7 +286,7 @@ impl Link {
                             Sign::LoginChanged => connector.log_in(&mut live.connection.clone()).await,
                         },
                         () = live.goes_silent(&mut losses) => break false,
-                        // Whoever cuts what is idle does not find it so.
+                        // Keeps middleboxes from cutting an idle connection.
                         () = live.rests(keep_alive) => if !live.answers(None).await { break false },
                         () = stop.cancelled() => return,
                     }
@@ -295,7 +295,7 @@ impl Link {
                 publish.send_replace(None);
                 if ended {
                     tracing::debug!(purpose, server = %shard, "the connection was closed by the other end");
-                    // Nobody may need it for a long time.
+                    // It may not be needed for a long time.
                     tokio::select! {
                         () = wanted.notified() => {}
                         () = stop.cancelled() => return,

@@ -41,7 +41,7 @@ impl Admin {
             Some(shard) => shard,
             None => Box::pin(self.connector.servers().locate(key)).await?,
         };
-        // Boxed, since whoever makes a call would carry the whole way to connect in its own future.
+        // Boxed, since the future of each call would contain that of connecting.
         let connection = Box::pin(self.pool(&shard)?.get()).await.map_err(|error| match error {
             PoolError::Backend(error) => error,
             other => RedisError::from(std::io::Error::other(other.to_string())),
@@ -124,7 +124,7 @@ impl Pooled {
         if let Err(error) = &outcome {
             self.connection.broken |= is_fatal(error);
             if is_elsewhere(error) {
-                // Whoever asks next shall know better.
+                // The next caller is to find the right server.
                 let (servers, error) = (self.servers.clone(), error.clone());
                 tokio::spawn(async move { servers.learn_from(&error).await });
             }

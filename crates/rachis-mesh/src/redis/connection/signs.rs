@@ -46,7 +46,7 @@ impl Signs {
     pub(crate) async fn doubted(&mut self) {
         loop {
             tokio::select! {
-                // An error means that nobody is left to suspect anything.
+                // An error means that the connector is gone.
                 outcome = self.suspicion.changed() => match outcome {
                     Ok(()) => return,
                     Err(_) => std::future::pending().await,

@@ -173,7 +173,7 @@ fn read<T: rustls::pki_types::pem::PemObject>(path: &Path, kind: &str) -> RedisR
 #[cfg(feature = "tls")]
 fn text_of(path: &Path, kind: &str) -> RedisResult<Vec<u8>> {
     let text = std::fs::read(path).map_err(|error| failed(format!("{} can not be read: {error}", path.display())))?;
-    // An authority without certificates would be taken, and trust nobody.
+    // A file without certificates would be accepted, and no server trusted.
     if text.windows(kind.len()).any(|part| part == kind.as_bytes()) {
         Ok(text)
     } else {

@@ -89,7 +89,7 @@ impl Wanted {
 impl Listeners {
     fn confirm(&mut self) {
         for waiting in self.waiting.drain(..) {
-            // Whoever has given up waiting does not listen.
+            // Fails when the caller has given up waiting.
             let _ = waiting.send(());
         }
     }

@@ -224,7 +224,7 @@ impl ShardSubscriber {
             serving.backoff.reset();
         }
         if !missed.is_empty() {
-            // Nobody is left to tell when this fails.
+            // This fails only when the reader is gone.
             let _ = self.heard.send(SubscriptionEvent::Reconnected { channels: missed }).await;
         }
     }
@@ -246,9 +246,9 @@ impl ShardSubscriber {
         };
         match push.kind {
             PushKind::SMessage | PushKind::Message => match data.next().and_then(bytes) {
-                // An error says that nobody reads any more, so this will be stopped.
+                // An error means that the reader is gone, so this will be stopped.
                 Some(payload) if self.enter(serving, &channel) => {
-                    // Its confirmation is still among answers that are waited for. Whoever reads learns first that
+                    // Its confirmation is still among answers that are waited for. The reader learns first that
                     // something may be missing before this message.
                     let again = SubscriptionEvent::Reconnected { channels: vec![channel.clone()] };
                     self.heard.send(again).await.is_ok()
@@ -293,7 +293,7 @@ async fn ask(
     [left, left_sharded]: [Vec<String>; 2],
     [plain, sharded]: [Vec<String>; 2],
 ) -> RedisResult<Answers> {
-    // A refusal is no harm: nobody here listens any more. Of a sharded channel the server may have made a plain one; the
+    // A refusal is harmless: the channel is no longer wanted. Of a sharded channel the server may have made a plain one; the
     // other command does nothing.
     each(&mut connection, "SUNSUBSCRIBE", left_sharded.clone()).await?;
     each(&mut connection, "UNSUBSCRIBE", [left, left_sharded].concat()).await?;

@@ -94,8 +94,8 @@ pub(super) fn build(batch: &mut [Write], now: Instant, wait: Option<WaitFor>) ->
     }
     bundles.add_to(&mut commands, batch);
     for (stream, entries) in &settled {
-        // Deleted first: an entry that stood there and were nobody's would look as if no replica had been given it, to
-        // whoever wants to withdraw it, and for ever if the connection broke in between.
+        // Deleted before it is acknowledged: an acknowledged entry that is still in the stream looks undelivered to a
+        // caller that wants to withdraw it, and for ever if the connection breaks in between.
         commands.begin(2 + entries.len());
         commands.part("XDEL");
         commands.part(&**stream);
@@ -191,7 +191,7 @@ pub(super) fn complete(
             senders.sent(*token, stream, outcome);
             false
         }
-        // Dropping a mark tells whoever waits.
+        // Dropping a mark wakes the task that waits for it.
         Write::Finished { reply: None, .. } | Write::Mark { .. } => false,
         Write::Cancel { response, stream, entry } => match alone.next() {
             Some(RespValue::Error(error)) if completion.note(&error) => true,
@@ -201,7 +201,7 @@ pub(super) fn complete(
                         let _ = response.send(matches!(answer, RespValue::Int(1..)));
                     }
                     (None, Some(RespValue::Text(replica))) => senders.begun(stream, *entry, &replica),
-                    // Nobody knows, where Redis refuses to.
+                    // The outcome is unknown if Redis refuses the command.
                     _ => {}
                 }
                 false

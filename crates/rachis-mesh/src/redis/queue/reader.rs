@@ -143,10 +143,7 @@ impl Reader {
         let attempt = || RawConnection::connect(&self.connector, self.purpose, &self.key, self.block);
         match self.connector.until(self.purpose, &self.stop, attempt).await {
             Some(mut opened) => {
-                self.id = match self.releases {
-                    true => client_id(&mut opened.connection).await,
-                    false => None,
-                };
+                self.id = if self.releases { client_id(&mut opened.connection).await } else { None };
                 self.opened = Some(opened);
                 Read::Reconnected
             }

@@ -152,7 +152,7 @@ impl ShardConnection {
         if connection.connection.has_ended(silent >= ASK_KERNEL_AFTER).await {
             return false;
         }
-        // The way may have gone without a word, and whoever has forgotten it says so to the next who uses it.
+        // A middlebox may have dropped the connection silently, which shows only at its next use.
         if silent < PROBE_AFTER || tokio::time::timeout(patience, self.probe()).await.unwrap_or(false) {
             return true;
         }
@@ -202,7 +202,7 @@ impl ShardConnection {
         *sound = Instant::now();
         if written.is_err() {
             self.close();
-            // Those that nobody reads from find out whether they were lost, too.
+            // Connections that do not read are probed then.
             self.connector().lost();
         }
         written
@@ -231,7 +231,7 @@ async fn open(connector: &Connector, shard: &Shard) -> RedisResult<Open> {
     let mut connection = RawConnection::connect_to(connector, PURPOSE, shard).await?;
     let session = match session(&mut connection.connection).await {
         Ok(session) => session.map(Arc::new),
-        // Of what is written through a connection without a name nobody can say later that it never arrived.
+        // Without a session it cannot be found out later whether a write arrived.
         Err(error) if is_fatal(&error) => return Err(error),
         // An ACL forbids to ask.
         Err(_) => None,

@@ -90,7 +90,7 @@ impl ShardWriters {
 
     fn route(self: &Arc<Self>, open: &mut HashMap<Shard, Queue>, write: Write) -> bool {
         let write = write.taken_apart(self.servers());
-        // A mark belongs nowhere: whoever waits looks again, since a shard writer has ended.
+        // A mark has no server. It comes from a shard writer that has ended, so the task that waits for it looks again.
         let Some(key) = write.key() else { return true };
         let Some(shard) = self.servers().shard(key) else { return self.unplaced.send(write).is_ok() };
         match open.get(&shard) {
@@ -168,8 +168,8 @@ async fn run(mut writer: ShardWriter, senders: Arc<dyn Senders>) {
         if !writer.begin(&mut batch).await {
             return;
         }
-        // Whoever was woken together with the first is about to push as well: the server takes many in one write for little
-        // more than one, and one write of few holds up the next. A caller who is alone shall not wait for others.
+        // Callers that were woken together with the first are about to push as well: the server runs many commands of one
+        // write for little more than one, and a write of few delays the next. A single caller does not wait for others.
         if written > 1 {
             tokio::task::yield_now().await;
         }
@@ -308,9 +308,10 @@ impl ShardWriter {
         let here = |key: &str| servers.shard(key).as_ref() == Some(&self.shard);
         for write in std::mem::take(batch) {
             let stays = write.keys().all(here);
-            match stays {
-                true => batch.push(write),
-                false => drop(self.writers.push(write)),
+            if stays {
+                batch.push(write);
+            } else {
+                self.writers.push(write);
             }
         }
     }

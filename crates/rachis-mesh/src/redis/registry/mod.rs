@@ -207,7 +207,7 @@ impl Registry {
     pub(crate) async fn look(&self, on: &mut impl ConnectionLike) -> RedisResult<Look> {
         let now = self.now(on).await?;
         let epoch = self.epoch(on).await?;
-        // Whoever is no node may be ahead of what it is told: it reads more often, and no other reads with it.
+        // An observer may be ahead of what nodes were told: it reads by itself, and more often.
         let beat = Beat { known: true, epoch, published: epoch, now, promise: Promise(0) };
         Ok(Look { beat, silent: self.silent(on, now).await? })
     }
@@ -322,11 +322,11 @@ impl Registry {
 }
 
 #[cfg(test)]
+mod bundled_changes;
+#[cfg(test)]
 pub(crate) mod model;
 #[cfg(test)]
 mod scripts_like_model;
-#[cfg(test)]
-mod bundled_changes;
 
 #[cfg(test)]
 mod tests {
@@ -404,7 +404,7 @@ mod tests {
         let _ = offers(on, "gone", linger, &["b", "c"]).await.withdraw(on).await.unwrap().unwrap();
         let app = Keys::new("test").app("default/x");
         redis::cmd("HSET").arg(&app).arg("e:b").arg(1).exec_async(on).await.unwrap();
-        // Whoever leaves next finds it.
+        // The next node that leaves finds it.
         let _ = offers(on, "next", linger, &["a"]).await.withdraw(on).await.unwrap().unwrap();
         let mut fields: Vec<String> = redis::cmd("HKEYS").arg(&app).query_async(on).await.unwrap();
         fields.sort();

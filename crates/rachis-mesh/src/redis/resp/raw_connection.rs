@@ -226,7 +226,7 @@ impl Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         if let (Some(socket), Some(back)) = (self.socket.take(), self.back.take()) {
-            // Nobody wants it back when the greeting failed.
+            // Fails when the handshake failed, and the owner is gone.
             let _ = back.send(socket);
         }
     }

@@ -28,7 +28,8 @@ impl Responder {
     pub(super) async fn hand_off(&self, node: &Arc<Inner>, in_flight: InFlightRequest, expires: u64, replica: &str) {
         while node.clock.now() < expires {
             let entry = in_flight.entry();
-            let handed = |mut live: Live| async move { self.calls.hand_off(&mut live.connection, entry, replica).await };
+            let handed =
+                |mut live: Live| async move { self.calls.hand_off(&mut live.connection, entry, replica).await };
             match node.redis(&self.stream, handed).await {
                 // If it is not this replica's any more, it may be that one's already, by an attempt whose answer was lost.
                 Ok(_) => return self.notify(node, entry, replica),

@@ -264,13 +264,11 @@ impl Cluster {
         let mut connection = server.ask_within(self.timeout).await?;
         let reply: Value = redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?;
         let (map, servers) = Map::read(reply, server.host())?;
-        match servers.is_empty() {
-            true => Err(RedisError::from((
-                ErrorKind::Server(ServerErrorKind::ClusterDown),
-                "no server of the cluster holds any slot",
-            ))),
-            false => Ok((map, servers)),
+        if servers.is_empty() {
+            let kind = ErrorKind::Server(ServerErrorKind::ClusterDown);
+            return Err(RedisError::from((kind, "no server of the cluster holds any slot")));
         }
+        Ok((map, servers))
     }
 
     /// Returns the address in messages.
@@ -284,7 +282,7 @@ impl Cluster {
 fn moved(error: &RedisError) -> Option<(u16, Shard)> {
     let (to, slot) = error.redirect_node().filter(|_| error.kind() == ErrorKind::Server(ServerErrorKind::Moved))?;
     let (host, port) = to.rsplit_once(':')?;
-    // Without a host it is that of the server that was asked, whom we do not know here.
+    // Without a host it is that of the server that was asked, which is not known here.
     (!host.is_empty() && host != "?").then_some((slot, Shard::at(host, port.parse().ok()?)))
 }
 
