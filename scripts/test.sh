@@ -53,6 +53,13 @@ count() {
     END { print good + 0, bad + 0 }'
 }
 
+# What a service needs: neither Redis nor HTTP, nor sockets of a runtime.
+core_is_without_io() {
+  local tree
+  tree=$(cargo tree --locked --package rachis-core --edges normal --prefix none) || return 1
+  ! grep -E '^(axum|hyper|mio|redis|socket2) ' <<<"$tree"
+}
+
 need_cargo
 need redis-server redis-server:redis:redis:redis
 need redis-sentinel redis-sentinel:redis:redis:redis
@@ -63,6 +70,7 @@ need npm npm:npm:npm:node
 check "format" cargo fmt --check
 check "clippy" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 check "clippy, library alone" cargo clippy --lib --locked -- -D warnings
+check "rachis-core does no I/O" core_is_without_io
 check "clippy, services without a mesh" cargo clippy --package rachis-core --lib --locked -- -D warnings
 if cargo nextest --version >/dev/null 2>&1; then
   # What a busy machine made late gets a second try, and is listed as flaky.
@@ -79,6 +87,8 @@ tests "faults" scripts/faults.sh --short
 check "demo" scripts/demo.sh --check
 tests "deployment" scripts/deploy-check.sh --fast
 check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --locked --no-deps --document-private-items
+
+check "book" scripts/book.sh
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
