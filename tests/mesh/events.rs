@@ -391,6 +391,81 @@ async fn listening_follows_the_path_to_the_app_that_takes_it_over() {
     assert_eq!(next(&mut events).await.data, "young");
 }
 
+/// Takes `both` from `old`, and holds back the word of it as while many changes are told together.
+async fn leave_unnoticed(config: &Config, old: &Node, pause: u64) {
+    let key = |what: &str| format!("{}:{{mesh}}:{what}", config.namespace);
+    let get = async |key: &str| -> String {
+        let value = command(config, &["GET", key]).await.unwrap();
+        redis::from_redis_value(value).unwrap()
+    };
+    let time: Vec<u64> = redis::from_redis_value(command(config, &["TIME"]).await.unwrap()).unwrap();
+    let epoch = get(&key("epoch")).await;
+    let rest = time[0] * 1000 + time[1] / 1000 + pause;
+    command(config, &["SET", &key("told"), &format!("{epoch} {rest} {pause} 0 0")]).await.unwrap();
+    old.unregister("both").await.unwrap();
+    testing::eventually("it has left the path", async || get(&key("epoch")).await != epoch).await;
+}
+
+#[tokio::test]
+async fn events_that_come_ahead_of_the_word_that_their_app_has_taken_over_are_heard() {
+    let config = testing::config();
+    let old = start(&config, "old", App::new().register("both", Named("old"))).await;
+    let young = start(&config, "young", App::new().register("both", Named("young"))).await;
+    let here = start(&config, "caller", App::new()).await;
+    let mut events = here.service("both").on("shouted").await.unwrap();
+    young.service("both").emit("shouted", "hidden").unwrap();
+    old.service("both").emit("shouted", "old").unwrap();
+    assert_eq!(next(&mut events).await.data, "old");
+    leave_unnoticed(&config, &old, 1000).await;
+    for n in 0..3 {
+        young.service("both").emit("shouted", n).unwrap();
+    }
+    for n in 0..3 {
+        assert_eq!(next(&mut events).await.data, n);
+    }
+}
+
+#[tokio::test]
+async fn a_resync_comes_in_place_of_events_ahead_of_a_takeover_that_found_no_room() {
+    let mut config = testing::config();
+    config.limits.event_buffer = ByteSize(64 << 10);
+    let old = start(&config, "old", App::new().register("both", Named("old"))).await;
+    let young = start(&config, "young", App::new().register("both", Named("young"))).await;
+    let here = start(&config, "caller", App::new()).await;
+    let mut events = here.service("both").on("shouted").await.unwrap();
+    leave_unnoticed(&config, &old, 2000).await;
+    for n in 0..30 {
+        young.service("both").emit("shouted", json!({ "number": n, "text": "x".repeat(8 << 10) })).unwrap();
+    }
+    assert_eq!(next(&mut events).await.name, RESYNC);
+    let first = next(&mut events).await.data["number"].as_u64().unwrap();
+    assert!((20..30).contains(&first), "the last ones are kept: {first}");
+    for n in first + 1..30 {
+        assert_eq!(next(&mut events).await.data["number"], n);
+    }
+}
+
+#[tokio::test]
+async fn events_of_an_app_that_is_not_called_take_no_room_from_those_of_the_one_that_is() {
+    let mut config = testing::config();
+    config.limits.event_buffer = ByteSize(64 << 10);
+    let old = start(&config, "old", App::new().register("both", Named("old"))).await;
+    let young = start(&config, "young", App::new().register("both", Named("young"))).await;
+    let here = start(&config, "caller", App::new()).await;
+    let mut events = here.service("both").on("shouted").await.unwrap();
+    for _ in 0..50 {
+        young.service("both").emit("shouted", "x".repeat(8 << 10)).unwrap();
+    }
+    let log = format!("{}:{{events:default/both}}:log", config.namespace);
+    testing::eventually("they are published", async || {
+        let length = command(&config, &["XLEN", &log]).await.unwrap();
+        redis::from_redis_value::<u64>(length).unwrap() == 50
+    })
+    .await;
+    old.service("both").emit("shouted", "old").unwrap();
+    assert_eq!(next(&mut events).await.data, "old");
+}
+
 #[tokio::test]
 async fn a_stream_that_is_dropped_unsubscribes() {
     let [there, here] = testing::cluster([App::new().register("jobs", Echo), App::new()]).await;

@@ -9,7 +9,7 @@ pub(super) mod routes;
 mod tell;
 pub(super) mod view;
 
-use super::Inner;
+use super::{Inner, events::Takeover};
 use crate::{
     redis::{
         Failure,
@@ -227,7 +227,10 @@ impl Inner {
             let items = change.items.into_iter().filter_map(|item| self.item(item)).collect();
             let applied = self.catalog().apply(change.prev, change.epoch, items, self.clock.now());
             match applied {
-                Some(applied) => changes.extend(applied),
+                Some(applied) => {
+                    self.events.taken_over(self, &applied, Takeover::at(change.epoch));
+                    changes.extend(applied);
+                }
                 None => {
                     whole = false;
                     break;
@@ -279,7 +282,11 @@ impl Inner {
         let believed = |record: &NodeRecord| lives(record) || !self.observer;
         let members = snapshot.nodes.into_iter().filter(believed).filter_map(|record| self.member(record)).collect();
         let lingering = snapshot.lingering.into_iter().filter_map(|record| self.lingering(record)).collect();
-        let changes = self.catalog().replace(snapshot.epoch, members, lingering, snapshot.now);
+        let (held, changes) = {
+            let mut catalog = self.catalog();
+            (catalog.epoch(), catalog.replace(snapshot.epoch, members, lingering, snapshot.now))
+        };
+        self.events.taken_over(self, &changes, Takeover::between(held, snapshot.epoch));
         self.broadcast(changes);
         Ok(())
     }

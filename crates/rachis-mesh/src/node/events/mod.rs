@@ -1,11 +1,18 @@
 //! Events between nodes: each is published once where it happened and heard once by each listener elsewhere.
 
+mod aside;
 mod numbers;
 mod subscription;
 
+pub(crate) use aside::Takeover;
 pub(crate) use subscription::subscribe;
 
-use super::{Inner, rate_limited_log::RateLimitedLog, server::fired};
+use super::{
+    Inner,
+    discovery::catalog::{CatalogChange, Route},
+    rate_limited_log::RateLimitedLog,
+    server::fired,
+};
 use crate::{
     redis::{
         Failure,
@@ -17,6 +24,7 @@ use crate::{
     },
     wire::{self, EventFrame, Frame},
 };
+use aside::Aside;
 use futures_util::{StreamExt, stream};
 use numbers::Numbers;
 use rachis_core::{
@@ -29,6 +37,7 @@ use rachis_core::{
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    time::Instant,
 };
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -66,13 +75,30 @@ struct Counter {
 }
 
 /// An event for the listeners, with what was believed when it came.
+#[derive(Clone)]
 struct Told {
     frame: EventFrame,
     /// `true` if calls of its path go to the app it comes from.
     routed: bool,
+    /// `true` if it was told before, when they did not.
+    again: bool,
 }
 
 impl Told {
+    fn new(frame: EventFrame, routed: bool) -> Arc<Self> {
+        Arc::new(Told { frame, routed, again: false })
+    }
+
+    /// Returns `true` if a subscriber hears it: one that listens to `app`, or without one to whichever app is called. Another
+    /// app under the same key may offer the path as well; it is not believed.
+    fn is_for(&self, app: Option<&str>) -> bool {
+        let is_believed = match app {
+            Some(app) => self.frame.app == app && !self.again,
+            None => self.routed,
+        };
+        self.frame.app.is_empty() || is_believed
+    }
+
     /// About how much memory it takes.
     fn size(told: &Arc<Told>) -> usize {
         told.frame.size()
@@ -90,6 +116,8 @@ struct ChannelState {
     /// Events may have been missed before the cursor was known.
     blind: bool,
     numbers: Numbers,
+    /// Events of apps that calls of the path did not go to when they came.
+    aside: Aside,
     listeners: Listeners<Arc<Told>>,
     /// Listeners, which [`Listening`] counts down.
     users: usize,
@@ -99,6 +127,12 @@ impl ChannelState {
     /// Whose events these are, how far they were heard, and whether some may have been missed before that was known.
     fn place(&self) -> (String, String, String, bool) {
         (self.key.clone(), self.path.clone(), self.cursor.clone(), self.blind)
+    }
+
+    /// Tells listeners that they missed events.
+    fn tell_of_gap(&self) {
+        let frame = EventFrame::new("", "", 0, &Event::resync(&self.path));
+        self.listeners.send(&Told::new(frame, true), Told::size);
     }
 }
 
@@ -164,8 +198,13 @@ impl Events {
         }
     }
 
-    /// Subscribes to a service's channel and returns what comes in.
-    async fn listen(self: &Arc<Self>, key: &str, path: &str) -> Result<(Listener<Arc<Told>>, Listening)> {
+    /// Subscribes to a service's channel and returns what comes in from `app`, or without one from whichever app is called.
+    async fn listen(
+        self: &Arc<Self>,
+        key: &str,
+        path: &str,
+        app: Option<String>,
+    ) -> Result<(Listener<Arc<Told>>, Listening)> {
         let channel = self.keys.events(key, path);
         let (receiver, first) = {
             let mut heard = self.lock();
@@ -176,11 +215,13 @@ impl Events {
                 unsure: false,
                 blind: false,
                 numbers: Numbers::default(),
+                // What is passed on has to find room beside what waits already.
+                aside: Aside::new(self.buffer / 2),
                 listeners: Listeners::default(),
                 users: 0,
             });
             entry.users += 1;
-            (entry.listeners.listen(self.buffer, |_| true), entry.users == 1)
+            (entry.listeners.listen(self.buffer, move |told: &Arc<Told>| told.is_for(app.as_deref())), entry.users == 1)
         };
         let listening = Listening { events: Arc::downgrade(self), channel: channel.clone() };
         let channels = self.channels.get().ok_or_else(|| Error::unavailable("This node has not joined the mesh"))?;
@@ -217,7 +258,11 @@ impl Events {
         let logged = event_log::from(&mut connection, &self.keys, key, path, since).await?;
         let frames = logged.iter().filter_map(|logged| self.read(node, &channel, logged));
         let elsewhere = frames.filter(|frame| frame.origin != node.id);
-        Ok(elsewhere.map(|frame| Arc::new(Told { routed: routes_to(node, path, &frame.app), frame })).collect())
+        let told = |frame: EventFrame| {
+            let routed = is_routed(route(node, path).as_ref(), &frame);
+            Told::new(frame, routed)
+        };
+        Ok(elsewhere.map(told).collect())
     }
 
     /// Takes in a message of some channel.
@@ -323,16 +368,38 @@ impl Events {
         heard.cursor = newest;
         heard.blind = false;
         heard.unsure = false;
-        let frame = EventFrame::new("", "", 0, &Event::resync(&heard.path));
-        heard.listeners.send(&Arc::new(Told { frame, routed: true }), Told::size);
+        heard.tell_of_gap();
+    }
+
+    /// Passes on events that came ahead of the word that their app has taken over their path, in `changes`.
+    pub(crate) fn taken_over(&self, node: &Inner, changes: &[CatalogChange], takeover: Takeover) {
+        let path = |change: &CatalogChange| match change {
+            CatalogChange::Service(route) | CatalogChange::ServiceRemoved(route) => Some(route.path.clone()),
+            _ => None,
+        };
+        let paths: HashSet<String> = changes.iter().filter_map(path).collect();
+        if paths.is_empty() {
+            return;
+        }
+        for heard in self.lock().values_mut().filter(|heard| paths.contains(&heard.path)) {
+            let route = route(node, &heard.path);
+            let overdue = heard.aside.take(route.as_ref().map(|route| route.app.as_str()), takeover);
+            if overdue.missed {
+                tracing::warn!(path = %heard.path, "events of the app that took over were missed");
+                heard.tell_of_gap();
+            }
+            for told in overdue.events {
+                let told = Told { routed: true, again: true, ..Arc::unwrap_or_clone(told) };
+                heard.listeners.send(&Arc::new(told), Told::size);
+            }
+        }
     }
 
     fn hear(&self, node: &Inner, channel: &str, logged: Logged) {
         let Some(frame) = self.read(node, channel, &logged) else { return };
-        let Some(path) = self.lock().get(channel).map(|heard| heard.path.clone()) else { return };
-        let routed = routes_to(node, &path, &frame.app);
         let mut heard = self.lock();
         let Some(heard) = heard.get_mut(channel) else { return };
+        let at = EntryId::read_or_first(&logged.id).ms;
         // One that joins on is the newest one, even where the clock of a new master is behind.
         if heard.cursor == logged.prev || is_before(&heard.cursor, &logged.id) {
             heard.cursor = logged.id;
@@ -343,7 +410,14 @@ impl Events {
         // What happened here was heard here already.
         if frame.origin != node.id {
             node.metrics.heard.inc();
-            heard.listeners.send(&Arc::new(Told { frame, routed }), Told::size);
+            // Under the lock: a takeover that this does not know yet finds the event aside.
+            let route = route(node, &heard.path);
+            let routed = is_routed(route.as_ref(), &frame);
+            let told = Told::new(frame, routed);
+            if let Some(route) = route.filter(|_| !routed) {
+                heard.aside.put(told.clone(), at, &route.app, Instant::now());
+            }
+            heard.listeners.send(&told, Told::size);
         }
     }
 
@@ -411,9 +485,14 @@ async fn tell_of_loss(node: Arc<Inner>, path: String) {
     }
 }
 
-/// Returns `true` if calls of `path` go to `app`.
-fn routes_to(node: &Inner, path: &str, app: &str) -> bool {
-    node.catalog().route(path).is_none_or(|route| route.app == app)
+/// Where calls of `path` go.
+fn route(node: &Inner, path: &str) -> Option<Arc<Route>> {
+    node.catalog().route(path).cloned()
+}
+
+/// Returns `true` if an event is from the app that is called, or none is, or if it is from no app.
+fn is_routed(route: Option<&Arc<Route>>, frame: &EventFrame) -> bool {
+    frame.app.is_empty() || route.is_none_or(|route| route.app == frame.app)
 }
 
 /// Compares entry ids as Redis does; an empty one is before all.

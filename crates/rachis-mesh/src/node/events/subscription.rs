@@ -46,15 +46,17 @@ pub(crate) async fn subscribe(node: &Arc<Inner>, path: &str, name: &str, since: 
         let key = remote.route.app.split('/').next().unwrap_or_default().to_owned();
         (key, remote.route.path.clone(), None)
     };
-    let (receiver, listening) = node.events.listen(&key, &remote_path).await?;
-    let past =
+    let (receiver, listening) = node.events.listen(&key, &remote_path, app.clone()).await?;
+    let mut past =
         match since {
             Some(since) => node.events.past(node, &key, &remote_path, since).await.map_err(|error| {
                 Error::unavailable(format!("Redis did not say what has happened on {path}: {error}"))
             })?,
             None => VecDeque::new(),
         };
-    let elsewhere = Elsewhere { path: path.clone(), app, past, told: HashMap::new(), receiver, _listening: listening };
+    // One that is not believed yet may come again.
+    past.retain(|told| told.is_for(app.as_deref()));
+    let elsewhere = Elsewhere { path: path.clone(), past, told: HashMap::new(), receiver, _listening: listening };
     let wanted = name.to_owned();
     let elsewhere = stream::unfold(elsewhere, async |mut all| all.next().await.map(|event| (event, all)))
         .filter(move |event| std::future::ready(wanted == "*" || event.name == wanted || event.name == RESYNC));
@@ -66,8 +68,6 @@ pub(crate) async fn subscribe(node: &Arc<Inner>, path: &str, name: &str, since: 
 /// What happens on other nodes.
 struct Elsewhere {
     path: String,
-    /// The app that is believed; without one, whichever the path's calls go to.
-    app: Option<String>,
     past: VecDeque<Arc<Told>>,
     /// How far each node had counted in `past`: what comes live may have been in it.
     told: HashMap<String, u64>,
@@ -96,10 +96,7 @@ impl Elsewhere {
                     Next::End => return None,
                 },
             };
-            // Another app under the same key may offer the path as well; it is not believed.
-            if told.frame.app.is_empty() || self.app.as_ref().map_or(told.routed, |app| told.frame.app == *app) {
-                return Some(told.frame.clone().into_event(&self.path));
-            }
+            return Some(told.frame.clone().into_event(&self.path));
         }
     }
 }
