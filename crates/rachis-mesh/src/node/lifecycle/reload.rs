@@ -129,7 +129,7 @@ fn read(config: &Config) -> Vec<(&'static str, PathBuf, u64)> {
 impl Node {
     /// Takes a new configuration while the node runs, and drops no call: what is published and believed, limits,
     /// timeouts, logins of Redis, secrets of the mesh, and certificates, for connections that are made from now on; also
-    /// what [`NodeBuilder::on_reload`](super::NodeBuilder::on_reload) takes. What can not be taken goes on as it was, is
+    /// what [`NodeBuilder::on_reload`](crate::NodeBuilder::on_reload) takes. What can not be taken goes on as it was, is
     /// told in the outcome, and logged in one line for each key.
     ///
     /// A configuration that does not hold together changes nothing at all. Call it where Tokio runs, as all of a node.
