@@ -140,7 +140,7 @@ fn in_scripts() -> BTreeSet<String> {
         let arguments = rest.strip_prefix("call(").or_else(|| rest.strip_prefix("pcall("))?;
         let mut words = arguments.split('\'').skip(1).step_by(2).map(str::to_owned);
         match words.next()? {
-            group if group == "XGROUP" => Some(format!("{group}|{}", words.next()?)),
+            group if group == "XGROUP" || group == "XINFO" => Some(format!("{group}|{}", words.next()?)),
             command => Some(command),
         }
     });

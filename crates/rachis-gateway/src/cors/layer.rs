@@ -20,11 +20,11 @@ use tower::{Layer, Service};
 ///
 /// ```no_run
 /// use axum::{Router, routing::get};
-/// use rachis::gateway::{cors, gateway};
+/// use rachis::gateway::{Gateway, cors};
 ///
 /// # fn web(node: &rachis::Node) -> Router {
 /// let own = Router::new().route("/version", get(async || "1.2.3")).layer(cors(node.config()));
-/// own.merge(gateway(node))
+/// own.fallback_service(Gateway::new(node))
 /// # }
 /// ```
 pub fn cors(config: &Config) -> CorsLayer {
