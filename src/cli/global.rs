@@ -138,7 +138,7 @@ impl Global {
         }
     }
 
-    /// Was a Redis named on the command line?
+    /// Returns `true` if a Redis was named on the command line.
     pub(crate) fn names_redis(&self) -> bool {
         self.redis.is_some()
     }

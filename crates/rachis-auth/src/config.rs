@@ -30,7 +30,7 @@ pub struct AuthConfig {
     pub allow_weak_secret: bool,
     /// Where the service is registered. Default `authentication`.
     pub path: String,
-    /// The field of a login's result that holds whoever logged in. Default `user`; empty: tokens stand for themselves,
+    /// The field of a login's result that holds the entity that logged in. Default `user`; empty: tokens stand for themselves,
     /// no service is asked.
     pub entity: String,
     /// The service that has the entities. Default `users`.

@@ -1,4 +1,4 @@
-//! Finds whoever logs in, in a users service that is here or on any other node.
+//! Finds the entity that logs in, in a users service that is here or on any other node.
 
 use super::{AuthConfig, Authentication};
 use rachis_core::{Error, Id, Listing, Params, Result, host::not_found};
@@ -29,7 +29,7 @@ impl Authentication {
         Ok(found.into_records().into_iter().next())
     }
 
-    /// `entity` as whoever called may see it: unchanged for code. For a client it is asked for again in the client's
+    /// `entity` as the caller may see it: unchanged for code. For a client it is asked for again in the client's
     /// name, so that the hooks of the users service hide what they hide from clients.
     ///
     /// # Errors
@@ -45,7 +45,7 @@ impl Authentication {
         self.visible_by_token(entity, &token, params).await
     }
 
-    /// The same for whoever came with a token that was verified.
+    /// The same for the bearer of a verified token.
     pub(super) async fn visible_by_token(&self, entity: Value, token: &str, params: &Params) -> Result<Value> {
         if params.is_internal() {
             return Ok(entity);

@@ -46,7 +46,7 @@ impl Identity {
         &self.token
     }
 
-    /// Whoever logged in, as they may see themselves.
+    /// The entity that logged in, as it may see itself.
     pub fn user(&self) -> Option<&Value> {
         self.user.as_ref()
     }

@@ -1,4 +1,4 @@
-//! Whoever has a token that was given to them.
+//! Login with a token.
 
 use super::{Authentication, Strategy};
 use rachis_core::{Error, Id, Params, Result};

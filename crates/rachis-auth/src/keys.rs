@@ -1,4 +1,4 @@
-//! Public keys of whoever else signs tokens, say, an identity provider: from a file, or from the address of a key set.
+//! Public keys of others that sign tokens, such as an identity provider: from a file, or from the address of a key set.
 //!
 //! They are read when a token first needs one, and again when they are ten minutes old (ten seconds, from a file) or a token
 //! names a key that is not among them; then at most once in ten seconds, whatever strangers send.
@@ -36,7 +36,7 @@ pub(super) struct Keys {
     place: Place,
     algorithms: Vec<KeyAlgorithm>,
     known: ArcSwap<Known>,
-    /// When they were last looked for. Whoever holds it looks.
+    /// When they were last looked for. The holder of the lock looks.
     tried: Mutex<Option<Tried>>,
 }
 

@@ -28,7 +28,7 @@ pub struct GatewayAuth {
     pub public: CallFilter,
     /// The service that has the entities. Default `users`.
     pub service: String,
-    /// The field of a login's result that holds whoever logged in. Default `user`; empty: no service is asked.
+    /// The field of a login's result that holds the entity that logged in. Default `user`; empty: no service is asked.
     pub entity: String,
     /// The field of an entity that names it. Default `id`.
     pub entity_id: String,

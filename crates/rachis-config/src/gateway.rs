@@ -74,7 +74,7 @@ pub struct Gateway {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Channels {
-    /// Who hears all events. Default [`Publish::None`]: nobody.
+    /// Who hears all events. Default [`Publish::None`]: no socket.
     pub publish: Publish,
 }
 
@@ -83,7 +83,7 @@ pub struct Channels {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Publish {
-    /// Nobody.
+    /// No socket.
     None,
     /// Every socket.
     Everyone,

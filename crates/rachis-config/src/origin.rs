@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
-    /// Nobody set it.
+    /// The key is not set anywhere.
     Default,
     /// A file.
     File {
@@ -48,13 +48,13 @@ impl fmt::Display for Origin {
 pub struct Origins(BTreeMap<String, Origin>);
 
 impl Origins {
-    /// Where the value at a dotted key comes from; [`Origin::Default`] for a key that nobody set. The names that TOML
+    /// Where the value at a dotted key comes from; [`Origin::Default`] for a key that is not set. The names that TOML
     /// would quote are quoted: `service."api/todos".events`.
     pub fn of(&self, key: &str) -> &Origin {
         self.0.get(key).unwrap_or(&Origin::Default)
     }
 
-    /// Every key that somebody set, by its name.
+    /// Every key that is set, by its name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Origin)> {
         self.0.iter().map(|(key, origin)| (key.as_str(), origin))
     }

@@ -5,7 +5,7 @@ use std::fmt;
 
 const MASK: &str = "***";
 
-/// Text that nobody prints: `Debug`, `Display` and `Serialize` show `***`. [`Secret::expose`] gives it away.
+/// Text that is never printed: `Debug`, `Display` and `Serialize` show `***`. [`Secret::expose`] gives it away.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]

@@ -41,7 +41,7 @@ impl PathTemplate {
         filled.trim_matches('/').to_owned()
     }
 
-    /// Does every path stay what it is?
+    /// Returns `true` if every path stays as it is.
     pub fn changes_nothing(&self) -> bool {
         self.parts == [Part::Path]
     }

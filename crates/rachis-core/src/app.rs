@@ -50,12 +50,12 @@ pub struct App {
 
 struct Inner {
     state: Mutex<State>,
-    /// As they were when somebody last looked. A copy for each of ten thousand services that are registered one by one
+    /// As they were at the last lookup. A copy for each of ten thousand services that are registered one by one
     /// would take longer than all the rest.
     routes: ArcSwap<Router<Arc<Registered>>>,
     /// Whether the services have changed since.
     is_stale: AtomicBool,
-    // Its value counts the changes, so whoever announces the services knows when to look again.
+    // Its value counts the changes, so that a node knows when to announce the services again.
     changed: watch::Sender<u64>,
     events: Listeners<Arc<Event>>,
     sinks: Mutex<Vec<Weak<dyn EventSink>>>,
@@ -374,7 +374,7 @@ impl App {
         self
     }
 
-    /// The services by path as of now, without a lock unless they have changed since somebody last looked.
+    /// The services by path as of now, without a lock unless they have changed since the last lookup.
     fn routes(&self) -> Guard<Arc<Router<Arc<Registered>>>> {
         let inner = &self.inner;
         if inner.is_stale.load(Ordering::Acquire) {
@@ -387,7 +387,7 @@ impl App {
         inner.routes.load()
     }
 
-    /// Lets everyone know that the services are other ones. Whoever changed them still holds the lock.
+    /// Tells all watchers that the services have changed. The caller still holds the lock.
     fn note_change(&self, _: &MutexGuard<'_, State>) {
         self.inner.is_stale.store(true, Ordering::Release);
         self.inner.changed.send_modify(|changes| *changes += 1);
@@ -404,7 +404,7 @@ pub fn not_offered(method: &Method, path: &str) -> Error {
     Error::method_not_allowed(format!("Method '{method}' not allowed on service '{path}'"))
 }
 
-/// The error for a path that nobody serves.
+/// The error for a path without a service.
 pub fn not_found(path: &str) -> Error {
     Error::not_found(format!("Service '{}' not found", excerpt(path)))
 }

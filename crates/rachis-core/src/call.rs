@@ -75,7 +75,7 @@ pub struct Http {
 }
 
 impl Http {
-    /// Did nobody say anything?
+    /// Returns `true` if no status, header or location is set.
     pub fn is_empty(&self) -> bool {
         self.status.is_none() && self.location.is_none() && self.headers.is_empty()
     }

@@ -33,7 +33,7 @@ impl Descriptor {
         }
     }
 
-    /// May a call of `method` be delivered again after its replica died?
+    /// Returns `true` if a call of `method` may be delivered again after its replica died.
     pub fn is_idempotent(&self, method: &Method) -> bool {
         method.is_idempotent() || self.idempotent.contains(method)
     }

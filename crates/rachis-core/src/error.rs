@@ -49,7 +49,7 @@ macro_rules! kinds {
 kinds! {
     /// The request cannot be understood or is not valid.
     BadRequest 400 "bad-request" bad_request;
-    /// Nobody, or nobody known, is asking.
+    /// The caller is not known.
     NotAuthenticated 401 "not-authenticated" not_authenticated;
     /// Something has to be paid for first.
     PaymentError 402 "payment-error" payment_error;

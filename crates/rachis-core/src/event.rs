@@ -27,7 +27,7 @@ pub struct Event {
     pub data: Value,
     /// The call that caused it; a custom event emitted outside a call has none.
     pub context: Option<EventContext>,
-    /// Did it happen on another node?
+    /// Whether it happened on another node.
     pub from_remote: bool,
 }
 

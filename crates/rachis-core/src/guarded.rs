@@ -1,4 +1,4 @@
-//! Which methods of a service let nobody in whom its hooks do not know, and the question whether they know somebody.
+//! The methods of a service that its hooks keep strangers from, and the check whether a caller is one.
 //!
 //! Who asks for what a service does not offer, or in a way that it does not read, learns something of it by each refusal. So
 //! the hooks that find out who calls are asked first, where all methods have one, or the one that is meant.

@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{fmt, future::IntoFuture, sync::Arc, time::Duration};
 
-/// Whoever can carry out calls: an [`App`](crate::App) for its own services, a node for those of the whole mesh.
+/// Carries out calls: an [`App`](crate::App) for its own services, a node for those of the whole mesh.
 pub trait Caller: Send + Sync + 'static {
     /// Runs one call to its end. It comes in a box, since it is handed on from layer to layer.
     fn call(&self, call: Box<Call>) -> BoxFuture<'static, Result<Answer>>;

@@ -149,7 +149,7 @@ impl Chain {
     pub async fn run(&self, call: Box<Call>) -> Result<Finished> {
         let fires = self.service.fires_events() && call.method.event().is_some();
         if self.hooks.is_empty() && !fires {
-            // Nobody looks at the context, so none is made.
+            // No hook looks at the context, so none is made.
             return self.service.dispatch(call).await.map(Finished::Plain);
         }
         let hidden = self.hidden.as_ref().filter(|_| !call.params.is_internal());

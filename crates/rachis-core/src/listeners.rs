@@ -1,4 +1,4 @@
-//! Whoever listens in this process, each with a queue of its own.
+//! The listeners of this process, each with a queue of its own.
 //!
 //! A queue is bounded by bytes rather than by count: one bulk operation fires thousands of small events at once, which is no
 //! reason for a listener that reads to miss any, and a hundred large ones take more memory than those.
@@ -52,7 +52,7 @@ struct Queue<T> {
     waiting: Mutex<Waiting<T>>,
     /// Notified when something was added, or at the end.
     filled: Notify,
-    /// Whether nobody reads any more.
+    /// Returns `true` when the reader is gone.
     is_left: AtomicBool,
 }
 
@@ -86,7 +86,7 @@ impl<T: Clone> Listeners<T> {
         Listener { queue }
     }
 
-    /// Passes an item on; its size is asked for if somebody wants it.
+    /// Passes an item on to all listeners. Its size is computed only if there are any.
     pub fn send(&self, item: &T, size: impl Fn(&T) -> usize) {
         let mut queues = self.lock();
         queues.retain(|queue| !queue.is_left.load(Ordering::Relaxed));

@@ -54,7 +54,7 @@ impl Method {
         }
     }
 
-    /// Is it one of the six?
+    /// Returns `true` for the six standard methods.
     pub fn is_standard(&self) -> bool {
         !matches!(self, Method::Custom(_))
     }

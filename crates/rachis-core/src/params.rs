@@ -26,7 +26,7 @@ pub struct Params {
     pub headers: BTreeMap<String, String>,
     /// The values of the path's `:placeholders`.
     pub route: BTreeMap<String, String>,
-    /// The record of whoever is asking, set by authentication. On another node than that, it is the calling node's word:
+    /// The record of the user who calls, set by authentication. On another node than that, it is the calling node's word:
     /// what looks at it alone, without an `authenticate` hook in front, believes every node, and without a
     /// `mesh.secret` everybody who can write to Redis.
     pub user: Option<Value>,
@@ -92,7 +92,7 @@ impl Params {
         self
     }
 
-    /// Was the call made by code, here or on another node, and not by a client of a gateway?
+    /// Returns `true` if the call was made by code, here or on another node, and not by a client of a gateway.
     pub fn is_internal(&self) -> bool {
         self.provider.is_none()
     }

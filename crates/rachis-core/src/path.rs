@@ -23,7 +23,7 @@ pub fn check(path: &str) -> Result<&str> {
     Ok(stripped)
 }
 
-/// Has the path a `:placeholder`?
+/// Returns `true` if the path has a `:placeholder`.
 pub fn is_pattern(path: &str) -> bool {
     path.split('/').any(|segment| segment.starts_with(':'))
 }

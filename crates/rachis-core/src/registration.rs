@@ -277,12 +277,12 @@ impl Registered {
         Registered::new(&self.descriptor.path, self.registration.clone(), app)
     }
 
-    /// May the outside call `method`?
+    /// Returns `true` if clients and other nodes may call `method`.
     pub fn offers(&self, method: &Method) -> bool {
         self.descriptor.methods.contains(method)
     }
 
-    /// Does a successful call fire `event` by itself, or is that left to the service?
+    /// Returns `true` if a successful call fires `event` by itself, and `false` if the service emits it.
     pub fn fires(&self, event: &str) -> bool {
         !self.registration.custom_events.iter().any(|custom| custom == event)
     }

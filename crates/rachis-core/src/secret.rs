@@ -88,12 +88,12 @@ enum Sound {
     Secret { counts: bool },
 }
 
-/// Does the name of a field or header say that its value is secret?
+/// Returns `true` if the name of a field or header says that its value is secret.
 pub fn is_secret(name: &str) -> bool {
     sound(name) != Sound::Harmless
 }
 
-/// Is this field secret? Nobody hides anything in `null`, `true` and `false`.
+/// Returns `true` if the field is secret. `null`, `true` and `false` hide nothing.
 fn is_secret_field(name: &str, value: &Value) -> bool {
     match (value, sound(name)) {
         (Value::Null | Value::Bool(_), _) | (_, Sound::Harmless) => false,

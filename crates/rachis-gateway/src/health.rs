@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 /// What a request wants to know. These paths win over services of the same name.
 #[derive(Debug, PartialEq)]
 pub(super) enum Probe<'a> {
-    /// Does the process answer at all?
+    /// Whether the process answers at all.
     Live,
-    /// Should it get traffic?
+    /// Whether it should get traffic.
     Ready,
     /// Have the remote services of a key, or all of them, a replica that is up? The key is still encoded.
     Mesh(Option<&'a str>),
@@ -88,7 +88,7 @@ fn mesh(node: &Node, key: Option<&str>) -> Result<BTreeMap<String, bool>> {
 }
 
 /// # Errors
-/// `NotFound` for a key that nobody has, `Unavailable` with the same map as `data` when a service has no replica.
+/// `NotFound` for a key without nodes, `Unavailable` with the same map as `data` when a service has no replica.
 fn verdict(key: &str, services: Option<BTreeMap<String, bool>>) -> Result<BTreeMap<String, bool>> {
     let services = services.ok_or_else(|| Error::not_found(format!("No app registered with key {key}")))?;
     if services.values().all(|up| *up) {

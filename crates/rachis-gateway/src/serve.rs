@@ -134,7 +134,7 @@ where
     let Serve { listener, service, shutdown, grace, keep_alive } = server;
     tracing::debug!(address = ?listener.local_addr()?, "listening");
     let (stopping, closed) = (Signal::new(), Signal::new());
-    // Also when nobody waits for the server any more.
+    // Also when the future of the server is dropped.
     let _stop = stopping.at_end();
     let (busy, mut idle) = mpsc::channel(1);
     let told = Stopping { token: stopping.token().clone(), busy: busy.downgrade() };

@@ -119,7 +119,7 @@ impl MemoryService {
         self.read().len()
     }
 
-    /// Is there none?
+    /// Returns `true` if there are no records.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -44,7 +44,7 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// May `method` act on several records in this call?
+    /// Returns `true` if `method` may act on several records in this call.
     pub(super) fn check_multi(&self, method: Method, params: &Params) -> Result<()> {
         let here = match adapter(params, "multi") {
             Some(value) => Multi::from_json(value).ok_or_else(|| invalid("adapter.multi", value))?,

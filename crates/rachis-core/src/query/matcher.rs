@@ -79,7 +79,7 @@ impl Matcher {
         })
     }
 
-    /// Does it match everything, since it has no conditions?
+    /// Returns `true` if there are no conditions, so that every record matches.
     pub fn is_empty(&self) -> bool {
         self.conditions.is_empty()
     }

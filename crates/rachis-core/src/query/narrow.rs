@@ -47,7 +47,7 @@ impl Query {
         if !both.is_empty() {
             match fields.get_mut("$and") {
                 Some(Value::Array(conditions)) => conditions.extend(both),
-                // What is no list is refused by whoever answers, as it would be alone.
+                // A value that is no list is refused by the service, as it would be alone.
                 Some(_) => {}
                 None => {
                     fields.insert("$and".to_owned(), both.into());
@@ -58,7 +58,7 @@ impl Query {
     }
 }
 
-/// The conditions of both; what is no list is kept, so that whoever answers refuses it.
+/// The conditions of both; a value that is no list is kept, so that the service refuses it.
 fn all(own: Value, theirs: Value) -> Value {
     match (own, theirs) {
         (Value::Array(mut own), Value::Array(theirs)) => {
@@ -69,7 +69,7 @@ fn all(own: Value, theirs: Value) -> Value {
     }
 }
 
-/// The smaller of two limits; one that is no number is kept, so that whoever answers refuses it.
+/// The smaller of two limits; one that is no number is kept, so that the service refuses it.
 fn smaller(own: Value, theirs: Value) -> Value {
     match (number(&own), number(&theirs)) {
         (Some(a), Some(b)) if a <= b => own,
@@ -86,7 +86,7 @@ fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// The fields that both name; a selection that is no list is kept, so that whoever answers refuses it.
+/// The fields that both name; a selection that is no list is kept, so that the service refuses it.
 fn common(own: Value, theirs: Value) -> Value {
     match (own, theirs) {
         (Value::Array(own), Value::Array(theirs)) => {

@@ -29,7 +29,7 @@ impl Select {
         Ok(Select { fields: Some(fields) })
     }
 
-    /// Does it want all fields?
+    /// Returns `true` if all fields are selected.
     pub fn is_all(&self) -> bool {
         self.fields.is_none()
     }

@@ -44,7 +44,7 @@ impl Sort {
         Ok(Sort { keys })
     }
 
-    /// Does it leave everything as it is?
+    /// Returns `true` if there is nothing to sort by.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }

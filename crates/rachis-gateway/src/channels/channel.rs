@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Who is in which channel. A channel is there while somebody is in it.
+/// Who is in which channel. A channel exists while a connection is in it.
 #[derive(Default)]
 pub(super) struct Members {
     /// Every connection that has not ended.
@@ -167,7 +167,7 @@ impl Channel {
         self.connections().len()
     }
 
-    /// Is nobody in it?
+    /// Returns `true` if no connection is in it.
     pub fn is_empty(&self) -> bool {
         self.connections().is_empty()
     }

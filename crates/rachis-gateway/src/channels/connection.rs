@@ -106,7 +106,7 @@ impl Connection {
         self.inner.ip
     }
 
-    /// The record of whoever logged in, or `None`.
+    /// The record of the user who logged in, or `None`.
     pub fn user(&self) -> Option<Value> {
         self.identity().user.clone()
     }

@@ -95,7 +95,7 @@ impl Channels {
         Channel::new(&self.members, names.into())
     }
 
-    /// The names of all channels that somebody is in, sorted.
+    /// The names of all channels with connections, sorted.
     pub fn names(&self) -> Vec<String> {
         self.lock().names()
     }
@@ -316,12 +316,12 @@ impl Channels {
         }
     }
 
-    /// Can events of `path` reach anybody?
+    /// Returns `true` if events of `path` can reach a socket.
     pub(crate) fn concern(&self, path: &str) -> bool {
         self.rules.concern(path)
     }
 
-    /// Will nothing ever be sent?
+    /// Returns `true` if no event is ever sent.
     pub(crate) fn are_silent(&self) -> bool {
         self.rules.is_silent()
     }

@@ -21,7 +21,7 @@ pub struct Login<'a> {
     pub connection: Option<&'a Connection>,
 }
 
-/// Whom an event goes to: nobody, a channel, or several. Whoever is in several gets it by the first.
+/// The audience of an event: nothing, a channel, or several. A connection in several gets it by the first.
 ///
 /// Made from `()`, a [`Channel`], an `Option`, array or `Vec` of them, or a `Result` of any of these, whose error is
 /// logged.
@@ -100,7 +100,7 @@ impl Rules {
         levels.flat_map(|level| [level.get(&event), level.get(&None)]).flatten().next()
     }
 
-    /// Can events of `path` reach anybody?
+    /// Returns `true` if events of `path` can reach a socket.
     pub(super) fn concern(&self, path: &str) -> bool {
         !self.app.is_empty() || self.services.contains_key(path)
     }

@@ -48,7 +48,7 @@ pub(super) struct Realtime {
     path: String,
     /// The path of the authentication service; empty if there is none.
     authentication: String,
-    /// The field of a login that holds whoever logged in.
+    /// The field of a login that holds the user.
     entity: String,
     /// The path of the service that has the users; empty if there is none.
     users: String,

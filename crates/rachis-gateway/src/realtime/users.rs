@@ -1,4 +1,4 @@
-//! What happens to users while their sockets are open: whoever is removed hears nothing more that takes a login.
+//! Changes of users while their sockets are open: a removed user hears nothing more that takes a login.
 
 use super::{Realtime, login::params_of};
 use crate::channels::Connection;
