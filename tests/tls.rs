@@ -138,7 +138,7 @@ async fn a_server_that_the_authority_does_not_vouch_for_is_refused() {
     assert_eq!(refused.code(), 503);
 }
 
-/// Does a node join with this configuration?
+/// Returns whether a node joins with this configuration.
 async fn joins(config: Config) -> bool {
     let started = Node::builder(config).connect_within(Duration::from_millis(1500)).start().await;
     started.is_ok()

@@ -149,7 +149,7 @@ impl Plan {
         Plan { seed, without, times, weather, replicas, callers, calls, bursts, faults, length }
     }
 
-    /// Is a node forbidden this command for a while?
+    /// Returns `true` if a node is forbidden this command for a while.
     pub(crate) fn denies(&self, command: &str) -> bool {
         let is_meant = |right: Right| matches!(right, Right::Command(denied) if denied == command);
         self.faults.iter().any(|fault| matches!(fault.what, What::Deny { right, .. } if is_meant(right)))

@@ -13,12 +13,16 @@
 //! }
 //! ```
 
+#[cfg(feature = "config")]
+mod config;
 #[cfg(feature = "mesh")]
 mod mesh;
 mod throwaway;
 
+#[cfg(feature = "config")]
+pub use config::{config, config_for};
 #[cfg(feature = "mesh")]
-pub use mesh::{beat_with_the_rest, cluster, config, config_for, start};
+pub use mesh::{beat_with_the_rest, cluster, start};
 pub use throwaway::ThrowawayRedis;
 
 use std::{

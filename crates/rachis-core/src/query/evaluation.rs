@@ -46,8 +46,8 @@ impl Evaluation {
         &self.filter
     }
 
-    /// Returns `true` when the caller has gone, so that nobody reads what is found. To be looked at now and then by long
-    /// work that goes through neither [`each`](Evaluation::each) nor [`find`](Evaluation::find).
+    /// Returns `true` when the caller has gone, so that what is found is not read any more. Long work checks it now and
+    /// then, if it goes through neither [`each`](Evaluation::each) nor [`find`](Evaluation::find).
     pub fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
     }
@@ -115,7 +115,7 @@ impl Filter {
     /// ```
     ///
     /// # Errors
-    /// None today; what ends the work early in time to come may be one.
+    /// Fails only if evaluations can no longer be queued, which does not happen while the process runs.
     ///
     /// # Panics
     /// When `work` does.
