@@ -171,11 +171,12 @@ async fn a_create_that_never_reached_redis_is_sent_again_and_runs_once() {
     assert_eq!(journal.runs(), (0..5).map(|n| (n, 1)).collect());
 }
 
-#[tokio::test]
-async fn a_create_whose_reply_found_no_memory_is_not_taken_for_one_that_never_arrived() {
+/// What becomes of a create whose connection broke, and whose reply Redis has no memory for: `hold` stops its caller from
+/// looking for it meanwhile.
+async fn a_reply_without_memory(hold: impl AsyncFnOnce(&Proxy)) {
     let redis = ThrowawayRedis::start().unwrap();
     let (to_here, to_there) = (Proxy::before(&redis).await, Proxy::before(&redis).await);
-    // Nobody is taken for dead while it is cut off.
+    // No node is taken for dead while it is cut off.
     let config = Config { ttl: Some(Duration::from_secs(30)), ..config_of(&redis) };
     let behind = |proxy: &Proxy| {
         let mut behind = config.clone();
@@ -189,7 +190,7 @@ async fn a_create_whose_reply_found_no_memory_is_not_taken_for_one_that_never_ar
     to_here.cut_between([b"XADD", b"XLEN"]);
     let create = tokio::spawn(here.service("jobs").create("x").answer());
     testing::eventually("it has left", async || to_here.cuts() > 0).await;
-    to_here.swallow();
+    hold(&to_here).await;
     testing::eventually("it has begun", async || gate.started() == 1).await;
     // Its reply is refused, its entry deleted, and what is written instead of the reply does not arrive.
     to_there.cut_at(
@@ -202,6 +203,22 @@ async fn a_create_whose_reply_found_no_memory_is_not_taken_for_one_that_never_ar
     to_here.open();
     let error = create.await.unwrap().unwrap_err();
     assert_eq!((error.kind(), outcome(&error), gate.started()), (ErrorKind::Unavailable, "unknown", 1), "{error}");
+}
+
+#[tokio::test]
+async fn a_create_whose_reply_found_no_memory_is_not_taken_for_one_that_never_arrived() {
+    a_reply_without_memory(async |proxy| proxy.swallow()).await;
+}
+
+#[tokio::test]
+async fn a_create_that_is_looked_for_while_its_reply_finds_no_memory_is_not_either() {
+    a_reply_without_memory(async |proxy| {
+        let search = redis::Script::new(include_str!("../../crates/rachis-mesh/src/redis/scripts/find.lua"));
+        let cuts = proxy.cuts();
+        proxy.cut_at(search.get_hash().to_owned().leak().as_bytes());
+        testing::eventually("it is looked for", async || proxy.cuts() > cuts).await;
+    })
+    .await;
 }
 
 #[tokio::test]

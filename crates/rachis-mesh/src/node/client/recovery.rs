@@ -11,7 +11,7 @@ use crate::node::{
 use crate::{
     redis::{
         Failure,
-        connection::link::{Links, Live},
+        connection::link::{Links, Live, Session},
         keys::same_app,
         queue::{EntryId, RequestState, exists, find, newest, request_states},
     },
@@ -116,8 +116,8 @@ struct RecoveryScan<'a>(&'a Arc<Inner>);
 /// A request that stands nowhere.
 struct Missing {
     candidate: RecoveryCandidate,
-    /// `true` if nothing that was sent with it can arrive any more.
-    cut_off: bool,
+    /// The session it was sent in, if nothing that was sent in it can arrive any more.
+    closed: Option<Arc<Session>>,
 }
 
 impl RecoveryScan<'_> {
@@ -155,8 +155,8 @@ impl RecoveryScan<'_> {
             let state = if candidate.entry().is_some() { states.next() } else { Some(RequestState::Missing) };
             match state {
                 Some(RequestState::Missing) => {
-                    let cut_off = self.0.redis(stream, |live| cut_off(&candidate, live)).await?;
-                    missing.push(Missing { candidate, cut_off });
+                    let closed = self.0.redis(stream, |live| close(&candidate, live)).await?;
+                    missing.push(Missing { candidate, closed });
                 }
                 Some(RequestState::Delivered(replica)) => given.push((candidate, replica)),
                 Some(RequestState::Waiting) | None => {}
@@ -232,6 +232,8 @@ impl RecoveryScan<'_> {
     /// - it is not in the stream. Had it been, it could only have left together with a reply, unless Redis had no memory for
     ///   that, which it has refused nothing for since;
     /// - the inbox was read up to where it stood after that, and no reply was in it.
+    ///
+    /// The server and its memory are asked about last, so that their answers hold for the whole search.
     async fn conclude(&self, missing: Vec<Missing>) -> Result<(), Failure> {
         let found_out = Instant::now();
         let (own, inbox) = (self.0.keys.node(&self.0.id), self.0.keys.inbox(&self.0.id));
@@ -245,8 +247,14 @@ impl RecoveryScan<'_> {
         tokio::time::sleep_until((found_out + GRACE).into()).await;
         let losses = self.0.rpc.recovery().count();
         let mut later = Vec::new();
-        for Missing { candidate, cut_off } in missing {
-            let never_arrived = cut_off && intact && candidate.left.losses == losses;
+        for Missing { candidate, closed } in missing {
+            let never_arrived = match closed {
+                Some(then) if intact && candidate.left.losses == losses => {
+                    let then = &then;
+                    self.0.redis(&candidate.stream, |live| held_on(then, live)).await?
+                }
+                _ => false,
+            };
             match (never_arrived, candidate.safety) {
                 (true, _) => self.0.rpc.decide(&candidate, Finding::NeverArrived),
                 (false, Safety::Keyed) => later.push(candidate),
@@ -272,13 +280,22 @@ impl RecoveryScan<'_> {
 }
 
 /// Makes sure that a request whose connection broke does not arrive after it was looked for: what still lies on the way
-/// is worth nothing once the server has closed its end. Only the server it was sent to can do that.
-async fn cut_off(candidate: &RecoveryCandidate, mut live: Live) -> Result<bool, Failure> {
+/// is worth nothing once the server has closed its end. Only the server it was sent to can do that. Returns the session
+/// that is closed.
+async fn close(candidate: &RecoveryCandidate, mut live: Live) -> Result<Option<Arc<Session>>, Failure> {
     match (&candidate.stage, &live.session) {
         (Stage::Adrift(Some(then)), Some(now)) if then.server == now.server => {
             let closed = then.client == now.client || then.close(&mut live.connection).await?;
-            Ok(closed && then.had_memory(&mut live.connection).await?)
+            Ok(closed.then(|| then.clone()))
         }
+        _ => Ok(None),
+    }
+}
+
+/// Returns `true` if the server of that session is the present one, and has had memory for everything since.
+async fn held_on(then: &Session, mut live: Live) -> Result<bool, Failure> {
+    match &live.session {
+        Some(now) if then.server == now.server => Ok(then.had_memory(&mut live.connection).await?),
         _ => Ok(false),
     }
 }
