@@ -23,6 +23,7 @@ mod listening;
 mod lost;
 mod outage;
 mod partitions;
+mod paused;
 mod process;
 mod proxy;
 mod publishing;

@@ -117,16 +117,80 @@ pub struct Error {
 #[derive(Clone, PartialEq)]
 struct Inner {
     kind: ErrorKind,
+    /// A class of an application's own; the kind is `GeneralError` then.
+    class: Option<Class>,
     message: String,
+    handed_back: bool,
     outcome: Option<Outcome>,
     data: Option<Value>,
     errors: Option<Value>,
 }
 
+/// A class of failure that is none of [`ErrorKind`].
+#[derive(Clone, PartialEq)]
+struct Class {
+    name: String,
+    code: u16,
+    class_name: String,
+}
+
+impl Class {
+    /// The longest name, in bytes: it is no place for a message.
+    const LONGEST_NAME: usize = 100;
+
+    /// `None` for what is one of [`ErrorKind`], and for what is no class of a failure.
+    fn new(name: &str, code: u64, class_name: &str) -> Option<Self> {
+        let is_name = |text: &str| !text.is_empty() && text.len() <= Class::LONGEST_NAME;
+        let code = u16::try_from(code).ok().filter(|code| (400..600).contains(code))?;
+        let known = ErrorKind::ALL.iter().any(|kind| kind.name() == name);
+        (!known && is_name(name) && is_name(class_name)).then(|| Class {
+            name: name.to_owned(),
+            code,
+            class_name: class_name.to_owned(),
+        })
+    }
+}
+
 impl Error {
     /// An error of `kind`; the functions named after the kinds are shorter.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error { inner: Box::new(Inner { kind, message: message.into(), outcome: None, data: None, errors: None }) }
+        let message = message.into();
+        let inner = Inner { kind, class: None, message, handed_back: false, outcome: None, data: None, errors: None };
+        Error { inner: Box::new(inner) }
+    }
+
+    /// An error of a class of the application's own, as Feathers applications derive them from `FeathersError`. Its
+    /// [`kind`](Error::kind) is `GeneralError`; name, code and class name cross nodes and reach clients as they are.
+    ///
+    /// A code outside of 400 to 599, a name that is empty or longer than 100 bytes, and the name of an [`ErrorKind`] make it
+    /// an ordinary error of the kind with that name.
+    ///
+    /// ```
+    /// use rachis::{Error, ErrorKind};
+    ///
+    /// let error = Error::of_class("Teapot", 418, "teapot", "Short and stout");
+    /// assert_eq!((error.name(), error.code(), error.kind()), ("Teapot", 418, ErrorKind::GeneralError));
+    /// assert_eq!(Error::from_json(error.to_json()), error);
+    /// ```
+    pub fn of_class(name: &str, code: u16, class_name: &str, message: impl Into<String>) -> Self {
+        let mut error = Error::new(ErrorKind::from_name(name), message);
+        error.inner.class = Class::new(name, code.into(), class_name);
+        error
+    }
+
+    /// Hands a request back to the queue of the app: returned by a service that has not begun the call, it lets another
+    /// replica have it, or this one later. Only a service that is called by another node can hand back; anyone else
+    /// gets it as `Unavailable`, `never ran`.
+    pub fn hand_back() -> Self {
+        let mut error = Error::unavailable("The service did not begin the call").with_outcome(Outcome::NeverRan);
+        error.inner.handed_back = true;
+        error
+    }
+
+    /// Returns `true` for [`Error::hand_back`], on the node it was made on.
+    #[doc(hidden)]
+    pub fn is_handed_back(&self) -> bool {
+        self.inner.handed_back
     }
 
     /// Wraps what any other library reports: a `GeneralError` with its message.
@@ -161,7 +225,16 @@ impl Error {
 
     /// The HTTP status code of its class.
     pub fn code(&self) -> u16 {
-        self.inner.kind.code()
+        self.inner.class.as_ref().map_or(self.inner.kind.code(), |class| class.code)
+    }
+
+    /// The name of its class, e.g. `NotFound`.
+    pub fn name(&self) -> &str {
+        self.inner.class.as_ref().map_or(self.inner.kind.name(), |class| &class.name)
+    }
+
+    fn class_name(&self) -> &str {
+        self.inner.class.as_ref().map_or(self.inner.kind.class_name(), |class| &class.class_name)
     }
 
     /// What went wrong, for a person.
@@ -188,9 +261,8 @@ impl Error {
     /// The exact JSON that Feathers servers send: `name, message, code, className` and, where set, `data` and
     /// `errors`. An [`Outcome`] is a field of `data`.
     pub fn to_json(&self) -> Value {
-        let kind = self.inner.kind;
         let mut json = json!({
-            "name": kind.name(), "message": self.inner.message, "code": kind.code(), "className": kind.class_name(),
+            "name": self.name(), "message": self.inner.message, "code": self.code(), "className": self.class_name(),
         });
         match (self.inner.outcome, &self.inner.data) {
             (Some(outcome), data) => json["data"] = outcome.put(data.as_ref()),
@@ -207,8 +279,11 @@ impl Error {
     pub fn from_json(json: Value) -> Self {
         let Value::Object(mut fields) = json else { return Error::general(json.to_string()) };
         let text = |fields: &Map<String, Value>, key: &str| fields.get(key).and_then(Value::as_str).map(str::to_owned);
-        let kind = ErrorKind::from_name(&text(&fields, "name").unwrap_or_default());
-        let mut error = Error::new(kind, text(&fields, "message").unwrap_or_else(|| "Error".into()));
+        let name = text(&fields, "name").unwrap_or_default();
+        let mut error =
+            Error::new(ErrorKind::from_name(&name), text(&fields, "message").unwrap_or_else(|| "Error".into()));
+        let code = fields.get("code").and_then(Value::as_u64).unwrap_or_default();
+        error.inner.class = Class::new(&name, code, &text(&fields, "className").unwrap_or_default());
         error.inner.data = fields.remove("data");
         error.inner.outcome = Outcome::take(&mut error.inner.data);
         error.inner.errors = fields.remove("errors");
@@ -218,13 +293,13 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.inner.kind.name(), self.inner.message)
+        write!(f, "{}: {}", self.name(), self.inner.message)
     }
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct(self.inner.kind.name());
+        let mut debug = f.debug_struct(self.name());
         debug.field("message", &self.inner.message);
         if let Some(outcome) = self.inner.outcome {
             debug.field("outcome", &outcome);
@@ -303,6 +378,25 @@ mod tests {
     fn an_unknown_name_becomes_a_general_error_that_keeps_its_message() {
         let error = Error::from_json(json!({"name": "MyError", "message": "custom failure", "code": 418}));
         assert_eq!((error.kind(), error.message()), (ErrorKind::GeneralError, "custom failure"));
+    }
+
+    #[test]
+    fn a_class_of_an_application_survives_the_trip_through_json() {
+        let error = Error::of_class("Teapot", 418, "teapot", "Short").with_data(json!({"a": 1}));
+        assert_eq!(
+            error.to_json(),
+            json!({"name": "Teapot", "message": "Short", "code": 418, "className": "teapot", "data": {"a": 1}})
+        );
+        assert_eq!(Error::from_json(error.to_json()), error);
+        assert_eq!(error.to_string(), "Teapot: Short");
+    }
+
+    #[test]
+    fn a_class_of_an_application_can_be_no_other_kind_and_no_success() {
+        assert_eq!(Error::of_class("NotFound", 418, "teapot", "x"), Error::not_found("x"));
+        for (name, code, class_name) in [("Ok", 200, "ok"), ("", 418, "x"), ("X", 418, ""), ("X", 999, "x")] {
+            assert_eq!(Error::of_class(name, code, class_name, "x"), Error::general("x"), "{name:?} {code}");
+        }
     }
 
     #[test]

@@ -248,6 +248,26 @@ impl Node {
         asked.map_err(ask::unreachable)
     }
 
+    /// Takes no more calls of other nodes until [`Node::resume`]: they wait in Redis, for other replicas of the app or for
+    /// this one. What is being worked on goes on, and the node stays a member and calls others as before. For programs
+    /// that know that they are too busy; a second call does nothing.
+    ///
+    /// ```no_run
+    /// # async fn run(node: rachis::Node) {
+    /// node.pause();
+    /// // ... what needs the whole machine ...
+    /// node.resume();
+    /// # }
+    /// ```
+    pub fn pause(&self) {
+        self.inner.partitions.pause(&self.inner);
+    }
+
+    /// Takes calls of other nodes again after [`Node::pause`].
+    pub fn resume(&self) {
+        self.inner.partitions.resume(&self.inner);
+    }
+
     /// Ends when the node has shut down or begun to.
     pub fn closing(&self) -> impl Future<Output = ()> + Send + use<> {
         let draining = self.inner.draining.clone();

@@ -30,7 +30,7 @@ use futures_util::future::join_all;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -46,6 +46,8 @@ const SOURCES_TIME: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// The pause before Redis, which could not be asked, is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// How often a node that pauses looks whether its reads have ended.
+const LOOK: Duration = Duration::from_millis(10);
 /// How long a read waits, in ms, when there are fewer slots than readers: it keeps one from the others meanwhile.
 const SCARCE_WAIT: u64 = 20;
 
@@ -157,6 +159,8 @@ pub(crate) struct Partitions {
     /// How many are open.
     opened: watch::Sender<usize>,
     look: Notify,
+    /// Whether none is read for now.
+    paused: AtomicBool,
 }
 
 /// One that is read.
@@ -178,6 +182,7 @@ impl Partitions {
             open: Mutex::default(),
             opened: watch::Sender::new(0),
             look: Notify::new(),
+            paused: AtomicBool::new(false),
         };
         let open = (0..own).map(|number| Open { responder: partitions.responder(number), stop: None }).collect();
         *partitions.lock() = open;
@@ -298,7 +303,50 @@ impl Partitions {
         self.spawn_source(keep(node.clone()));
     }
 
+    /// Stops reading. What was read and not begun is handed back.
+    pub(crate) fn pause(&self, node: &Arc<Inner>) {
+        let all = self.lock();
+        if self.paused.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        all.iter().filter_map(|open| open.stop.as_ref()).for_each(CancellationToken::cancel);
+        drop(all);
+        let node = node.clone();
+        tokio::spawn(async move {
+            let readers = &node.partitions.work.readers;
+            for _ in 0..SOURCES_TIME.as_millis() / LOOK.as_millis() {
+                if readers.load(Ordering::Relaxed) == 0 {
+                    break;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+            for responder in node.partitions.all() {
+                if let Err(error) = responder.hand_back(&node).await {
+                    tracing::debug!(%error, "requests that were not started could not be handed back yet");
+                }
+            }
+        });
+    }
+
+    /// Reads again.
+    pub(crate) fn resume(&self, node: &Arc<Inner>) {
+        let mut all = self.lock();
+        if !self.paused.swap(false, Ordering::Relaxed) || node.pulling.is_cancelled() {
+            return;
+        }
+        for open in all.iter_mut().filter(|open| open.stop.is_some()) {
+            self.read(node, open);
+        }
+    }
+
     fn read(&self, node: &Arc<Inner>, open: &mut Open) {
+        if self.paused.load(Ordering::Relaxed) {
+            // It is begun by whoever resumes.
+            let stop = node.pulling.child_token();
+            stop.cancel();
+            open.stop = Some(stop);
+            return;
+        }
         let stop = node.pulling.child_token();
         let stream = open.responder.calls().stream().to_owned();
         // Redis goes on to give requests to a read that blocks though its process is gone and did not say so. None is left

@@ -33,6 +33,14 @@ impl ReplayGuard {
         true
     }
 
+    /// Forgets a request that was not begun: it comes again under another entry.
+    pub(crate) fn remove(&mut self, from: &str, id: u64) {
+        let call = (from.to_owned(), id);
+        if self.entries.remove(&call).is_some() {
+            self.order.retain(|(_, other)| *other != call);
+        }
+    }
+
     /// A long timeout keeps later ones behind it, so what is kept is bounded by number, too.
     fn forget(&mut self, now: u64) {
         while self.order.front().is_some_and(|(until, _)| *until < now) || self.order.len() >= MOST {
@@ -53,6 +61,15 @@ mod tests {
         assert!(guard.insert("a", 1, EntryId::new(1, 0), 100, 50));
         assert!(!guard.insert("a", 1, EntryId::new(2, 0), 100, 100));
         assert!(guard.insert("a", 2, EntryId::new(2, 0), 100, 0) && guard.insert("b", 1, EntryId::new(2, 0), 100, 0));
+    }
+
+    #[test]
+    fn what_was_handed_back_may_come_under_another_entry() {
+        let mut guard = ReplayGuard::default();
+        assert!(guard.insert("a", 1, EntryId::new(1, 0), 100, 0));
+        guard.remove("a", 1);
+        assert!(guard.insert("a", 1, EntryId::new(2, 0), 100, 0));
+        assert!(!guard.insert("a", 1, EntryId::new(3, 0), 100, 0));
     }
 
     #[test]

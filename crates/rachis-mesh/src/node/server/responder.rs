@@ -405,9 +405,13 @@ impl Responder {
             tracing::info!(call = %request.call_id(), deliveries, "redelivered");
             node.metrics.redeliveries.inc();
         }
-        self.work(node, request, in_flight, expires, *deliveries).await;
+        let caller = (request.from.clone(), request.id);
+        if let Some(in_flight) = self.work(node, request, in_flight, expires, *deliveries).await {
+            Box::pin(self.give_back(node, delivered, in_flight, &caller)).await;
+        }
     }
 
+    /// Runs a request and settles it; returns it if the service hands it back.
     async fn work(
         self: &Arc<Self>,
         node: &Arc<Inner>,
@@ -415,7 +419,7 @@ impl Responder {
         in_flight: InFlightRequest,
         expires: u64,
         deliveries: u32,
-    ) {
+    ) -> Option<InFlightRequest> {
         let span = tracing::debug_span!("serve", id = %request.call_id(), path = %request.call.path, method = %request.call.method);
         async {
             match self.admit(node, &request) {
@@ -427,9 +431,16 @@ impl Responder {
                         // the call.
                         let serving = Box::pin(serve_while_wanted(node, found, call, expires, &in_flight));
                         let (outcome, fired) = noting(serving).await;
-                        let Some(outcome) = outcome else { return self.complete(in_flight, None) };
+                        let Some(outcome) = outcome else {
+                            self.complete(in_flight, None);
+                            return None;
+                        };
+                        if is_handed_back(&outcome) {
+                            return Some(in_flight);
+                        }
                         fired.taken(node.events.intake(), waits(node, expires)).await;
-                        return self.reply(in_flight, id, &from, outcome);
+                        self.reply(in_flight, id, &from, outcome);
+                        return None;
                     };
                     let until = Instant::now() + time_left(node, expires);
                     let delivery = Delivery {
@@ -439,6 +450,9 @@ impl Responder {
                     };
                     let run = Box::pin(node.run_once(idempotent, delivery, serve(node, found, call)));
                     let ((outcome, completed), fired) = noting(run).await;
+                    if is_handed_back(&outcome) {
+                        return Some(in_flight);
+                    }
                     fired.taken(node.events.intake(), waits(node, expires)).await;
                     let finished = self.finished(in_flight, id, &from, outcome.clone());
                     self.write(match completed {
@@ -454,9 +468,10 @@ impl Responder {
                     }
                 },
             }
+            None
         }
         .instrument(span)
-        .await;
+        .await
     }
 
     /// The name of a request: two partitions may have entries of one id.
@@ -472,6 +487,10 @@ enum Way {
     Queue,
     /// From a replica that lacks the method; it is not handed off again.
     Handoff,
+}
+
+fn is_handed_back(outcome: &Result<Answer>) -> bool {
+    outcome.as_ref().is_err_and(Error::is_handed_back)
 }
 
 /// When the caller of an entry stops waiting for the reply, in ms of Redis's clock; a signed one says that itself, too.

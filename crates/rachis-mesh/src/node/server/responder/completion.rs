@@ -18,7 +18,7 @@ use crate::{
 };
 use rachis_core::{Answer, Error, Result};
 use std::{
-    sync::Arc,
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -150,6 +150,20 @@ impl Responder {
             self.requeue_on(&mut connection, node, given).await?;
         }
         Ok(())
+    }
+
+    /// Gives back a request that its service did not begin, of the `caller` with that node and number.
+    pub(super) async fn give_back(
+        &self,
+        node: &Inner,
+        given: Delivered,
+        in_flight: InFlightRequest,
+        (from, id): &(Arc<str>, u64),
+    ) {
+        tracing::debug!(entry = %given.entry.id, "not begun, handed back");
+        self.replay_guard.lock().unwrap_or_else(PoisonError::into_inner).remove(from, *id);
+        self.requeue(node, given).await;
+        drop(in_flight);
     }
 
     pub(super) async fn requeue(&self, node: &Inner, given: Delivered) {
