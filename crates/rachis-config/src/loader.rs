@@ -30,7 +30,7 @@ pub struct Loader {
     required: bool,
     /// `None`: that of this process.
     pub(super) env: Option<Vec<(OsString, OsString)>>,
-    overrides: Vec<Result<Value, Error>>,
+    overrides: Vec<(Source, Result<Value, Error>)>,
 }
 
 impl Loader {
@@ -58,7 +58,22 @@ impl Loader {
     /// Puts `values` above every other layer, as a command line does: anything that serializes to a map shaped like the
     /// configuration. What is `None` does not override, so a struct of options will do. Later values win.
     pub fn overrides(mut self, values: impl Serialize) -> Self {
-        self.overrides.push(Value::serialize(values));
+        self.overrides.push((Source::CommandLine, Value::serialize(values)));
+        self
+    }
+
+    /// Does what [`overrides`](Loader::overrides) does for values that come from elsewhere than a command line: errors and
+    /// [`Origins`] call their source `name`.
+    ///
+    /// ```
+    /// use rachis::Config;
+    /// use serde_json::json;
+    ///
+    /// let error = Config::loader().overrides_of("options of the plugin", json!({ "timeout": "soon" })).load().unwrap_err();
+    /// assert!(error.to_string().contains("options of the plugin"), "{error}");
+    /// ```
+    pub fn overrides_of(mut self, name: impl Into<String>, values: impl Serialize) -> Self {
+        self.overrides.push((Source::Program(name.into()), Value::serialize(values)));
         self
     }
 
@@ -75,8 +90,8 @@ impl Loader {
         }
         let variables = self.env.unwrap_or_else(|| std::env::vars_os().collect());
         env::add(&mut layers, variables)?;
-        for values in self.overrides {
-            layers.add_overrides(values)?;
+        for (source, values) in self.overrides {
+            layers.add_overrides(&source, values)?;
         }
         layers.finish()
     }
@@ -164,11 +179,10 @@ impl Layers {
         self.add(&Source::toml(origin, text), values)
     }
 
-    fn add_overrides(&mut self, values: Result<Value, Error>) -> Result<(), ConfigError> {
-        let source = Source::CommandLine;
+    fn add_overrides(&mut self, source: &Source, values: Result<Value, Error>) -> Result<(), ConfigError> {
         let values = values.map_err(|error| ConfigError::explain(&source.name(), &error))?;
         match given(values) {
-            Some(Value::Dict(_, values)) => self.add(&source, values),
+            Some(Value::Dict(_, values)) => self.add(source, values),
             None => Ok(()),
             Some(_) => Err(ConfigError::new("expected a map of keys and values").written_in(source.name())),
         }

@@ -20,6 +20,8 @@ pub enum Origin {
     Variable(String),
     /// [`Loader::overrides`](super::Loader::overrides), which is where a command line ends up.
     CommandLine,
+    /// [`Loader::overrides_of`](super::Loader::overrides_of), with the name that was given there.
+    Program(String),
 }
 
 impl fmt::Display for Origin {
@@ -29,6 +31,7 @@ impl fmt::Display for Origin {
             Origin::File { path, line } => write!(f, "{path}:{line}"),
             Origin::Variable(name) => f.write_str(name),
             Origin::CommandLine => f.write_str("command line"),
+            Origin::Program(name) => f.write_str(name),
         }
     }
 }
@@ -84,12 +87,14 @@ fn dotted(above: &str, name: &str) -> String {
 }
 
 /// One layer.
+#[derive(Clone)]
 pub(super) enum Source {
     Defaults,
     /// Text of this name, and the lines of its keys.
     Toml(String, BTreeMap<String, usize>),
     Variable(String),
     CommandLine,
+    Program(String),
 }
 
 impl Source {
@@ -111,6 +116,7 @@ impl Source {
             Source::Toml(name, _) => name.clone(),
             Source::Variable(name) => format!("environment variable {name}"),
             Source::CommandLine => "command line".into(),
+            Source::Program(name) => name.clone(),
         }
     }
 
@@ -122,6 +128,7 @@ impl Source {
             }
             Source::Variable(name) => Origin::Variable(name.clone()),
             Source::CommandLine => Origin::CommandLine,
+            Source::Program(name) => Origin::Program(name.clone()),
         }
     }
 }

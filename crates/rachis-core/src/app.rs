@@ -419,7 +419,7 @@ impl Caller for App {
         })
     }
 
-    fn emit(&self, path: &str, event: &str, data: Value) -> Result<()> {
+    fn emit(&self, path: &str, event: &str, data: Value, context: Option<EventContext>) -> Result<()> {
         let found = self.find(path).ok_or_else(|| not_found(path))?;
         let known = found.value.descriptor.events.iter().any(|known| known == event);
         if !known {
@@ -428,7 +428,7 @@ impl Caller for App {
                 STANDARD_EVENTS.join(", ")
             )));
         }
-        self.send(Event::custom(&found.value.descriptor.path, event, data));
+        self.send(Event { context, ..Event::custom(&found.value.descriptor.path, event, data) });
         Ok(())
     }
 

@@ -46,11 +46,13 @@ pub struct EventContext {
     pub provider: Option<String>,
     /// Who called, without password and token fields.
     pub user: Option<Value>,
+    /// What the call came with, where the event was fired by [`Handle::emit_of`](crate::Handle::emit_of) and says so. Calls
+    /// that fire by themselves leave it out: most of it is in the record.
+    pub data: Option<Value>,
 }
 
 impl EventContext {
     /// Takes what may travel from the params of a call; headers and credentials stay behind.
-    #[doc(hidden)]
     pub fn new(method: Method, id: Option<Id>, params: &Params) -> Self {
         EventContext {
             method,
@@ -59,6 +61,7 @@ impl EventContext {
             route: params.route.clone(),
             provider: params.provider.as_deref().map(str::to_owned),
             user: params.user.clone().map(without_secrets),
+            data: None,
         }
     }
 }

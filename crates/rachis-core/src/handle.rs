@@ -1,6 +1,6 @@
 //! How code calls a service: a handle makes calls, a call is a value you may still configure, then await.
 
-use super::{Answer, Call, EventStream, Id, Method, Params, Query, idempotency, query::Limits};
+use super::{Answer, Call, EventContext, EventStream, Id, Method, Params, Query, idempotency, query::Limits};
 use crate::{Error, Result};
 use futures_core::future::BoxFuture;
 use serde::{Serialize, de::DeserializeOwned};
@@ -12,11 +12,11 @@ pub trait Caller: Send + Sync + 'static {
     /// Runs one call to its end. It comes in a box, since it is handed on from layer to layer.
     fn call(&self, call: Box<Call>) -> BoxFuture<'static, Result<Answer>>;
 
-    /// Fires a custom event of a service of this process.
+    /// Fires an event of a service of this process, by the call in `context` if there is one.
     ///
     /// # Errors
     /// `NotFound` when no service of this process has that path.
-    fn emit(&self, path: &str, event: &str, data: Value) -> Result<()>;
+    fn emit(&self, path: &str, event: &str, data: Value, context: Option<EventContext>) -> Result<()>;
 
     /// How broad queries of services in this process may be.
     fn query_limits(&self) -> Limits {
@@ -120,7 +120,30 @@ impl Handle {
     /// `NotFound` when the service is not one of this process.
     pub fn emit(&self, event: &str, data: impl Serialize) -> Result<()> {
         let data = serde_json::to_value(data)?;
-        self.caller.as_ref().ok_or_else(no_caller)?.emit(&self.path, event, data)
+        self.caller.as_ref().ok_or_else(no_caller)?.emit(&self.path, event, data, None)
+    }
+
+    /// Fires an event and says which call caused it: for services that fire the standard events themselves, and custom
+    /// events that channels shall judge by who called.
+    ///
+    /// ```
+    /// use rachis::{App, EventContext, MemoryService, Method, Params, ServiceExt};
+    /// use serde_json::json;
+    ///
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// let app = App::new().register("todos", MemoryService::new().events(["done"]));
+    /// let mut done = app.service("todos").on("done").await?;
+    /// let params = Params::default().with_user(json!({ "id": 7 }));
+    /// app.service("todos").emit_of(EventContext::new(Method::Patch, Some(1.into()), &params), "done", json!({ "id": 1 }))?;
+    /// assert_eq!(done.next().await.unwrap().context.unwrap().user, Some(json!({ "id": 7 })));
+    /// # Ok::<(), rachis::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// `NotFound` when the service is not one of this process.
+    pub fn emit_of(&self, context: EventContext, event: &str, data: impl Serialize) -> Result<()> {
+        let data = serde_json::to_value(data)?;
+        self.caller.as_ref().ok_or_else(no_caller)?.emit(&self.path, event, data, Some(context))
     }
 
     /// Subscribes to one event (`"created"`, or `"*"` for all). It hears what happens on every replica.

@@ -178,7 +178,7 @@ pub fn size_of(event: &Event) -> usize {
 }
 
 /// The same for an event with these data, user and query.
-pub fn size_of_parts(parts: [Option<&Value>; 3]) -> usize {
+pub fn size_of_parts<'a>(parts: impl IntoIterator<Item = Option<&'a Value>>) -> usize {
     EVENT + parts.into_iter().flatten().map(size_of_value).sum::<usize>()
 }
 

@@ -35,6 +35,8 @@ pub struct Publish {
     pub methods: Option<Vec<Method>>,
     /// Only these events.
     pub events: Option<Vec<String>>,
+    /// Only these options.
+    pub options: Option<Vec<String>>,
 }
 
 impl<S: Service> From<S> for Registration {
@@ -148,6 +150,13 @@ macro_rules! registration_methods {
         $($public)* fn distributed_events(self, events: impl IntoIterator<Item = impl Into<String>>) -> Registration {
             let mut registration = Registration::from(self);
             registration.publish.events = Some(events.into_iter().map(Into::into).collect());
+            registration
+        }
+
+        /// Announces only these options to other nodes, whatever `remote_service_options` says.
+        $($public)* fn distributed_options(self, options: impl IntoIterator<Item = impl Into<String>>) -> Registration {
+            let mut registration = Registration::from(self);
+            registration.publish.options = Some(options.into_iter().map(Into::into).collect());
             registration
         }
 

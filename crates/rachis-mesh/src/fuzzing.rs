@@ -175,6 +175,7 @@ fn frame_seeds() -> Vec<(&'static str, Vec<u8>)> {
         route: Default::default(),
         provider: Some("socketio".into()),
         user: Some(json!({ "id": 1 })),
+        data: Some(json!({ "text": "x" })),
     };
     let event = Event {
         path: "api/todos".into(),

@@ -117,6 +117,9 @@ struct ContextFrame {
     route: BTreeMap<String, String>,
     provider: Option<String>,
     user: Option<Value>,
+    /// A list of none or one; left out where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    data: Vec<Value>,
 }
 
 impl EventFrame {
@@ -135,6 +138,7 @@ impl EventFrame {
                 route: context.route,
                 provider: context.provider,
                 user: context.user,
+                data: Vec::from_iter(context.data),
             }),
         }
     }
@@ -144,7 +148,8 @@ impl EventFrame {
         let context = self.context.as_ref();
         let user = context.and_then(|context| context.user.as_ref());
         let query = context.map(|context| &context.query);
-        listeners::size_of_parts([Some(&self.data), user, query])
+        let data = context.and_then(|context| context.data.first());
+        listeners::size_of_parts([Some(&self.data), user, query, data])
     }
 
     /// The event as it is heard here, under the path by which the service is known here.
@@ -156,6 +161,7 @@ impl EventFrame {
             route: context.route,
             provider: context.provider,
             user: context.user,
+            data: context.data.into_iter().next(),
         });
         Event { path: path.to_owned(), name: self.name, data: self.data, context, from_remote: true }
     }

@@ -7,7 +7,7 @@ use crate::node::{
 };
 use futures_core::future::BoxFuture;
 use rachis_core::{
-    Answer, Call, Caller, Error, EventStream, Method, Params, Result,
+    Answer, Call, Caller, Error, EventContext, EventStream, Method, Params, Result,
     host::{fill_route, guarded, not_found},
     query,
 };
@@ -102,8 +102,8 @@ impl Caller for Mesh {
         }
     }
 
-    fn emit(&self, path: &str, event: &str, data: Value) -> Result<()> {
-        Caller::emit(&self.node()?.app, path, event, data)
+    fn emit(&self, path: &str, event: &str, data: Value, context: Option<EventContext>) -> Result<()> {
+        Caller::emit(&self.node()?.app, path, event, data, context)
     }
 
     fn query_limits(&self) -> query::Limits {
@@ -121,8 +121,8 @@ impl Caller for Node {
         Box::pin(self.inner.clone().call(call))
     }
 
-    fn emit(&self, path: &str, event: &str, data: Value) -> Result<()> {
-        self.inner.caller().emit(path, event, data)
+    fn emit(&self, path: &str, event: &str, data: Value, context: Option<EventContext>) -> Result<()> {
+        self.inner.caller().emit(path, event, data, context)
     }
 
     fn query_limits(&self) -> query::Limits {

@@ -54,7 +54,8 @@ pub(crate) fn published(
 /// options that the configuration names, since all others may be the node's own business.
 fn narrowed(registered: &Registered, config: &Config) -> Descriptor {
     let mut descriptor = Descriptor::clone(&registered.descriptor);
-    descriptor.options.retain(|name, _| config.remote_service_options.contains(name));
+    let announced = registered.publish.options.as_ref().unwrap_or(&config.remote_service_options);
+    descriptor.options.retain(|name, _| announced.contains(name));
     match &registered.publish.methods {
         Some(list) => descriptor.methods.retain(|method| list.contains(method)),
         None => {
@@ -91,5 +92,14 @@ mod tests {
         assert_eq!(announced(&config), json!({}));
         config.remote_service_options = vec!["scope".into(), "unknown".into()];
         assert_eq!(announced(&config), json!({ "scope": "public" }));
+    }
+
+    #[test]
+    fn a_registration_says_itself_which_of_its_options_are_announced() {
+        let todos = Registration::from(MemoryService::new()).option("scope", "public").option("dsn", "db://secret");
+        let app = App::new().register("todos", todos.distributed_options(["scope"]));
+        let config = Config { remote_service_options: vec!["dsn".into()], ..Config::default() };
+        let published = published(&app.registered(), &config, &Filters::default(), "app");
+        assert_eq!(serde_json::to_value(&published["todos"].options).unwrap(), json!({ "scope": "public" }));
     }
 }
