@@ -273,10 +273,14 @@ pub use rachis_gateway as gateway;
 pub use rachis_mesh::aws;
 #[doc(hidden)]
 pub use rachis_mesh::measured;
+/// redis-rs, by whose traits the connections of [`Node::redis`] are used.
+#[doc(no_inline)]
+pub use rachis_mesh::redis_rs as redis;
 #[doc(inline)]
 pub use rachis_mesh::{
     CallService, Change, CredentialProvider, Credentials, DeadCall, DeadLetter, DeadLetters, Node, NodeBuilder,
-    NodeInfo, Readiness, Reloaded, Replay, Resolved, ServiceInfo, signal,
+    NodeInfo, Readiness, RedisConnection, RedisManager, RedisPool, RedisSession, Reloaded, Replay, Resolved,
+    ServiceInfo, signal,
 };
 
 /// The programs of README and book are compiled with the documentation's.

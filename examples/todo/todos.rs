@@ -1,13 +1,11 @@
 //! The service. Its replicas share a hash in Redis, so all show the same list and none is missed.
 
 use crate::PATIENCE;
-use deadpool_redis::{
-    Connection, Pool, Runtime,
-    redis::{AsyncCommands, Script},
-};
 use rachis::{
-    ALL, App, Config, Context, Error, Id, Method, Node, Page, Params, Result, Service, ServiceExt, gateway,
+    ALL, Config, Context, Error, Id, Method, Node, Page, Params, RedisConnection, RedisPool, Result, Service,
+    ServiceExt, gateway,
     query::Filter,
+    redis::{AsyncCommands, Script},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
@@ -33,9 +31,9 @@ pub(crate) async fn run(mut config: Config) -> Result<()> {
     }
     // The gateway has checked who calls. Whoever else reaches Redis is believed, too.
     config.authentication = false;
-    let todos = Todos::new(&config)?.before(Method::Find, booleans).after(ALL, sign);
-    let app = App::new().register("todos", todos);
-    let node = Node::builder(config).app(app).connect_within(PATIENCE).start().await?;
+    let node = Node::builder(config).connect_within(PATIENCE).start().await?;
+    let todos = Todos { redis: node.redis() };
+    node.register("todos", todos.before(Method::Find, booleans).after(ALL, sign)).await?;
     gateway::serve_metrics(&node).await?;
     println!("replica {} serves todos", std::process::id());
     node.run_until_signal().await
@@ -59,8 +57,8 @@ async fn sign(mut ctx: Context) -> Result<Context> {
 }
 
 struct Todos {
-    // A pool, since a connection that broke stays broken.
-    redis: Pool,
+    // A pool: calls run beside each other, and a connection that broke stays broken.
+    redis: RedisPool,
 }
 
 #[derive(Deserialize)]
@@ -137,13 +135,7 @@ impl Service for Todos {
 }
 
 impl Todos {
-    fn new(config: &Config) -> Result<Self> {
-        let url = config.redis.url.expose();
-        let pool = deadpool_redis::Config::from_url(url).create_pool(Some(Runtime::Tokio1));
-        Ok(Todos { redis: pool.map_err(Error::other)? })
-    }
-
-    async fn redis(&self) -> Result<Connection> {
+    async fn redis(&self) -> Result<RedisConnection> {
         self.redis.get().await.map_err(unavailable)
     }
 

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod load;
+mod own_redis;
 #[path = "../mesh/proxy.rs"]
 #[allow(dead_code)]
 mod proxy;

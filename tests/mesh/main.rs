@@ -22,6 +22,7 @@ mod linger;
 mod listening;
 mod lost;
 mod outage;
+mod own_redis;
 mod partitions;
 mod paused;
 mod process;

@@ -17,10 +17,12 @@ mod redis;
 mod testing;
 mod wire;
 
+#[doc(no_inline)]
+pub use ::redis as redis_rs; // the traits by which the connections of `Node::redis` are used
 pub use node::{
     CallService, Change, DeadCall, DeadLetter, DeadLetters, Node, NodeBuilder, NodeInfo, Readiness, Reloaded, Replay,
     Resolved, ServiceInfo, signal,
 };
 #[doc(hidden)] // for rachis-testing and rachis-gateway
 pub use node::{METRICS_TYPE, beat_with_the_rest};
-pub use redis::{CredentialProvider, Credentials};
+pub use redis::{CredentialProvider, Credentials, RedisConnection, RedisManager, RedisPool, RedisSession};

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     redis::{
+        application,
         connection::{
             Connector,
             credentials::{CredentialProvider, Provider},
@@ -31,10 +32,11 @@ use crate::{
     wire::Signer,
 };
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use rachis_config::{Config, Secret, StartDelay};
 use rachis_core::{Answer, App, Call, Context, Error, Hook, Result, Scope, host::EventSink};
 use std::{
-    sync::{Arc, Mutex, OnceLock, atomic::AtomicBool},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
     time::Duration,
 };
 use tokio::sync::{broadcast, mpsc, watch};
@@ -254,6 +256,7 @@ impl NodeBuilder {
             Error::bad_request(format!("redis.url ({}) can not be used: {error}", config.redis.url))
         })?;
         let admin = Admin::new(&connector);
+        let redis_pool = application::pool(&connector).map_err(Error::other)?;
         let ttl = config.ttl();
         let registry = Registry::new(keys.clone(), &id, &app_key, ttl, settings::linger(&config));
         let limits = settings::limits(&config);
@@ -285,6 +288,7 @@ impl NodeBuilder {
             foreign: AtomicBool::new(false),
             connector,
             admin,
+            redis_pool,
             registry,
             catalog: Mutex::new(catalog),
             routes: Routes::default(),

@@ -1,10 +1,8 @@
 //! Redis's clock, as far as this node knows it: deadlines and expiry are decided by no node's own.
 
+use parking_lot::Mutex;
 use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::atomic::{AtomicI64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -48,7 +46,7 @@ impl Clock {
         let error = ms(round_trip) / 2 + 1;
         let offset = i64::try_from(now).unwrap_or(i64::MAX).saturating_add(error - 1).saturating_sub(taken);
         let sample = Sample { offset, error, taken };
-        let mut best = self.best.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut best = self.best.lock();
         if best.is_none_or(|best| sample.beats(best)) {
             *best = Some(sample);
             self.offset.store(offset, Ordering::Relaxed);

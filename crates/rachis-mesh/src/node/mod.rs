@@ -28,6 +28,7 @@ pub use lifecycle::shutdown::signal;
 
 use crate::{
     redis::{
+        RedisPool,
         connection::{Connector, credentials::Provider, link::Links, pool::Admin},
         keys::Keys,
         registry::Registry,
@@ -41,6 +42,7 @@ use clock::Clock;
 use discovery::{catalog::Catalog, publish::Filters, routes::Routes};
 use events::Events;
 use lifecycle::{reload, shutdown::Running};
+use parking_lot::{Mutex, MutexGuard};
 use rachis_config::Config;
 use rachis_core::{App, Descriptor, Handle, Registration, Result, host::EventSink};
 use rate_limited_log::RateLimitedLog;
@@ -49,7 +51,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
@@ -120,6 +122,8 @@ pub(crate) struct Inner {
     foreign: AtomicBool,
     connector: Connector,
     admin: Admin,
+    /// For the application's own commands.
+    redis_pool: RedisPool,
     registry: Registry,
     catalog: Mutex<Catalog>,
     routes: Routes,
@@ -268,6 +272,31 @@ impl Node {
         self.inner.partitions.resume(&self.inner);
     }
 
+    /// Returns the pool of connections for the application's own commands, to the same Redis as the mesh and with its
+    /// settings: TLS, logins that change, Sentinel, Cluster. Clones are one pool, and the mesh uses none of its connections.
+    ///
+    /// It holds at most `redis.pool_size` (4) connections, opened when they are first asked for and closed when they were
+    /// idle for a minute or two. Each was checked, by a `PING`, when it is handed out. In a cluster a command goes to the
+    /// server that holds its first key, and all keys of a command or a pipeline have to lie in one slot. What is sent runs at
+    /// most once: a command that breaks off with its connection is not repeated.
+    ///
+    /// A command fails after `redis.response_timeout` (2 s), so commands that block have to block for less.
+    ///
+    /// # Errors
+    /// Of `get`: after `redis.connect_timeout` (5 s) while all connections are in use or Redis does not answer.
+    ///
+    /// ```no_run
+    /// use rachis::{Error, Node, Result, redis::AsyncCommands};
+    ///
+    /// async fn visits(node: &Node) -> Result<u64> {
+    ///     let mut redis = node.redis().get().await.map_err(Error::other)?;
+    ///     redis.incr("shop:visits", 1).await.map_err(Error::other)
+    /// }
+    /// ```
+    pub fn redis(&self) -> RedisPool {
+        self.inner.redis_pool.clone()
+    }
+
     /// Ends when the node has shut down or begun to.
     pub fn closing(&self) -> impl Future<Output = ()> + Send + use<> {
         let draining = self.inner.draining.clone();
@@ -298,7 +327,7 @@ impl Node {
 
 impl Inner {
     fn catalog(&self) -> MutexGuard<'_, Catalog> {
-        self.catalog.lock().unwrap_or_else(PoisonError::into_inner)
+        self.catalog.lock()
     }
 
     /// What others may see of a service of this process.

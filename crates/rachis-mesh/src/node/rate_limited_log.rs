@@ -1,9 +1,7 @@
 //! A limit for warnings that other nodes can bring about as often as they like.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use parking_lot::Mutex;
+use std::time::{Duration, Instant};
 
 /// How long after one warning the next of its kind may follow.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -24,7 +22,7 @@ impl RateLimitedLog {
     }
 
     fn permit_at(&self, now: Instant) -> Option<u64> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         let (next, silent) = &mut *state;
         if next.is_some_and(|next| now < next) {
             *silent += 1;

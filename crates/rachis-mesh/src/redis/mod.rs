@@ -1,8 +1,10 @@
 //! The only folder that says Redis: typed verbs over bytes, nothing of services.
 //!
 //! [`connection`] reaches servers and [`resp`] speaks to them; on these stand [`queue`] (calls), [`registry`] (discovery),
-//! [`pubsub`] and [`event_log`] (events), [`idempotency`] and [`dead_letters`]. [`keys`] has every name, `scripts/` all Lua.
+//! [`pubsub`] and [`event_log`] (events), [`idempotency`] and [`dead_letters`], and [`application`], the connections for the
+//! application's own commands. [`keys`] has every name, `scripts/` all Lua.
 
+pub(crate) mod application;
 pub(crate) mod connection;
 pub(crate) mod dead_letters;
 pub(crate) mod event_log;
@@ -13,6 +15,7 @@ pub(crate) mod queue;
 pub(crate) mod registry;
 mod resp;
 
+pub use application::{RedisConnection, RedisManager, RedisPool, RedisSession};
 pub use connection::credentials::{CredentialProvider, Credentials};
 
 /// What Redis, or the way to it, failed with.

@@ -5,6 +5,7 @@ mod scrape;
 pub use scrape::METRICS_TYPE;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, histogram::Histogram},
@@ -12,10 +13,7 @@ use prometheus_client::{
 };
 use rachis_core::{Descriptor, Error, Method, Outcome, Result};
 use rustc_hash::FxHashMap;
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 /// Services that have time series of their own. What is called of more is counted as one: a mesh of ten thousand
 /// services shall not fill a Prometheus.
@@ -152,7 +150,7 @@ impl Meters {
     /// Adds a meter. A method that the service does not have gets none of its own: callers may name as many as they
     /// like.
     fn grow(&self, service: &Descriptor, method: &Method) -> Meter {
-        let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _growing = self.growing.lock();
         let known = self.of.load();
         let has_room = known.len() < OWN_SERIES || known.contains_key(service.path.as_str());
         if !has_room || !service.methods.contains(method) {

@@ -18,9 +18,10 @@ use crate::{
     wire,
 };
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::{Notify, watch};
@@ -65,21 +66,21 @@ impl RecoveryTriggers {
 
     /// An app has lost its last replica. It is named by its first stream.
     pub(crate) fn orphaned(&self, stream: Arc<str>) {
-        self.orphans.lock().unwrap_or_else(PoisonError::into_inner).insert(stream);
+        self.orphans.lock().insert(stream);
         self.wake.notify_one();
     }
 
     fn all(&self) {
-        *self.all.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.all.lock() = true;
         self.wake.notify_one();
     }
 
     async fn next(&self) -> RecoveryScope {
         loop {
-            if std::mem::take(&mut *self.all.lock().unwrap_or_else(PoisonError::into_inner)) {
+            if std::mem::take(&mut *self.all.lock()) {
                 return RecoveryScope::All;
             }
-            if let Some(stream) = self.orphans.lock().unwrap_or_else(PoisonError::into_inner).pop_first() {
+            if let Some(stream) = self.orphans.lock().pop_first() {
                 return RecoveryScope::Orphans(stream);
             }
             self.wake.notified().await;

@@ -27,10 +27,11 @@ use crate::{
     wire::{self, Request, Signer},
 };
 use arc_swap::ArcSwap;
+use parking_lot::{Mutex, MutexGuard};
 use rachis_core::{Answer, Call, Descriptor, Error, Outcome, Result};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 use ticket::Ticket;
@@ -298,7 +299,7 @@ impl Rpc {
 
     /// The stream for a call.
     fn choose(&self, target: &CallTarget, key: Option<&str>) -> Result<Arc<str>> {
-        let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut full = self.full.lock();
         let is_full = |stream: &Arc<str>| match full.get(stream) {
             Some(until) if *until > Instant::now() => true,
             Some(_) => {
@@ -328,7 +329,7 @@ impl Rpc {
     }
 
     fn lock(&self) -> MutexGuard<'_, PendingCalls> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pending.lock()
     }
 }
 

@@ -8,6 +8,7 @@ use crate::node::{
     discovery::catalog::{CatalogChange, Route},
 };
 use arc_swap::{ArcSwap, Guard};
+use parking_lot::{Mutex, MutexGuard};
 use rachis_core::{
     Descriptor,
     host::{Router, path},
@@ -15,7 +16,7 @@ use rachis_core::{
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -41,7 +42,7 @@ enum Stale {
 
 impl Routes {
     fn stale(&self) -> MutexGuard<'_, Option<Stale>> {
-        self.stale.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stale.lock()
     }
 }
 

@@ -27,6 +27,7 @@ use crate::{
 use aside::Aside;
 use futures_util::{StreamExt, stream};
 use numbers::Numbers;
+use parking_lot::{Mutex, MutexGuard};
 use rachis_core::{
     Error, Event, Result,
     host::{
@@ -36,7 +37,7 @@ use rachis_core::{
 };
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{Arc, OnceLock, Weak},
     time::Instant,
 };
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -187,7 +188,7 @@ impl Events {
     }
 
     fn counter(&self) -> MutexGuard<'_, Counter> {
-        self.counter.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counter.lock()
     }
 
     /// Waits until everything published so far has reached Redis.
@@ -439,7 +440,7 @@ impl Events {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, ChannelState>> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+        self.heard.lock()
     }
 }
 

@@ -5,9 +5,10 @@ use super::{Inner, TTLS_HELD};
 use crate::redis::{Failure, connection::link::Links, idempotency::Mark};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -93,7 +94,7 @@ impl RecentOutcomes {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock()
     }
 }
 

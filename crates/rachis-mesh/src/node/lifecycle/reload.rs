@@ -2,6 +2,7 @@
 
 use crate::node::{Inner, Node, settings};
 use crate::redis::connection::tls::Certificates;
+use parking_lot::Mutex;
 use rachis_config::host::{Difference, differences};
 use rachis_config::{Config, Secret, Watch};
 use rachis_core::{Error, Result};
@@ -10,7 +11,7 @@ use std::{
     fmt, fs,
     hash::{Hash, Hasher},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 /// What became of a new configuration: see [`Node::reload`].
@@ -107,7 +108,7 @@ impl Files {
     /// The keys whose files differ from those that were read before.
     fn changed(&self, config: &Config) -> Vec<&'static str> {
         let now = read(config);
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         let changed = now.iter().filter(|file| !known.contains(file)).map(|(key, ..)| *key).collect();
         *known = now;
         changed
@@ -139,7 +140,7 @@ impl Node {
     pub fn reload(&self, config: Config) -> Result<Reloaded> {
         let node = &self.inner;
         // One at a time.
-        let _reloading = node.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let _reloading = node.reloading.lock();
         config.validate()?;
         let old = node.live.load_full();
         let login = settings::login_of(&config)?;

@@ -4,7 +4,7 @@ use crate::node::{Inner, Node};
 use crate::redis::{Failure, event_log::Outgoing, registry::Promise};
 use rachis_core::{Error, Result};
 use std::{
-    sync::{PoisonError, atomic::Ordering},
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -170,7 +170,7 @@ impl Inner {
     pub(in crate::node) fn take_assembled(
         &self,
     ) -> Option<(mpsc::UnboundedReceiver<String>, mpsc::Receiver<Outgoing>)> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running.lock();
         if !matches!(*running, Running::Assembled { .. }) {
             return None;
         }
@@ -181,7 +181,7 @@ impl Inner {
     }
 
     pub(in crate::node) fn joined(&self, as_what: Running) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running.lock();
         // A shutdown that came first has stopped everything already.
         if matches!(*running, Running::Joining) {
             *running = as_what;
@@ -189,7 +189,7 @@ impl Inner {
     }
 
     fn replace_running(&self, with: Running) -> Running {
-        std::mem::replace(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner), with)
+        std::mem::replace(&mut *self.running.lock(), with)
     }
 }
 

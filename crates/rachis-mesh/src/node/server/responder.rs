@@ -27,6 +27,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt, future::Aborted};
+use parking_lot::{Mutex, MutexGuard};
 use rachis_core::{
     Answer, Call, Error, Method, Outcome, Result,
     host::{Found, Registered},
@@ -34,7 +35,7 @@ use rachis_core::{
 use std::{
     panic::AssertUnwindSafe,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -202,7 +203,7 @@ impl Responder {
     }
 
     fn completed(&self) -> MutexGuard<'_, CompletedCache> {
-        self.completed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.completed.lock()
     }
 
     /// Makes stream and group where they are missing. What stood in the stream then is inherited as from a dead replica,

@@ -7,17 +7,13 @@ use super::{
     tls::Certificates,
     topology::{Servers, Shard, TopologyConfig},
 };
+use parking_lot::{Mutex, MutexGuard};
 use rachis_config::host::Addresses;
 use redis::{
     AsyncConnectionConfig, Cmd, ProtocolVersion, RedisError, RedisResult, Value,
     aio::{AsyncPushSender, ConnectionLike},
 };
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -174,7 +170,7 @@ impl Connector {
     }
 
     fn suspicions(&self) -> MutexGuard<'_, HashMap<Shard, watch::Sender<u64>>> {
-        self.suspicions.lock().unwrap_or_else(PoisonError::into_inner)
+        self.suspicions.lock()
     }
 
     /// Returns the signs of a connection to this server that is opened from now on.
@@ -205,18 +201,18 @@ impl Connector {
 
     /// Returns the failure of the last attempt.
     pub(crate) fn trouble(&self) -> Option<Trouble> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.trouble.lock().clone()
     }
 
     /// Notes the failure of an attempt. Returns `false` if the previous attempt failed the same way, which is not
     /// logged again.
     pub(crate) fn note_trouble(&self, trouble: Trouble) -> bool {
-        let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.trouble.lock();
         known.replace(trouble.clone()) != Some(trouble)
     }
 
     pub(crate) fn forget_trouble(&self) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.trouble.lock() = None;
     }
 
     /// Logs a refused subscription, as a warning the first time.

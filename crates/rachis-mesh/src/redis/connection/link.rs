@@ -2,10 +2,11 @@
 
 use super::{Connector, Opened, PROBE_AFTER, Sign, is_fatal, socket::Shared, timed_out, topology::Shard};
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use redis::{RedisResult, aio::ConnectionLike};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::{Notify, watch};
@@ -84,8 +85,8 @@ impl Live {
     }
 
     /// When it last answered, or was handed out for use.
-    fn sound(&self) -> std::sync::MutexGuard<'_, Instant> {
-        self.sound.lock().unwrap_or_else(PoisonError::into_inner)
+    fn sound(&self) -> parking_lot::MutexGuard<'_, Instant> {
+        self.sound.lock()
     }
 
     /// Completes when the connection has been idle for `time`.
@@ -184,7 +185,7 @@ impl Links {
 
     /// Returns the link to this server, which starts to connect the first time.
     pub(crate) fn to(&self, shard: &Shard) -> Link {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock();
         if let Some((link, _)) = open.get(shard) {
             return link.clone();
         }
@@ -228,7 +229,7 @@ impl Links {
 
     /// Ends the link to a server that no longer holds anything.
     pub(crate) fn end(&self, shard: &Shard) {
-        let ended = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(shard);
+        let ended = self.open.lock().remove(shard);
         if let Some((_, stop)) = ended {
             stop.cancel();
         }

@@ -1,7 +1,7 @@
 //! Logins, which may change while connections are open.
 
+use parking_lot::{Mutex, MutexGuard};
 use redis::{Cmd, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisResult};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 /// A login that overrides the one in a URL.
@@ -91,7 +91,7 @@ impl Logins {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -8,19 +8,17 @@ use super::{
 use deadpool::{
     Runtime,
     managed::{
-        BuildError, Metrics, Object, Pool, PoolConfig, PoolError, RecycleError, RecycleResult, Timeouts, WeakPool,
+        BuildError, Manager, Metrics, Object, Pool, PoolConfig, PoolError, RecycleError, RecycleResult, Timeouts,
+        WeakPool,
     },
 };
+use parking_lot::Mutex;
 use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value, aio::ConnectionLike};
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// Idle time after which a pooled connection is closed, at the latest after twice as long. A node needs one when it
 /// joins, and hardly any later. A shorter time would cost Redis more in new connections than it saves.
-const IDLE: Duration = Duration::from_secs(60);
+pub(crate) const IDLE: Duration = Duration::from_secs(60);
 
 /// Pools of connections, one for each server, filled on demand.
 #[derive(Clone)]
@@ -50,7 +48,7 @@ impl Admin {
     }
 
     fn pool(&self, shard: &Shard) -> Result<Pool<Maker>, RedisError> {
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pools = self.pools.lock();
         if let Some(pool) = pools.get(shard) {
             return Ok(pool.clone());
         }
@@ -68,7 +66,11 @@ impl Admin {
 }
 
 /// Closes idle connections, until the pool is dropped.
-async fn tidy(pool: WeakPool<Maker>, idle: Duration) {
+pub(crate) async fn tidy<M, W>(pool: WeakPool<M, W>, idle: Duration)
+where
+    M: Manager,
+    W: From<Object<M>>,
+{
     loop {
         tokio::time::sleep(idle).await;
         let Some(pool) = pool.upgrade() else { return };
@@ -93,7 +95,7 @@ struct Slot {
     broken: bool,
 }
 
-impl deadpool::managed::Manager for Maker {
+impl Manager for Maker {
     type Type = Slot;
     type Error = RedisError;
 

@@ -1,10 +1,8 @@
 //! The channels that this node listens to, and what comes in from them.
 
 use crate::redis::connection::{Connector, topology::Shard};
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use parking_lot::{Mutex, MutexGuard};
+use std::collections::{HashMap, HashSet};
 use tokio::sync::{oneshot, watch};
 
 /// A message of a channel, or the news that some may have been missed.
@@ -37,7 +35,7 @@ impl Wanted {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Listeners>> {
-        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+        self.channels.lock()
     }
 
     pub(super) fn add(&self, channel: String, confirm: oneshot::Sender<()>) {

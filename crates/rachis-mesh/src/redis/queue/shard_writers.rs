@@ -14,11 +14,12 @@ use crate::redis::{
     },
     resp::WriteError,
 };
+use parking_lot::{Mutex, MutexGuard};
 use redis::RedisError;
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -140,7 +141,7 @@ impl ShardWriters {
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<Shard, Queue>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 }
 

@@ -126,7 +126,7 @@ impl Write {
         }
         match self {
             Write::Finished { stream, entry, reply: Some((inbox, frame)), held }
-                if servers.shard(&inbox).is_none() || servers.shard(&inbox) != servers.shard(&stream) =>
+                if servers.shard(&*inbox).is_none() || servers.shard(&*inbox) != servers.shard(&*stream) =>
             {
                 Write::Send { inbox, frame, then: Some((stream, entry, held)) }
             }

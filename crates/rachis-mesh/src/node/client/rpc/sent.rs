@@ -10,7 +10,7 @@ use crate::{
     wire::{Abandoned, Frame},
 };
 use std::{
-    sync::{Arc, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -35,10 +35,7 @@ impl Senders for Rpc {
                 return self.withdraw(stream.clone(), entry);
             }
             WriteOutcome::Added { entry, length } if length > self.limits.load().max_queue => {
-                self.full
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(stream.clone(), Instant::now() + FULL_FOR);
+                self.full.lock().insert(stream.clone(), Instant::now() + FULL_FOR);
                 Arrived::TooMany { entry }
             }
             WriteOutcome::Added { .. } => return,

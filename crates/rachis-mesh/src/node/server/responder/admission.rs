@@ -10,7 +10,7 @@ use rachis_core::{
     Error, Outcome, Result,
     host::{Found, Registered},
 };
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 impl Responder {
     /// Checks whether a request that a replica had when it died may run on another.
@@ -44,7 +44,7 @@ impl Responder {
             return false;
         }
         let until = wire::until(&entry.frame);
-        let mut guard = self.replay_guard.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.replay_guard.lock();
         let copy = !guard.insert(&request.from, request.id, entry.id, until, node.clock.now());
         drop(guard);
         if copy && let Some(more) = self.refused.permit() {

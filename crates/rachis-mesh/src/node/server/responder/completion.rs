@@ -18,7 +18,7 @@ use crate::{
 };
 use rachis_core::{Answer, Error, Result};
 use std::{
-    sync::{Arc, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -161,7 +161,7 @@ impl Responder {
         (from, id): &(Arc<str>, u64),
     ) {
         tracing::debug!(entry = %given.entry.id, "not begun, handed back");
-        self.replay_guard.lock().unwrap_or_else(PoisonError::into_inner).remove(from, *id);
+        self.replay_guard.lock().remove(from, *id);
         self.requeue(node, given).await;
         drop(in_flight);
     }

@@ -8,6 +8,7 @@ use super::{
     server::{EndpointTemplate, Shard},
 };
 use crate::redis::connection::{login::Logins, socket::Endpoint, timed_out, tls::Certificates};
+use parking_lot::MutexGuard;
 use rachis_config::host::Addresses;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use std::{
@@ -31,7 +32,7 @@ pub(crate) struct Cluster {
     map: watch::Sender<Arc<Map>>,
     asking: Mutex<Asking>,
     /// When the map was last learned.
-    learned: std::sync::Mutex<Option<Instant>>,
+    learned: parking_lot::Mutex<Option<Instant>>,
     /// Bounds the query to one server.
     timeout: Duration,
 }
@@ -154,8 +155,15 @@ impl Cluster {
         let no_seed = || RedisError::from(std::io::Error::other("a cluster needs the address of one of its servers"));
         let like = EndpointTemplate::new(&first.ok_or_else(no_seed)?, logins, certificates)?;
         let map = watch::Sender::new(Arc::new(Map::empty()));
-        let (asking, learned) = (Mutex::default(), Default::default());
-        Ok(Cluster { seeds, like, addresses: addresses.clone(), map, asking, learned, timeout })
+        Ok(Cluster {
+            seeds,
+            like,
+            addresses: addresses.clone(),
+            map,
+            asking: Mutex::default(),
+            learned: parking_lot::Mutex::default(),
+            timeout,
+        })
     }
 
     pub(super) fn auth(&self) -> Option<Cmd> {
@@ -167,13 +175,18 @@ impl Cluster {
     }
 
     /// Returns the server that holds `key`, as far as is known.
-    pub(crate) fn shard(&self, key: &str) -> Option<Shard> {
+    pub(crate) fn shard(&self, key: impl AsRef<[u8]>) -> Option<Shard> {
         self.map.borrow().owner(slot(key)).cloned()
     }
 
     /// Returns `true` if the server holds slots, as far as is known.
     pub(crate) fn has(&self, shard: &Shard) -> bool {
         self.map.borrow().has(shard)
+    }
+
+    /// Returns the servers that hold slots, as far as is known.
+    pub(super) fn masters(&self) -> Vec<Shard> {
+        self.map.borrow().masters.clone()
     }
 
     /// Returns a receiver of changes of the map.
@@ -245,8 +258,8 @@ impl Cluster {
         true
     }
 
-    fn learned(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.learned.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn learned(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.learned.lock()
     }
 
     fn publish(&self, map: Map) {
@@ -279,7 +292,7 @@ impl Cluster {
 }
 
 /// Returns slot and server of a MOVED error.
-fn moved(error: &RedisError) -> Option<(u16, Shard)> {
+pub(super) fn moved(error: &RedisError) -> Option<(u16, Shard)> {
     let (to, slot) = error.redirect_node().filter(|_| error.kind() == ErrorKind::Server(ServerErrorKind::Moved))?;
     let (host, port) = to.rsplit_once(':')?;
     // Without a host it is that of the server that was asked, which is not known here.
@@ -287,10 +300,13 @@ fn moved(error: &RedisError) -> Option<(u16, Shard)> {
 }
 
 /// Returns the slot of a key: that of the part in its first pair of braces, unless that is empty.
-fn slot(key: &str) -> u16 {
-    let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
+fn slot(key: impl AsRef<[u8]>) -> u16 {
+    let key = key.as_ref();
+    let find = |bracket: u8, text: &[u8]| text.iter().position(|byte| *byte == bracket);
+    let rest = find(b'{', key).and_then(|open| key.get(open + 1..));
+    let tag = rest.and_then(|rest| rest.get(..find(b'}', rest)?));
     let hashed = tag.filter(|tag| !tag.is_empty()).unwrap_or(key);
-    hashed.bytes().fold(0u16, |crc, byte| (crc << 8) ^ TABLE[usize::from((crc >> 8) as u8 ^ byte)]) % SLOTS as u16
+    hashed.iter().fold(0u16, |crc, byte| (crc << 8) ^ TABLE[usize::from((crc >> 8) as u8 ^ byte)]) % SLOTS as u16
 }
 
 /// CRC-16 as Redis Cluster hashes keys (XMODEM: polynomial 0x1021, from 0).

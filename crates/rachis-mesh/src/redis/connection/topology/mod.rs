@@ -97,10 +97,26 @@ impl Servers {
     }
 
     /// Returns the server that holds `key`, as far as is known.
-    pub(crate) fn shard(&self, key: &str) -> Option<Shard> {
+    pub(crate) fn shard(&self, key: impl AsRef<[u8]>) -> Option<Shard> {
         match self {
             Servers::Standalone(_) | Servers::Sentinel(_) => Some(Shard::only()),
             Servers::Cluster(cluster) => cluster.shard(key),
+        }
+    }
+
+    /// Returns every server that holds keys, as far as is known.
+    pub(crate) fn shards(&self) -> Vec<Shard> {
+        match self {
+            Servers::Standalone(_) | Servers::Sentinel(_) => vec![Shard::only()],
+            Servers::Cluster(cluster) => cluster.masters(),
+        }
+    }
+
+    /// Returns the server that a MOVED error names.
+    pub(crate) fn redirect(&self, error: &RedisError) -> Option<Shard> {
+        match self {
+            Servers::Standalone(_) | Servers::Sentinel(_) => None,
+            Servers::Cluster(_) => cluster::moved(error).map(|(_, shard)| shard),
         }
     }
 

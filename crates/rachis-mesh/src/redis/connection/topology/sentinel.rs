@@ -10,11 +10,12 @@ use crate::redis::connection::{
     timed_out,
     tls::Certificates,
 };
+use parking_lot::Mutex;
 use rachis_config::host::Addresses;
 use redis::{Cmd, IntoConnectionInfo, RedisConnectionInfo, RedisError, RedisResult, Value, aio::ConnectionLike};
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -90,7 +91,7 @@ impl Sentinels {
             first_answer(questions).await.map_err(|trouble| trouble.unwrap_or_else(|| unknown(&self.name)))?;
         let (host, port) = self.addresses.reach(&host, port);
         self.first.store((first + number) % count, Ordering::Relaxed);
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = format!("{host}:{port}");
+        *self.last.lock() = format!("{host}:{port}");
         Ok(self.master.there(&host, port))
     }
 
@@ -126,7 +127,7 @@ impl Sentinels {
     pub(crate) fn address(&self) -> String {
         let sentinels = self.sentinels.iter().map(EndpointTemplate::address);
         let sentinels = sentinels.collect::<Vec<_>>().join(",");
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.last.lock();
         let last = if last.is_empty() { String::new() } else { format!(", last at {last}") };
         format!("{} of the sentinels {sentinels}{last}", self.name)
     }
