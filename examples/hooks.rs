@@ -6,11 +6,16 @@
 
 use rachis::{ALL, App, Context, Error, MemoryService, Method, Next, Params, Result, ServiceExt};
 use serde_json::json;
-use std::time::Instant;
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 /// Around: before and after at once.
 async fn trace(ctx: Context, next: Next) -> Result<Context> {
-    let (call, started) = (format!("{} {}", ctx.method, ctx.path), Instant::now());
+    let call = format!("{} {}", ctx.method, ctx.path);
+    let started = Instant::now();
     let outcome = next.run(ctx).await;
     println!("{call} took {:?}", started.elapsed());
     outcome
@@ -29,6 +34,16 @@ async fn only_users(ctx: Context) -> Result<Context> {
 async fn not_done_yet(mut ctx: Context) -> Result<Context> {
     ctx.data["done"] = false.into();
     Ok(ctx)
+}
+
+/// The texts that are taken already: state, which all calls share.
+type Texts = Arc<Mutex<HashSet<String>>>;
+
+/// Before, with state: refuses a second todo with the same text.
+async fn no_doubles(texts: Texts, ctx: Context) -> Result<Context> {
+    let text = ctx.data["text"].to_string();
+    let is_new = texts.lock().unwrap_or_else(PoisonError::into_inner).insert(text);
+    if is_new { Ok(ctx) } else { Err(Error::conflict("There is such a todo already")) }
 }
 
 /// After: `result` is for code, `dispatch` is what clients and events get instead.
@@ -51,6 +66,7 @@ async fn explain(mut ctx: Context) -> Result<Context> {
 async fn main() -> Result<()> {
     let todos = MemoryService::new()
         .before(Method::Create, not_done_yet)
+        .before_with(Method::Create, Texts::default(), no_doubles)
         .after([Method::Get, Method::Create], hide_notes)
         .on_error(ALL, explain);
     let app = App::new().around(ALL, trace).before(ALL, only_users).register("todos", todos);
@@ -59,6 +75,10 @@ async fn main() -> Result<()> {
     let answer = todos.create(json!({ "text": "write", "note": "in pencil" })).answer().await?;
     println!("code sees    {}", answer.result);
     println!("clients see  {}", answer.external());
+
+    if let Err(error) = todos.create(json!({ "text": "write" })).await {
+        println!("a second one is {}", error.to_json());
+    }
 
     let stranger = Params::default().with_provider("rest");
     match todos.get(0).params(stranger).await {

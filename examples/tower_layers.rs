@@ -12,9 +12,9 @@ use tower::{limit::GlobalConcurrencyLimitLayer, util::MapRequestLayer};
 async fn main() -> Result<()> {
     let node = Node::builder(Config::load()?)
         // Outside the hooks of remote services: the layer sees the call as the caller made it.
-        .middleware_before(GlobalConcurrencyLimitLayer::new(2))
+        .outer_layer(GlobalConcurrencyLimitLayer::new(2))
         // Inside them, next to the wire.
-        .middleware_after(MapRequestLayer::new(|mut call: Call| {
+        .inner_layer(MapRequestLayer::new(|mut call: Call| {
             call.params.extra.insert("from".into(), "tower_layers".into());
             call
         }))

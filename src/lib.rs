@@ -88,8 +88,10 @@
 //!
 //! # Hooks
 //!
-//! A [`Hook`] is code around a call: `async fn(Context, Next) -> Result<Context>`. `before`, `after` and `error` are the
-//! common shapes of it. Hooks belong to an app, to a service, or (see [`NodeBuilder`]) to all remote services.
+//! A [`Hook`] is code before a call, after it, or for its failure: `async fn(Context) -> Result<Context>`. An
+//! [`AroundHook`] runs the rest itself: `async fn(Context, Next) -> Result<Context>`. Hooks belong to an app, to a service,
+//! or (see [`NodeBuilder`]) to all remote services. A closure names the type of its parameter, `async |ctx: Context| ..`;
+//! one that needs state is registered by [`before_with`](Registration::before_with) and its like, which hand it a clone.
 //!
 //! ```
 //! use rachis::{ALL, App, Context, Error, MemoryService, Method, Next, Result, ServiceExt};
@@ -102,7 +104,7 @@
 //!     outcome
 //! }
 //!
-//! let todos = MemoryService::new().before(Method::Create, async |mut ctx| {
+//! let todos = MemoryService::new().before(Method::Create, async |mut ctx: Context| {
 //!     if !ctx.data["text"].is_string() {
 //!         return Err(Error::unprocessable("A todo needs a text"));
 //!     }

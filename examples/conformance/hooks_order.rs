@@ -91,7 +91,7 @@ fn noting(step: &'static str) -> impl Fn(Context) -> std::future::Ready<Result<C
     }
 }
 
-fn noting_around(step: &'static str) -> impl rachis::Hook {
+fn noting_around(step: &'static str) -> impl rachis::AroundHook {
     move |mut ctx: Context, next: Next| async move {
         note(&mut ctx, step);
         let mut ctx = next.run(ctx).await?;

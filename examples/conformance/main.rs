@@ -111,7 +111,7 @@ fn services(auth: &Authentication) -> App {
 
 /// Records whose creation nobody hears of.
 fn muted() -> rachis::Registration {
-    MemoryService::new().after(Method::Create, async |mut ctx| {
+    MemoryService::new().after(Method::Create, async |mut ctx: rachis::Context| {
         ctx.event = None;
         Ok(ctx)
     })

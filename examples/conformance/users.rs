@@ -17,7 +17,7 @@ pub(crate) fn users(auth: &Authentication) -> Registration {
     let guarded = [Method::Find, Method::Get, Method::Update, Method::Patch, Method::Remove];
     MemoryService::new()
         .start_id(1)
-        .around(guarded, auth.authenticate_around("jwt"))
+        .around(guarded, auth.authenticate("jwt"))
         .before([Method::Create, Method::Patch], hash_password("password"))
         .after(ALL, protect(["password"]))
 }

@@ -90,7 +90,7 @@ fn a_guard_without_strategies_is_a_mistake_of_the_program() {
 #[tokio::test]
 async fn error_hooks_see_the_call_as_it_was_when_the_guard_refuses_it() {
     let auth = auth();
-    let service = Echo.before(ALL, auth.authenticate("jwt")).on_error(ALL, async |mut ctx| {
+    let service = Echo.before(ALL, auth.authenticate("jwt")).on_error(ALL, async |mut ctx: rachis::Context| {
         ctx.result = Some(json!({ "sent": ctx.params.authentication, "why": ctx.error.as_ref().unwrap().message() }));
         Ok(ctx)
     });

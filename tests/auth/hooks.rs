@@ -80,7 +80,7 @@ async fn events_do_not_tell_what_is_hidden() {
 
 #[tokio::test]
 async fn a_dispatch_that_is_set_already_is_what_fields_are_taken_from() {
-    let service = MemoryService::new().after(ALL, async |mut ctx| {
+    let service = MemoryService::new().after(ALL, async |mut ctx: rachis::Context| {
         ctx.dispatch = Some(json!({ "password": "a", "shown": true }));
         Ok(ctx)
     });

@@ -29,7 +29,7 @@ fn users(auth: &Authentication) -> rachis::Registration {
     let guarded = [Method::Find, Method::Get, Method::Update, Method::Patch, Method::Remove];
     MemoryService::new()
         .start_id(1)
-        .around(guarded.clone(), auth.authenticate_around("jwt"))
+        .around(guarded.clone(), auth.authenticate("jwt"))
         .before(ALL, hash_password("password"))
         .after(ALL, protect(["password"]))
 }

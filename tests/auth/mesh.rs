@@ -1,7 +1,7 @@
 //! Users, authentication and services on nodes of their own.
 
 use super::*;
-use rachis::{Config, Node};
+use rachis::{Config, Context, Hook, Node};
 use rachis_testing as testing;
 
 async fn log_in_from(node: &Node) -> Value {
@@ -65,9 +65,9 @@ async fn a_node_that_trusts_keeps_what_its_gateway_found_out() {
     let guard = auth.authenticate("jwt");
     let gateway = Node::builder(Config { app: "gateway".into(), ..config })
         .app(App::new().register("authentication", auth))
-        .remote_before(ALL, move |ctx| {
+        .remote_before(ALL, move |ctx: Context| {
             let guard = guard.clone();
-            async move { if ctx.path == "users" { Ok(ctx) } else { guard(ctx).await } }
+            async move { if ctx.path == "users" { Ok(ctx) } else { guard.run(ctx).await } }
         })
         .start()
         .await

@@ -160,7 +160,7 @@ fn of_two_methods() -> App {
     let notes = || MemoryService::new().methods(two.clone());
     // As examples/api_key has it: what is no token is one, after a hook in front.
     let by_key = notes()
-        .before(ALL, async |mut ctx| {
+        .before(ALL, async |mut ctx: rachis::Context| {
             if let Some(key) = ctx.params.headers.get("x-api-key") {
                 ctx.params.authentication = Some(json!({ "strategy": "jwt", "accessToken": key }));
             }
@@ -170,7 +170,7 @@ fn of_two_methods() -> App {
     App::new()
         .register("by-all", notes().before(ALL, auth.authenticate("jwt")))
         .register("by-name", notes().before(two.clone(), auth.authenticate("jwt")))
-        .register("around", notes().around(ALL, auth.authenticate_around("jwt")))
+        .register("around", notes().around(ALL, auth.authenticate("jwt")))
         .register("by-key", by_key)
         .register("half", notes().before(Method::Create, auth.authenticate("jwt")))
         .register("open", notes())

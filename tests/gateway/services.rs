@@ -103,12 +103,12 @@ impl Service for Meta {
 }
 
 fn meta() -> Registration {
-    Meta.after(Method::Get, async |mut ctx| {
+    Meta.after(Method::Get, async |mut ctx: rachis::Context| {
         let id = ctx.id.as_ref().map(Id::to_string).unwrap_or_default();
         mark(&id, &mut ctx);
         Ok(ctx)
     })
-    .after(Method::Create, async |mut ctx| {
+    .after(Method::Create, async |mut ctx: rachis::Context| {
         let location = ctx.data["location"].as_str().map(str::to_owned);
         if let Some(http) = &mut ctx.http {
             http.location = location;

@@ -73,7 +73,7 @@ async fn only_the_responder_says_that_a_call_is_remote() {
 
 #[tokio::test]
 async fn results_keep_their_external_view_and_their_http_metadata() {
-    let marked = Echo.after(Method::Get, async |mut ctx| {
+    let marked = Echo.after(Method::Get, async |mut ctx: rachis::Context| {
         ctx.dispatch = Some(if ctx.id == Some(Id::from("hidden")) { Value::Null } else { json!({ "safe": true }) });
         ctx.http = Some(Http { status: Some(202), location: Some("/there".into()), ..Http::default() });
         Ok(ctx)
@@ -90,7 +90,7 @@ async fn results_keep_their_external_view_and_their_http_metadata() {
 
 #[tokio::test]
 async fn errors_keep_class_message_data_and_errors() {
-    let failing = Echo.before(ALL, async |ctx| {
+    let failing = Echo.before(ALL, async |ctx: rachis::Context| {
         let kind = ErrorKind::from_name(ctx.id.as_ref().map(Id::to_string).unwrap_or_default().as_str());
         Err(Error::new(kind, "as told").with_data(json!({ "a": [1] })).with_errors(json!({ "field": "is bad" })))
     });

@@ -146,7 +146,7 @@ async fn the_lists_say_which_events_leave_a_node() {
 #[tokio::test]
 async fn an_event_that_a_hook_muted_is_heard_nowhere() {
     let muted = MemoryService::new()
-        .after(Method::Create, async |mut ctx| {
+        .after(Method::Create, async |mut ctx: rachis::Context| {
             if ctx.data["quiet"] == true {
                 ctx.event = None;
             }

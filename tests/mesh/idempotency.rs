@@ -396,7 +396,7 @@ async fn what_is_no_key_is_refused_before_anything_is_asked() {
 #[tokio::test]
 async fn hooks_and_methods_see_the_key() {
     use rachis::{MemoryService, ServiceExt};
-    let note = MemoryService::new().before(Method::Create, async |mut ctx| {
+    let note = MemoryService::new().before(Method::Create, async |mut ctx: rachis::Context| {
         ctx.data["key"] = ctx.params.idempotency_key.clone().into();
         Ok(ctx)
     });

@@ -1,17 +1,14 @@
 //! The authentication service, and what hooks need of it.
 
 use super::{
-    AuthConfig, Identity, JwtStrategy, LocalStrategy, Strategies, Strategy,
+    AuthConfig, Authenticate, Identity, JwtStrategy, LocalStrategy, Strategies, Strategy,
     keys::Keys,
     strategy::Erased,
     token::{Claims, Header, Tokens},
 };
 use arc_swap::ArcSwap;
 use rachis_config::{CallFilter, Secret};
-use rachis_core::{
-    BoxFuture, Caller, Context, Error, Handle, Hook, Id, Identifying, Method, Next, Params, Result, STANDARD_EVENTS,
-    Service,
-};
+use rachis_core::{Caller, Error, Handle, Id, Method, Params, Result, STANDARD_EVENTS, Service};
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, fmt, sync::Arc, time::SystemTime};
 
@@ -72,7 +69,7 @@ impl Authentication {
         &self.inner.config
     }
 
-    /// A `before` hook that lets only those pass who one of `strategies` knows, and tells the service who it is.
+    /// A hook that lets a call pass only if one of `strategies` knows its caller, and tells the service who that is.
     ///
     /// | the call | what happens |
     /// |---|---|
@@ -81,7 +78,7 @@ impl Authentication {
     /// | comes from a client, without | fails: `Not authenticated` |
     /// | comes from code, without | passes |
     ///
-    /// The user in params is the whole record, as code sees it.
+    /// The user in params is the whole record, as code sees it. The hook is registered by `before` or `around`.
     ///
     /// ```
     /// use rachis::{ALL, App, MemoryService, Params, ServiceExt};
@@ -102,20 +99,12 @@ impl Authentication {
     /// # Panics
     /// Without any strategy, or for one that was not added: contradictions in a program's own set-up.
     #[track_caller]
-    pub fn authenticate<S: Into<Strategies>>(
-        &self,
-        strategies: S,
-    ) -> impl Fn(Context) -> Identifying + Clone + Send + Sync + 'static + use<S> {
-        let auth = self.clone();
-        let allowed = self.known(strategies.into());
-        move |ctx| {
-            let (auth, allowed) = (auth.clone(), allowed.clone());
-            Identifying::new(async move { auth.guard(ctx, &allowed).await })
-        }
+    pub fn authenticate(&self, strategies: impl Into<Strategies>) -> Authenticate {
+        Authenticate::new(self.clone(), strategies.into())
     }
 
-    /// The same for everything at once, as a hook of a gateway's app: all calls but the `open` ones and those of the
-    /// authentication service itself. An open call is not looked at, so a token that comes along is not verified.
+    /// The same hook for all calls but the `open` ones and those of the authentication service itself, for the app of a
+    /// gateway. The token of an open call is not verified.
     ///
     /// ```
     /// use rachis::{ALL, App, MemoryService, Params, ServiceExt};
@@ -139,78 +128,17 @@ impl Authentication {
     /// # Panics
     /// Like [`Authentication::authenticate`].
     #[track_caller]
-    pub fn authenticate_except<S: Into<Strategies>>(
-        &self,
-        strategies: S,
-        open: CallFilter,
-    ) -> impl Fn(Context) -> Identifying + Clone + Send + Sync + 'static + use<S> {
-        let open = Arc::new(open);
-        self.authenticate_unless(strategies, move |ctx| open.allows(&ctx.path, ctx.method.name()))
+    pub fn authenticate_except(&self, strategies: impl Into<Strategies>, open: CallFilter) -> Authenticate {
+        self.authenticate(strategies).unless(move |ctx| open.allows(&ctx.path, ctx.method.name()))
     }
 
-    /// The same for calls of which `open` says whether they pass.
-    #[track_caller]
-    #[doc(hidden)]
-    pub fn authenticate_unless<S: Into<Strategies>, O>(
-        &self,
-        strategies: S,
-        open: O,
-    ) -> impl Fn(Context) -> Identifying + Clone + Send + Sync + 'static + use<S, O>
-    where
-        O: Fn(&Context) -> bool + Clone + Send + Sync + 'static,
-    {
-        let guard = self.authenticate(strategies);
-        let own = rachis_core::host::path::strip(&self.config().path).to_owned();
-        move |ctx| match ctx.path == own || open(&ctx) {
-            true => Identifying::new(std::future::ready(Ok(ctx))),
-            false => guard(ctx),
-        }
-    }
-
-    /// The same as an `around` hook: `users.around(Method::Get, auth.authenticate_around("jwt"))`.
-    ///
-    /// # Panics
-    /// Like [`Authentication::authenticate`].
-    #[track_caller]
-    pub fn authenticate_around<S: Into<Strategies>>(&self, strategies: S) -> impl Hook + Clone + use<S> {
-        Around(self.authenticate(strategies))
-    }
-
-    #[track_caller]
-    fn known(&self, Strategies(names): Strategies) -> Arc<[String]> {
-        assert!(!names.is_empty(), "The authenticate hook needs at least one allowed strategy");
-        let known = &self.inner.strategies;
-        if let Some(name) = names.iter().find(|name| !known.contains_key(*name)) {
-            let known: Vec<&str> = known.keys().map(String::as_str).collect();
-            panic!("The authenticate hook knows no strategy `{name}`, only {}: add it first", known.join(", "));
-        }
-        names.into()
-    }
-
-    async fn guard(&self, mut ctx: Context, allowed: &[String]) -> Result<Context> {
-        if ctx.path == rachis_core::host::path::strip(&self.config().path) {
-            return Err(Error::not_authenticated(
-                "The authenticate hook does not need to be used on the authentication service",
-            ));
-        }
-        if ctx.params.authenticated {
-            return Ok(ctx);
-        }
-        match ctx.params.authentication.clone().filter(|sent| !sent.is_null()) {
-            Some(sent) => {
-                // Without a provider, so the user is read once and as code sees it.
-                let params = Params { provider: None, authentication: None, ..ctx.params.clone() };
-                let proven = self.run(&sent, params, allowed).await?;
-                merge(&mut ctx.params, proven, &self.config().entity);
-                Ok(ctx)
-            }
-            None if ctx.params.is_internal() => Ok(ctx),
-            None => Err(Error::not_authenticated("Not authenticated")),
-        }
+    /// The names of all strategies, sorted.
+    pub(super) fn strategy_names(&self) -> impl Iterator<Item = &str> {
+        self.inner.strategies.keys().map(String::as_str)
     }
 
     /// Runs the strategy that `request` names, if it is one of `allowed`.
-    async fn run(&self, request: &Value, params: Params, allowed: &[String]) -> Result<Map<String, Value>> {
+    pub(super) async fn run(&self, request: &Value, params: Params, allowed: &[String]) -> Result<Map<String, Value>> {
         let refused = |why: &str| Err(Error::not_authenticated(format!("Invalid authentication information{why}")));
         let name = match request.get("strategy") {
             None | Some(Value::Null) => return refused(" (no `strategy` set)"),
@@ -301,34 +229,6 @@ impl Authentication {
         };
         self.sign(claims, subject.as_deref())
     }
-}
-
-/// A `before` hook that finds out who calls, as one around.
-#[derive(Clone)]
-struct Around<G>(G);
-
-impl<G: Fn(Context) -> Identifying + Send + Sync + 'static> Hook for Around<G> {
-    fn run(&self, ctx: Context, next: Next) -> BoxFuture<'static, Result<Context>> {
-        let guarded = self.0(ctx);
-        Box::pin(async move { next.run(guarded.await?).await })
-    }
-
-    fn identifies(&self) -> bool {
-        true
-    }
-}
-
-/// Tells the service behind a hook who calls. What else a strategy found goes into `extra`, but for the token.
-fn merge(params: &mut Params, mut proven: Map<String, Value>, entity: &str) {
-    proven.shift_remove("accessToken");
-    if let Some(user) = proven.shift_remove(entity) {
-        params.user = Some(user);
-    }
-    if let Some(authentication) = proven.shift_remove("authentication") {
-        params.authentication = Some(authentication);
-    }
-    params.extra.extend(proven);
-    params.authenticated = true;
 }
 
 impl Service for Authentication {

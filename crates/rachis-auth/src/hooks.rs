@@ -1,17 +1,17 @@
 //! Hooks for the service that has the users.
 
 use super::{fields, password};
-use futures_core::future::BoxFuture;
-use rachis_core::{Context, Error, Hiding, Method, Result};
+use rachis_core::{BoxFuture, Context, Error, Hook, Method, Result};
 use serde_json::Value;
-use std::sync::Arc;
+use std::{future::ready, sync::Arc};
 
 /// Hashes the field in what `create`, `update` and `patch` are given, in one record or in several: bcrypt, cost 10.
 ///
 /// A record without that field is left as it is. A dot leads into a nested field. Like every bcrypt, it reads the first
 /// 72 bytes of a password. On other methods the hook does nothing.
 ///
-/// The hook fails with `BadRequest` when the field is there and no text.
+/// # Errors
+/// The hook fails with `BadRequest` if the field is there and is not text.
 ///
 /// ```
 /// use rachis::{ALL, App, MemoryService, ServiceExt};
@@ -26,27 +26,33 @@ use std::sync::Arc;
 /// assert_eq!(answer.external(), json!({ "email": "ada@example.org", "id": 0 }));
 /// # Ok::<(), rachis::Error>(()) }).unwrap();
 /// ```
-pub fn hash_password(
-    field: &str,
-) -> impl Fn(Context) -> BoxFuture<'static, Result<Context>> + Clone + Send + Sync + 'static + use<> {
-    let field: Arc<str> = field.into();
-    move |ctx| {
-        let field = field.clone();
-        Box::pin(hash_data(ctx, field))
+pub fn hash_password(field: &str) -> HashPassword {
+    HashPassword { field: field.into() }
+}
+
+/// The hook that [`hash_password`] makes. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct HashPassword {
+    field: Arc<str>,
+}
+
+impl Hook for HashPassword {
+    fn run(&self, ctx: Context) -> BoxFuture<'_, Result<Context>> {
+        Box::pin(hash_data(ctx, &self.field))
     }
 }
 
-async fn hash_data(mut ctx: Context, field: Arc<str>) -> Result<Context> {
+async fn hash_data(mut ctx: Context, field: &str) -> Result<Context> {
     if !matches!(ctx.method, Method::Create | Method::Update | Method::Patch) {
         return Ok(ctx);
     }
     match &mut ctx.data {
         Value::Array(records) => {
             for record in records {
-                hash_field(record, &field).await?;
+                hash_field(record, field).await?;
             }
         }
-        record => hash_field(record, &field).await?,
+        record => hash_field(record, field).await?,
     }
     Ok(ctx)
 }
@@ -62,16 +68,16 @@ async fn hash_field(record: &mut Value, field: &str) -> Result<()> {
     }
 }
 
-/// Hides fields from the outside: an `after` hook that sets `dispatch`, which clients and events get, to the result
-/// without them, and `result` too if a client called. Code that calls sees everything.
+/// Hides fields from clients: an `after` hook that sets `dispatch`, which clients and events get, to the result without
+/// them, and `result` too if a client called. Calls by code get every field.
 ///
 /// It knows records, lists and pages. A dot leads into a nested field, e.g. `protect(["user.password"])`.
 ///
-/// What is hidden can not be asked for either: registered by `after`, for whatever methods, it has the service refuse
-/// with `BadRequest` each call of a client whose query names such a field, in a condition, `$sort` or `$select` and at
-/// any depth, before anything runs. Conditions that hooks of this app add are not the client's, and stay. Called by a
-/// hook of your own, it only hides: then name the fields by
-/// [`protect_queries`](rachis_core::Registration::protect_queries) as well.
+/// Registered by `after`, for whatever methods, it also has the service refuse, with `BadRequest` and before anything runs,
+/// each call of a client whose query names such a field: in a condition, `$sort` or `$select`, at any depth. Conditions
+/// that hooks of this app add are not the client's, and stay. A hook of your own that runs it passes its
+/// [`hidden_fields`](Hook::hidden_fields) on, or names them by
+/// [`protect_queries`](rachis_core::Registration::protect_queries).
 ///
 /// ```
 /// use rachis::{ALL, App, MemoryService, Params, ServiceExt, auth::protect};
@@ -88,13 +94,24 @@ async fn hash_field(record: &mut Value, field: &str) -> Result<()> {
 /// assert_eq!(app.service("users").find().query(guess).json::<Vec<serde_json::Value>>().await?.len(), 1);
 /// # Ok::<(), rachis::Error>(()) }).unwrap();
 /// ```
-pub fn protect<S: Into<String>>(
-    fields: impl IntoIterator<Item = S>,
-) -> impl Fn(Context) -> Hiding + Clone + Send + Sync + 'static {
-    let fields: Arc<[String]> = fields.into_iter().map(Into::into).collect();
-    move |mut ctx: Context| {
-        hide(&mut ctx, &fields);
-        Hiding::new(&fields, ctx)
+pub fn protect<S: Into<String>>(fields: impl IntoIterator<Item = S>) -> Protect {
+    Protect { fields: fields.into_iter().map(Into::into).collect() }
+}
+
+/// The hook that [`protect`] makes. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Protect {
+    fields: Arc<[String]>,
+}
+
+impl Hook for Protect {
+    fn run(&self, mut ctx: Context) -> BoxFuture<'_, Result<Context>> {
+        hide(&mut ctx, &self.fields);
+        Box::pin(ready(Ok(ctx)))
+    }
+
+    fn hidden_fields(&self) -> &[String] {
+        &self.fields
     }
 }
 

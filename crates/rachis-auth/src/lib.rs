@@ -77,6 +77,7 @@
 //!
 //! `gateway::guarded` does this by the section `[gateway.auth]` of the configuration, as `rachis gateway` does.
 
+mod authenticate;
 mod authentication;
 mod config;
 mod entity;
@@ -92,10 +93,11 @@ mod password;
 mod strategy;
 mod token;
 
+pub use authenticate::Authenticate;
 pub use authentication::Authentication;
 pub use config::AuthConfig;
 pub use header::parse_header;
-pub use hooks::{hash_password, protect};
+pub use hooks::{HashPassword, Protect, hash_password, protect};
 pub use identity::Identity;
 pub use jwt::JwtStrategy;
 pub use local::LocalStrategy;

@@ -64,11 +64,6 @@ impl Context {
         Context { parts: Some(Box::new(parts)), refusal: None, rescue: None }
     }
 
-    /// One of no call, for hooks that are asked what they would do.
-    pub(crate) fn empty() -> Self {
-        Context::new(Call::new("", Method::Find))
-    }
-
     /// Has the call fail when it comes to where queries are guarded.
     pub(crate) fn refuse(&mut self, error: Error) {
         self.refusal = Some(error);

@@ -3,52 +3,9 @@
 //! A condition, an order or a choice of records by a field tells its value, bit by bit, to whoever may repeat the
 //! question. So a query of a client that names a hidden field is refused before anything runs.
 
-use super::{Context, Query};
+use super::Query;
 use crate::{Error, Result};
 use serde_json::{Map, Value};
-use std::{
-    any::{Any, TypeId},
-    pin::Pin,
-    sync::Arc,
-    task::{Context as Task, Poll},
-};
-
-/// The future of a hook that hides fields, such as `protect`: ready at once.
-///
-/// Its type tells the registration of an `after` hook that the fields have to be kept out of queries as well.
-pub struct Hiding {
-    fields: Arc<[String]>,
-    context: Option<Context>,
-}
-
-impl Hiding {
-    /// The outcome of a hook that has hidden `fields` in `context`.
-    pub fn new(fields: &Arc<[String]>, context: Context) -> Self {
-        Hiding { fields: fields.clone(), context: Some(context) }
-    }
-
-    /// The fields that `hook` hides; none for all hooks with futures of another type, which are not run.
-    pub(super) fn fields_of<F, Fut>(hook: &F) -> Arc<[String]>
-    where
-        F: Fn(Context) -> Fut,
-        Fut: 'static,
-    {
-        if TypeId::of::<Fut>() != TypeId::of::<Hiding>() {
-            return Arc::default();
-        }
-        let outcome: &dyn Any = &hook(Context::empty());
-        outcome.downcast_ref().map(|hiding: &Hiding| hiding.fields.clone()).unwrap_or_default()
-    }
-}
-
-impl Future for Hiding {
-    type Output = Result<Context>;
-
-    fn poll(mut self: Pin<&mut Self>, _: &mut Task<'_>) -> Poll<Self::Output> {
-        let context = self.context.take();
-        Poll::Ready(context.ok_or_else(|| Error::general("A hook was polled again after its end")))
-    }
-}
 
 /// The hidden fields of one service.
 #[derive(Clone, Debug, Default)]

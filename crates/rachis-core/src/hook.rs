@@ -1,14 +1,85 @@
-//! Hooks: code around a call. One mechanism (around, by value); before, after and error are sugar over it.
+//! Hooks: code around a call. What runs is a chain of [`AroundHook`]s; before, after and error hooks are wrapped as such.
 
 use super::{Answer, Call, Context, Method, Parts, hidden::Hidden, service::Dispatch};
 use crate::Result;
 use futures_core::future::BoxFuture;
-use std::{
-    fmt,
-    pin::Pin,
-    sync::Arc,
-    task::{Context as Task, Poll},
-};
+use std::{fmt, sync::Arc};
+
+/// Code that runs before a call, after it, or when it failed.
+///
+/// Every `async fn(Context) -> Result<Context>` is one, and so is an async closure whose parameter has its type:
+/// `async |ctx: Context| ..`. A hook with state is registered by `before_with` and its like, or is a type that implements
+/// this trait, which can also say what registration should know of it.
+///
+/// ```
+/// use rachis::{App, BoxFuture, Context, Error, Hook, MemoryService, Method, Params, Result, ServiceExt};
+/// use serde_json::json;
+///
+/// /// Lets only requests pass that carry one of these keys.
+/// struct Keys(Vec<String>);
+///
+/// impl Hook for Keys {
+///     fn run(&self, ctx: Context) -> BoxFuture<'_, Result<Context>> {
+///         Box::pin(async move {
+///             let key = ctx.params.headers.get("x-api-key");
+///             let is_known = key.is_some_and(|key| self.0.contains(key));
+///             if is_known { Ok(ctx) } else { Err(Error::not_authenticated("Unknown key")) }
+///         })
+///     }
+///
+///     // Asked before clients learn anything else about the service.
+///     fn identifies_caller(&self) -> bool {
+///         true
+///     }
+/// }
+///
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// let app = App::new().register("notes", MemoryService::new().before(Method::Find, Keys(vec!["k1".into()])));
+/// let notes = app.service("notes");
+/// let mut client = Params::default().with_provider("rest");
+/// assert_eq!(notes.find().params(client.clone()).await.unwrap_err().code(), 401);
+/// client.headers.insert("x-api-key".into(), "k1".into());
+/// assert_eq!(notes.find().params(client).await?, json!([]));
+/// # Ok::<(), Error>(()) }).unwrap();
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a hook",
+    note = "a hook is an `async fn(Context) -> Result<Context>`, or a closure `async |ctx: Context| ..` that returns the \
+            same and moves nothing into its future; hooks with state: `before_with`, `after_with`, `on_error_with`"
+)]
+pub trait Hook: Send + Sync + 'static {
+    /// Runs the hook; the call goes on with the context that it returns.
+    ///
+    /// # Errors
+    /// Whatever the hook refuses or fails with; the call ends with it, unless an error hook recovers.
+    fn run(&self, ctx: Context) -> BoxFuture<'_, Result<Context>>;
+
+    /// Returns `true` if the hook finds out who calls and refuses unknown callers. Default `false`.
+    ///
+    /// Where each method of a service has such a `before` hook, it runs before a gateway tells a client what the service
+    /// offers; the other hooks that run then are the `before` hooks in front of it. Ignored for `after` and error hooks.
+    fn identifies_caller(&self) -> bool {
+        false
+    }
+
+    /// The fields of records that the hook hides from clients. Default none.
+    ///
+    /// With an `after` hook that has some, queries of clients that name one of them are refused with `BadRequest`. Ignored
+    /// for other hooks.
+    fn hidden_fields(&self) -> &[String] {
+        &[]
+    }
+}
+
+impl<F, Fut> Hook for F
+where
+    F: Fn(Context) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Context>> + Send + 'static,
+{
+    fn run(&self, ctx: Context) -> BoxFuture<'_, Result<Context>> {
+        Box::pin(self(ctx))
+    }
+}
 
 /// Code around a call: do something, run the rest, do something else.
 ///
@@ -26,25 +97,31 @@ use std::{
 ///
 /// let app = App::new().around(ALL, trace).register("todos", MemoryService::new());
 /// ```
-pub trait Hook: Send + Sync + 'static {
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a hook to put around calls",
+    note = "such a hook is an `async fn(Context, Next) -> Result<Context>`, or a closure \
+            `async |ctx: Context, next: Next| ..` that returns the same; with state: `around_with`"
+)]
+pub trait AroundHook: Send + Sync + 'static {
     /// Runs the hook; `next.run(ctx)` runs the rest.
-    fn run(&self, ctx: Context, next: Next) -> BoxFuture<'static, Result<Context>>;
-
-    /// Returns `true` if the hook finds out who calls and refuses whom it does not know, before it does anything else.
     ///
-    /// Where all methods of a service have such a hook, it is asked before a gateway tells what the service offers; of other
-    /// hooks nothing runs then but the `before` hooks in front of it. Default `false`.
-    fn identifies(&self) -> bool {
+    /// # Errors
+    /// Whatever the hook, or what it runs, fails with.
+    fn run_around(&self, ctx: Context, next: Next) -> BoxFuture<'_, Result<Context>>;
+
+    /// Returns `true` if the hook finds out who calls and refuses unknown callers before it does anything else. Default
+    /// `false`; see [`Hook::identifies_caller`].
+    fn identifies_caller(&self) -> bool {
         false
     }
 }
 
-impl<F, Fut> Hook for F
+impl<F, Fut> AroundHook for F
 where
     F: Fn(Context, Next) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Context>> + Send + 'static,
 {
-    fn run(&self, ctx: Context, next: Next) -> BoxFuture<'static, Result<Context>> {
+    fn run_around(&self, ctx: Context, next: Next) -> BoxFuture<'_, Result<Context>> {
         Box::pin(self(ctx, next))
     }
 }
@@ -62,7 +139,7 @@ impl Next {
     /// Whatever the method or a hook failed with.
     pub async fn run(self, mut ctx: Context) -> Result<Context> {
         match self.chain.hooks.get(self.at).cloned() {
-            Some(hook) => hook.run(ctx, Next { at: self.at + 1, chain: self.chain }).await,
+            Some(hook) => hook.run_around(ctx, Next { at: self.at + 1, chain: self.chain }).await,
             None if ctx.result.is_some() => Ok(ctx),
             None => {
                 let answer = self.chain.service.dispatch(Box::new(ctx.to_call())).await?;
@@ -109,30 +186,10 @@ impl From<&str> for Scope {
     }
 }
 
-/// The future of a `before` hook that finds out who calls, such as `authenticate`.
-///
-/// Its type tells that clients who are refused by the hook need not hear what else is wrong with their call.
-pub struct Identifying(BoxFuture<'static, Result<Context>>);
-
-impl Identifying {
-    /// The outcome of such a hook.
-    pub fn new(outcome: impl Future<Output = Result<Context>> + Send + 'static) -> Self {
-        Identifying(Box::pin(outcome))
-    }
-}
-
-impl Future for Identifying {
-    type Output = Result<Context>;
-
-    fn poll(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Self::Output> {
-        self.0.as_mut().poll(task)
-    }
-}
-
 /// What runs for one method of one registration.
 #[derive(Clone)]
 pub struct Chain {
-    hooks: Arc<[Arc<dyn Hook>]>,
+    hooks: Arc<[Arc<dyn AroundHook>]>,
     // Looked for in the query as it came: conditions that hooks add are code's.
     hidden: Option<Arc<Hidden>>,
     service: Arc<dyn Dispatch>,
@@ -140,7 +197,7 @@ pub struct Chain {
 
 impl Chain {
     /// `hooks` around `service`, the first one outermost.
-    pub(super) fn new(hooks: Vec<Arc<dyn Hook>>, hidden: Hidden, service: Arc<dyn Dispatch>) -> Self {
+    pub(super) fn new(hooks: Vec<Arc<dyn AroundHook>>, hidden: Hidden, service: Arc<dyn Dispatch>) -> Self {
         let hidden = (!hidden.is_empty()).then(|| Arc::new(hidden));
         Chain { hooks: hooks.into(), hidden, service }
     }

@@ -1,40 +1,24 @@
 //! Which hooks there are, and in what order they run.
 
-use super::{
-    Context, Method, Next, Scope,
-    hidden::{Hidden, Hiding},
-    hook::{Chain, Hook, Identifying},
-    service::Dispatch,
-};
+use super::{AroundHook, Context, Hook, Method, Next, Scope, hidden::Hidden, hook::Chain, service::Dispatch};
 use crate::{Error, Result};
 use futures_core::future::BoxFuture;
-use std::{any::TypeId, sync::Arc};
-
-/// A before, after or error hook.
-pub(crate) type Step = Arc<dyn Fn(Context) -> BoxFuture<'static, Result<Context>> + Send + Sync>;
+use std::sync::Arc;
 
 /// The hooks of one level: an app, a service, or the remote services of a node.
 #[derive(Clone, Default)]
 pub struct Hooks {
-    around: Vec<(Scope, Arc<dyn Hook>)>,
-    before: Vec<(Scope, Before)>,
-    after: Vec<(Scope, Step)>,
-    error: Vec<(Scope, Step)>,
+    around: Vec<(Scope, Arc<dyn AroundHook>)>,
+    before: Vec<(Scope, Arc<dyn Hook>)>,
+    after: Vec<(Scope, Arc<dyn Hook>)>,
+    error: Vec<(Scope, Arc<dyn Hook>)>,
     /// The fields that clients may not name in queries, whatever the method.
     hidden: Vec<String>,
 }
 
-/// A before hook.
-#[derive(Clone)]
-struct Before {
-    step: Step,
-    /// It finds out who calls.
-    identifies: bool,
-}
-
 /// The hooks that run until it is known who calls.
 pub(super) struct Guard {
-    pub(super) hooks: Vec<Arc<dyn Hook>>,
+    pub(super) hooks: Vec<Arc<dyn AroundHook>>,
     /// Nothing else is among them, and nothing is around them.
     pub(super) is_first: bool,
 }
@@ -78,48 +62,26 @@ enum Role {
     Before,
 }
 
-/// Turns a user's function into a step.
-fn step<F, Fut>(hook: F) -> Step
-where
-    F: Fn(Context) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<Context>> + Send + 'static,
-{
-    Arc::new(move |ctx| Box::pin(hook(ctx)))
-}
-
 impl Hooks {
     /// Adds a hook around the methods of `scope`.
-    pub fn around(&mut self, scope: Scope, hook: impl Hook) {
+    pub fn around(&mut self, scope: Scope, hook: impl AroundHook) {
         self.around.push((scope, Arc::new(hook)));
     }
 
     /// Adds a hook before the methods of `scope`.
-    pub fn before<F, Fut>(&mut self, scope: Scope, hook: F)
-    where
-        F: Fn(Context) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Context>> + Send + 'static,
-    {
-        let identifies = TypeId::of::<Fut>() == TypeId::of::<Identifying>();
-        self.before.push((scope, Before { step: step(hook), identifies }));
+    pub fn before(&mut self, scope: Scope, hook: impl Hook) {
+        self.before.push((scope, Arc::new(hook)));
     }
 
-    /// Adds a hook after the methods of `scope`.
-    pub fn after<F, Fut>(&mut self, scope: Scope, hook: F)
-    where
-        F: Fn(Context) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Context>> + Send + 'static,
-    {
-        self.hidden.extend_from_slice(&Hiding::fields_of(&hook));
-        self.after.push((scope, step(hook)));
+    /// Adds a hook after the methods of `scope`, and keeps the fields that it hides out of the queries of clients.
+    pub fn after(&mut self, scope: Scope, hook: impl Hook) {
+        self.hidden.extend_from_slice(hook.hidden_fields());
+        self.after.push((scope, Arc::new(hook)));
     }
 
     /// Adds a hook for failures of the methods of `scope`.
-    pub fn on_error<F, Fut>(&mut self, scope: Scope, hook: F)
-    where
-        F: Fn(Context) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Context>> + Send + 'static,
-    {
-        self.error.push((scope, step(hook)));
+    pub fn on_error(&mut self, scope: Scope, hook: impl Hook) {
+        self.error.push((scope, Arc::new(hook)));
     }
 
     /// Keeps `fields` out of the queries of clients.
@@ -132,13 +94,14 @@ impl Hooks {
     ///
     /// Feathers' order: around, before and after run all-then-method; the errors of a level cover everything inside
     /// it but its own around hooks, and those of a method do not cover the `before` hooks for all methods.
-    fn append(&self, method: &Method, guard: bool, chain: &mut Vec<Arc<dyn Hook>>) {
+    fn append(&self, method: &Method, guard: bool, chain: &mut Vec<Arc<dyn AroundHook>>) {
         let (error_all, error_method) = split(&self.error, method);
         let (before_all, before_method) = split(&self.before, method);
         let (around_all, around_method) = split(&self.around, method);
         let (after_all, after_method) = split(&self.after, method);
 
-        let last = |hooks: &[Before]| hooks.iter().rposition(|hook| hook.identifies).map(|place| place + 1);
+        let last =
+            |hooks: &[Arc<dyn Hook>]| hooks.iter().rposition(|hook| hook.identifies_caller()).map(|place| place + 1);
         let in_method = last(&before_method).filter(|_| guard);
         let in_all = (guard && in_method.is_none()).then(|| last(&before_all).unwrap_or(0));
 
@@ -154,16 +117,19 @@ impl Hooks {
     }
 
     /// Appends what runs before `method` in the same order, with what each is for.
-    fn append_guards(&self, method: &Method, all: &mut Vec<(Arc<dyn Hook>, Role)>) {
+    fn append_guards(&self, method: &Method, all: &mut Vec<(Arc<dyn AroundHook>, Role)>) {
         let (error_all, error_method) = split(&self.error, method);
         let (before_all, before_method) = split(&self.before, method);
         let (around_all, around_method) = split(&self.around, method);
-        let around = |hook: Arc<dyn Hook>| {
-            let role = if hook.identifies() { Role::Identifies } else { Role::Around };
+        let around = |hook: Arc<dyn AroundHook>| {
+            let role = if hook.identifies_caller() { Role::Identifies } else { Role::Around };
             (hook, role)
         };
-        let step = |hook: Before| (before(hook.step), if hook.identifies { Role::Identifies } else { Role::Before });
-        let catches = |steps| catch(steps).map(|hook| (hook, Role::Catches));
+        let step = |hook: Arc<dyn Hook>| {
+            let role = if hook.identifies_caller() { Role::Identifies } else { Role::Before };
+            (before(hook), role)
+        };
+        let catches = |hooks| catch(hooks).map(|hook| (hook, Role::Catches));
 
         all.extend(around_all.into_iter().map(around));
         all.extend(around_method.into_iter().map(around));
@@ -185,12 +151,11 @@ fn split<T: Clone>(hooks: &[(Scope, T)], method: &Method) -> (Vec<T>, Vec<T>) {
 }
 
 /// Appends the hooks, with the guard of queries as the one numbered `guard`.
-fn extend_with_guard(chain: &mut Vec<Arc<dyn Hook>>, hooks: Vec<Before>, guard: Option<usize>) {
-    let mut steps: Vec<Step> = hooks.into_iter().map(|hook| hook.step).collect();
+fn extend_with_guard(chain: &mut Vec<Arc<dyn AroundHook>>, mut hooks: Vec<Arc<dyn Hook>>, guard: Option<usize>) {
     if let Some(place) = guard {
-        steps.insert(place, step(refuse));
+        hooks.insert(place, Arc::new(refuse));
     }
-    chain.extend(steps.into_iter().map(before));
+    chain.extend(hooks.into_iter().map(before));
 }
 
 /// Fails if the query was found to be one that this caller may not make.
@@ -201,29 +166,40 @@ async fn refuse(mut ctx: Context) -> Result<Context> {
     }
 }
 
-fn before(step: Step) -> Arc<dyn Hook> {
-    Arc::new(move |ctx: Context, next: Next| {
-        let step = step.clone();
-        async move { next.run(step(ctx).await?).await }
-    })
+fn before(hook: Arc<dyn Hook>) -> Arc<dyn AroundHook> {
+    Arc::new(Before(hook))
 }
 
-fn after(step: Step) -> Arc<dyn Hook> {
-    Arc::new(move |ctx: Context, next: Next| {
-        let step = step.clone();
-        async move { step(next.run(ctx).await?).await }
-    })
+fn after(hook: Arc<dyn Hook>) -> Arc<dyn AroundHook> {
+    Arc::new(After(hook))
 }
 
 /// One wrapper for all the error hooks of a scope, or none where there are none.
-fn catch(steps: Vec<Step>) -> Option<Arc<dyn Hook>> {
-    if steps.is_empty() {
-        return None;
+fn catch(hooks: Vec<Arc<dyn Hook>>) -> Option<Arc<dyn AroundHook>> {
+    if hooks.is_empty() { None } else { Some(Arc::new(OnError(hooks))) }
+}
+
+struct Before(Arc<dyn Hook>);
+
+impl AroundHook for Before {
+    fn run_around(&self, ctx: Context, next: Next) -> BoxFuture<'_, Result<Context>> {
+        Box::pin(async move { next.run(self.0.run(ctx).await?).await })
     }
-    let steps: Arc<[Step]> = steps.into();
-    Some(Arc::new(move |mut ctx: Context, next: Next| {
-        let steps = steps.clone();
-        async move {
+}
+
+struct After(Arc<dyn Hook>);
+
+impl AroundHook for After {
+    fn run_around(&self, ctx: Context, next: Next) -> BoxFuture<'_, Result<Context>> {
+        Box::pin(async move { self.0.run(next.run(ctx).await?).await })
+    }
+}
+
+struct OnError(Vec<Arc<dyn Hook>>);
+
+impl AroundHook for OnError {
+    fn run_around(&self, mut ctx: Context, next: Next) -> BoxFuture<'_, Result<Context>> {
+        Box::pin(async move {
             let slot = Arc::default();
             let outer = ctx.swap_rescue(Some(Arc::clone(&slot)));
             let error = match next.run(ctx).await {
@@ -234,30 +210,35 @@ fn catch(steps: Vec<Step>) -> Option<Arc<dyn Hook>> {
                 Err(error) => error,
             };
             match Context::rescued(&slot, outer) {
-                Some(ctx) => recover(ctx, error, &steps).await,
+                Some(ctx) => self.recover(ctx, error).await,
                 // A hook kept its context alive somewhere, so there is none to show.
                 None => Err(error),
             }
-        }
-    }))
+        })
+    }
 }
 
-async fn recover(mut ctx: Context, error: Error, steps: &[Step]) -> Result<Context> {
-    ctx.result = None;
-    ctx.error = Some(error);
-    for step in steps {
-        ctx = step(ctx).await?;
-    }
-    match (ctx.result.is_some(), ctx.error.take()) {
-        (false, Some(error)) => Err(error),
-        (false, None) => Err(Error::general("An error hook removed the error without setting a result")),
-        (true, _) => Ok(ctx),
+impl OnError {
+    async fn recover(&self, mut ctx: Context, error: Error) -> Result<Context> {
+        ctx.result = None;
+        ctx.error = Some(error);
+        for hook in &self.0 {
+            ctx = hook.run(ctx).await?;
+        }
+        if ctx.result.is_some() {
+            ctx.error = None;
+            return Ok(ctx);
+        }
+        Err(ctx
+            .error
+            .take()
+            .unwrap_or_else(|| Error::general("An error hook removed the error without setting a result")))
     }
 }
 
 /// What runs for `method` of `service`: the hooks of `levels`, outermost first, built once per registration.
 pub fn chain(levels: &[&Hooks], method: &Method, service: Arc<dyn Dispatch>) -> Chain {
-    let mut hooks = Vec::new();
+    let mut hooks: Vec<Arc<dyn AroundHook>> = Vec::new();
     let guarded = levels.iter().rposition(|level| !level.hidden.is_empty());
     for (number, level) in levels.iter().enumerate() {
         level.append(method, guarded == Some(number), &mut hooks);

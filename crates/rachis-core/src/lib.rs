@@ -30,6 +30,7 @@ mod params;
 #[doc(hidden)]
 pub mod path;
 pub mod query;
+mod registered;
 mod registration;
 mod router;
 #[doc(hidden)]
@@ -49,8 +50,7 @@ pub use event::{Event, EventContext, EventStream, RESYNC};
 /// A boxed future that may cross threads, as traits that are used as `dyn` return.
 pub use futures_core::future::BoxFuture;
 pub use handle::{CallBuilder, Caller, Handle};
-pub use hidden::Hiding;
-pub use hook::{ALL, Hook, Identifying, Next, Scope};
+pub use hook::{ALL, AroundHook, Hook, Next, Scope};
 pub use id::Id;
 pub use memory::{MemoryService, Multi};
 pub use method::{Method, STANDARD_EVENTS};
@@ -77,7 +77,8 @@ pub mod host {
         hooks::{Hooks, chain},
         idempotency::{self, check_key},
         listeners, path,
-        registration::{Publish, Registered},
+        registered::Registered,
+        registration::Publish,
         router::{Found, Router, fill_route},
         secret,
         service::Dispatch,

@@ -1,15 +1,9 @@
 //! A service with its hooks and options, ready to be registered.
 
 use super::{
-    Call, Context, Descriptor, Method, MethodFn, Methods, STANDARD_EVENTS, Scope, Service,
-    guarded::{self, Guarded},
-    hook::Hook,
-    hook::{Chain, Finished},
-    hooks::{Hooks, chain},
+    AroundHook, Context, Descriptor, Hook, Method, MethodFn, Methods, Next, Result, Scope, Service, hooks::Hooks,
     service::Dispatch,
 };
-use crate::{Error, Result};
-use rustc_hash::FxHashMap;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -17,13 +11,13 @@ use std::sync::Arc;
 /// A service and how it shall be offered. Every [`Service`] turns into one; [`ServiceExt`] starts one by its first hook.
 #[derive(Clone)]
 pub struct Registration {
-    service: Arc<dyn Dispatch>,
-    hooks: Hooks,
-    methods: Vec<Method>,
-    custom_events: Vec<String>,
-    idempotent: Vec<Method>,
-    options: Map<String, Value>,
-    publish: Publish,
+    pub(super) service: Arc<dyn Dispatch>,
+    pub(super) hooks: Hooks,
+    pub(super) methods: Vec<Method>,
+    pub(super) custom_events: Vec<String>,
+    pub(super) idempotent: Vec<Method>,
+    pub(super) options: Map<String, Value>,
+    pub(super) publish: Publish,
 }
 
 /// Which part of a service other nodes may see; what is `None` is left to the node's configuration.
@@ -47,34 +41,98 @@ impl<S: Service> From<S> for Registration {
 
 macro_rules! registration_methods {
     ($($public:tt)*) => {
-        /// Runs `hook` around the methods of `scope`: one, several, or [`ALL`](crate::ALL); see [`Hook`].
-        $($public)* fn around(self, scope: impl Into<Scope>, hook: impl Hook) -> Registration {
+        /// Runs `hook` around the methods of `scope`: one, several, or [`ALL`](crate::ALL); see [`AroundHook`].
+        $($public)* fn around(self, scope: impl Into<Scope>, hook: impl AroundHook) -> Registration {
             let mut registration = Registration::from(self);
             registration.hooks.around(scope.into(), hook);
             registration
         }
 
-        /// Runs `hook` before the methods of `scope`; it may change the context, set `result` to skip the method, or
-        /// fail.
-        $($public)* fn before<F, Fut>(self, scope: impl Into<Scope>, hook: F) -> Registration
+        /// Runs `hook` around the methods of `scope`, with a clone of `state` each time; see
+        /// [`before_with`](Registration::before_with).
+        $($public)* fn around_with<T, F, Fut>(self, scope: impl Into<Scope>, state: T, hook: F) -> Registration
         where
-            F: Fn(Context) -> Fut + Send + Sync + 'static,
+            T: Clone + Send + Sync + 'static,
+            F: Fn(T, Context, Next) -> Fut + Send + Sync + 'static,
             Fut: Future<Output = Result<Context>> + Send + 'static,
         {
+            self.around(scope, move |ctx: Context, next: Next| hook(state.clone(), ctx, next))
+        }
+
+        /// Runs `hook` before the methods of `scope`; it may change the context, set `result` to skip the method, or
+        /// fail. See [`Hook`].
+        $($public)* fn before(self, scope: impl Into<Scope>, hook: impl Hook) -> Registration {
             let mut registration = Registration::from(self);
             registration.hooks.before(scope.into(), hook);
             registration
         }
 
-        /// Runs `hook` after the methods of `scope` have returned; it may change `result` and `dispatch`.
-        $($public)* fn after<F, Fut>(self, scope: impl Into<Scope>, hook: F) -> Registration
+        /// Runs `hook` before the methods of `scope`, with a clone of `state` each time. A state that is changed, or that is
+        /// large, stands in an [`Arc`].
+        ///
+        /// ```
+        /// use rachis::{App, Error, MemoryService, Method, ServiceExt};
+        /// use serde_json::json;
+        /// use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
+        ///
+        /// // No more than two notes, whoever creates them.
+        /// let left = Arc::new(AtomicUsize::new(2));
+        /// let notes = MemoryService::new().before_with(Method::Create, left, async |left, ctx| {
+        ///     let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        ///     if taken.is_ok() { Ok(ctx) } else { Err(Error::too_many_requests("Enough notes for today")) }
+        /// });
+        ///
+        /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+        /// let notes = App::new().register("notes", notes).service("notes");
+        /// notes.create(json!({ "text": "buy milk" })).await?;
+        /// notes.create(json!({ "text": "drink it" })).await?;
+        /// assert_eq!(notes.create(json!({ "text": "buy more" })).await.unwrap_err().code(), 429);
+        /// # Ok::<(), Error>(()) }).unwrap();
+        /// ```
+        $($public)* fn before_with<T, F, Fut>(self, scope: impl Into<Scope>, state: T, hook: F) -> Registration
         where
-            F: Fn(Context) -> Fut + Send + Sync + 'static,
+            T: Clone + Send + Sync + 'static,
+            F: Fn(T, Context) -> Fut + Send + Sync + 'static,
             Fut: Future<Output = Result<Context>> + Send + 'static,
         {
+            self.before(scope, move |ctx: Context| hook(state.clone(), ctx))
+        }
+
+        /// Runs `hook` after the methods of `scope` have returned; it may change `result` and `dispatch`. See [`Hook`].
+        $($public)* fn after(self, scope: impl Into<Scope>, hook: impl Hook) -> Registration {
             let mut registration = Registration::from(self);
             registration.hooks.after(scope.into(), hook);
             registration
+        }
+
+        /// Runs `hook` after the methods of `scope` have returned, with a clone of `state` each time; see
+        /// [`before_with`](Registration::before_with).
+        $($public)* fn after_with<T, F, Fut>(self, scope: impl Into<Scope>, state: T, hook: F) -> Registration
+        where
+            T: Clone + Send + Sync + 'static,
+            F: Fn(T, Context) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output = Result<Context>> + Send + 'static,
+        {
+            self.after(scope, move |ctx: Context| hook(state.clone(), ctx))
+        }
+
+        /// Runs `hook` when a method of `scope` or one of its hooks failed; it may replace `error`, or set `result` to
+        /// recover. See [`Hook`].
+        $($public)* fn on_error(self, scope: impl Into<Scope>, hook: impl Hook) -> Registration {
+            let mut registration = Registration::from(self);
+            registration.hooks.on_error(scope.into(), hook);
+            registration
+        }
+
+        /// Runs `hook` when a method of `scope` or one of its hooks failed, with a clone of `state` each time; see
+        /// [`before_with`](Registration::before_with).
+        $($public)* fn on_error_with<T, F, Fut>(self, scope: impl Into<Scope>, state: T, hook: F) -> Registration
+        where
+            T: Clone + Send + Sync + 'static,
+            F: Fn(T, Context) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output = Result<Context>> + Send + 'static,
+        {
+            self.on_error(scope, move |ctx: Context| hook(state.clone(), ctx))
         }
 
         /// Refuses queries of clients that name one of `fields`, with `BadRequest` and before anything runs: their
@@ -85,10 +143,10 @@ macro_rules! registration_methods {
         /// `fields` are refused too, except in `$select`.
         ///
         /// ```
-        /// use rachis::{App, MemoryService, Method, Params, ServiceExt};
+        /// use rachis::{App, Context, MemoryService, Method, Params, ServiceExt};
         /// use serde_json::json;
         ///
-        /// let notes = MemoryService::new().protect_queries(["draft"]).after(Method::Find, async |mut ctx| {
+        /// let notes = MemoryService::new().protect_queries(["draft"]).after(Method::Find, async |mut ctx: Context| {
         ///     ctx.dispatch = Some(json!(["nobody but code sees more"]));
         ///     Ok(ctx)
         /// });
@@ -103,18 +161,6 @@ macro_rules! registration_methods {
         $($public)* fn protect_queries(self, fields: impl IntoIterator<Item = impl Into<String>>) -> Registration {
             let mut registration = Registration::from(self);
             registration.hooks.hide(fields);
-            registration
-        }
-
-        /// Runs `hook` when a method of `scope` or one of its hooks failed; it may replace `error`, or set `result` to
-        /// recover.
-        $($public)* fn on_error<F, Fut>(self, scope: impl Into<Scope>, hook: F) -> Registration
-        where
-            F: Fn(Context) -> Fut + Send + Sync + 'static,
-            Fut: Future<Output = Result<Context>> + Send + 'static,
-        {
-            let mut registration = Registration::from(self);
-            registration.hooks.on_error(scope.into(), hook);
             registration
         }
 
@@ -237,133 +283,3 @@ pub trait ServiceExt: Service + Sized {
 }
 
 impl<S: Service> ServiceExt for S {}
-
-/// A registered service: its hooks are chained, its face is settled.
-pub struct Registered {
-    /// What it offers.
-    pub descriptor: Arc<Descriptor>,
-    /// Which part of it other nodes may see.
-    pub publish: Publish,
-    /// Which of its methods strangers can not call.
-    pub guarded: Arc<Guarded>,
-    /// The service itself.
-    pub service: Arc<dyn Dispatch>,
-    registration: Registration,
-    app: Hooks,
-    chains: FxHashMap<Method, Chain>,
-}
-
-impl Registered {
-    /// The registration at `path`, with the hooks of its app around its own.
-    ///
-    /// # Errors
-    /// `BadRequest` for what can not be registered.
-    pub fn new(path: &str, registration: Registration, app: &Hooks) -> Result<Self> {
-        check_methods(path, &registration.methods)?;
-        let mut events: Vec<String> = STANDARD_EVENTS.iter().map(|event| (*event).to_owned()).collect();
-        events.extend(
-            registration.custom_events.iter().filter(|event| !STANDARD_EVENTS.contains(&event.as_str())).cloned(),
-        );
-        let descriptor = Arc::new(Descriptor {
-            path: path.to_owned(),
-            methods: registration.methods.clone(),
-            events,
-            idempotent: registration.idempotent.clone(),
-            options: registration.options.clone(),
-        });
-        let service = registration.service.clone();
-        let methods = Method::STANDARD.iter().chain(&registration.methods);
-        let chains = methods
-            .map(|method| (method.clone(), chain(&[app, &registration.hooks], method, service.clone())))
-            .collect();
-        let publish = registration.publish.clone();
-        let guarded = Arc::new(Guarded::by(&[app, &registration.hooks], &descriptor.methods));
-        Ok(Registered { descriptor, publish, guarded, service, registration, app: app.clone(), chains })
-    }
-
-    /// The same service under other app hooks.
-    pub fn rebuilt(&self, app: &Hooks) -> Result<Self> {
-        Registered::new(&self.descriptor.path, self.registration.clone(), app)
-    }
-
-    /// Returns `true` if clients and other nodes may call `method`.
-    pub fn offers(&self, method: &Method) -> bool {
-        self.descriptor.methods.contains(method)
-    }
-
-    /// Returns `true` if a successful call fires `event` by itself, and `false` if the service emits it.
-    pub fn fires(&self, event: &str) -> bool {
-        !self.registration.custom_events.iter().any(|custom| custom == event)
-    }
-
-    /// Asks the hooks whether they know the caller in `call`, whose method is one that is offered, or is not the point.
-    ///
-    /// # Errors
-    /// Those of the hooks; none where they let strangers call the method, or any if it is one that is not offered.
-    pub(crate) async fn ask(&self, mut call: Box<Call>) -> Result<()> {
-        let meant = match call.method == guarded::QUESTION {
-            true => guarded::meant(&call, &self.descriptor),
-            false => Some(call.method.clone()).filter(|method| self.offers(method)),
-        };
-        if !self.guarded.covers(meant.as_ref(), &self.descriptor) {
-            return Ok(());
-        }
-        let Some(hooks_of) = meant.clone().or_else(|| self.descriptor.methods.first().cloned()) else { return Ok(()) };
-        (call.method, call.data) = (meant.unwrap_or(guarded::QUESTION), Value::Null);
-        guarded::ask(&[&self.app, &self.registration.hooks], &hooks_of, call, None).await
-    }
-
-    /// Runs a call through its hooks.
-    pub async fn run(&self, call: Box<Call>) -> Result<Finished> {
-        match self.chains.get(&call.method) {
-            Some(chain) => chain.run(call).await,
-            // A custom method that is not offered to the outside: this process may call it all the same.
-            None => {
-                let hooks = [&self.app, &self.registration.hooks];
-                chain(&hooks, &call.method, self.service.clone()).run(call).await
-            }
-        }
-    }
-}
-
-/// Names a custom method may not have: members of Feathers services and of the event emitter they are.
-const RESERVED: &[&str] = &[
-    "addListener",
-    "after",
-    "all",
-    "around",
-    "before",
-    "emit",
-    "error",
-    "eventNames",
-    "getMaxListeners",
-    "hooks",
-    "listenerCount",
-    "listeners",
-    "off",
-    "on",
-    "once",
-    "prependListener",
-    "prependOnceListener",
-    "publish",
-    "rawListeners",
-    "removeAllListeners",
-    "removeListener",
-    "setMaxListeners",
-    "setup",
-    "teardown",
-];
-
-fn check_methods(path: &str, methods: &[Method]) -> Result<()> {
-    if methods.is_empty() {
-        return Err(Error::bad_request(format!(
-            "Invalid service object passed for path `{path}`: its METHODS are empty, so nobody could call it"
-        )));
-    }
-    match methods.iter().find(|method| RESERVED.contains(&method.name()) || method.name().is_empty()) {
-        Some(method) => {
-            Err(Error::bad_request(format!("'{method}' on service '{path}' is not allowed as a custom method name")))
-        }
-        None => Ok(()),
-    }
-}

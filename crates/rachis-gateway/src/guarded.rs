@@ -37,7 +37,7 @@ pub fn guarded_by(app: App, config: &Config) -> Result<(App, Option<Guard>)> {
     let auth = Authentication::new(auth)?;
     let public = Arc::new(ArcSwap::from_pointee(config.gateway.auth.public.clone()));
     let open = public.clone();
-    let hook = auth.authenticate_unless("jwt", move |ctx| open.load().allows(&ctx.path, ctx.method.name()));
+    let hook = auth.authenticate("jwt").unless(move |ctx| open.load().allows(&ctx.path, ctx.method.name()));
     app.try_register(&config.gateway.authentication_path, auth.clone())?;
     Ok((app.before(ALL, hook), Some(Guard { auth, public })))
 }

@@ -2,8 +2,8 @@
 
 use super::{Trace, fails};
 use crate::{
-    ALL, App, Context, Error, Hook, Id, MemoryService, Method, Next, Params, Registration, Result, Scope, Service,
-    ServiceExt,
+    ALL, App, AroundHook, Context, Error, Id, MemoryService, Method, Next, Params, Registration, Result, Scope,
+    Service, ServiceExt,
 };
 use futures_core::future::BoxFuture;
 use serde_json::{Value, json};
@@ -22,8 +22,8 @@ impl Service for Traced {
 
 struct Around(&'static str);
 
-impl Hook for Around {
-    fn run(&self, ctx: Context, next: Next) -> BoxFuture<'static, Result<Context>> {
+impl AroundHook for Around {
+    fn run_around(&self, ctx: Context, next: Next) -> BoxFuture<'_, Result<Context>> {
         let name = self.0;
         Box::pin(async move {
             Trace::note(&ctx.params, name);

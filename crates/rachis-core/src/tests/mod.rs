@@ -1,6 +1,7 @@
 //! The service model as its users meet it.
 
 mod events;
+mod hook_state;
 mod hooks;
 mod memory;
 mod properties;

@@ -49,7 +49,7 @@ fn names_that_feathers_reserves_are_refused_as_custom_methods() {
     for name in
         ["on", "emit", "removeListener", "all", "around", "before", "after", "error", "hooks", "setup", "publish"]
     {
-        let named = MemoryService::new().before("x", async |ctx| Ok(ctx)).methods([name]);
+        let named = MemoryService::new().before("x", async |ctx: crate::Context| Ok(ctx)).methods([name]);
         let message = format!("'{name}' on service 'new' is not allowed as a custom method name");
         assert_eq!(refused("new", named), (400, message));
     }

@@ -34,7 +34,7 @@ use crate::{
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rachis_config::{Config, Secret, StartDelay};
-use rachis_core::{Answer, App, Call, Context, Error, Hook, Result, Scope, host::EventSink};
+use rachis_core::{Answer, App, AroundHook, Call, Error, Hook, Result, Scope, host::EventSink};
 use std::{
     sync::{Arc, OnceLock, atomic::AtomicBool},
     time::Duration,
@@ -107,60 +107,95 @@ impl NodeBuilder {
     }
 
     /// Runs `hook` around the methods of `scope` of every remote service, inside the app's own hooks.
-    pub fn remote_around(mut self, scope: impl Into<Scope>, hook: impl Hook) -> Self {
+    pub fn remote_around(mut self, scope: impl Into<Scope>, hook: impl AroundHook) -> Self {
         self.wrapping.hooks.around(scope.into(), hook);
         self
     }
 
     /// Runs `hook` before a remote service is called.
-    pub fn remote_before<F, Fut>(mut self, scope: impl Into<Scope>, hook: F) -> Self
-    where
-        F: Fn(Context) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Context>> + Send + 'static,
-    {
+    pub fn remote_before(mut self, scope: impl Into<Scope>, hook: impl Hook) -> Self {
         self.wrapping.hooks.before(scope.into(), hook);
         self
     }
 
     /// Runs `hook` after a remote service has answered.
-    pub fn remote_after<F, Fut>(mut self, scope: impl Into<Scope>, hook: F) -> Self
-    where
-        F: Fn(Context) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Context>> + Send + 'static,
-    {
+    pub fn remote_after(mut self, scope: impl Into<Scope>, hook: impl Hook) -> Self {
         self.wrapping.hooks.after(scope.into(), hook);
         self
     }
 
     /// Runs `hook` when a remote service failed.
-    pub fn remote_on_error<F, Fut>(mut self, scope: impl Into<Scope>, hook: F) -> Self
-    where
-        F: Fn(Context) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Context>> + Send + 'static,
-    {
+    pub fn remote_on_error(mut self, scope: impl Into<Scope>, hook: impl Hook) -> Self {
         self.wrapping.hooks.on_error(scope.into(), hook);
         self
     }
 
-    /// Puts a tower layer around every remote service, before its hooks. The first one added is outermost.
-    pub fn middleware_before<L>(mut self, layer: L) -> Self
+    /// Puts a tower layer around every remote service, outside its hooks: it sees a call as the caller made it. The first one
+    /// added is outermost.
+    ///
+    /// Calls of services of the own process pass no layer. What a layer refuses is an [`Error`]; nothing is sent then.
+    ///
+    /// ```no_run
+    /// use rachis::{Answer, Call, CallService, Config, Error, Node};
+    /// use std::task::{Context, Poll};
+    /// use tower::{Layer, Service};
+    ///
+    /// /// Refuses calls of services below `internal/` that clients make.
+    /// #[derive(Clone)]
+    /// struct NoClients;
+    ///
+    /// #[derive(Clone)]
+    /// struct Refusing(CallService);
+    ///
+    /// impl Layer<CallService> for NoClients {
+    ///     type Service = Refusing;
+    ///
+    ///     fn layer(&self, inner: CallService) -> Refusing {
+    ///         Refusing(inner)
+    ///     }
+    /// }
+    ///
+    /// impl Service<Call> for Refusing {
+    ///     type Response = Answer;
+    ///     type Error = Error;
+    ///     type Future = std::pin::Pin<Box<dyn Future<Output = rachis::Result<Answer>> + Send>>;
+    ///
+    ///     fn poll_ready(&mut self, ctx: &mut Context<'_>) -> Poll<rachis::Result<()>> {
+    ///         self.0.poll_ready(ctx)
+    ///     }
+    ///
+    ///     fn call(&mut self, call: Call) -> Self::Future {
+    ///         if call.path.starts_with("internal/") && !call.params.is_internal() {
+    ///             return Box::pin(async { Err(Error::forbidden("Not for clients")) });
+    ///         }
+    ///         Box::pin(self.0.call(call))
+    ///     }
+    /// }
+    ///
+    /// # async fn run() -> rachis::Result<()> {
+    /// let node = Node::builder(Config::load()?).outer_layer(NoClients).start().await?;
+    /// # drop(node);
+    /// # Ok(()) }
+    /// ```
+    pub fn outer_layer<L>(mut self, layer: L) -> Self
     where
         L: Layer<CallService> + Send + Sync + 'static,
         L::Service: Service<Call, Response = Answer, Error = Error> + Clone + Send + Sync + 'static,
         <L::Service as Service<Call>>::Future: Send + 'static,
     {
-        self.wrapping.before.push(erase(layer));
+        self.wrapping.outer.push(erase(layer));
         self
     }
 
-    /// Puts a tower layer around every remote service, after its hooks: next to the wire.
-    pub fn middleware_after<L>(mut self, layer: L) -> Self
+    /// Puts a tower layer around every remote service, inside its hooks: it sees a call as it is sent. The first one added is
+    /// outermost. See [`outer_layer`](NodeBuilder::outer_layer).
+    pub fn inner_layer<L>(mut self, layer: L) -> Self
     where
         L: Layer<CallService> + Send + Sync + 'static,
         L::Service: Service<Call, Response = Answer, Error = Error> + Clone + Send + Sync + 'static,
         <L::Service as Service<Call>>::Future: Send + 'static,
     {
-        self.wrapping.after.push(erase(layer));
+        self.wrapping.inner.push(erase(layer));
         self
     }
 

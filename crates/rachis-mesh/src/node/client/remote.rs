@@ -37,9 +37,9 @@ where
 pub(crate) struct Wrapping {
     pub(crate) hooks: Hooks,
     /// Outside the hooks, the first one outermost.
-    pub(crate) before: Vec<Wrap>,
+    pub(crate) outer: Vec<Wrap>,
     /// Between the hooks and the wire.
-    pub(crate) after: Vec<Wrap>,
+    pub(crate) inner: Vec<Wrap>,
 }
 
 /// A remote service, ready to be called.
@@ -70,16 +70,14 @@ impl Remote {
             descriptor: route.descriptor.clone(),
         };
         let wire: Arc<dyn Dispatch> = Arc::new(OnWire { rpc: rpc.clone(), target });
-        let service: Arc<dyn Dispatch> = match wrapping.after.is_empty() {
-            true => wire,
-            false => Arc::new(Layered { service: wrap(wire, &wrapping.after) }),
-        };
+        let service: Arc<dyn Dispatch> =
+            if wrapping.inner.is_empty() { wire } else { Arc::new(Layered { service: wrap(wire, &wrapping.inner) }) };
         let levels = [app, wrapping.hooks.clone()];
         let chain_of = |method: &Method| chain(&[&levels[0], &levels[1]], method, service.clone());
         let chains: FxHashMap<Method, Chain> =
             descriptor.methods.iter().map(|method| (method.clone(), chain_of(method))).collect();
-        let outer = (!wrapping.before.is_empty())
-            .then(|| wrap(Arc::new(Chained { chains: chains.clone(), service: service.clone() }), &wrapping.before));
+        let outer = (!wrapping.outer.is_empty())
+            .then(|| wrap(Arc::new(Chained { chains: chains.clone(), service: service.clone() }), &wrapping.outer));
         let guarded = Arc::new(Guarded::of_remote(&[&levels[0], &levels[1]], &descriptor));
         Remote { route, descriptor: Arc::new(descriptor), guarded, service, levels, chains, outer }
     }

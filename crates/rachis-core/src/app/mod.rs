@@ -1,18 +1,19 @@
 //! The services of one process, before and apart from any mesh.
 
-use super::{
-    Answer, Call, Caller, Context, Descriptor, Event, EventContext, EventStream, Handle, Method, Parts, Registration,
-    STANDARD_EVENTS, Scope,
+mod hooks;
+
+use crate::{
+    Answer, Call, Caller, Descriptor, Error, Event, EventContext, EventStream, Handle, Method, Parts, Registration,
+    Result, STANDARD_EVENTS,
+    error::excerpt,
     event::EventSink,
     hook::Finished,
-    hook::Hook,
     hooks::Hooks,
     listeners::{self, Listeners, Next},
     path,
-    registration::Registered,
+    registered::Registered,
     router::{Found, Router, fill_route},
 };
-use crate::{Error, Result, error::excerpt};
 use arc_swap::{ArcSwap, Guard};
 use futures_core::future::BoxFuture;
 use futures_util::stream;
@@ -32,12 +33,12 @@ use tokio::sync::watch;
 /// It works alone, which is handy in tests; a node puts it on the mesh.
 ///
 /// ```
-/// use rachis::{ALL, App, Error, MemoryService, Method, ServiceExt};
+/// use rachis::{ALL, App, Context, Error, MemoryService, Method, ServiceExt};
 ///
 /// let app = App::new()
-///     .before(ALL, async |ctx| if ctx.params.is_internal() { Ok(ctx) } else { Err(Error::forbidden("Not yet")) })
+///     .before(ALL, async |ctx: Context| if ctx.params.is_internal() { Ok(ctx) } else { Err(Error::forbidden("Not yet")) })
 ///     .register("todos", MemoryService::new())
-///     .register("notes", MemoryService::new().before(Method::Create, async |mut ctx| {
+///     .register("notes", MemoryService::new().before(Method::Create, async |mut ctx: Context| {
 ///         ctx.data["pinned"] = false.into();
 ///         Ok(ctx)
 ///     }));
@@ -82,9 +83,10 @@ impl State {
 
     fn remove(&mut self, path: &str) -> Option<Arc<Registered>> {
         let removed = self.services.remove(path)?;
-        match path::is_pattern(path) {
-            true => self.make_routes(),
-            false => drop(self.routes.remove(path)),
+        if path::is_pattern(path) {
+            self.make_routes();
+        } else {
+            self.routes.remove(path);
         }
         Some(removed)
     }
@@ -158,38 +160,6 @@ impl App {
             Some(registered) => registered.service.teardown().await.map(|()| true),
             None => Ok(false),
         }
-    }
-
-    /// Runs `hook` around the methods of `scope` of every service.
-    pub fn around(self, scope: impl Into<Scope>, hook: impl Hook) -> Self {
-        self.with_hooks(|hooks| hooks.around(scope.into(), hook))
-    }
-
-    /// Runs `hook` before the methods of `scope` of every service.
-    pub fn before<F, Fut>(self, scope: impl Into<Scope>, hook: F) -> Self
-    where
-        F: Fn(Context) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Context>> + Send + 'static,
-    {
-        self.with_hooks(|hooks| hooks.before(scope.into(), hook))
-    }
-
-    /// Runs `hook` after the methods of `scope` of every service.
-    pub fn after<F, Fut>(self, scope: impl Into<Scope>, hook: F) -> Self
-    where
-        F: Fn(Context) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Context>> + Send + 'static,
-    {
-        self.with_hooks(|hooks| hooks.after(scope.into(), hook))
-    }
-
-    /// Runs `hook` when a method of `scope` of any service failed.
-    pub fn on_error<F, Fut>(self, scope: impl Into<Scope>, hook: F) -> Self
-    where
-        F: Fn(Context) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Context>> + Send + 'static,
-    {
-        self.with_hooks(|hooks| hooks.on_error(scope.into(), hook))
     }
 
     /// The service at `path`, whether or not it exists yet.
