@@ -12,6 +12,8 @@ pub(crate) mod idempotency;
 pub(crate) mod keys;
 pub(crate) mod pubsub;
 pub(crate) mod queue;
+#[cfg(test)]
+mod refused_scripts;
 pub(crate) mod registry;
 mod resp;
 

@@ -201,9 +201,10 @@ impl Calls {
         Ok(taken.into_iter().map(Delivered::from).map(from).collect())
     }
 
-    /// Puts a request that was not started back into the queue, as `frame`.
+    /// Puts a request of this replica that was not started back into the queue, as `frame`. Returns `false` if it is
+    /// settled, or is no longer of this replica.
     pub(crate) async fn requeue(&self, on: &mut impl ConnectionLike, id: EntryId, frame: &[u8]) -> RedisResult<bool> {
-        REQUEUE.key(&self.stream).arg(GROUP).arg(id).arg(frame).invoke_async(on).await
+        REQUEUE.key(&self.stream).arg(GROUP).arg(id).arg(frame).arg(&self.consumer).invoke_async(on).await
     }
 
     /// Moves a request to the dead letters, with `kept` as its frame.

@@ -11,13 +11,11 @@ local wait = 0
 if ARGV[7] == '1' and now - ARGV[8] < ARGV[6] / 4 then
   -- A bounded bite; the next beat of anyone takes the rest.
   local expired = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '(' .. whole(now), 'LIMIT', '0', '200')
-  local items, _ = {}, nil
-  for _, id in ipairs(expired) do
-    local left = remove_node(now, id)
-    if left then items[#items + 1] = { 'node-down', id, left } end
-  end
+  local items, removal, _ = {}, { counts = {}, nodes = {} }, nil
+  for _, id in ipairs(expired) do items[#items + 1] = { 'node-down', id, remove_node(now, id, removal) } end
   if #items > 0 then _, wait = commit(now, items) end
+  finish(removal)
 end
 -- Who promised to tell may have died.
-local told = tell_due(now)
-return { redis.call('GET', KEYS[3]) or '0', whole(told), wait }
+local told = attempt(tell_due, now)
+return outcome({ redis.call('GET', KEYS[3]) or '0', whole(told or 0), wait })

@@ -11,9 +11,10 @@ local size = 0
 for i = 1, #fields, 2 do
   if fields[i] == 'm' then size = #fields[i + 1] end
 end
--- Does nothing to a key that never expires. But after a write that takes no memory, Redis lets a script finish though its
--- memory is full.
-redis.call('PERSIST', KEYS[1])
+-- These delete and settle nothing. But what Redis forbids below it forbids here, before there is a letter; and after a write
+-- that takes no memory, it lets a script finish though its memory is full.
+redis.call('XDEL', KEYS[1], '0-0')
+redis.call('XACK', KEYS[1], ARGV[1], '0-0')
 -- First, since what fails here must leave the request as it is.
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'm', ARGV[8], 'size', size,
   'reason', ARGV[3], 'entry', ARGV[2], 'deliveries', ARGV[5], 'consumer', ARGV[6], 'by', ARGV[7])

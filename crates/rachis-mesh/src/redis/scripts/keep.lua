@@ -5,7 +5,11 @@
 -- stands. The value itself may stand there: whoever does not hear of a write repeats it.
 local there = redis.call('GET', KEYS[1])
 if there and there ~= ARGV[3] and there ~= ARGV[1] then return 0 end
--- After a write that takes no memory, Redis lets a script finish though its memory is full.
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
+local kept = redis.pcall('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+-- After a write that takes no memory, Redis lets a script finish though its memory is full. Not before it says so: a mark
+-- whose run is over must not hold as long as a reply.
+if kept.err and string.find(kept.err, 'OOM', 1, true) then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  kept = redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+end
+return kept.err and kept or 1

@@ -3,6 +3,7 @@
 -- KEYS: 1 calls. ARGV: 1 group, 2 consumer, 3 entry id. Returns frame and deliveries, or nothing if it is not (or no
 -- longer) that replica's.
 local pending = redis.pcall('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2])
+if pending.err and not string.find(pending.err, 'NOGROUP', 1, true) then return pending end
 if pending.err or not pending[1] then return false end
 local entries = redis.call('XRANGE', KEYS[1], ARGV[3], ARGV[3])
 if not entries[1] then

@@ -17,6 +17,19 @@ local last, number = before, nil
 local done = tonumber(string.match(known[2] or '', '^%d+') or '-1')
 local sharded = ARGV[5] == '1'
 local failed = nil
+local function ms(id) return tonumber(string.match(id, '%d+')) end
+
+-- Changes nothing. But where Redis forbids to note what is published, nothing is.
+redis.call('HSET', KEYS[2], 'id', before)
+if not known[1] then redis.call('PEXPIRE', KEYS[2], ARGV[4]) end
+if not known[2] then
+  -- Nodes that have been silent for longer than the log lasts send nothing again.
+  local all, time = redis.call('HGETALL', KEYS[2]), redis.call('TIME')
+  for i = 1, #all, 2 do
+    local id = string.match(all[i + 1], ' (.+)')
+    if id and time[1] * 1000 - ms(id) > tonumber(ARGV[3]) then redis.call('HDEL', KEYS[2], all[i]) end
+  end
+end
 
 for i = 7, #ARGV, 2 do
   if tonumber(ARGV[i]) > done then
@@ -33,15 +46,6 @@ for i = 7, #ARGV, 2 do
 end
 
 if number then
-  local function ms(id) return tonumber(string.match(id, '%d+')) end
-  if not known[2] then
-    -- Nodes that have been silent for longer than the log lasts send nothing again.
-    local all = redis.call('HGETALL', KEYS[2])
-    for i = 1, #all, 2 do
-      local id = string.match(all[i + 1], ' (.+)')
-      if id and ms(last) - ms(id) > tonumber(ARGV[3]) then redis.call('HDEL', KEYS[2], all[i]) end
-    end
-  end
   redis.call('HSET', KEYS[2], 'id', last, ARGV[6], number .. ' ' .. last)
   if kept == 0 then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
   -- Not each time: to the hour is enough.

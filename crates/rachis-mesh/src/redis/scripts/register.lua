@@ -11,11 +11,10 @@ for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
   if string.sub(field, 1, 2) == 's:' then before[string.sub(field, 3)] = true end
 end
 
-redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'app', app, 'head', ARGV[9], 'state', ARGV[10])
+redis.call('PEXPIRE', KEYS[1], ARGV[7])
 redis.call('HSET', KEYS[5], 'linger', ARGV[8])
 
-local paths = {}
+local fields, paths = { 'app', app, 'head', ARGV[9], 'state', ARGV[10] }, {}
 for i = 11, #ARGV, 2 do
   local path, descriptor = ARGV[i], ARGV[i + 1]
   local since = redis.call('HGET', KEYS[5], 't:' .. path)
@@ -24,22 +23,33 @@ for i = 11, #ARGV, 2 do
   if not since or (ended and ended <= now) then since = whole(now) end
   redis.call('HSET', KEYS[5], 's:' .. path, descriptor, 't:' .. path, since)
   redis.call('HDEL', KEYS[5], 'e:' .. path)
-  redis.call('HSET', KEYS[1], 's:' .. path, descriptor, 't:' .. path, since)
+  for _, value in ipairs({ 's:' .. path, descriptor, 't:' .. path, since }) do fields[#fields + 1] = value end
   paths[#paths + 1] = path
   before[path] = nil
 end
 redis.call('HSET', KEYS[5], 'n:' .. id, table.concat(paths, '\n'))
 
-local gone = {}
-for path in pairs(before) do gone[#gone + 1] = path end
-if #gone > 0 then drop_paths(now, app, id, gone, true) end
-
-redis.call('PEXPIRE', KEYS[1], ARGV[7])
+local gone, stale = {}, {}
+for path in pairs(before) do
+  gone[#gone + 1] = path
+  stale[#stale + 1] = 's:' .. path
+  stale[#stale + 1] = 't:' .. path
+end
+if #gone > 0 then drop_paths(now, app, { [id] = true }, gone, true) end
 if tonumber(ARGV[8]) < 0 then redis.call('PERSIST', KEYS[5]) else redis.call('PEXPIRE', KEYS[5], ARGV[7]) end
 redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', '(' .. whole(now))
-redis.call('ZADD', KEYS[2], whole(now + ARGV[6]), id)
+
+-- What was offered before is known by the hash of the node, so that is written when the app's is.
+for start = 1, #fields, 1000 do
+  redis.call('HSET', KEYS[1], unpack(fields, start, math.min(start + 999, #fields)))
+end
+for start = 1, #stale, 1000 do
+  redis.call('HDEL', KEYS[1], unpack(stale, start, math.min(start + 999, #stale)))
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[7])
 
 local kind = 'service'
 if not known then kind = 'node-up' elseif #gone > 0 then kind = 'service-removed' end
-local epoch, wait = commit(now, { { kind, id, redis.call('HGETALL', KEYS[1]) } })
-return { whole(epoch), whole(now), known and 1 or 0, wait }
+local epoch, wait = commit(now, { { kind, id, fields } })
+redis.call('ZADD', KEYS[2], whole(now + ARGV[6]), id)
+return outcome({ whole(epoch), whole(now), known and 1 or 0, wait })

@@ -1,8 +1,12 @@
 -- What the registry's scripts share; each is this text and its own.
 --
 -- KEYS: 1 the node, 2 nodes, 3 epoch, 4 changes, 5 the node's app, 6 apps, 7 told
--- Each begins with a write that takes no memory (DEL, PEXPIRE, ZREM): after that, Redis lets it finish though its memory
--- is full. So nodes do not vanish for want of memory.
+-- Each begins with a write that takes no memory (PEXPIRE, ZREM): after that, Redis lets it finish though its memory is
+-- full. So nodes do not vanish for want of memory.
+--
+-- Redis may refuse any command, for want of a right, and keeps what a script has written by then. So each writes first what
+-- may be written again, then tells everyone, and does last what ends the reason to run it. Where a run was refused
+-- halfway, the next one, by this node or another, leaves the registry as if there had been that one alone.
 --
 -- ARGV: 1 node id, 2 app, 3 channel, 4 prefix of node keys, 5 prefix of app keys, then the script's own from 6 on.
 --
@@ -85,8 +89,44 @@ local function tell(told, now, epoch)
   begin_pause(told, now, epoch)
 end
 
--- Makes `items` the next version of the registry and tells everyone, or returns in how many ms (0: not at all) the node
--- that asked is to do so. The version rises with the clock, so it also rises when Redis lost its data.
+-- What Redis refused, of what need not be done for the rest to be.
+local refused = nil
+
+-- Does `work`, or keeps what it was refused with for the end of the script.
+local function attempt(work, ...)
+  local done, answer = pcall(work, ...)
+  if done then return answer end
+  refused = refused or answer
+end
+
+-- What the script returns: `answer`, or what Redis refused.
+local function outcome(answer)
+  if refused == nil then return answer end
+  -- Before Redis 7 it is a text.
+  return type(refused) == 'table' and refused or redis.error_reply('ERR ' .. tostring(refused))
+end
+
+-- Tells everyone of version `epoch`, or returns in how many ms (0: not at all) the node that asked is to do so.
+local function announce(now, prev, epoch, message)
+  local told = read_told(prev)
+  if rests(told, now) and told.held < BUNDLE then
+    local wait = told.promised and 0 or told.rest - now
+    told.held, told.promised = told.held + 1, true
+    write_told(told)
+    return wait
+  end
+  if told.epoch >= prev then
+    redis.call('PUBLISH', ARGV[3], message)
+    begin_pause(told, now, epoch)
+  else
+    tell(told, now, epoch)
+  end
+  return 0
+end
+
+-- Makes `items` the next version of the registry and tells everyone; returns the version, and what `announce` does. The
+-- version rises with the clock, so it also rises when Redis lost its data. Where the version alone was written, `changes`
+-- does not lead up to it, so whoever sees it reads the whole registry. Where nobody could be told, beats tell the version.
 local function commit(now, items)
   local prev = tonumber(redis.call('GET', KEYS[3]) or '0')
   local epoch = math.max(prev + 1, now)
@@ -95,24 +135,12 @@ local function commit(now, items)
   local id = whole(epoch) .. '-0'
   local added = redis.pcall('XADD', KEYS[4], 'MAXLEN', '~', '1000', id, 'm', message)
   if type(added) == 'table' and added.err then
+    if not string.find(added.err, 'equal or smaller', 1, true) then error(added.err, 0) end
     -- The epoch was lost while the stream was not, and the clock went back: start the stream anew.
     redis.call('DEL', KEYS[4])
     redis.call('XADD', KEYS[4], id, 'm', message)
   end
-  local told = read_told(prev)
-  if rests(told, now) and told.held < BUNDLE then
-    local wait = told.promised and 0 or told.rest - now
-    told.held, told.promised = told.held + 1, true
-    write_told(told)
-    return epoch, wait
-  end
-  if told.epoch >= prev then
-    redis.call('PUBLISH', ARGV[3], message)
-    begin_pause(told, now, epoch)
-  else
-    tell(told, now, epoch)
-  end
-  return epoch, 0
+  return epoch, attempt(announce, now, prev, epoch, message) or 0
 end
 
 -- Tells what was held back for long enough. Returns the version that everyone was told.
@@ -124,82 +152,98 @@ local function tell_due(now)
   return epoch
 end
 
--- Which paths replicas of the app serve, all but those of `id`, and which were served by replicas that the registry does not
--- know any more: of these, and of lingers that are over, nothing is kept.
-local function served_by_others(now, app_key, id)
-  local served, orphaned, ids, lists = {}, {}, {}, {}
-  local fields = redis.call('HGETALL', app_key)
-  for i = 1, #fields, 2 do
-    local kind, name = string.sub(fields[i], 1, 2), string.sub(fields[i], 3)
+-- Takes `paths` from an app's offer unless another replica serves them. Unregistered paths go at once, those of a replica
+-- that stopped or died linger, and with them those that only replicas served which the registry does not know any more.
+-- Returns what lingers as fields of the app, and the fields of replicas that are not known, which `delete_fields` takes away
+-- when everyone was told. `counts` says of some replicas that they serve (true) or do not (false).
+local function drop_paths(now, app, counts, paths, unregistered)
+  local app_key = ARGV[5] .. app
+  local fields, ids, over = {}, {}, {}
+  local all = redis.call('HGETALL', app_key)
+  for i = 1, #all, 2 do
+    local kind, name = string.sub(all[i], 1, 2), string.sub(all[i], 3)
+    fields[all[i]] = all[i + 1]
     if kind == 'n:' then
-      ids[#ids + 1], lists[#lists + 1] = name, fields[i + 1]
-    elseif kind == 'e:' and (tonumber(fields[i + 1]) or math.huge) <= now then
-      redis.call('HDEL', app_key, 's:' .. name, 't:' .. name, 'e:' .. name)
+      ids[#ids + 1] = name
+    elseif kind == 'e:' and (tonumber(all[i + 1]) or math.huge) <= now then
+      over[#over + 1] = name
     end
   end
+
+  local served, dropped, spent = {}, {}, {}
+  for _, path in ipairs(paths) do dropped[path] = unregistered and 'unregistered' or 'left' end
   -- Lua passes no more than some thousand values at once.
   for start = 1, #ids, 1000 do
     local stop = math.min(start + 999, #ids)
     local scores = redis.call('ZMSCORE', KEYS[2], unpack(ids, start, stop))
     for i = start, stop do
-      local known = scores[i - start + 1] or ids[i] == id
-      if not known then redis.call('HDEL', app_key, 'n:' .. ids[i]) end
-      for path in string.gmatch(lists[i], '[^\n]+') do
-        if not known then orphaned[path] = true else served[path] = true end
+      local serves = counts[ids[i]]
+      if serves == nil and scores[i - start + 1] then serves = true end
+      local is_orphan = serves == nil and not unregistered
+      if is_orphan then spent[#spent + 1] = 'n:' .. ids[i] end
+      for path in string.gmatch(fields['n:' .. ids[i]], '[^\n]+') do
+        if serves then served[path] = true elseif is_orphan then dropped[path] = 'left' end
       end
     end
   end
-  return served, orphaned
-end
 
--- Takes `paths` from an app's offer unless another replica serves them. Unregistered paths go at once, those of a
--- replica that stopped or died linger: these are returned as fields of the app.
-local function drop_paths(now, app, id, paths, unregistered)
-  local left = { 'app', app }
-  local app_key = ARGV[5] .. app
-  local served, orphaned = served_by_others(now, app_key, id)
-  local linger = tonumber(redis.call('HGET', app_key, 'linger') or '0')
-  local dropped = {}
-  for _, path in ipairs(paths) do dropped[path] = unregistered and 'unregistered' or 'left' end
-  for path in pairs(orphaned) do dropped[path] = dropped[path] or 'left' end
-  local names = {}
-  for path in pairs(dropped) do names[#names + 1] = path end
+  for _, path in ipairs(over) do
+    redis.call('HDEL', app_key, 's:' .. path, 't:' .. path, 'e:' .. path)
+    fields['s:' .. path] = nil
+  end
+  local linger = tonumber(fields['linger'] or '0')
+  local names, left = {}, { 'app', app }
+  for path in pairs(dropped) do
+    if not served[path] then names[#names + 1] = path end
+  end
   -- Whatever order a table has, what is told has one.
   table.sort(names)
   for _, path in ipairs(names) do
-    if not served[path] then
-      if dropped[path] == 'unregistered' or linger == 0 then
-        redis.call('HDEL', app_key, 's:' .. path, 't:' .. path, 'e:' .. path)
-      else
-        local ends = linger < 0 and 'inf' or whole(now + linger)
-        redis.call('HSET', app_key, 'e:' .. path, ends)
-        redis.call('ZADD', KEYS[6], 'GT', ends == 'inf' and '+inf' or ends, app)
-        if linger < 0 then redis.call('PERSIST', app_key) end
-        for _, field in ipairs({ 's:' .. path, 't:' .. path, 'e:' .. path }) do
-          left[#left + 1] = field
-          left[#left + 1] = redis.call('HGET', app_key, field) or ''
-        end
+    local descriptor, since = 's:' .. path, 't:' .. path
+    if dropped[path] == 'unregistered' or linger == 0 then
+      redis.call('HDEL', app_key, descriptor, since, 'e:' .. path)
+    elseif fields[descriptor] then
+      local ends = linger < 0 and 'inf' or whole(now + linger)
+      redis.call('HSET', app_key, 'e:' .. path, ends)
+      redis.call('ZADD', KEYS[6], 'GT', ends == 'inf' and '+inf' or ends, app)
+      if linger < 0 then redis.call('PERSIST', app_key) end
+      for _, value in ipairs({ descriptor, fields[descriptor], since, fields[since] or '', 'e:' .. path, ends }) do
+        left[#left + 1] = value
       end
     end
   end
+  return left, spent
+end
+
+-- Deletes these fields of an app.
+local function delete_fields(app, fields)
+  for start = 1, #fields, 1000 do
+    redis.call('HDEL', ARGV[5] .. app, unpack(fields, start, math.min(start + 999, #fields)))
+  end
+end
+
+-- Removes a node that left or died, but for what `finish` does when everyone was told. Returns the fields of its app that
+-- linger. `removal` is what is removed together.
+local function remove_node(now, id, removal)
+  local app = redis.call('HGET', ARGV[4] .. id, 'app')
+  local list = app and redis.call('HGET', ARGV[5] .. app, 'n:' .. id)
+  local left, spent = {}, {}
+  removal.counts[id] = false
+  if list then
+    local paths = {}
+    for path in string.gmatch(list, '[^\n]+') do paths[#paths + 1] = path end
+    left, spent = drop_paths(now, app, removal.counts, paths, false)
+  end
+  spent[#spent + 1] = 'n:' .. id
+  removal.nodes[#removal.nodes + 1] = { id = id, app = app, spent = spent }
   return left
 end
 
--- Removes a node that left or died, if nobody did before; returns the fields of its app that linger.
-local function remove_node(now, id)
-  if redis.call('ZREM', KEYS[2], id) == 0 then return nil end
-  local node_key = ARGV[4] .. id
-  local app = redis.call('HGET', node_key, 'app')
-  redis.call('DEL', node_key)
-  if app then
-    local app_key = ARGV[5] .. app
-    local list = redis.call('HGET', app_key, 'n:' .. id)
-    redis.call('HDEL', app_key, 'n:' .. id)
-    if list then
-      local paths = {}
-      for path in string.gmatch(list, '[^\n]+') do paths[#paths + 1] = path end
-      return drop_paths(now, app, id, paths, false)
-    end
+-- Deletes nodes that were removed. That they are in the index is what lets them be removed, so they leave it last.
+local function finish(removal)
+  for _, node in ipairs(removal.nodes) do
+    if node.app then delete_fields(node.app, node.spent) end
+    redis.call('DEL', ARGV[4] .. node.id)
+    redis.call('ZREM', KEYS[2], node.id)
   end
-  return {}
 end

@@ -5,4 +5,4 @@ if redis.call('EXISTS', KEYS[1]) == 0 then return false end
 redis.call('ZREM', KEYS[2], '')
 redis.call('HSET', KEYS[1], 'state', ARGV[6])
 local _, wait = commit(now_ms(), { { 'service', ARGV[1], redis.call('HGETALL', KEYS[1]) } })
-return wait
+return outcome(wait)

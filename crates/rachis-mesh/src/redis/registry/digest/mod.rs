@@ -76,7 +76,10 @@ impl Registry {
     }
 
     /// What the digest and the changes since say, and how many these are; `None` where they do not lead up to now.
-    pub(super) async fn by_digest(&self, on: &mut impl ConnectionLike) -> RedisResult<Option<(Snapshot, usize)>> {
+    pub(in crate::redis) async fn by_digest(
+        &self,
+        on: &mut impl ConnectionLike,
+    ) -> RedisResult<Option<(Snapshot, usize)>> {
         let now = self.now(on).await?;
         // Asked first: what is changed from here on is news.
         let epoch = self.epoch(on).await?;
@@ -101,7 +104,7 @@ impl Registry {
         }
     }
 
-    pub(super) async fn keep(&self, on: &mut impl ConnectionLike, snapshot: &Snapshot) -> RedisResult<()> {
+    pub(in crate::redis) async fn keep(&self, on: &mut impl ConnectionLike, snapshot: &Snapshot) -> RedisResult<()> {
         let Some(digest) = Digest::of(snapshot).encode() else { return Ok(()) };
         let mut set = redis::cmd("SET");
         set.arg(self.keys.digest()).arg(digest).arg("PX").arg(KEPT_MS);

@@ -1,0 +1,491 @@
+//! Scripts of which Redis refuses a command: it keeps what was written before, and the next run has to complete it.
+//!
+//! Each command of each script is forbidden in turn, and allowed again. What the next run leaves in Redis, and returns, is
+//! then what it would have without the first.
+
+use super::{
+    keys::{GROUP, Keys},
+    registry::{Announced, Linger, Registry, Snapshot},
+};
+use rachis_testing::ThrowawayRedis;
+use redis::{FromRedisValue, RedisResult, Value, aio::MultiplexedConnection};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
+
+const TTL: Duration = Duration::from_secs(3600);
+const CALLS: &str = "t:{app:default/x}:calls";
+const DEAD: &str = "t:{app:default/x}:dead";
+const ONCE: &str = "t:{app:default/x}:once:1";
+const INBOX: &str = "t:{node:a}:inbox";
+const LOG: &str = "t:{events:default/p}:log";
+const LAST: &str = "t:{events:default/p}:last";
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A command, word by word.
+    Command(Vec<String>),
+    /// A script by its name, its keys and its arguments.
+    Script(&'static str, Vec<String>, Vec<String>),
+    /// Which node of which app offers which paths.
+    Register(&'static str, &'static str, &'static [&'static str], Linger),
+    State(&'static str),
+    Withdraw(&'static str),
+    /// A beat that sweeps.
+    Beat(&'static str),
+    Tell,
+    /// Keeps the registry in one value, as it is now.
+    Digest,
+}
+
+struct Case {
+    /// The files in which its commands are.
+    scripts: &'static [&'static str],
+    what: &'static str,
+    before: Vec<Step>,
+    run: Step,
+}
+
+/// A command; in its words `~` stands for a space.
+fn command(text: &str) -> Step {
+    Step::Command(text.split(' ').map(|word| word.replace('~', " ")).collect())
+}
+
+fn script(name: &'static str, keys: &[&str], arguments: &[&str]) -> Step {
+    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    Step::Script(name, owned(keys), owned(arguments))
+}
+
+fn text(name: &str) -> String {
+    std::fs::read_to_string(folder().join(format!("{name}.lua"))).unwrap()
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src/redis/scripts"))
+}
+
+/// The commands in a text of Lua.
+fn commands(text: &str) -> BTreeSet<String> {
+    let calls = ["redis.call('", "redis.pcall('"].into_iter().flat_map(|call| text.split(call).skip(1));
+    calls.map(|rest| rest.split('\'').next().unwrap().to_lowercase()).collect()
+}
+
+fn registry(node: &str, app: &str, linger: Linger) -> Registry {
+    Registry::new(Keys::new("t"), node, app, TTL, linger)
+}
+
+fn own(node: &str) -> Registry {
+    registry(node, "default/x", Linger::Forever)
+}
+
+impl Step {
+    async fn take(&self, on: &mut MultiplexedConnection) -> RedisResult<String> {
+        match self {
+            Step::Command(words) => {
+                let mut command = redis::cmd(&words[0]);
+                words[1..].iter().for_each(|word| {
+                    command.arg(word);
+                });
+                Ok(format!("{:?}", command.query_async::<Value>(on).await?))
+            }
+            Step::Script(name, keys, arguments) => {
+                let mut command = redis::cmd("EVAL");
+                command.arg(text(name)).arg(keys.len()).arg(keys).arg(arguments);
+                Ok(format!("{:?}", command.query_async::<Value>(on).await?))
+            }
+            Step::Register(node, app, paths, linger) => {
+                let services = paths.iter().map(|path| ((*path).to_owned(), b"descriptor".to_vec())).collect();
+                let what = Announced { head: b"head".to_vec(), state: "up".into(), services };
+                Ok(format!("{:?}", registry(node, app, *linger).register(on, &what).await?))
+            }
+            Step::State(node) => Ok(format!("{:?}", own(node).set_state(on, "draining").await?)),
+            Step::Withdraw(node) => Ok(format!("{:?}", own(node).withdraw(on).await?)),
+            Step::Beat(node) => {
+                let now = own(node).look(&mut on.clone()).await?.beat.now;
+                Ok(format!("{:?}", own(node).beat(on, true, now).await?.known))
+            }
+            Step::Tell => Ok(format!("{:?}", own("a").tell(on).await?)),
+            Step::Digest => {
+                let snapshot = own("a").snapshot(on).await?;
+                own("a").keep(on, &snapshot).await?;
+                Ok(String::new())
+            }
+        }
+    }
+}
+
+/// Changes are held back from now on, and then are no longer.
+fn held_back() -> Step {
+    command(
+        "EVAL redis.call('SET',KEYS[1],redis.call('GET',KEYS[2])..'~99999999999999~99999999999999~0~0') 2 t:{mesh}:told t:{mesh}:epoch",
+    )
+}
+
+fn let_go() -> Step {
+    command("EVAL redis.call('SET',KEYS[1],(string.gsub(redis.call('GET',KEYS[1]),'~.*','~1~1~1~1'))) 1 t:{mesh}:told")
+}
+
+fn dies(node: &str) -> Step {
+    command(&format!("ZADD t:{{mesh}}:nodes 1 {node}"))
+}
+
+const HOUR: Linger = Linger::For(Duration::from_secs(3600));
+const NONE: Linger = Linger::For(Duration::ZERO);
+const X: &str = "default/x";
+
+fn registry_cases() -> Vec<Case> {
+    let two = |linger| vec![Step::Register("a", X, &["p", "q"], linger), Step::Register("b", X, &["q", "r"], linger)];
+    let case = |scripts, what, before: Vec<Step>, then: &[Step], run| {
+        let before = before.into_iter().chain(then.iter().cloned()).chain([Step::Digest]).collect();
+        Case { scripts, what, before, run }
+    };
+    let (register, withdraw): (&[_], &[_]) = (&["register", "registry"], &["withdraw", "registry"]);
+    let clear_up: &[_] = &["beat", "clear_up", "registry"];
+    let none = || vec![];
+    // One that is in the hash of its app and in no other place.
+    let ghost = || command("HSET t:{mesh}:app:default/x n:ghost g s:g descriptor t:g 5");
+    let over = || command("HSET t:{mesh}:app:default/x s:o descriptor t:o 5 e:o 6");
+    vec![
+        case(register, "the first node", none(), &[], Step::Register("a", X, &["p", "q"], Linger::Forever)),
+        case(register, "another replica", two(HOUR), &[], Step::Register("c", X, &["p", "s"], HOUR)),
+        case(register, "fewer paths", two(HOUR), &[ghost(), over()], Step::Register("a", X, &["q"], HOUR)),
+        case(
+            register,
+            "a path comes back",
+            two(HOUR),
+            &[Step::Withdraw("a")],
+            Step::Register("c", X, &["p", "q"], HOUR),
+        ),
+        case(register, "held back", two(HOUR), &[held_back()], Step::Register("c", X, &["p"], HOUR)),
+        case(
+            register,
+            "what was held back is due",
+            two(HOUR),
+            &[held_back(), Step::State("b"), let_go()],
+            Step::Register("c", X, &["p"], HOUR),
+        ),
+        case(
+            register,
+            "the clock went back",
+            two(HOUR),
+            &[command("XADD t:{mesh}:changes 99999999999999-0 m later")],
+            Step::Register("c", X, &["p"], HOUR),
+        ),
+        case(&["state", "registry"], "it drains", two(HOUR), &[], Step::State("a")),
+        case(withdraw, "one of two", two(HOUR), &[], Step::Withdraw("a")),
+        case(withdraw, "the last one", two(HOUR), &[Step::Withdraw("b"), ghost(), over()], Step::Withdraw("a")),
+        case(withdraw, "without a linger", two(NONE), &[Step::Withdraw("b"), ghost()], Step::Withdraw("a")),
+        case(withdraw, "a linger for ever", two(Linger::Forever), &[Step::Withdraw("b")], Step::Withdraw("a")),
+        case(clear_up, "nothing", two(HOUR), &[], Step::Beat("a")),
+        case(clear_up, "one is dead", two(HOUR), &[dies("b")], Step::Beat("a")),
+        case(
+            clear_up,
+            "all of another app are dead",
+            two(HOUR),
+            &[Step::Register("c", "default/y", &["p"], NONE), dies("a"), dies("b"), ghost(), over()],
+            Step::Beat("c"),
+        ),
+        case(
+            clear_up,
+            "without a linger",
+            two(NONE),
+            &[Step::Register("c", "default/y", &["z"], NONE), dies("a"), dies("b")],
+            Step::Beat("c"),
+        ),
+        case(clear_up, "held back", two(HOUR), &[held_back(), Step::State("b"), let_go(), dies("b")], Step::Beat("a")),
+        case(clear_up, "to be told", two(HOUR), &[held_back(), Step::State("b"), let_go()], Step::Beat("a")),
+        case(&["tell", "registry"], "to be told", two(HOUR), &[held_back(), Step::State("b"), let_go()], Step::Tell),
+    ]
+}
+
+/// Requests 1-0 to 4-0: two of `a`, one of them settled as far as being deleted, one of `b`, one that waits.
+fn requests() -> Vec<Step> {
+    let mut steps = vec![command(&format!("XGROUP CREATE {CALLS} {GROUP} $ MKSTREAM"))];
+    steps.extend((1..=4).map(|number| command(&format!("XADD {CALLS} {number}-0 m frame-{number}"))));
+    let read =
+        |consumer, count| command(&format!("XREADGROUP GROUP {GROUP} {consumer} COUNT {count} STREAMS {CALLS} >"));
+    steps.extend([read("a", 2), read("b", 1), command(&format!("XDEL {CALLS} 1-0"))]);
+    steps
+}
+
+fn queue_cases() -> Vec<Case> {
+    let case = |name, scripts, what, before, keys: &[&str], arguments: &[&str]| Case {
+        scripts,
+        what,
+        before,
+        run: script(name, keys, &[&[GROUP], arguments].concat()),
+    };
+    let ungrouped = || {
+        let mut steps = requests();
+        steps.push(command(&format!("XGROUP DESTROY {CALLS} {GROUP}")));
+        steps
+    };
+    let without = |id: &str| {
+        let mut steps = requests();
+        steps.push(command(&format!("XDEL {CALLS} {id}")));
+        steps
+    };
+    let letter = ["reason", "1000", "2", "a", "b", "kept"];
+    let letter = |id| [&[id][..], &letter].concat();
+    vec![
+        case("cancel", &["cancel"], "it waits", requests(), &[CALLS], &["4-0"]),
+        case("cancel", &["cancel"], "a replica has it", requests(), &[CALLS], &["2-0"]),
+        case("claim", &["claim"], "some", requests(), &[CALLS], &["a", "c", "128"]),
+        case("claim", &["claim"], "none is left", without("2-0"), &[CALLS], &["a", "c", "128"]),
+        case("claim", &["claim"], "no group", ungrouped(), &[CALLS], &["a", "c", "128"]),
+        case("dead_letter", &["dead_letter"], "one", requests(), &[CALLS, DEAD], &letter("2-0")),
+        case("dead_letter", &["dead_letter"], "a settled one", requests(), &[CALLS, DEAD], &letter("1-0")),
+        case("hand_on", &["hand_on"], "to another", requests(), &[CALLS], &["2-0", "a", "b"]),
+        case("hand_on", &["hand_on"], "no group", ungrouped(), &[CALLS], &["2-0", "a", "b"]),
+        case("own", &["own"], "one", requests(), &[CALLS], &["a", "2-0"]),
+        case("own", &["own"], "a settled one", requests(), &[CALLS], &["a", "1-0"]),
+        case("places", &["places"], "all", requests(), &[CALLS], &["1-0", "2-0", "3-0", "4-0"]),
+        case("places", &["places"], "no group", ungrouped(), &[CALLS], &["2-0"]),
+        case("regroup", &["regroup"], "no stream", vec![], &[CALLS], &["-", "a"]),
+        case("regroup", &["regroup"], "no group", ungrouped(), &[CALLS], &["-", "a", "2-0"]),
+        case("regroup", &["regroup"], "all is there", requests(), &[CALLS], &["-", "a", "2-0"]),
+        case("requeue", &["requeue"], "one", requests(), &[CALLS], &["2-0", "again", "a"]),
+        case("requeue", &["requeue"], "a settled one", requests(), &[CALLS], &["1-0", "again", "a"]),
+        case("requeue", &["requeue"], "one that was taken over", requests(), &[CALLS], &["3-0", "again", "a"]),
+    ]
+}
+
+fn other_cases() -> Vec<Case> {
+    let case = |name, scripts, what, before, keys: &[&str], arguments: &[&str]| Case {
+        scripts,
+        what,
+        before,
+        run: script(name, keys, arguments),
+    };
+    let set = |value: &str| vec![command(&format!("SET {ONCE} {value} PX 60000"))];
+    let events = |last: &str, number: &str| {
+        let first = script("publish", &[LOG, LAST], &["channel", "1000", "60000", "90000", "0", last, number, "frame"]);
+        vec![first]
+    };
+    let publish = ["channel", "1000", "60000", "90000", "0", "a", "7", "seven", "8", "eight"];
+    vec![
+        case("find", &["find"], "a text", requests(), &[CALLS], &["frame-4", "0", "256", "100", "100000"]),
+        case("keep", &["keep"], "over the mark", set("mark"), &[ONCE], &["value", "90000", "mark"]),
+        case(
+            "keep",
+            &["keep"],
+            "memory is full",
+            [set("mark"), vec![command("CONFIG SET maxmemory 1")]].concat(),
+            &[ONCE],
+            &["value", "90000", "mark"],
+        ),
+        case("let_go", &["let_go"], "the mark", set("mark"), &[ONCE], &["mark"]),
+        case("once", &["once"], "new", vec![], &[ONCE], &["f", "a", "1-0", "60000", "", "0"]),
+        case("once", &["once"], "renewed", set("Rfa~1-0"), &[ONCE], &["f", "a", "1-0", "60000", "", "1"]),
+        case("publish", &["publish"], "the first", vec![], &[LOG, LAST], &publish),
+        case("publish", &["publish"], "the first of a node", events("b", "3"), &[LOG, LAST], &publish),
+        case("publish", &["publish"], "more", events("a", "6"), &[LOG, LAST], &publish),
+        case("publish", &["publish"], "some again", events("a", "7"), &[LOG, LAST], &publish),
+        case(
+            "publish",
+            &["publish"],
+            "a node was silent for long",
+            vec![command(&format!("HSET {LAST} id 5-0 old 1~5-0"))],
+            &[LOG, LAST],
+            &publish,
+        ),
+        case(
+            "publish",
+            &["publish"],
+            "in a cluster",
+            vec![],
+            &[LOG, LAST],
+            &[&publish[..4], &["1"], &publish[5..]].concat(),
+        ),
+        case("reply", &["reply"], "one", vec![], &[INBOX], &["1000", "frame", "60000"]),
+        case("retire", &["retire"], "an empty one", vec![requests()[0].clone()], &[CALLS], &[]),
+        case("retire", &["retire"], "one in use", requests(), &[CALLS], &[]),
+    ]
+}
+
+/// Replaces moments, and the ids that are made of them.
+fn timeless(text: &str) -> String {
+    let (mut out, mut digits) = (String::new(), String::new());
+    let mut after = false;
+    for sign in text.chars().chain(['\n']) {
+        if sign.is_ascii_digit() {
+            digits.push(sign);
+            continue;
+        }
+        let is_moment = digits.len() == 13 || digits.len() == 14;
+        match (std::mem::take(&mut after), is_moment) {
+            // The rest of an id.
+            (true, _) => {}
+            (false, true) => out.push('T'),
+            (false, false) => out.push_str(&digits),
+        }
+        digits.clear();
+        after = is_moment && sign == '-';
+        if !after {
+            out.push(sign);
+        }
+    }
+    out
+}
+
+/// Everything that Redis holds, but for the versions of the registry.
+async fn held(on: &mut MultiplexedConnection) -> BTreeMap<String, String> {
+    let versions = ["epoch", "changes", "told", "digest"].map(|name| format!("t:{{mesh}}:{name}"));
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(on).await.unwrap();
+    let mut held = BTreeMap::new();
+    for key in keys.into_iter().filter(|key| !versions.contains(key)) {
+        let kind: String = redis::cmd("TYPE").arg(&key).query_async(on).await.unwrap();
+        let expires: i64 = redis::cmd("PTTL").arg(&key).query_async(on).await.unwrap();
+        let asked = match kind.as_str() {
+            "string" => redis::cmd("GET").arg(&key).clone(),
+            "hash" => redis::cmd("HGETALL").arg(&key).clone(),
+            "zset" => redis::cmd("ZRANGE").arg(&key).arg(0).arg(-1).arg("WITHSCORES").clone(),
+            "stream" => redis::cmd("XRANGE").arg(&key).arg("-").arg("+").clone(),
+            other => panic!("{key} is a {other}"),
+        };
+        let value: Value = asked.query_async(on).await.unwrap();
+        let mut value = match kind.as_str() {
+            "hash" => format!("{:?}", BTreeMap::<String, String>::from_redis_value(value).unwrap()),
+            _ => format!("{value:?}"),
+        };
+        if kind == "stream" {
+            let mut pending = redis::cmd("XPENDING");
+            pending.arg(&key).arg(GROUP).arg("-").arg("+").arg(100);
+            let pending: Option<Vec<(String, String, u64, u64)>> = pending.query_async(on).await.ok();
+            let pending =
+                pending.map(|all| all.into_iter().map(|(id, who, _, times)| (id, who, times)).collect::<Vec<_>>());
+            value.push_str(&format!(" pending {pending:?}"));
+        }
+        held.insert(key, format!("{} {}", timeless(&value), if expires > 0 { "expires" } else { "stays" }));
+    }
+    held
+}
+
+fn sorted(mut snapshot: Snapshot) -> Snapshot {
+    snapshot.nodes.sort_by(|a, b| a.id.cmp(&b.id));
+    snapshot.lingering.sort_by(|a, b| (&a.app, &a.service.path).cmp(&(&b.app, &b.service.path)));
+    snapshot
+}
+
+/// A Redis, its administrator and a user whose rights change.
+struct Guarded {
+    _redis: ThrowawayRedis,
+    admin: MultiplexedConnection,
+    user: MultiplexedConnection,
+}
+
+impl Guarded {
+    async fn start() -> Self {
+        let redis = ThrowawayRedis::start().unwrap();
+        let url = redis.url();
+        let mut admin = connect(&url).await;
+        redis::cmd("ACL")
+            .arg(&["SETUSER", "user", "on", ">p", "~*", "&*", "+@all"])
+            .exec_async(&mut admin)
+            .await
+            .unwrap();
+        let user = connect(&url.replace("redis://", "redis://user:p@")).await;
+        Guarded { _redis: redis, admin, user }
+    }
+
+    async fn allow(&mut self, rule: &str) {
+        redis::cmd("ACL").arg(&["SETUSER", "user", rule]).exec_async(&mut self.admin).await.unwrap();
+    }
+
+    async fn before(&mut self, case: &Case) {
+        for step in [command("FLUSHALL"), command("CONFIG SET maxmemory 0")] {
+            step.take(&mut self.admin).await.unwrap();
+        }
+        for step in &case.before {
+            step.take(&mut self.admin).await.unwrap_or_else(|error| panic!("{}: {step:?}: {error}", case.what));
+        }
+    }
+
+    /// Returns `true` if a command was refused since this was asked last.
+    async fn has_refused(&mut self) -> bool {
+        let log: Vec<Value> = redis::cmd("ACL").arg("LOG").query_async(&mut self.admin).await.unwrap();
+        redis::cmd("ACL").arg(&["LOG", "RESET"]).exec_async(&mut self.admin).await.unwrap();
+        !log.is_empty()
+    }
+
+    /// Runs the script of a case without the right to `command`, then with it. Returns `None` if it did not come to that
+    /// command, else what is different from one run: nothing.
+    async fn refuse(
+        &mut self,
+        case: &Case,
+        command: &str,
+        whole: &(String, BTreeMap<String, String>),
+    ) -> Option<String> {
+        self.before(case).await;
+        self.allow(&format!("-{command}")).await;
+        self.has_refused().await;
+        let first = case.run.take(&mut self.user).await;
+        let reached = self.has_refused().await;
+        self.allow(&format!("+{command}")).await;
+        if !reached {
+            return None;
+        }
+        // A run that says nothing of a refusal has done everything. Only of a request that is withdrawn it may be left open
+        // whether it had waited.
+        if let Ok(first) = &first
+            && timeless(first) != whole.0
+            && case.scripts != ["cancel"]
+        {
+            return Some(format!("it returns {first}, not {}", whole.0));
+        }
+        let again = match case.run.take(&mut self.user).await {
+            Ok(again) => timeless(&again),
+            Err(error) => return Some(format!("the next run fails: {error}")),
+        };
+        let held = held(&mut self.admin).await;
+        if held != whole.1 {
+            return Some(format!("after {first:?} it holds\n  {held:?}, not\n  {:?}", whole.1));
+        }
+        if first.is_err() && !matches!(case.run, Step::Register(..) | Step::Withdraw(_)) && again != whole.0 {
+            return Some(format!("after {first:?} it returns {again}, not {}", whole.0));
+        }
+        let all = sorted(own("a").snapshot(&mut self.admin).await.unwrap());
+        if let Some((known, _)) = own("a").by_digest(&mut self.admin).await.unwrap() {
+            let known = sorted(known);
+            if (&known.nodes, &known.lingering) != (&all.nodes, &all.lingering) {
+                return Some(format!("its changes lead to\n  {known:?}, not\n  {all:?}"));
+            }
+        }
+        Some(String::new())
+    }
+}
+
+async fn connect(url: &str) -> MultiplexedConnection {
+    redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
+}
+
+#[tokio::test]
+async fn whatever_of_a_script_redis_refuses_the_next_run_completes_it() {
+    let mut redis = Guarded::start().await;
+    let cases: Vec<Case> = registry_cases().into_iter().chain(queue_cases()).chain(other_cases()).collect();
+    let mut left: BTreeSet<(String, String)> = BTreeSet::new();
+    for file in std::fs::read_dir(folder()).unwrap() {
+        let name = file.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned();
+        left.extend(commands(&text(&name)).into_iter().map(|command| (name.clone(), command)));
+    }
+    let (mut problems, mut refusals) = (Vec::new(), 0);
+    for case in &cases {
+        redis.before(case).await;
+        let reply = timeless(&case.run.take(&mut redis.user).await.unwrap());
+        let whole = (reply, held(&mut redis.admin).await);
+        for command in case.scripts.iter().flat_map(|name| commands(&text(name))).collect::<BTreeSet<_>>() {
+            let Some(problem) = redis.refuse(case, &command, &whole).await else { continue };
+            refusals += 1;
+            for name in case.scripts {
+                left.remove(&((*name).to_owned(), command.clone()));
+            }
+            if !problem.is_empty() {
+                problems.push(format!("{}, {}, without {command}: {problem}", case.scripts[0], case.what));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{} of {refusals}:\n{}", problems.len(), problems.join("\n"));
+    assert!(left.is_empty(), "never came to {left:?}");
+}
