@@ -294,4 +294,7 @@ mod pages {
     struct Promises;
     #[doc = include_str!("../docs/clients.md")]
     struct Clients;
+    #[cfg(feature = "schema")]
+    #[doc = include_str!("../docs/schemas.md")]
+    struct Schemas;
 }

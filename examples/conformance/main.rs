@@ -16,6 +16,7 @@
 //! Everything else is configured as usual, by `distribution.toml` and the environment.
 
 mod channels;
+mod described;
 mod echo;
 mod failures;
 mod hooks_order;
@@ -99,6 +100,7 @@ fn services(auth: &Authentication) -> App {
         .register("echo", echo::Echo)
         .register("api/v1/echo", echo::Echo)
         .register("orgs/:orgId/echo", echo::Echo)
+        .register("described", described::described())
         .register("failures", failures::Failures)
         .register("readonly", readonly::Readonly)
         .register("meta", meta::meta())

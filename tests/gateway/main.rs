@@ -14,6 +14,7 @@ mod idempotency;
 mod metrics;
 mod query;
 mod rest;
+mod schema;
 mod serve;
 mod services;
 mod web;

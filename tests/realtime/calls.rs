@@ -9,6 +9,7 @@ use rachis::{
     ALL, App, Context, MemoryService, Method, ServiceExt,
     auth::{AuthConfig, Authentication},
     gateway::{Channels, Connection},
+    schema::Schemas,
 };
 use rachis_testing::{cluster, eventually};
 use serde_json::{Value, json};
@@ -118,6 +119,25 @@ async fn errors_keep_their_class_data_and_fields() {
         "data": { "a": 1 }, "errors": { "b": "bad" },
     });
     assert_eq!(client.call(json!(["get", "failures", 1])).await, Err(expected));
+}
+
+#[tokio::test]
+async fn data_and_queries_that_do_not_fit_their_schema_are_answered_field_by_field() {
+    let person =
+        json!({ "type": "object", "properties": { "age": { "type": "integer" } }, "additionalProperties": false });
+    let schemas = Schemas::new().record(person.clone()).data(Method::Create, person);
+    let server = Server::remote(App::new().register("people", Echo.schemas(schemas)), Channels::new()).await;
+    let mut client = server.connect().await;
+    let seen = client.call(json!(["find", "people", { "age": { "$gt": "5" } }])).await.unwrap();
+    assert_eq!(seen["query"], json!({ "age": { "$gt": 5 } }));
+    for (call, field, message) in [
+        (json!(["create", "people", { "age": "5" }, {}]), "age", "value is not of type \"integer\""),
+        (json!(["find", "people", { "agee": 5 }]), "agee", "is unknown"),
+    ] {
+        let refused = client.call(call).await.unwrap_err();
+        assert_eq!((&refused["name"], &refused["code"]), (&json!("BadRequest"), &json!(400)));
+        assert_eq!(refused["errors"], json!({ field: message }));
+    }
 }
 
 #[tokio::test]

@@ -14,6 +14,8 @@ pub struct Hooks {
     error: Vec<(Scope, Arc<dyn Hook>)>,
     /// The fields that clients may not name in queries, whatever the method.
     hidden: Vec<String>,
+    /// What checks data and queries by their schemas.
+    check: Option<Arc<dyn Hook>>,
 }
 
 /// The hooks that run until it is known who calls.
@@ -89,8 +91,20 @@ impl Hooks {
         self.hidden.extend(fields.into_iter().map(Into::into));
     }
 
-    /// Appends this level's hooks for `method`, outermost first. With `guard`, queries with hidden fields are refused in
-    /// front of all `before` hooks but those that find out who calls.
+    /// Sets what checks data and queries by their schemas.
+    #[cfg(feature = "schema")]
+    pub(super) fn check_by(&mut self, check: Arc<dyn Hook>) {
+        self.check = Some(check);
+    }
+
+    /// Returns `true` if data and queries are checked by their schemas.
+    #[cfg(feature = "schema")]
+    pub(super) fn has_check(&self) -> bool {
+        self.check.is_some()
+    }
+
+    /// Appends this level's hooks for `method`, outermost first. With `guard`, queries with hidden fields are refused; that
+    /// and the check by schemas come in front of all `before` hooks but those that find out who calls.
     ///
     /// Feathers' order: around, before and after run all-then-method; the errors of a level cover everything inside
     /// it but its own around hooks, and those of a method do not cover the `before` hooks for all methods.
@@ -102,15 +116,22 @@ impl Hooks {
 
         let last =
             |hooks: &[Arc<dyn Hook>]| hooks.iter().rposition(|hook| hook.identifies_caller()).map(|place| place + 1);
-        let in_method = last(&before_method).filter(|_| guard);
-        let in_all = (guard && in_method.is_none()).then(|| last(&before_all).unwrap_or(0));
+        let refuse: Option<Arc<dyn Hook>> = if guard { Some(Arc::new(refuse)) } else { None };
+        let guards: Vec<Arc<dyn Hook>> = refuse.into_iter().chain(self.check.clone()).collect();
+        let (before_all, before_method) = match last(&before_method) {
+            Some(place) => (before_all, with_guards(before_method, place, guards)),
+            None => {
+                let place = last(&before_all).unwrap_or(0);
+                (with_guards(before_all, place, guards), before_method)
+            }
+        };
 
         chain.extend(around_all);
         chain.extend(around_method);
         chain.extend(catch(error_all));
-        extend_with_guard(chain, before_all, in_all);
+        chain.extend(before_all.into_iter().map(before));
         chain.extend(catch(error_method));
-        extend_with_guard(chain, before_method, in_method);
+        chain.extend(before_method.into_iter().map(before));
         // The innermost wrapper acts first on the way out, so these go in backwards.
         chain.extend(after_method.into_iter().rev().map(after));
         chain.extend(after_all.into_iter().rev().map(after));
@@ -150,12 +171,10 @@ fn split<T: Clone>(hooks: &[(Scope, T)], method: &Method) -> (Vec<T>, Vec<T>) {
     (all, only)
 }
 
-/// Appends the hooks, with the guard of queries as the one numbered `guard`.
-fn extend_with_guard(chain: &mut Vec<Arc<dyn AroundHook>>, mut hooks: Vec<Arc<dyn Hook>>, guard: Option<usize>) {
-    if let Some(place) = guard {
-        hooks.insert(place, Arc::new(refuse));
-    }
-    chain.extend(hooks.into_iter().map(before));
+/// Returns the hooks with `guards` among them, at `place`.
+fn with_guards(mut hooks: Vec<Arc<dyn Hook>>, place: usize, guards: Vec<Arc<dyn Hook>>) -> Vec<Arc<dyn Hook>> {
+    hooks.splice(place..place, guards);
+    hooks
 }
 
 /// Fails if the query was found to be one that this caller may not make.

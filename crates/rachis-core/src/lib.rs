@@ -33,6 +33,8 @@ pub mod query;
 mod registered;
 mod registration;
 mod router;
+#[cfg(feature = "schema")]
+pub mod schema;
 #[doc(hidden)]
 pub mod secret;
 mod service;

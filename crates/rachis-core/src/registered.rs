@@ -35,6 +35,8 @@ impl Registered {
     /// `BadRequest` for what can not be registered.
     pub fn new(path: &str, registration: Registration, app: &Hooks) -> Result<Self> {
         check_methods(path, &registration.methods)?;
+        #[cfg(feature = "schema")]
+        let registration = compile_schemas(path, registration)?;
         let mut events: Vec<String> = STANDARD_EVENTS.iter().map(|event| (*event).to_owned()).collect();
         events.extend(
             registration.custom_events.iter().filter(|event| !STANDARD_EVENTS.contains(&event.as_str())).cloned(),
@@ -130,6 +132,16 @@ const RESERVED: &[&str] = &[
     "setup",
     "teardown",
 ];
+
+/// Compiles the schemas of a registration, unless that is done.
+#[cfg(feature = "schema")]
+fn compile_schemas(path: &str, mut registration: Registration) -> Result<Registration> {
+    if let Some(schemas) = registration.schemas.as_ref().filter(|_| !registration.hooks.has_check()) {
+        let checks = crate::schema::Checks::new(path, schemas)?;
+        registration.hooks.check_by(Arc::new(checks));
+    }
+    Ok(registration)
+}
 
 fn check_methods(path: &str, methods: &[Method]) -> Result<()> {
     if methods.is_empty() {

@@ -4,6 +4,8 @@ use super::{
     AroundHook, Context, Descriptor, Hook, Method, MethodFn, Methods, Next, Result, Scope, Service, hooks::Hooks,
     service::Dispatch,
 };
+#[cfg(feature = "schema")]
+use crate::schema::Schemas;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -18,6 +20,8 @@ pub struct Registration {
     pub(super) idempotent: Vec<Method>,
     pub(super) options: Map<String, Value>,
     pub(super) publish: Publish,
+    #[cfg(feature = "schema")]
+    pub(super) schemas: Option<Schemas>,
 }
 
 /// Which part of a service other nodes may see; what is `None` is left to the node's configuration.
@@ -206,6 +210,15 @@ macro_rules! registration_methods {
             registration
         }
 
+        /// Describes what the methods take and return. Data and queries that do not fit are a `BadRequest`, with a message
+        /// for each field in its `errors`; see [`schema`](crate::schema).
+        #[cfg(feature = "schema")]
+        $($public)* fn schemas(self, schemas: Schemas) -> Registration {
+            let mut registration = Registration::from(self);
+            registration.schemas = Some(schemas);
+            registration
+        }
+
         /// Keeps the service to this process, whatever `services` says.
         $($public)* fn local_only(self) -> Registration {
             let mut registration = Registration::from(self);
@@ -226,6 +239,8 @@ impl Registration {
             idempotent: descriptor.idempotent,
             options: descriptor.options,
             publish: Publish::default(),
+            #[cfg(feature = "schema")]
+            schemas: None,
         }
     }
 

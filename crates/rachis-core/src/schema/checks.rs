@@ -1,0 +1,144 @@
+//! The checks that the schemas of a service come to.
+
+use super::{Schemas, query::QuerySyntax, violations::Violations};
+use crate::{Context, Error, Hook, Method, Query, Result};
+use futures_core::future::BoxFuture;
+use jsonschema::{PatternOptions, Validator};
+use rustc_hash::FxHashMap;
+use serde_json::Value;
+use std::future::ready;
+
+/// The size from which on a schema is refused, in bytes of JSON.
+const LARGEST: usize = 256 * 1024;
+/// How deep data may be nested that is checked: a schema may be recursive, and so is its check.
+const DEEPEST: usize = 128;
+
+/// Checks calls of one service.
+pub(crate) struct Checks {
+    data: FxHashMap<Method, Validator>,
+    query: Option<QueryCheck>,
+}
+
+struct QueryCheck {
+    syntax: QuerySyntax,
+    validator: Validator,
+}
+
+impl Checks {
+    /// Compiles the schemas.
+    ///
+    /// # Errors
+    /// `BadRequest` for what is no JSON Schema, is larger than 256 KiB, or refers to something outside of it.
+    pub(crate) fn new(path: &str, schemas: &Schemas) -> Result<Self> {
+        let compile = |what: &str, schema: &Value| compile(schema).map_err(|error| unusable(path, what, &error));
+        let mut data = FxHashMap::default();
+        for (method, schema) in &schemas.data {
+            data.insert(method.clone(), compile(&format!("{method}'s data"), schema.as_value())?);
+        }
+        // Checked for those who read them; their values are not.
+        for (method, schema) in &schemas.results {
+            compile(&format!("{method}'s result"), schema.as_value())?;
+        }
+        for (event, schema) in &schemas.events {
+            compile(&format!("the event {event}"), schema.as_value())?;
+        }
+        for schema in schemas.record.iter().chain(&schemas.query) {
+            compile("its records", schema.as_value())?;
+        }
+        let query = QuerySyntax::of(schemas).map(|syntax| {
+            let validator = build(&syntax.schema()).map_err(|error| unusable(path, "its queries", &error))?;
+            Ok::<_, Error>(QueryCheck { syntax, validator })
+        });
+        Ok(Checks { data, query: query.transpose()? })
+    }
+
+    /// Checks the data and the query of a call, and gives values in the query the types of their fields.
+    ///
+    /// # Errors
+    /// `BadRequest`, whose `errors` tell what is wrong with each field.
+    pub(crate) fn check(&self, method: &Method, data: &Value, query: &mut Query) -> Result<()> {
+        if let Some(check) = self.query.as_ref().filter(|_| method.is_standard()) {
+            check.run(method, query)?;
+        }
+        match self.data.get(method) {
+            Some(validator) => check_data(validator, method, data),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Hook for Checks {
+    fn run(&self, mut ctx: Context) -> BoxFuture<'_, Result<Context>> {
+        let parts = &mut *ctx;
+        let outcome = self.check(&parts.method, &parts.data, &mut parts.params.query);
+        Box::pin(ready(outcome.map(|()| ctx)))
+    }
+}
+
+impl QueryCheck {
+    fn run(&self, method: &Method, query: &mut Query) -> Result<()> {
+        self.syntax.coerce(query);
+        let value = Value::Object(std::mem::take(query));
+        let outcome = check_value(&self.validator, &value, "query", method, &[&value]);
+        *query = Query::from(value);
+        outcome
+    }
+}
+
+fn check_data(validator: &Validator, method: &Method, data: &Value) -> Result<()> {
+    match data {
+        Value::Array(records) if *method == Method::Create => {
+            check_value(validator, data, "data", method, &records.iter().collect::<Vec<_>>())
+        }
+        data => check_value(validator, data, "data", method, &[data]),
+    }
+}
+
+/// Checks each of `parts` of a value.
+fn check_value(validator: &Validator, whole: &Value, what: &str, method: &Method, parts: &[&Value]) -> Result<()> {
+    if is_deeper_than(DEEPEST, whole) {
+        return Err(Error::bad_request(format!("Invalid {what} for {method}: it is nested deeper than {DEEPEST}")));
+    }
+    if parts.iter().all(|part| validator.is_valid(part)) {
+        return Ok(());
+    }
+    let mut violations = Violations::default();
+    for (index, part) in parts.iter().enumerate() {
+        let place = if whole.is_array() { format!("{index}.") } else { String::new() };
+        violations.look(validator, part, &place);
+    }
+    violations.into_result(what, method.name())
+}
+
+fn is_deeper_than(depth: usize, value: &Value) -> bool {
+    let inside = |item: &Value| depth == 0 || is_deeper_than(depth - 1, item);
+    match value {
+        Value::Array(items) => items.iter().any(inside),
+        Value::Object(fields) => fields.values().any(inside),
+        _ => false,
+    }
+}
+
+fn unusable(path: &str, what: &str, error: &str) -> Error {
+    Error::bad_request(format!("The schema of {what} on service '{path}' can not be used: {error}"))
+}
+
+fn compile(schema: &Value) -> std::result::Result<Validator, String> {
+    let size = schema.to_string().len();
+    if size > LARGEST {
+        return Err(format!("it is of {size} bytes, and not more than {LARGEST} are allowed"));
+    }
+    if is_deeper_than(DEEPEST, schema) {
+        return Err(format!("it is nested deeper than {DEEPEST}"));
+    }
+    if !schema.is_object() && !schema.is_boolean() {
+        return Err("it is neither an object nor a boolean".to_owned());
+    }
+    build(schema)
+}
+
+fn build(schema: &Value) -> std::result::Result<Validator, String> {
+    // Patterns meet texts of clients, so they are matched in linear time.
+    let options = jsonschema::options().with_pattern_options(PatternOptions::regex()).should_validate_formats(true);
+    options.build(schema).map_err(|error| error.to_string())
+}

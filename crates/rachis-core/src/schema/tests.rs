@@ -1,0 +1,235 @@
+use super::{Checks, Schema, Schemas};
+use crate::{Error, Method, Query};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+#[derive(Serialize, JsonSchema)]
+struct Person {
+    id: u64,
+    name: String,
+    age: Option<u8>,
+    height: f64,
+    member: bool,
+    tags: Vec<String>,
+    scores: Vec<i64>,
+    address: Option<Address>,
+    friends: Vec<Person>,
+    kind: Kind,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Address {
+    city: String,
+    number: u16,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[allow(dead_code)]
+enum Kind {
+    Guest,
+    Host,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code)]
+struct NewPerson {
+    #[schemars(length(min = 1, max = 20))]
+    name: String,
+    age: Option<u8>,
+    address: Option<Address>,
+    #[schemars(email)]
+    email: Option<String>,
+}
+
+fn people() -> Schemas {
+    Schemas::new().record(Schema::output::<Person>()).data(Method::Create, Schema::input::<NewPerson>())
+}
+
+fn compiled(schemas: &Schemas) -> Checks {
+    Checks::new("people", schemas).unwrap()
+}
+
+/// What becomes of a query.
+fn query(schemas: &Schemas, query: Value) -> Result<Value, Error> {
+    let mut query = Query::from(query);
+    compiled(schemas).check(&Method::Find, &Value::Null, &mut query)?;
+    Ok(query.into())
+}
+
+fn create(data: &Value) -> Result<(), Error> {
+    compiled(&people()).check(&Method::Create, data, &mut Query::new())
+}
+
+#[test]
+fn texts_in_a_query_become_what_their_fields_are() {
+    for (text, typed) in [
+        (json!({ "age": "5" }), json!({ "age": 5 })),
+        (json!({ "age": { "$gt": "5", "$lte": "07" } }), json!({ "age": { "$gt": 5, "$lte": 7 } })),
+        (json!({ "age": { "$in": ["5", 6] } }), json!({ "age": { "$in": [5, 6] } })),
+        (json!({ "age": "" }), json!({ "age": null })),
+        (json!({ "height": "1.75" }), json!({ "height": 1.75 })),
+        (json!({ "height": "1e2" }), json!({ "height": 100.0 })),
+        (json!({ "member": "true" }), json!({ "member": true })),
+        (json!({ "name": "5" }), json!({ "name": "5" })),
+        (json!({ "name": 5 }), json!({ "name": "5" })),
+        (json!({ "id": "18446744073709551615" }), json!({ "id": 18_446_744_073_709_551_615_u64 })),
+        (json!({ "scores": "5" }), json!({ "scores": 5 })),
+        (json!({ "scores": ["5"] }), json!({ "scores": [5] })),
+        (json!({ "scores": { "$in": ["5"] } }), json!({ "scores": { "$in": [5] } })),
+        (json!({ "address.number": "5" }), json!({ "address.number": 5 })),
+        (json!({ "friends.age": { "$ne": "5" } }), json!({ "friends.age": { "$ne": 5 } })),
+        (
+            json!({ "$or": [{ "age": "1" }, { "$and": [{ "age": "2" }] }] }),
+            json!({ "$or": [{ "age": 1 }, { "$and": [{ "age": 2 }] }] }),
+        ),
+        (
+            json!({ "$limit": "10", "$skip": "0", "$sort": { "age": "-1" }, "$select": ["name"] }),
+            json!({ "$limit": 10, "$skip": 0, "$sort": { "age": -1 }, "$select": ["name"] }),
+        ),
+        (json!({ "kind": "host" }), json!({ "kind": "host" })),
+        (
+            json!({ "address": { "city": "Bern", "number": "5" } }),
+            json!({ "address": { "city": "Bern", "number": 5 } }),
+        ),
+    ] {
+        assert_eq!(query(&people(), text.clone()), Ok(typed), "{text}");
+    }
+}
+
+#[test]
+fn a_query_that_does_not_fit_is_refused_field_by_field() {
+    for (asked, field, message) in [
+        (json!({ "agee": 5 }), "agee", "is unknown"),
+        (json!({ "age": "five" }), "age", "value is not of types \"null\", \"integer\""),
+        (json!({ "age": "300" }), "age", "value is greater than the maximum of 255"),
+        (json!({ "age": { "$gt": "x" } }), "age.$gt", "value is not of types \"null\", \"integer\""),
+        (json!({ "age": { "$regex": "x" } }), "age.$regex", "is unknown"),
+        (json!({ "age": { "$in": 5 } }), "age.$in", "value is not of type \"array\""),
+        (json!({ "kind": "thief" }), "kind", "value is not one of \"guest\" or \"host\""),
+        (json!({ "$limit": "-1" }), "$limit", "value is less than the minimum of 0"),
+        (json!({ "$limit": "many" }), "$limit", "value is not of type \"integer\""),
+        (json!({ "$sort": { "agee": 1 } }), "$sort.agee", "is unknown"),
+        (json!({ "$where": "1" }), "$where", "is unknown"),
+        (json!({ "$or": [{ "age": 1 }, { "agee": 1 }] }), "$or.1.agee", "is unknown"),
+        (json!({ "address.town": "x" }), "address.town", "is unknown"),
+    ] {
+        let error = query(&people(), asked.clone()).unwrap_err();
+        assert_eq!(error.code(), 400, "{asked}");
+        assert_eq!(error.errors(), Some(&json!({ field: message })), "{asked}");
+        assert!(error.message().starts_with("Invalid query for find: "), "{error}");
+    }
+}
+
+#[test]
+fn a_query_without_an_object_behind_it_may_name_anything() {
+    for schemas in [
+        Schemas::new(),
+        people().open_queries(),
+        Schemas::new().record(json!(true)),
+        Schemas::new().record(json!({ "type": "object" })),
+        Schemas::new().record(Schema::output::<BTreeMap<String, u8>>()),
+    ] {
+        let asked = json!({ "anything": { "$gt": "5" }, "$limit": 1 });
+        assert_eq!(query(&schemas, asked.clone()).map(|_| ()), Ok(()), "{schemas:?}");
+    }
+    let typed = query(&people().open_queries(), json!({ "token": "5", "age": "5" }));
+    assert_eq!(typed, Ok(json!({ "token": "5", "age": 5 })));
+}
+
+#[test]
+fn operators_of_a_store_are_known_when_they_are_declared() {
+    let schemas = people().operator("$ilike", json!({ "type": "string" }));
+    assert!(query(&schemas, json!({ "name": { "$ilike": "a%" } })).is_ok());
+    let error = query(&schemas, json!({ "name": { "$ilike": ["a"] } })).unwrap_err();
+    assert_eq!(error.errors(), Some(&json!({ "name.$ilike": "value is not of type \"string\"" })));
+}
+
+#[test]
+fn data_that_does_not_fit_is_told_field_by_field_without_what_was_sent() {
+    let error = create(&json!({ "name": "", "age": "secret", "address": { "number": 5 }, "x": 1 })).unwrap_err();
+    assert_eq!(
+        error.errors(),
+        Some(&json!({
+            "name": "value is shorter than 1 character",
+            "age": "value is not of types \"null\", \"integer\"",
+            "address": "value fits none of the forms that are allowed",
+            "x": "is unknown",
+        }))
+    );
+    assert!(!error.to_json().to_string().contains("secret"));
+    assert_eq!(create(&json!({ "name": "Ada" })), Ok(()));
+    assert!(create(&json!(null)).is_err());
+    assert!(create(&json!({ "name": "Ada", "email": "at nowhere" })).is_err());
+}
+
+#[test]
+fn each_record_of_an_array_is_checked_on_its_own() {
+    assert_eq!(create(&json!([{ "name": "Ada" }, { "name": "Bo" }])), Ok(()));
+    let error = create(&json!([{ "name": "Ada" }, { "name": 5 }, {}])).unwrap_err();
+    assert_eq!(error.errors(), Some(&json!({ "1.name": "value is not of type \"string\"", "2.name": "is required" })));
+}
+
+#[test]
+fn an_error_names_no_more_than_twenty_fields_and_no_long_names() {
+    let many: serde_json::Map<String, Value> =
+        (0..1_000).map(|n| (format!("{n}{}", "x".repeat(1_000)), json!(1))).collect();
+    let error = create(&many.into()).unwrap_err();
+    assert_eq!(error.errors().and_then(Value::as_object).map(serde_json::Map::len), Some(20));
+    assert!(error.to_json().to_string().len() < 10_000);
+}
+
+#[test]
+fn data_nested_a_thousand_deep_is_refused_at_once() {
+    let tree = json!({ "type": "object", "properties": { "child": { "$ref": "#" } } });
+    let checks = compiled(&Schemas::new().data(Method::Create, tree));
+    let deep = (0..1_000).fold(json!({}), |child, _| json!({ "child": child }));
+    let error = checks.check(&Method::Create, &deep, &mut Query::new()).unwrap_err();
+    assert_eq!(error.message(), "Invalid data for create: it is nested deeper than 128");
+}
+
+#[test]
+fn what_is_no_schema_is_an_error_at_registration() {
+    let fine = json!({ "type": "object" });
+    for (schema, why) in [
+        (json!({ "type": "nothing" }), "nothing"),
+        (json!("object"), "neither an object nor a boolean"),
+        (json!({ "properties": 5 }), ""),
+        (json!({ "pattern": "(" }), ""),
+        (json!({ "pattern": "(a)\\1" }), ""),
+        (json!({ "$ref": "https://example.com/schema.json" }), ""),
+        (json!({ "$ref": "#/$defs/none" }), ""),
+        (json!({ "description": "x".repeat(1 << 20) }), "not more than 262144 are allowed"),
+    ] {
+        for schemas in [
+            Schemas::new().data(Method::Create, schema.clone()),
+            Schemas::new().record(schema.clone()),
+            Schemas::new().record(fine.clone()).query(schema.clone()),
+            Schemas::new().result("send", schema.clone()),
+            Schemas::new().event("sent", schema.clone()),
+        ] {
+            let error = Checks::new("people", &schemas).err().unwrap();
+            assert_eq!(error.code(), 400);
+            assert!(error.message().contains("on service 'people'") && error.message().contains(why), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_recursive_schema_is_one_like_others() {
+    let asked = json!({ "friends.friends.friends.name": "Ada" });
+    assert_eq!(query(&people(), asked.clone()), Ok(asked));
+}
+
+#[test]
+fn a_schema_with_many_ways_through_it_is_looked_through_less_deep() {
+    let properties: serde_json::Map<String, Value> =
+        (0..40).map(|n| (format!("f{n}"), json!({ "$ref": "#" }))).collect();
+    let schemas =
+        Schemas::new().record(json!({ "type": "object", "properties": properties, "additionalProperties": false }));
+    assert!(query(&schemas, json!({ "f1": {} })).is_ok());
+    assert!(query(&schemas, json!({ "x": {} })).is_err());
+}
