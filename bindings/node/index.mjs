@@ -1,0 +1,4 @@
+import distribution from './lib/index.js'
+
+export default distribution
+export const { initialize, finalize } = distribution

@@ -1,0 +1,39 @@
+'use strict'
+// What keeps the process alive while an application is on the mesh, and how the process leaves it when told to stop.
+
+const apps = new Set()
+const SIGNALS = ['SIGTERM', 'SIGINT']
+const handlers = new Map()
+let alive
+
+/** Notes an application that joins. */
+function joined(state) {
+  apps.add(state)
+  if (apps.size > 1) return
+  // The native module holds no handle of the event loop, since it does not know when to let go.
+  alive = setInterval(() => {}, 2 ** 30)
+  for (const signal of SIGNALS) {
+    const handler = () => leave(signal)
+    handlers.set(signal, handler)
+    process.on(signal, handler)
+  }
+}
+
+/** Notes one that has left. */
+function left(state) {
+  apps.delete(state)
+  if (apps.size > 0) return
+  clearInterval(alive)
+  for (const [signal, handler] of handlers) process.removeListener(signal, handler)
+  handlers.clear()
+}
+
+/** All applications leave; then the signal does what it would have done without them. */
+async function leave(signal) {
+  const { finalize } = require('./index.js')
+  const isOurs = process.listenerCount(signal) === 1
+  await Promise.allSettled([...apps].map((state) => finalize(state.app)))
+  if (isOurs) process.kill(process.pid, signal)
+}
+
+module.exports = { joined, left }
