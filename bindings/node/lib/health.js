@@ -4,14 +4,12 @@
 const { NotFound, Unavailable } = require('@feathersjs/errors')
 
 class HealthcheckService {
-  #state
-
   constructor(state) {
-    this.#state = state
+    // Feathers calls an object that is made from this one, which has no private fields.
+    this.find = (params) => this.check(state, params)
   }
 
-  async find(params) {
-    const { app, node, remotes } = this.#state
+  async check({ app, node, remotes }, params) {
     const key = params.route?.key || node.key
     if (key !== node.key && !app.serviceRequesters?.[key]) throw new NotFound(`No app registered with key ${key}`)
     const services = remotes.all().filter((service) => key === node.key || service.key === key)

@@ -8,7 +8,8 @@ const { publish, unpublish, publishAll } = require('./publish.js')
 const { Remotes } = require('./remotes.js')
 const { joined, left } = require('./process.js')
 const { startSync } = require('./sync.js')
-const { stripSlashes, stateOf, setState } = require('./state.js')
+const { serveOnOpenSockets } = require('./sockets.js')
+const { stripSlashes, stateOf, setState, serviceAt } = require('./state.js')
 const debug = require('debug')('rachis:feathers')
 
 /**
@@ -68,7 +69,10 @@ function wrapUse(app, state) {
     // A middleware has no path, or a function where services have an object.
     if (typeof path === 'string') state.remotes.giveWay(path)
     const outcome = use.call(this, path, ...rest)
-    if (typeof path === 'string' && state.joined) publish(state, path)
+    const service = typeof path === 'string' && serviceAt(app, path)
+    if (!service) return outcome
+    if (state.joined) publish(state, path)
+    serveOnOpenSockets(app, service)
     return outcome
   }
   const unuse = app.unuse
@@ -120,6 +124,7 @@ function finalize(app) {
   clearTimeout(state.timer)
   for (const field of ['remoteApps', 'serviceRequesters', 'serviceEventsSubscribers', 'serviceSubscriber',
     'servicePublisher', 'serviceEventsPublisher', 'serviceResponder']) delete app[field]
+  joined(state)
   state.left = mailbox().ask(state, 'shutdown')
     .catch((error) => mailbox().log('warn', 'rachis::feathers', error.message))
     .then(() => {

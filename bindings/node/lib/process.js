@@ -6,8 +6,9 @@ const SIGNALS = ['SIGTERM', 'SIGINT']
 const handlers = new Map()
 let alive
 
-/** Notes an application that joins. */
+/** Notes an application that joins, or has something to wait for before it can leave. */
 function joined(state) {
+  if (apps.has(state)) return
   apps.add(state)
   if (apps.size > 1) return
   // The native module holds no handle of the event loop, since it does not know when to let go.

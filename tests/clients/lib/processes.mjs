@@ -59,10 +59,10 @@ async function start(command, args, ready, { cwd, env } = {}) {
   })
 }
 
-/** A Redis that keeps nothing, on a free port. */
-export async function redis() {
+/** A Redis that keeps nothing, on a free port unless one is named. */
+export async function redis(wanted) {
   const folder = await mkdtemp(join(tmpdir(), 'rachis-clients-'))
-  const port = await freePort()
+  const port = wanted ?? await freePort()
   const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder]
   const program = await start('redis-server', args, 'Ready to accept connections')
   const stop = async () => {
