@@ -80,6 +80,7 @@ else
 fi
 tests "documentation examples" cargo test --workspace --all-features --locked --doc
 tests "clients" tests/clients/run.sh
+tests "node" tests/node/run.sh
 tests "reference implementations" tests/reference/run.sh
 tests "browser" tests/browser/run.sh
 check "table of the benchmarks" node --test benches/table.test.mjs

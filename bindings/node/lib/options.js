@@ -98,8 +98,8 @@ function read(given) {
   check(given)
   const options = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null && value !== undefined))
   const cote = options.cote ?? {}
-  const warnings = Object.keys(cote).filter((name) => COTE_UNNEEDED.includes(name))
-    .map((name) => `the option cote.${name} is not needed and ignored: nodes meet in Redis`)
+  const unneeded = Object.keys(cote).filter((name) => COTE_UNNEEDED.includes(name))
+  const warnings = unneeded.length === 0 ? [] : [`options of cote that are not needed: ${unneeded.join(', ')}; nodes meet in Redis`]
   const redis = isText(options.redis) ? { url: options.redis } : options.redis
   const config = merge({
     app: options.app,
