@@ -13,8 +13,8 @@ need npm npm:npm:npm:node
 need redis-server redis-server:redis:redis:redis
 [ "$(node -p 'process.versions.node.split(".")[0]')" -ge "$oldest" ] || die "node is $(node -v): these checks need $oldest or newer"
 
-cargo build --quiet --locked --package rachis-node
-cargo build --quiet --locked --features cli --example conformance
+# As the tests of Rust are built, so that nothing but these two is built anew.
+cargo build --quiet --locked --workspace --all-features --lib --example conformance
 target=${CARGO_TARGET_DIR:-target}
 target=$(cd "$target" && pwd)
 
@@ -23,13 +23,13 @@ cd tests/node
 if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
   npm ci --no-audit --no-fund --loglevel=error >&2
 fi
-# As npm would install the package.
-package=node_modules/@rachis/feathers
-rm -rf "$package"
-mkdir -p "$package/prebuilt"
-cp -r ../../bindings/node/{package.json,index.mjs,index.d.ts,lib} "$package"
-platform=$(node -p "require('../../bindings/node/lib/native.js').platform()")
+# As npm installs the package, but for what it needs, which the lock file names.
 library=$target/debug/librachis_node.so
 [ -f "$library" ] || library=$target/debug/librachis_node.dylib
-cp "$library" "$package/prebuilt/rachis.$platform.node"
+tarball=$(LIBRARY=$library ../../scripts/node-package.sh)
+package=node_modules/@rachis/feathers
+rm -rf "$package"
+mkdir -p "$package"
+tar -xzf "$tarball" -C "$package" --strip-components 1
+export RACHIS_TARBALL=$tarball
 exec node run.mjs "$target/debug/examples/conformance" "$@"

@@ -2,7 +2,7 @@
 
 use crate::{
     mailbox::Post,
-    message::{AnswerMessage, CallMessage, EventMessage, Number, ServiceMessage, ToJs},
+    message::{AnswerMessage, CallMessage, EventMessage, HttpMessage, Number, ServiceMessage, ToJs},
     params,
 };
 use rachis::{Answer, BoxFuture, Call, Descriptor, DynService, Error, Http, Method, Registration, Result};
@@ -98,11 +98,10 @@ impl From<AnswerMessage> for Answer {
 
 impl From<Answer> for AnswerMessage {
     fn from(answer: Answer) -> Self {
-        let http = (!answer.http.is_empty()).then(|| crate::message::HttpMessage {
-            status: answer.http.status,
-            headers: answer.http.headers,
-            location: answer.http.location,
-        });
+        let has_http = !answer.http.is_empty();
+        let http =
+            HttpMessage { status: answer.http.status, headers: answer.http.headers, location: answer.http.location };
+        let http = has_http.then_some(http);
         AnswerMessage { result: answer.result, dispatch: Vec::from_iter(answer.dispatch), http }
     }
 }
