@@ -26,12 +26,15 @@ pub(crate) struct Args {
 enum What {
     /// Read all layers and say what is wrong, without connecting to anything
     ///
-    /// Ends with 0 or 2. With --json: an object with ok, warnings and, where it is not, error. Warnings are what is allowed
-    /// and breaks a promise all the same, each with what follows.
+    /// Exits with 0 (valid) or 2 (invalid). With --json: an object with ok, warnings and, where it is not valid, error.
+    /// Warnings name settings that are allowed and still break a promise, each with what follows.
     Check {
-        /// End with 2 where there is a warning
+        /// Exit with 2 if there is a warning
         #[arg(long)]
         strict: bool,
+        /// Check for a program without a gateway, which needs no secret of [gateway.auth]
+        #[arg(long)]
+        service: bool,
     },
     /// Print the outcome of all layers as TOML, or as JSON with --json; secrets as ***
     ///
@@ -46,7 +49,10 @@ enum What {
 
 pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<Exit, Failure> {
     match args.what {
-        What::Check { strict } => check(tried(loaded(global).map(|(config, _)| config)).await, strict, out),
+        What::Check { strict, service } => {
+            let loaded = loaded(global).map(|(config, _)| config);
+            check(tried(loaded, service).await, strict, out)
+        }
         What::Show => show(&loaded(global)?, global, out),
         What::Schema => {
             out.lines(SCHEMA.trim_end())?;
@@ -61,10 +67,12 @@ fn loaded(global: &Global) -> Result<(Config, Origins), Failure> {
     Ok(loaded)
 }
 
-/// Takes the configuration as far as a gateway goes before it connects.
-async fn tried(config: Result<Config, Failure>) -> Result<Config, Failure> {
+/// Takes the configuration as far as a gateway, or a `service` without one, goes before it connects.
+async fn tried(config: Result<Config, Failure>, service: bool) -> Result<Config, Failure> {
     let config = config?;
-    config.gateway.authenticates()?;
+    if !service {
+        config.gateway.authenticates()?;
+    }
     let idle = Config { start_delay: StartDelay::Manual, ..config.clone() };
     let node = Node::builder(idle).observer().start().await.map_err(|error| Failure::joining(&error))?;
     observe::leave(node).await;

@@ -9,7 +9,7 @@ use std::{path::PathBuf, time::Duration};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// Configuration file [default: distribution.toml, if there is one]
+    /// Configuration file [env: DISTRIBUTION_CONFIG] [default: distribution.toml, if there is one]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 

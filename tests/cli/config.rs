@@ -14,6 +14,16 @@ async fn a_good_configuration_is_good() {
 }
 
 #[tokio::test]
+async fn one_file_for_all_programs_is_good_for_a_service_without_the_secret_of_the_gateway() {
+    let rachis = Rachis::new().file("[gateway.auth]\npublic = ['news']");
+    let gateway = rachis.run(&["config", "check"]).await;
+    assert_eq!(gateway.code, 2, "{gateway:?}");
+    assert!(gateway.err.contains("`gateway.auth.secret` is not set"), "{gateway:?}");
+    let service = rachis.run(&["config", "check", "--service"]).await;
+    assert_eq!((service.code, service.out.as_str()), (0, "The configuration is good.\n"), "{service:?}");
+}
+
+#[tokio::test]
 async fn what_breaks_a_promise_is_warned_of_and_refused_where_that_is_asked_for() {
     let rachis = Rachis::new().file("timeout = '5s'\nredis.block = '1s'");
     let ended = rachis.run(&["config", "check"]).await;

@@ -1,5 +1,5 @@
-//! One layer over the other. Each has to hold on its own over those below it, so that a mistake is known by the layer
-//! that brought it.
+//! One layer over the other. Each has to hold on its own over those below it, so that an error names the layer that brought
+//! it.
 
 use super::{Config, ConfigError, Origins, env, origin::Source};
 use figment::{
@@ -11,6 +11,8 @@ use std::{ffi::OsString, fs, io, path::PathBuf};
 
 const DEFAULTS: &str = include_str!("../default.toml");
 const FILE: &str = "distribution.toml";
+/// Names another file.
+const FILE_VARIABLE: &str = "DISTRIBUTION_CONFIG";
 
 /// Builds a [`Config`] from its layers; begun by [`Config::loader`].
 ///
@@ -25,28 +27,55 @@ const FILE: &str = "distribution.toml";
 #[derive(Clone)]
 #[must_use = "nothing is loaded before .load()"]
 pub struct Loader {
-    pub(super) file: PathBuf,
-    /// Whether the file was asked for, so that it has to be there.
-    required: bool,
+    /// The file that code asked for.
+    file: Option<File>,
     /// `None`: that of this process.
-    pub(super) env: Option<Vec<(OsString, OsString)>>,
+    env: Option<Vec<(OsString, OsString)>>,
     overrides: Vec<(Source, Result<Value, Error>)>,
+}
+
+/// A file of the configuration.
+#[derive(Clone, Debug)]
+pub(super) struct File {
+    pub(super) path: PathBuf,
+    /// Whether it was asked for, so that it has to be there.
+    required: bool,
 }
 
 impl Loader {
     pub(super) fn new() -> Self {
-        Loader { file: FILE.into(), required: false, env: None, overrides: Vec::new() }
+        Loader { file: None, env: None, overrides: Vec::new() }
     }
 
-    /// Reads this file instead of `distribution.toml` in the current directory. It has to exist.
+    /// Reads this file instead of the one that the variable `DISTRIBUTION_CONFIG` names, or `distribution.toml` in the
+    /// current directory. It has to exist.
     pub fn file(self, path: impl Into<PathBuf>) -> Self {
-        Loader { file: path.into(), required: true, ..self }
+        Loader { file: Some(File { path: path.into(), required: true }), ..self }
     }
 
     /// Reads this file if it is there.
     #[cfg(test)]
     pub(super) fn file_if_there(self, path: impl Into<PathBuf>) -> Self {
-        Loader { file: path.into(), required: false, ..self }
+        Loader { file: Some(File { path: path.into(), required: false }), ..self }
+    }
+
+    /// The file that is read.
+    pub(super) fn source(&self) -> File {
+        if let Some(file) = &self.file {
+            return file.clone();
+        }
+        match self.variable(FILE_VARIABLE).filter(|path| !path.is_empty()) {
+            Some(path) => File { path: path.into(), required: true },
+            None => File { path: FILE.into(), required: false },
+        }
+    }
+
+    /// The value of a variable of the environment that is read.
+    pub(super) fn variable(&self, name: &str) -> Option<OsString> {
+        match &self.env {
+            Some(env) => env.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone()),
+            None => std::env::var_os(name),
+        }
     }
 
     /// Takes these variables for the environment instead of those of this process.
@@ -85,8 +114,9 @@ impl Loader {
     /// Does what [`load`](Loader::load) does, and says where each value comes from.
     pub fn explain(self) -> Result<(Config, Origins), ConfigError> {
         let mut layers = Layers::defaults();
-        if let Some(text) = self.read_file()? {
-            layers.add_toml(&self.file.display().to_string(), &text)?;
+        let file = self.source();
+        if let Some(text) = file.read()? {
+            layers.add_toml(&file.path.display().to_string(), &text)?;
         }
         let variables = self.env.unwrap_or_else(|| std::env::vars_os().collect());
         env::add(&mut layers, variables)?;
@@ -95,14 +125,16 @@ impl Loader {
         }
         layers.finish()
     }
+}
 
-    fn read_file(&self) -> Result<Option<String>, ConfigError> {
-        match fs::read_to_string(&self.file) {
+impl File {
+    fn read(&self) -> Result<Option<String>, ConfigError> {
+        match fs::read_to_string(&self.path) {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound && !self.required => Ok(None),
             Err(error) => {
                 let message = format!("cannot be read ({error}): check the path and its permissions");
-                Err(ConfigError::new(message).written_in(self.file.display().to_string()))
+                Err(ConfigError::new(message).written_in(self.path.display().to_string()))
             }
         }
     }
@@ -111,7 +143,7 @@ impl Loader {
 /// Without this, the derived one would print secrets.
 impl std::fmt::Debug for Loader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Loader").field("file", &self.file).field("required", &self.required).finish_non_exhaustive()
+        f.debug_struct("Loader").field("file", &self.file).finish_non_exhaustive()
     }
 }
 

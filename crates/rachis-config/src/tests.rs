@@ -114,6 +114,17 @@ fn an_override_that_is_none_leaves_the_layers_below_alone() {
 }
 
 #[test]
+fn a_variable_names_the_file_unless_code_does() {
+    let (_folder, path) = file("app = 'by-variable'");
+    let variable = || [("DISTRIBUTION_CONFIG", path.as_os_str())];
+    assert_eq!(Config::loader().env(variable()).load().unwrap().app, "by-variable");
+    let (_other, own) = file("app = 'by-code'");
+    assert_eq!(Config::loader().file(&own).env(variable()).load().unwrap().app, "by-code");
+    let error = Config::loader().env([("DISTRIBUTION_CONFIG", "/nowhere.toml")]).load().unwrap_err().to_string();
+    assert!(error.contains("/nowhere.toml") && error.contains("cannot be read"), "{error}");
+}
+
+#[test]
 fn a_missing_file_is_an_error_only_if_it_was_asked_for() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("none.toml");

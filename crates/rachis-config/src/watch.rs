@@ -3,7 +3,6 @@
 use super::{Config, ConfigError, ENV, EnvUse, Loader};
 use std::{
     collections::hash_map::DefaultHasher,
-    ffi::OsString,
     fs,
     hash::{Hash, Hasher},
     path::PathBuf,
@@ -12,7 +11,7 @@ use std::{
 
 /// How often files are looked at. Their contents are compared, since a mounted secret changes by a link elsewhere.
 const LOOK: Duration = Duration::from_secs(2);
-/// How long files must stay the same before they are read: whoever writes them may not be done.
+/// How long files must stay the same before they are read, since they may be written in several steps.
 const SETTLED: Duration = Duration::from_millis(200);
 
 /// Waits for changes of a configuration; begun by [`Loader::watch`].
@@ -132,15 +131,9 @@ impl Loader {
 
     /// The files that are read, whether they are there or not.
     fn files(&self) -> Vec<PathBuf> {
-        let path = |name: &str| -> Option<OsString> {
-            match &self.env {
-                Some(env) => env.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone()),
-                None => std::env::var_os(name),
-            }
-        };
         let secrets = ENV.iter().filter(|row| row.usage == EnvUse::Secret);
-        let secrets = secrets.filter_map(|row| path(&format!("{}_FILE", row.name)).map(PathBuf::from));
-        std::iter::once(self.file.clone()).chain(secrets).collect()
+        let secrets = secrets.filter_map(|row| self.variable(&format!("{}_FILE", row.name)).map(PathBuf::from));
+        std::iter::once(self.source().path).chain(secrets).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Services with types of their own instead of JSON values.
 
-use super::{Handle, Id, Listing, Method, Params, Service, service::missing};
+use super::{Handle, Id, Listing, Method, Params, Service, query::Select, service::missing};
 use crate::{Error, Result};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -8,7 +8,8 @@ use std::future::{Future, ready};
 
 /// A [`Service`] whose records and data are Rust types; [`Typed`] makes a service of it.
 ///
-/// Data that does not fit its type never reaches a method: the caller gets a `BadRequest` that says what is wrong.
+/// Data that does not fit its type never reaches a method: the caller gets a `BadRequest` that says what is wrong. Results
+/// are reduced to the fields that the query's `$select` names; of all else in a query, the methods know what it means.
 ///
 /// ```
 /// use rachis::{App, Error, ErrorKind, Id, Method, Params, Result, Typed, TypedService};
@@ -71,7 +72,10 @@ pub trait TypedService: Send + Sync + 'static {
     /// Methods that may run twice; see [`Service::IDEMPOTENT`].
     const IDEMPOTENT: &'static [Method] = &[];
 
-    /// What the methods return.
+    /// The field of a record that holds its id: it is returned whatever `$select` names. Default `id`.
+    const ID_FIELD: &'static str = "id";
+
+    /// What the methods return. Of a record, clients and callers get the fields that `$select` names.
     type Record: Serialize + Send;
 
     /// What `create` and `update` are given.
@@ -158,42 +162,61 @@ impl<S: TypedService> Service for Typed<S> {
     const IDEMPOTENT: &'static [Method] = S::IDEMPOTENT;
 
     async fn find(&self, params: Params) -> Result<Value> {
-        write(&Method::Find, self.0.find(params).await?)
+        let select = Select::of(&params)?;
+        match write(&Method::Find, self.0.find(params).await?)? {
+            Value::Object(mut page) => {
+                if let Some(data) = page.get_mut("data") {
+                    *data = select.reduce(data.take(), S::ID_FIELD);
+                }
+                Ok(Value::Object(page))
+            }
+            records => Ok(select.reduce(records, S::ID_FIELD)),
+        }
     }
 
     async fn get(&self, id: Id, params: Params) -> Result<Value> {
-        write(&Method::Get, self.0.get(id, params).await?)
+        let select = Select::of(&params)?;
+        let record = write(&Method::Get, self.0.get(id, params).await?)?;
+        Ok(select.reduce(record, S::ID_FIELD))
     }
 
     async fn create(&self, data: Value, params: Params) -> Result<Value> {
-        match data {
+        let select = Select::of(&params)?;
+        let created = match data {
             Value::Array(items) => {
                 let data = items.into_iter().map(|item| read(&Method::Create, item)).collect::<Result<_>>()?;
-                write(&Method::Create, self.0.create_many(data, params).await?)
+                write(&Method::Create, self.0.create_many(data, params).await?)?
             }
-            data => write(&Method::Create, self.0.create(read(&Method::Create, data)?, params).await?),
-        }
+            data => write(&Method::Create, self.0.create(read(&Method::Create, data)?, params).await?)?,
+        };
+        Ok(select.reduce(created, S::ID_FIELD))
     }
 
     async fn update(&self, id: Option<Id>, data: Value, params: Params) -> Result<Value> {
         let no_id = || Error::bad_request("You can not replace multiple instances. Did you mean 'patch'?");
         let id = id.ok_or_else(no_id)?;
-        write(&Method::Update, self.0.update(id, read(&Method::Update, data)?, params).await?)
+        let select = Select::of(&params)?;
+        let record = write(&Method::Update, self.0.update(id, read(&Method::Update, data)?, params).await?)?;
+        Ok(select.reduce(record, S::ID_FIELD))
     }
 
     async fn patch(&self, id: Option<Id>, data: Value, params: Params) -> Result<Value> {
+        let select = Select::of(&params)?;
         let data = read(&Method::Patch, data)?;
-        match id {
-            Some(id) => write(&Method::Patch, self.0.patch(id, data, params).await?),
-            None => write(&Method::Patch, self.0.patch_many(data, params).await?),
-        }
+        let patched = match id {
+            Some(id) => write(&Method::Patch, self.0.patch(id, data, params).await?)?,
+            None => write(&Method::Patch, self.0.patch_many(data, params).await?)?,
+        };
+        Ok(select.reduce(patched, S::ID_FIELD))
     }
 
     async fn remove(&self, id: Option<Id>, params: Params) -> Result<Value> {
-        match id {
-            Some(id) => write(&Method::Remove, self.0.remove(id, params).await?),
-            None => write(&Method::Remove, self.0.remove_many(params).await?),
-        }
+        let select = Select::of(&params)?;
+        let removed = match id {
+            Some(id) => write(&Method::Remove, self.0.remove(id, params).await?)?,
+            None => write(&Method::Remove, self.0.remove_many(params).await?)?,
+        };
+        Ok(select.reduce(removed, S::ID_FIELD))
     }
 
     async fn custom(&self, method: &str, data: Value, params: Params) -> Result<Value> {

@@ -15,14 +15,18 @@
 
 #[cfg(feature = "config")]
 mod config;
+#[cfg(feature = "gateway")]
+mod gateway;
 #[cfg(feature = "mesh")]
 mod mesh;
 mod throwaway;
 
 #[cfg(feature = "config")]
 pub use config::{config, config_for};
+#[cfg(feature = "gateway")]
+pub use gateway::{TestGateway, gateway, gateway_with};
 #[cfg(feature = "mesh")]
-pub use mesh::{beat_with_the_rest, cluster, start};
+pub use mesh::{beat_with_the_rest, cluster, cluster_with, start};
 pub use throwaway::ThrowawayRedis;
 
 use std::{

@@ -3,12 +3,13 @@
 mod options;
 mod records;
 mod store;
+mod unique;
 
 pub use options::Multi;
 
 use super::{
     Id, Method, Paginate, Params, Service,
-    query::{Evaluation, Filter, Query, Select},
+    query::{Evaluation, Filter, Select},
 };
 use crate::{Error, Result};
 use options::Options;
@@ -30,7 +31,7 @@ use store::{Record, Store};
 /// id of `0` is an id; a record that an `update` takes out of its own query is still returned.
 ///
 /// A query of many conditions over many records is answered on a thread of its own, from the records as they were when it
-/// came, so that it holds up nobody; it ends when its caller has gone. [`Limits`](crate::query::Limits) bound how broad a
+/// came, so that it holds up no other call; it ends when its caller has gone. [`Limits`](crate::query::Limits) bound how broad a
 /// query may be.
 ///
 /// A server-side hook may change pagination and `multi` for one call, by `params.extra`:
@@ -83,9 +84,36 @@ impl MemoryService {
         self
     }
 
-    /// The number that the next record without an id gets, instead of 0; taken numbers are passed over.
+    /// Sets the number that the next record without an id gets, instead of 0; taken numbers are passed over.
+    ///
+    /// An empty store begins again there when its process starts anew, so a reference that outlives it (a token, a link) then
+    /// names another record. Keep what is referred to, above all users, in a store that lasts.
     pub fn start_id(self, id: i64) -> Self {
         self.write().set_next_id(id);
+        self
+    }
+
+    /// Refuses, with `Conflict`, two records with the same value in one of these fields. Records without the field, or with
+    /// `null` in it, do not count; text is compared as it is. Of a call for several records either all are done or none.
+    ///
+    /// ```
+    /// use rachis::{App, MemoryService};
+    /// use serde_json::json;
+    ///
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// let users = App::new().register("users", MemoryService::new().unique(["email"])).service("users");
+    /// users.create(json!({ "email": "ada@example.org" })).await?;
+    /// let error = users.create(json!({ "email": "ada@example.org" })).await.unwrap_err();
+    /// assert_eq!((error.code(), error.message()), (409, "Another record has the same 'email'"));
+    /// # Ok::<(), rachis::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Panics
+    /// When there are records already, which were not compared.
+    #[track_caller]
+    pub fn unique(self, fields: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        assert!(self.is_empty(), "name the unique fields before there are records");
+        self.write().set_unique(fields.into_iter().map(Into::into));
         self
     }
 
@@ -101,10 +129,11 @@ impl MemoryService {
         self
     }
 
-    /// Fills the store; set [`id_field`](MemoryService::id_field) and [`start_id`](MemoryService::start_id) first.
+    /// Fills the store; set [`id_field`](MemoryService::id_field), [`start_id`](MemoryService::start_id) and
+    /// [`unique`](MemoryService::unique) first.
     ///
     /// # Panics
-    /// When one is no JSON object or an id comes twice: contradictions in a program's own set-up.
+    /// When one is no JSON object, or an id or a unique value comes twice: contradictions in a program's own set-up.
     #[track_caller]
     pub fn records(self, records: impl IntoIterator<Item = Value>) -> Self {
         let added = records.into_iter().map(|record| object(Method::Create, record)).collect::<Result<_>>();
@@ -179,11 +208,7 @@ impl MemoryService {
 
     fn create_now(&self, data: Value, params: &Params) -> Result<Value> {
         // The rest of the query means nothing here, whatever it says.
-        let select = match params.query.get("$select") {
-            Some(names) => Filter::parse_within(&Query::new().with("$select", names.clone()), &params.query_limits())?
-                .into_select(),
-            None => Select::default(),
-        };
+        let select = Select::of(params)?;
         match data {
             Value::Array(items) => {
                 self.options.check_multi(Method::Create, params)?;
@@ -217,14 +242,14 @@ impl MemoryService {
         }
         let data = object(Method::Patch, data)?;
         if let Some(id) = id {
-            return self.change(&id, &filter, |store, at| store.merge(at, &data));
+            return self.change(&id, &filter, |store, at| store.merge_all(&[at], &data));
         }
         // Chosen before any is changed, so a patch that takes them out of the query still returns them all.
         let chosen = self.choose(&filter).await?;
         let (changed, id) = {
             let mut store = self.write();
             let places = store.still(chosen, &filter);
-            places.iter().for_each(|at| store.merge(*at, &data));
+            store.merge_all(&places, &data)?;
             let changed: Vec<Arc<Record>> = places.iter().filter_map(|at| store.at(*at).cloned()).collect();
             (changed, store.id_field().clone())
         };
@@ -232,10 +257,10 @@ impl MemoryService {
     }
 
     /// Changes the one record of that id which satisfies the query, and returns what became of it.
-    fn change(&self, id: &Id, filter: &Filter, change: impl FnOnce(&mut Store, u64)) -> Result<Value> {
+    fn change(&self, id: &Id, filter: &Filter, change: impl FnOnce(&mut Store, u64) -> Result<()>) -> Result<Value> {
         let mut store = self.write();
         let (at, _) = store.get(id, filter)?;
-        change(&mut store, at);
+        change(&mut store, at)?;
         Ok(store.at(at).map(|new| filter.select().pick(new, store.id_field())).unwrap_or_default())
     }
 

@@ -3,6 +3,7 @@
 use super::{
     super::{Id, query::Filter},
     records::Records,
+    unique::Unique,
 };
 use crate::{Error, Result, error::excerpt};
 use serde_json::{Map, Number, Value};
@@ -18,11 +19,19 @@ pub(super) struct Store {
     records: Records,
     by_id: HashMap<Id, u64>,
     created: u64,
+    unique: Unique,
 }
 
 impl Store {
     pub(super) fn new() -> Self {
-        Store { id_field: "id".into(), next_id: 0, records: Records::default(), by_id: HashMap::new(), created: 0 }
+        Store {
+            id_field: "id".into(),
+            next_id: 0,
+            records: Records::default(),
+            by_id: HashMap::new(),
+            created: 0,
+            unique: Unique::default(),
+        }
     }
 
     pub(super) fn id_field(&self) -> &Arc<str> {
@@ -35,6 +44,10 @@ impl Store {
 
     pub(super) fn set_next_id(&mut self, id: i64) {
         self.next_id = id;
+    }
+
+    pub(super) fn set_unique(&mut self, fields: impl Iterator<Item = String>) {
+        self.unique = Unique::new(fields);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -96,6 +109,8 @@ impl Store {
             )));
         }
         let at = self.created;
+        self.unique.check(&record, at)?;
+        self.unique.add(&record, at);
         self.created += 1;
         self.by_id.insert(id, at);
         self.records.insert(at, record);
@@ -114,20 +129,42 @@ impl Store {
     }
 
     /// Puts `record` in the place of another and keeps that one's id.
-    pub(super) fn replace(&mut self, at: u64, mut record: Record) {
-        let Some(old) = self.records.get_mut(at) else { return };
+    ///
+    /// # Errors
+    /// `Conflict` if a third record has one of its unique values; then nothing has changed.
+    pub(super) fn replace(&mut self, at: u64, mut record: Record) -> Result<()> {
+        let Some(old) = self.records.get_mut(at) else { return Ok(()) };
         if let Some(id) = old.get(&*self.id_field) {
             record.insert(self.id_field.to_string(), id.clone());
         }
+        self.unique.check(&record, at)?;
+        self.unique.remove(old);
+        self.unique.add(&record, at);
         *old = record;
+        Ok(())
     }
 
-    /// Overwrites the fields that `data` has, the id excepted.
-    pub(super) fn merge(&mut self, at: u64, data: &Record) {
-        let Some(record) = self.records.get_mut(at) else { return };
-        for (name, value) in data.iter().filter(|(name, _)| ***name != *self.id_field) {
-            record.insert(name.clone(), value.clone());
+    /// Overwrites the fields that `data` has, the id excepted, in all of these records.
+    ///
+    /// # Errors
+    /// `Conflict` if two records would have the same unique value; then nothing has changed.
+    pub(super) fn merge_all(&mut self, places: &[u64], data: &Record) -> Result<()> {
+        for (number, at) in places.iter().enumerate() {
+            if number == 0 {
+                self.unique.check(data, *at)?;
+            } else {
+                self.unique.check_shared(data)?;
+            }
         }
+        for at in places {
+            let Some(record) = self.records.get_mut(*at) else { continue };
+            self.unique.remove(record);
+            for (name, value) in data.iter().filter(|(name, _)| ***name != *self.id_field) {
+                record.insert(name.clone(), value.clone());
+            }
+            self.unique.add(record, *at);
+        }
+        Ok(())
     }
 
     pub(super) fn at(&self, at: u64) -> Option<&Arc<Record>> {
@@ -136,6 +173,7 @@ impl Store {
 
     pub(super) fn remove(&mut self, at: u64) -> Option<Arc<Record>> {
         let record = self.records.remove(at)?;
+        self.unique.remove(&record);
         if let Ok(Some(id)) = own_id(&record, &self.id_field) {
             self.by_id.remove(&id);
         }

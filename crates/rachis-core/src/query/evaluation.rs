@@ -171,9 +171,12 @@ mod tests {
 
     #[test]
     fn no_runtime_is_needed() {
+        let (go_on, goes_on) = mpsc::channel();
         let (answers, answer) = mpsc::channel();
-        let mut asking = pin!(filter(500).evaluate(1_000_000, move |_| answers.send(1).is_ok()));
+        let work = move |_: &Evaluation| goes_on.recv().is_ok() && answers.send(1).is_ok();
+        let mut asking = pin!(filter(500).evaluate(1_000_000, work));
         assert!(asking.as_mut().now_or_never().is_none());
+        go_on.send(()).unwrap();
         assert_eq!(answer.recv_timeout(Duration::from_secs(10)), Ok(1));
     }
 

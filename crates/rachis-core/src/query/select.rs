@@ -1,6 +1,7 @@
 //! `$select`: which fields.
 
-use crate::{Error, Result};
+use super::{Filter, Query};
+use crate::{Error, Params, Result};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
@@ -27,6 +28,32 @@ impl Select {
             fields.entry(name(item)?).or_insert(place);
         }
         Ok(Select { fields: Some(fields) })
+    }
+
+    /// Reads the `$select` of a call, and nothing else of its query.
+    ///
+    /// # Errors
+    /// `BadRequest` for anything but a list of names within the limits of the call.
+    pub(crate) fn of(params: &Params) -> Result<Self> {
+        match params.query.get("$select") {
+            Some(names) => {
+                let query = Query::new().with("$select", names.clone());
+                Ok(Filter::parse_within(&query, &params.query_limits())?.into_select())
+            }
+            None => Ok(Select::default()),
+        }
+    }
+
+    /// Reduces a record, a list or a page to the fields asked for, and `id`; other values stay as they are.
+    pub(crate) fn reduce(&self, result: Value, id: &str) -> Value {
+        if self.is_all() {
+            return result;
+        }
+        match result {
+            Value::Object(record) => self.pick(&record, id),
+            Value::Array(records) => records.into_iter().map(|record| self.reduce(record, id)).collect(),
+            other => other,
+        }
     }
 
     /// Returns `true` if all fields are selected.

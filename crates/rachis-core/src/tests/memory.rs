@@ -427,3 +427,48 @@ async fn a_query_that_is_too_broad_is_refused_by_every_method_and_nothing_runs()
     let select = Params::default().with_query(json!({ "$select": vec!["a"; 10_001] }));
     assert_eq!(service.create(json!({}), select).await.unwrap_err().code(), 400);
 }
+
+mod unique {
+    use super::*;
+
+    fn users() -> (MemoryService, crate::Handle) {
+        let store = MemoryService::new().multi(true).unique(["email"]);
+        (store.clone(), App::new().register("users", store).service("users"))
+    }
+
+    #[tokio::test]
+    async fn a_value_is_taken_until_its_record_changes_or_goes() {
+        let (_, users) = users();
+        users.create(json!({ "email": "a" })).await.unwrap();
+        assert_eq!(users.create(json!({ "email": "a" })).await.unwrap_err().code(), 409);
+        users.patch(0, json!({ "email": "b" })).await.unwrap();
+        users.create(json!({ "email": "a" })).await.unwrap();
+        assert_eq!(users.update(0, json!({ "email": "a" })).await.unwrap_err().code(), 409);
+        assert_eq!(users.patch(0, json!({ "email": "a" })).await.unwrap_err().code(), 409);
+        users.update(0, json!({ "email": "b", "name": "Bo" })).await.unwrap();
+        users.remove(1).await.unwrap();
+        users.patch(0, json!({ "email": "a" })).await.unwrap();
+        assert_eq!(users.find().await.unwrap(), json!([{ "id": 0, "email": "a", "name": "Bo" }]));
+    }
+
+    #[tokio::test]
+    async fn of_several_records_all_are_done_or_none() {
+        let (store, users) = users();
+        let twice = json!([{ "email": "a" }, { "email": "b" }, { "email": "a" }]);
+        assert_eq!(users.create(twice).await.unwrap_err().code(), 409);
+        assert!(store.is_empty());
+        users.create(json!([{ "email": "a" }, { "email": "b" }])).await.unwrap();
+        assert_eq!(users.patch_many(json!({ "email": "c", "seen": true })).await.unwrap_err().code(), 409);
+        users.patch_many(json!({ "seen": true })).await.unwrap();
+        let all = json!([{ "email": "a", "id": 0, "seen": true }, { "email": "b", "id": 1, "seen": true }]);
+        assert_eq!(users.find().await.unwrap(), all);
+    }
+
+    #[tokio::test]
+    async fn missing_and_null_values_do_not_count_and_equal_numbers_do() {
+        let (_, users) = users();
+        users.create(json!([{}, {}, { "email": null }, { "email": null }, { "email": 7 }])).await.unwrap();
+        assert_eq!(users.create(json!({ "email": 7.0 })).await.unwrap_err().code(), 409);
+        users.create(json!({ "email": "7" })).await.unwrap();
+    }
+}

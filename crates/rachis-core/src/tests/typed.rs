@@ -109,3 +109,20 @@ async fn a_result_that_is_not_what_the_caller_reads_is_a_bad_gateway() {
     assert_eq!(error.code(), 502);
     assert!(error.message().starts_with("get on 'books' returned something else than asked for: "), "{error}");
 }
+
+#[tokio::test]
+async fn results_are_reduced_to_the_selected_fields_and_the_id() {
+    let books = books();
+    let only_id = json!({ "$select": ["id"] });
+    let no_title = json!({ "$select": ["pages"] });
+    assert_eq!(books.get(7).query(&only_id).await.unwrap(), json!({ "id": 7 }));
+    assert_eq!(books.get(7).query(json!({ "$select": "title" })).await.unwrap(), json!({ "title": "got", "id": 7 }));
+    assert_eq!(books.create(json!({ "title": "new" })).query(&no_title).await.unwrap(), json!({ "id": 1 }));
+    assert_eq!(books.create(json!([{ "title": "a" }])).query(&only_id).await.unwrap(), json!([{ "id": 0 }]));
+    assert_eq!(books.update(2, json!({ "title": "up" })).query(&only_id).await.unwrap(), json!({ "id": 2 }));
+    assert_eq!(books.patch(2, "p").query(&only_id).await.unwrap(), json!({ "id": 2 }));
+    let page = books.find().query(&only_id).await.unwrap();
+    assert_eq!(page, json!({ "total": 9, "limit": 1, "skip": 0, "data": [{ "id": 1 }] }));
+    let error = books.get(7).query(json!({ "$select": [{}] })).await.unwrap_err();
+    assert_eq!(error.code(), 400);
+}
