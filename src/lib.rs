@@ -38,6 +38,9 @@
 //! # Ok(()) }
 //! ```
 //!
+//! `start` waits for Redis as long as it takes, and logs a warning while it does, for a program that has set up `tracing`;
+//! [`connect_within`](NodeBuilder::connect_within) bounds the wait.
+//!
 //! Three nouns carry the rest: a [`Service`] has methods, an [`App`] is the services of one process, a [`Node`] is an
 //! app on the mesh.
 //!
@@ -247,7 +250,8 @@
 //! # Testing
 //!
 //! An [`App`] works without a mesh, so services and hooks are tested like any function. The crate `rachis-testing` runs a
-//! whole mesh in one process, on a `redis-server` of its own:
+//! whole mesh in one process, on a `redis-server` of its own; `cluster_with` configures each node, and `gateway` (a feature)
+//! serves the mesh over HTTP:
 //!
 //! ```no_run
 //! use rachis::{App, MemoryService};

@@ -31,6 +31,16 @@
 //! # Ok::<(), rachis::Error>(()) }).unwrap();
 //! ```
 //!
+//! Without optimization a hash takes a quarter of a second. Profiles of a dependency do not reach the programs that use it,
+//! so a program whose debug build should log in quickly says in its own `Cargo.toml`:
+//!
+//! ```toml
+//! [profile.dev.package.bcrypt]
+//! opt-level = 3
+//! [profile.dev.package.blowfish]
+//! opt-level = 3
+//! ```
+//!
 //! # Which node verifies
 //!
 //! Two ways, by the `authentication` key of each node's configuration:

@@ -43,7 +43,7 @@ use std::{
 /// The channels of a gateway, and what is said about them. Clones share the channels.
 ///
 /// ```
-/// use rachis::gateway::Channels;
+/// use rachis::{Id, gateway::Channels};
 /// use serde_json::json;
 ///
 /// let channels = Channels::new()
@@ -56,7 +56,8 @@ use std::{
 ///     })
 ///     .publish(|_, channels| channels.channel("authenticated"))
 ///     .publish_service_event("notes", "created", |event, channels| {
-///         let owner = format!("users/{}", event.data["userId"]);
+///         // Text as it is and not in quotes, as the `Display` of a JSON value would have it.
+///         let owner = Id::from_json(&event.data["userId"]).map(|id| format!("users/{id}")).unwrap_or_default();
 ///         [channels.channel(owner), channels.channel("admins").send(json!({ "id": event.data["id"] }))]
 ///     });
 /// assert!(channels.channel("authenticated").is_empty());
