@@ -5,6 +5,7 @@ const apps = new Set()
 const SIGNALS = ['SIGTERM', 'SIGINT']
 const handlers = new Map()
 let alive
+let leaving = false
 
 /** Notes an application that joins, or has something to wait for before it can leave. */
 function joined(state) {
@@ -29,12 +30,18 @@ function left(state) {
   handlers.clear()
 }
 
-/** All applications leave; then the signal does what it would have done without them. */
+/** All applications leave; then the signal does what it would have done without them, and so does a second one at once. */
 async function leave(signal) {
   const { finalize } = require('./index.js')
   const isOurs = process.listenerCount(signal) === 1
-  await Promise.allSettled([...apps].map((state) => finalize(state.app)))
-  if (isOurs) process.kill(process.pid, signal)
+  if (!leaving) {
+    leaving = true
+    await Promise.allSettled([...apps].map((state) => finalize(state.app)))
+    leaving = false
+  }
+  if (!isOurs) return
+  process.removeListener(signal, handlers.get(signal) ?? (() => {}))
+  process.kill(process.pid, signal)
 }
 
 module.exports = { joined, left }

@@ -45,7 +45,7 @@ function publish(state, givenPath) {
   state.published.set(path, { service, listeners, events, methods: new Set(offered) })
   const told = { path, methods: offered, events: [...listeners.keys()], idempotent: options.idempotentMethods ?? [], options: announced }
   mailbox().ask(state, { register: told }).then(() => state.sync?.listen(path), (error) => {
-    state.published.delete(path)
+    forget(state, path)
     mailbox().log('error', 'rachis::feathers', `the service '${path}' is not offered to other nodes: ${error.message}`)
   })
   debug('%s is offered: %o', path, told)
@@ -54,11 +54,17 @@ function publish(state, givenPath) {
 /** Takes the service at `path` back. */
 function unpublish(state, givenPath) {
   const path = stripSlashes(givenPath)
+  if (!forget(state, path)) return
+  mailbox().ask(state, { unregister: path }).catch((error) => mailbox().log('warn', 'rachis::feathers', error.message))
+}
+
+/** Tells nothing more of the service at `path`; says whether it did. */
+function forget(state, path) {
   const published = state.published.get(path)
-  if (!published) return
+  if (!published) return false
   state.published.delete(path)
   for (const [event, listener] of published.listeners) published.service.off(event, listener)
-  mailbox().ask(state, { unregister: path }).catch((error) => mailbox().log('warn', 'rachis::feathers', error.message))
+  return true
 }
 
 function isHealth(state, path) {

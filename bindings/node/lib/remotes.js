@@ -134,6 +134,7 @@ class Remotes {
 
   #unuse(path, { localPath }) {
     this.#services.delete(path)
+    mailbox().ask(this.#state, { ignore: path }).catch((error) => debug('%s is still heard: %s', path, error.message))
     const { app } = this.#state
     if (!serviceAt(app, localPath)?.remote) return
     Promise.resolve(app.unuse(localPath)).catch((error) => debug('%s can not be unused: %s', localPath, error.message))

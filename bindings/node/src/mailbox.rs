@@ -94,7 +94,7 @@ impl Post {
         self.members.lock().values().cloned().collect()
     }
 
-    fn receive(self: &Arc<Self>, line: &str) {
+    async fn receive(self: &Arc<Self>, line: &str) {
         match serde_json::from_str(line) {
             Ok(FromJs::Answer { number, answer }) => self.incoming.answer(number, Ok(answer.into())),
             Ok(FromJs::Refuse { number, error }) => {
@@ -105,7 +105,7 @@ impl Post {
                 None => self.refuse_unknown(number),
             },
             Ok(FromJs::Ask { number, node, what }) => match self.member(node) {
-                Some(member) => member.ask(number, what),
+                Some(member) => member.ask(number, what).await,
                 None => self.refuse_unknown(number),
             },
             Ok(FromJs::Emit { node, event }) => {
@@ -151,7 +151,9 @@ async fn watch(post: Weak<Post>) {
 async fn listen(post: Weak<Post>, mut said: mpsc::UnboundedReceiver<String>) {
     while let Some(lines) = said.recv().await {
         let Some(post) = post.upgrade() else { return };
-        lines.lines().for_each(|line| post.receive(line));
+        for line in lines.lines() {
+            post.receive(line).await;
+        }
     }
 }
 

@@ -8,16 +8,19 @@ use crate::{
     service::JsService,
 };
 use futures_util::StreamExt;
+use parking_lot::Mutex;
 use rachis::{Answer, App, Call, Change, Config, EventStream, Id, Node, Result, config::Origin};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 use std::{
+    collections::HashMap,
     sync::{
         Arc, Weak,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
+use tokio::task::AbortHandle;
 
 /// How errors call what comes from the options of the plugin.
 const SOURCE: &str = "options of distribution()";
@@ -40,6 +43,8 @@ pub(crate) struct Member {
     number: Number,
     node: Node,
     post: Weak<Post>,
+    /// Bring the events of paths.
+    listeners: Mutex<HashMap<String, AbortHandle>>,
 }
 
 impl Member {
@@ -86,7 +91,10 @@ impl Member {
             "publishEvents": config.publish_events,
             "warnings": config.warnings,
         });
-        Ok((Arc::new(Member { number, node, post: Arc::downgrade(post) }), described.to_string()))
+        Ok((
+            Arc::new(Member { number, node, post: Arc::downgrade(post), listeners: Mutex::default() }),
+            described.to_string(),
+        ))
     }
 
     pub(crate) fn number(&self) -> Number {
@@ -126,10 +134,17 @@ impl Member {
         });
     }
 
-    /// Does what is asked, and leaves the answer for JavaScript.
-    pub(crate) fn ask(self: &Arc<Self>, number: Number, what: Question) {
+    /// Does what is asked, and leaves the answer for JavaScript. What has to wait for Redis is done beside what follows;
+    /// services come and go in the order in which JavaScript says so, and before the events that it tells next.
+    pub(crate) async fn ask(self: &Arc<Self>, number: Number, what: Question) {
         let me = self.clone();
-        self.spawn(number, async move { me.answer(what).await.map(|result| Answer::from(result).into()) });
+        let waits = matches!(what, Question::Join | Question::Shutdown | Question::Listen { .. });
+        let done = async move { me.answer(what).await.map(|result| Answer::from(result).into()) };
+        if waits {
+            self.spawn(number, done);
+        } else {
+            self.tell(number, done.await);
+        }
     }
 
     async fn answer(self: &Arc<Self>, what: Question) -> Result<Value> {
@@ -155,7 +170,14 @@ impl Member {
             Question::Unregister(path) => return self.node.unregister(&path).await.map(Value::Bool),
             Question::Listen { path, since } => {
                 let events = self.node.events_since(&path, since).await?;
-                tokio::spawn(tell_events(self.number, self.post.clone(), events));
+                let listener = tokio::spawn(tell_events(self.number, self.post.clone(), events));
+                // One path is listened to once, however often it comes and goes.
+                let earlier = self.listeners.lock().insert(path, listener.abort_handle());
+                earlier.iter().for_each(AbortHandle::abort);
+            }
+            Question::Ignore(path) => {
+                let listener = self.listeners.lock().remove(&path);
+                listener.iter().for_each(AbortHandle::abort);
             }
         }
         Ok(Value::Null)
@@ -173,19 +195,18 @@ impl Member {
         }
     }
 
-    fn spawn(&self, number: Number, work: impl Future<Output = Result<AnswerMessage>> + Send + 'static) {
-        let post = self.post.clone();
-        let work = async move {
-            let message = match work.await {
-                Ok(answer) => ToJs::Reply { number, answer },
-                Err(error) => ToJs::Failure { number, error },
-            };
-            if let Some(post) = post.upgrade() {
-                post.push(&message);
-            }
+    fn spawn(self: &Arc<Self>, number: Number, work: impl Future<Output = Result<AnswerMessage>> + Send + 'static) {
+        let me = self.clone();
+        tokio::spawn(async move { me.tell(number, work.await) });
+    }
+
+    fn tell(&self, number: Number, outcome: Result<AnswerMessage>) {
+        let message = match outcome {
+            Ok(answer) => ToJs::Reply { number, answer },
+            Err(error) => ToJs::Failure { number, error },
         };
-        if let Ok(runtime) = runtime() {
-            runtime.spawn(work);
+        if let Some(post) = self.post.upgrade() {
+            post.push(&message);
         }
     }
 }

@@ -72,6 +72,8 @@ pub(crate) enum Question {
         /// Since when; from now on if it is left out.
         since: Option<u64>,
     },
+    /// To bring those of a path no more.
+    Ignore(String),
 }
 
 /// A service as JavaScript describes it.

@@ -89,6 +89,28 @@ test('an event shows what hooks let clients see', async () => {
   assert.deepEqual([event.data.text, event.data.secret], ['open', undefined])
 })
 
+test('an event of a service that went and came again is heard once', async () => {
+  await server.do('use', { path: 'again', kind: 'notes' })
+  for (let i = 0; i < 3; i++) {
+    await eventually('it came', () => client.do('has', { path: 'again' }))
+    await server.do('unuse', { path: 'again' })
+    await eventually('it went', async () => !(await client.do('has', { path: 'again' })))
+    await server.do('use', { path: 'again', kind: 'notes' })
+  }
+  await eventually('it came', () => client.do('has', { path: 'again' }))
+  await client.do('listen', { path: 'again', event: 'created' })
+  const ofAgain = async () => (await client.do('heard')).filter(({ path }) => path === 'again').map(({ data }) => data.text)
+  // The subscription follows the service.
+  await eventually('events are heard', async () => {
+    await server.call('again', 'create', { text: 'try' })
+    return (await ofAgain()).length > 0
+  })
+  await server.call('again', 'create', { text: 'once' })
+  await server.call('again', 'create', { text: 'last' })
+  await eventually('the last is heard', async () => (await ofAgain()).includes('last'))
+  assert.deepEqual((await ofAgain()).filter((text) => text !== 'try'), ['once', 'last'])
+})
+
 test('a service comes and goes while applications run', async () => {
   await server.do('use', { path: 'later', kind: 'echo' })
   await eventually('it came', () => client.do('has', { path: 'later' }))
