@@ -15,6 +15,26 @@ const rachis = {
       call: (callers, seconds) => stage.figures(mesh, ['call', ...common, '--callers', callers, '--seconds', seconds]),
       gateway: async () => (await gateway(stage, url)).said.url
     }
+  },
+  // Feathers applications on the mesh, and programs in Rust beside them.
+  async node (stage) {
+    program('package')
+    const mesh = program('mesh')
+    // A mesh each.
+    const [feathers, toNode, toRust] = await Promise.all([stage.redis(), stage.redis(), stage.redis()])
+    const on = ({ url }) => ({ cwd: program('peers'), env: { PLUGIN: '@rachis/feathers', REDIS_URL: url } })
+    const rust = ({ url }) => ['--redis', url, '--threads', 1]
+    const call = redis => (callers, seconds) =>
+      stage.figures('node', ['feathers.mjs', 'call', 0, callers, seconds], on(redis))
+    await stage.ready('node', ['feathers.mjs', 'service', 0], on(feathers))
+    await stage.ready('node', ['feathers.mjs', 'service', 0], on(toNode))
+    await stage.ready(mesh, ['serve', ...rust(toRust), '--replicas', 1])
+    return {
+      feathers: call(feathers),
+      toNode: (callers, seconds) =>
+        stage.figures(mesh, ['call', ...rust(toNode), '--callers', callers, '--seconds', seconds]),
+      toRust: call(toRust)
+    }
   }
 }
 
@@ -67,6 +87,10 @@ const feathers = {
         return `http://127.0.0.1:${port}`
       }
     }
+  },
+  async node (stage) {
+    const { call } = await feathers.serve(stage)
+    return { feathers: call }
   }
 }
 

@@ -1,6 +1,6 @@
 // The programs that are measured: built when somebody needs them.
 import { execFileSync } from 'node:child_process'
-import { statSync } from 'node:fs'
+import { mkdirSync, rmSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -29,6 +29,15 @@ const builds = {
     if (changed(join(folder, 'node_modules', '.package-lock.json')) < changed(join(folder, 'package-lock.json'))) {
       run('npm', ['ci', '--loglevel', 'error'], folder)
     }
+    return folder
+  },
+  // @rachis/feathers beside its peers, whose packages it finds.
+  package () {
+    const tarball = run(join(root, 'scripts', 'node-package.sh'), [], root).trim()
+    const folder = join(program('peers'), 'node_modules', '@rachis', 'feathers')
+    rmSync(folder, { recursive: true, force: true })
+    mkdirSync(folder, { recursive: true })
+    run('tar', ['-xzf', tarball, '-C', folder, '--strip-components', '1'], root)
     return folder
   },
   'redis-server': () => installed('redis-server', '--version'),

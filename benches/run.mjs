@@ -10,6 +10,7 @@ import * as idle from './figures/idle.mjs'
 import * as instructions from './figures/instructions.mjs'
 import * as large from './figures/large.mjs'
 import * as loss from './figures/loss.mjs'
+import * as node from './figures/node.mjs'
 import * as replicas from './figures/replicas.mjs'
 import * as rest from './figures/rest.mjs'
 import * as socketio from './figures/socketio.mjs'
@@ -21,7 +22,7 @@ import { program } from './programs.mjs'
 import { staged } from './stage.mjs'
 import { cells, markdown, median, show } from './table.mjs'
 
-const groups = { calls, threads, replicas, http, socketio, events, large, discovery, loss, start, rest, instructions, idle }
+const groups = { calls, threads, replicas, http, socketio, events, large, discovery, loss, start, rest, node, instructions, idle }
 const rivals = Object.keys(contestants).filter(name => name !== 'rachis')
 const PAGE = 'docs/performance.md'
 // A machine that does more than this by itself measures itself.

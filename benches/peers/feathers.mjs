@@ -1,13 +1,13 @@
-// feathers-distributed 3: discovery by UDP broadcast, calls by direct TCP.
+// feathers-distributed 3: discovery by UDP broadcast, calls by direct TCP. Or what PLUGIN names in its place.
 //   node feathers.mjs service PORT
 //   node feathers.mjs call PORT CALLERS SECONDS
 //   node feathers.mjs gateway PORT
 import express from '@feathersjs/express'
 import { feathers } from '@feathersjs/feathers'
 import socketio from '@feathersjs/socketio'
-import distribution from '@kalisio/feathers-distributed'
 import { bench } from './bench.mjs'
 
+const { default: distribution } = await import(process.env.PLUGIN ?? '@kalisio/feathers-distributed')
 const [role, port, callers, seconds] = process.argv.slice(2)
 const app = express(feathers())
 app.configure(express.rest())
