@@ -44,9 +44,10 @@ const { finalize } = distribution.default`))
   assert.equal((await run('node', ['hello.cjs'], { cwd: folder })).stdout, 'Hello, Ada!\n')
 })
 
-test('it has no install script', async () => {
-  const { scripts } = JSON.parse(await readFile(join(folder, 'node_modules/@rachis/feathers/package.json'), 'utf8'))
+test('it has no install script, and the version of everything else', async () => {
+  const { scripts, version } = JSON.parse(await readFile(join(folder, 'node_modules/@rachis/feathers/package.json'), 'utf8'))
   assert.equal(scripts, undefined)
+  assert.ok((await readFile('../../Cargo.toml', 'utf8')).includes(`\nversion = "${version}"\n`))
 })
 
 test('on a platform without a module it says which one is missing', async () => {
