@@ -65,6 +65,8 @@ pub(crate) struct Record {
     pub(crate) repeats: Option<Outcome>,
     pub(crate) began: Duration,
     pub(crate) ended: Duration,
+    /// How many runs, of all calls, had begun when its caller was told.
+    pub(crate) begun_by_then: usize,
     pub(crate) outcome: Outcome,
     pub(crate) timed_out: bool,
     pub(crate) error: String,

@@ -193,6 +193,11 @@ impl Hub {
         self.state().boundaries.push(boundary);
     }
 
+    /// Cuts no more connections at commands that are still to come.
+    pub(crate) fn drop_boundaries(&self) {
+        self.state().boundaries.clear();
+    }
+
     /// Is the connection to be cut at this command? Where it is, and is to be executed first, says so.
     pub(crate) fn boundary(&self, node: usize, words: &[Vec<u8>]) -> Option<Boundary> {
         let mut state = self.state();

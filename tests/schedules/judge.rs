@@ -18,27 +18,29 @@ pub(crate) fn judge(plan: &Plan, mesh: &Mesh, records: &[Record]) -> Vec<String>
     for record in records {
         let own: Vec<&Run> = runs.iter().filter(|run| run.tag == record.order.tag).collect();
         let complaints = [
-            is_told_wrong(plan, record, &own, &runs),
+            is_told_wrong(plan, record, &runs),
             ran_twice(plan, mesh, record, &own),
             waited_in_vain(plan, record),
             began_late(plan, record, records, &own),
         ];
-        problems.extend(complaints.into_iter().flatten().map(|why| format!("{why}: {}", shown(record))));
+        let ran = own.iter().map(|run| format!("on node {} from {:.3?} to {:.3?}", run.node, run.started, run.ended));
+        let ran = ran.collect::<Vec<_>>().join(", ");
+        problems.extend(complaints.into_iter().flatten().map(|why| format!("{why}: {}; it ran {ran}", shown(record))));
     }
     problems
 }
 
-fn is_told_wrong(plan: &Plan, record: &Record, own: &[&Run], runs: &[Run]) -> Option<&'static str> {
+fn is_told_wrong(plan: &Plan, record: &Record, runs: &[Run]) -> Option<&'static str> {
     match &record.outcome {
         Outcome::Hung => Some("neither answer nor error"),
         Outcome::Odd => Some("an error that no promise names"),
         Outcome::Unknown => None,
         // That what it repeats has run says nothing of the repeat.
         Outcome::Refused if record.repeats.is_some() => None,
-        // With a key, what ran later may be its repeat.
+        // Where the call is repeated, what began later may be the repeat.
         Outcome::Refused => {
-            let is_keyed = record.order.kind.safety == Safety::Keyed;
-            let ran = own.iter().any(|run| !is_keyed || run.started <= record.ended);
+            let counted = if record.order.is_repeated() { &runs[..record.begun_by_then] } else { runs };
+            let ran = counted.iter().any(|run| run.tag == record.order.tag);
             ran.then_some("it ran, and its caller was told that it never did")
         }
         Outcome::Answered { tag, .. } if *tag != Some(record.order.tag) => Some("the answer to another call"),

@@ -47,6 +47,13 @@ pub(crate) struct Order {
     pub(crate) timeout: Duration,
 }
 
+impl Order {
+    /// Half of the calls with a key are made once more.
+    pub(crate) fn is_repeated(&self) -> bool {
+        self.kind.safety == Safety::Keyed && !self.tag.is_multiple_of(2)
+    }
+}
+
 /// Events to come, all at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Burst {
@@ -147,12 +154,6 @@ impl Plan {
         faults.sort_by_key(|fault| fault.at);
         let without = Right::narrow(random);
         Plan { seed, without, times, weather, replicas, callers, calls, bursts, faults, length }
-    }
-
-    /// Returns `true` if a node is forbidden this command for a while.
-    pub(crate) fn denies(&self, command: &str) -> bool {
-        let is_meant = |right: Right| matches!(right, Right::Command(denied) if denied == command);
-        self.faults.iter().any(|fault| matches!(fault.what, What::Deny { right, .. } if is_meant(right)))
     }
 
     /// How long the node in this place stands still, in all.

@@ -1,7 +1,7 @@
 //! A schedule from its beginning to its end, and what was found.
 
 use crate::{
-    call::{Kind, Outcome, Record, Safety, ask},
+    call::{Kind, Outcome, Record, ask},
     hub::Hub,
     judge,
     link::Link,
@@ -73,12 +73,13 @@ pub(crate) async fn run(plan: Plan, hub: Arc<Hub>) -> Vec<String> {
     }
     sleep(plan.length).await;
     others.join_all().await;
+    hub.drop_boundaries();
     hub.trace.note("nothing is broken any more");
     sleep(plan.grace()).await;
     calls.join_all().await;
 
     let mut problems = probe(&plan, &mesh, begin).await;
-    problems.extend(settled(&plan, &mesh));
+    problems.extend(settled(&mesh));
     let losses = plan.faults.iter().any(Fault::loses);
     // What a failover loses, nobody can tell.
     let is_rolled_back = plan.faults.iter().any(|fault| matches!(fault.what, What::Failover { .. }));
@@ -93,7 +94,8 @@ pub(crate) async fn run(plan: Plan, hub: Arc<Hub>) -> Vec<String> {
 }
 
 async fn call(mesh: &Mesh, member: &Member, order: Order, patience: Duration, records: &Records, begin: Duration) {
-    let (hub, records, caller) = (mesh.hub.clone(), records.clone(), member.clone());
+    let (hub, journal) = (mesh.hub.clone(), mesh.journal.clone());
+    let (records, caller) = (records.clone(), member.clone());
     let calls = member.spawn(async move {
         let mut repeats = None;
         loop {
@@ -101,12 +103,12 @@ async fn call(mesh: &Mesh, member: &Member, order: Order, patience: Duration, re
             hub.trace.note(format_args!("node {} calls {} ({})", caller.number, order.kind.method, order.tag));
             let (outcome, timed_out, error) = ask(&caller.node, &order, patience).await;
             hub.trace.note(format_args!("node {} is told of call {}: {outcome:?} {error}", caller.number, order.tag));
-            let ended = hub.clock.elapsed() - begin;
+            let (ended, begun_by_then) = (hub.clock.elapsed() - begin, journal.runs().len());
             let (first, last) = (outcome.clone(), repeats.is_some());
-            let record = Record { order: order.clone(), repeats, began, ended, outcome, timed_out, error };
+            let record =
+                Record { order: order.clone(), repeats, began, ended, begun_by_then, outcome, timed_out, error };
             records.lock().unwrap_or_else(PoisonError::into_inner).push(record);
-            // Half of the calls with a key are made once more.
-            if order.kind.safety != Safety::Keyed || order.tag.is_multiple_of(2) || last {
+            if last || !order.is_repeated() {
                 return;
             }
             repeats = Some(first);
@@ -273,7 +275,7 @@ async fn probe(plan: &Plan, mesh: &Arc<Mesh>, begin: Duration) -> Vec<String> {
 }
 
 /// Everybody believes in those who live, and nothing is left to do.
-fn settled(plan: &Plan, mesh: &Mesh) -> Vec<String> {
+fn settled(mesh: &Mesh) -> Vec<String> {
     let living = mesh.living();
     let ids: BTreeSet<String> = living.iter().map(|member| member.node.id().to_owned()).collect();
     let mut problems = Vec::new();
@@ -293,10 +295,7 @@ fn settled(plan: &Plan, mesh: &Mesh) -> Vec<String> {
             problems.push(format!("{what}: {found}"));
         }
     };
-    // What a replica may not take out of the queue stays there, as docs/security.md says of the rights that it needs.
-    if !plan.denies("xdel") {
-        expect("requests are left in the queue", &["XLEN", "s:{app:default/jobs}:calls"], ":0");
-    }
+    expect("requests are left in the queue", &["XLEN", "s:{app:default/jobs}:calls"], ":0");
     expect("requests are left pending", &["XPENDING", "s:{app:default/jobs}:calls", "replicas"], "*4 :0");
     expect("there are dead letters", &["XLEN", "s:{app:default/jobs}:dead"], ":0");
     problems
