@@ -297,3 +297,32 @@ async fn a_node_that_redis_does_not_let_in_says_why_and_what_to_do() {
     assert!(node.contains("(NOPERM ") && node.contains("evalsha"), "{node}");
     assert!(observer.contains("(NOPERM ") && observer.contains("zrangebyscore"), "{observer}");
 }
+
+#[tokio::test]
+async fn what_a_replica_might_not_delete_it_deletes_when_it_may() {
+    let redis = Guarded::start(&[("mesh", rules("mesh"))]).await;
+    let fast = |app: &str| {
+        let mut config = redis.config("mesh", app);
+        (config.heartbeat_interval, config.ttl) = (Duration::from_millis(200), Some(Duration::from_millis(1500)));
+        config.partitions = 1;
+        config
+    };
+    let replica = testing::start(fast("todos"), App::new().register("todos", MemoryService::new())).await;
+    let caller = testing::start(fast("web"), App::new()).await;
+    caller.wait_for("todos").await.unwrap();
+    let (admin, calls) = (redis.url("admin"), "rachis:{app:default/todos}:calls");
+    let left = async || run(&admin, &["XLEN", calls]).await.unwrap();
+    run(&admin, &["ACL", "SETUSER", "mesh", "-xdel"]).await.unwrap();
+    for n in 0..3 {
+        caller.service("todos").create(json!({ "n": n })).await.unwrap();
+    }
+    assert_eq!(left().await, redis::Value::Int(3));
+    // One that leaves meanwhile leaves them to the next.
+    replica.shutdown().await.unwrap();
+    let heir = testing::start(fast("todos"), App::new().register("todos", MemoryService::new())).await;
+    caller.service("todos").create(json!({ "n": 3 })).await.unwrap();
+    assert_eq!(left().await, redis::Value::Int(4));
+    run(&admin, &["ACL", "SETUSER", "mesh", "+xdel"]).await.unwrap();
+    eventually("the queue is empty", async || left().await == redis::Value::Int(0)).await;
+    drop(heir);
+}

@@ -203,7 +203,7 @@ impl Rpc {
             match (&mut arrived).await {
                 Ok(Arrived::Reply(outcome)) => {
                     ticket.over = true;
-                    return outcome;
+                    return outcome.map_err(|error| ticket.answered(error));
                 }
                 Ok(Arrived::Late) => return Err(Box::pin(ticket.time_out(target, &method, timeout)).await),
                 Ok(Arrived::TooMany { entry }) => {

@@ -65,6 +65,16 @@ pub(crate) struct Delivery {
 /// A run that came to an end worth keeping.
 pub(crate) struct CompletedRun(Mark);
 
+/// The end of a call that has run, now or before.
+pub(crate) struct EndedRun {
+    pub(crate) outcome: Result<Answer>,
+    /// For the reply to be kept by.
+    pub(crate) completed: Option<CompletedRun>,
+}
+
+/// The error of a call that was not begun, since Redis did not tell whether it had run.
+pub(crate) struct NotBegun(pub(crate) Error);
+
 impl Inner {
     /// Has `reply` written once repeats of the call get it as well: no caller has a reply that a repeat would not get.
     pub(crate) fn kept_before(
@@ -85,13 +95,13 @@ impl Inner {
         Some((value, time))
     }
 
-    /// Runs `work`, or finds out what it came to before. [`CompletedRun`] is for the reply to be kept by.
+    /// Runs `work`, or finds out what it came to before.
     pub(crate) async fn run_once(
         &self,
         idempotent: IdempotentCall,
         run: Delivery,
         work: impl Future<Output = Result<Answer>>,
-    ) -> (Result<Answer>, Option<CompletedRun>) {
+    ) -> Result<EndedRun, NotBegun> {
         let mark = Mark {
             key: self.keys.idempotency(&self.app_key, &idempotent.digest),
             fingerprint: idempotent.fingerprint,
@@ -99,22 +109,26 @@ impl Inner {
             run: run.name,
         };
         match self.begin(&mark, run.first, run.until).await {
-            Ok(None) => {}
-            Ok(Some(reply)) => return (replayed(&reply, idempotent.rest, self.signer.at(&mark.key)), None),
-            Err(error) => return (Err(error), None),
+            Ok(Begin::Run) => {}
+            Ok(Begin::Replay(reply)) => {
+                let outcome = replayed(&reply, idempotent.rest, self.signer.at(&mark.key));
+                return Ok(EndedRun { outcome, completed: None });
+            }
+            Ok(Begin::Untold(error)) => return Err(NotBegun(error)),
+            Err(error) => return Ok(EndedRun { outcome: Err(error), completed: None }),
         }
         let outcome = tokio::select! {
             outcome = work => outcome,
             never = self.keep_up(&mark) => match never {},
         };
         if is_final(&outcome) {
-            return (outcome, Some(CompletedRun(mark)));
+            return Ok(EndedRun { outcome, completed: Some(CompletedRun(mark)) });
         }
         self.recent.add(&mark, None, Instant::now());
         if let Err(error) = self.let_go(&mark).await {
             tracing::debug!(%error, "repeats of a call that failed have to wait until its mark is over");
         }
-        (outcome, None)
+        Ok(EndedRun { outcome, completed: None })
     }
 
     /// As [`run_once`](Self::run_once), for a service of this process. The caller may go: as on another node, the call
@@ -132,9 +146,10 @@ impl Inner {
                 let until = Instant::now() + call.timeout.unwrap_or(self.live.load().timeout);
                 let run = Delivery { name: format!("here:{}", ulid::Ulid::generate()), first: true, until };
                 let work = std::pin::pin!(self.run_once(idempotent, run, responder::run(&self, found, call)));
-                let ((outcome, ended), fired) = noting(work).await;
+                let (run, fired) = noting(work).await;
                 fired.taken(self.events.intake(), fired::ReplyTo::Here).await;
-                if let Some(CompletedRun(mark)) = ended {
+                let EndedRun { outcome, completed } = run.map_err(|NotBegun(error)| error)?;
+                if let Some(CompletedRun(mark)) = completed {
                     self.keep(&mark, &outcome).await;
                 }
                 outcome
@@ -146,8 +161,8 @@ impl Inner {
             .unwrap_or_else(|_| Err(Error::unavailable("This node has shut down while the call was under way")))
     }
 
-    /// Waits until the call may run (`None`) or has run (its reply).
-    async fn begin(&self, mark: &Mark, first: bool, until: Instant) -> Result<Option<Vec<u8>>> {
+    /// Waits until the call may run or has run.
+    async fn begin(&self, mark: &Mark, first: bool, until: Instant) -> Result<Begin> {
         let mut backoff = BACKOFF;
         let holds = self.mark_holds();
         let mut death = Death::default();
@@ -159,16 +174,16 @@ impl Inner {
             match begun.await {
                 Ok(Begun::Now) => {
                     self.recent.begun(&mark.key);
-                    return Ok(None);
+                    return Ok(Begin::Run);
                 }
-                Ok(Begun::Kept(reply)) => return Ok(Some(reply)),
+                Ok(Begun::Kept(reply)) => return Ok(Begin::Replay(reply)),
                 Ok(Begun::Other) => return Err(reused()),
                 Ok(Begun::Running(_) | Begun::Lost) if Instant::now() >= until => return Err(still_running()),
                 Ok(Begun::Running(node)) => dead = self.find_dead(&mut death, node).await,
                 Ok(Begun::Lost) => {}
                 Err(error) => {
                     self.clean_up(mark.clone());
-                    return Err(unprotected(&error, first));
+                    return Ok(Begin::Untold(unprotected(&error, first)));
                 }
             }
             tokio::time::sleep(backoff.pause()).await;
@@ -261,6 +276,15 @@ impl Inner {
 
 async fn changed(renewals: Option<&mut watch::Receiver<u64>>) -> Option<Result<(), watch::error::RecvError>> {
     Some(renewals?.changed().await)
+}
+
+/// Whether a call may run.
+enum Begin {
+    Run,
+    /// It has run, with this reply.
+    Replay(Vec<u8>),
+    /// Redis does not tell.
+    Untold(Error),
 }
 
 /// A node that the registry did not know, and since when.

@@ -13,7 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a request is remembered, at least: no failover, and no append-only file, is this far behind and still of use.
+/// How long a request is remembered at least, and longer while its caller waits: a server that takes over may lack but the
+/// last moment, and begin to answer long after.
 const TIME: Duration = Duration::from_secs(10);
 /// Requests remembered at most; a second's worth at full speed.
 const REQUESTS: usize = 65_536;
@@ -51,7 +52,9 @@ struct Chunk {
     requests: Vec<(EntryId, Print, Option<Span>)>,
     /// Inboxes and frames; empty once they are forgotten.
     bytes: Vec<u8>,
-    times: Range<Instant>,
+    begun: Instant,
+    /// Until when it is remembered.
+    until: Instant,
 }
 
 /// Where a reply stands in the bytes of its chunk.
@@ -63,10 +66,10 @@ struct Span {
 }
 
 impl CompletedCache {
-    /// Remembers a request that was finished `now`.
-    pub(crate) fn add(&mut self, id: EntryId, print: Print, reply: Option<&CachedReply>, now: Instant) {
+    /// Remembers a request that was finished `now`, and whose caller waits for `left` at most.
+    pub(crate) fn add(&mut self, id: EntryId, print: Print, reply: Option<&CachedReply>, now: Instant, left: Duration) {
         let reply = reply.filter(|(_, frame)| frame.len() <= LARGEST);
-        let length = self.chunk(now).add(id, print, reply, now);
+        let length = self.chunk(now).add(id, print, reply, now + left.max(TIME));
         self.requests += 1;
         self.bytes += length;
         self.newest = self.newest.max(id);
@@ -89,7 +92,7 @@ impl CompletedCache {
             let Some(oldest) = with_replies.next() else { break };
             self.bytes -= std::mem::take(&mut oldest.bytes).len();
         }
-        let is_old = |chunk: &Chunk| now.saturating_duration_since(chunk.times.end) > TIME;
+        let is_old = |chunk: &Chunk| now > chunk.until;
         while self.requests > REQUESTS || self.chunks.front().is_some_and(is_old) {
             let Some(oldest) = self.chunks.pop_front() else { break };
             self.requests -= oldest.requests.len();
@@ -110,17 +113,17 @@ impl Chunk {
     fn begun(now: Instant) -> Self {
         // Before the first one, no id is in the range.
         let ids = EntryId::LAST..EntryId::FIRST;
-        Chunk { ids, requests: Vec::new(), bytes: Vec::new(), times: now..now }
+        Chunk { ids, requests: Vec::new(), bytes: Vec::new(), begun: now, until: now }
     }
 
     fn is_full(&self, now: Instant) -> bool {
         self.requests.len() >= CHUNK_REQUESTS
             || self.bytes.len() >= CHUNK_BYTES
-            || now.saturating_duration_since(self.times.start) > CHUNK_TIME
+            || now.saturating_duration_since(self.begun) > CHUNK_TIME
     }
 
     /// Says how many bytes are kept of the reply.
-    fn add(&mut self, id: EntryId, print: Print, reply: Option<&CachedReply>, now: Instant) -> usize {
+    fn add(&mut self, id: EntryId, print: Print, reply: Option<&CachedReply>, until: Instant) -> usize {
         let begin = self.bytes.len();
         let span = reply.and_then(|(inbox, frame)| {
             self.bytes.extend_from_slice(inbox.as_bytes());
@@ -131,7 +134,7 @@ impl Chunk {
         });
         self.requests.push((id, print, span));
         self.ids = self.ids.start.min(id)..self.ids.end.max(id);
-        self.times.end = now;
+        self.until = self.until.max(until);
         self.bytes.len() - begin
     }
 
@@ -164,8 +167,8 @@ mod tests {
     #[test]
     fn a_finished_request_is_known_with_its_reply() {
         let mut cache = CompletedCache::default();
-        cache.add(EntryId::new(5, 1), ONE, Some(&reply(3)), Instant::now());
-        cache.add(EntryId::new(5, 3), ONE, None, Instant::now());
+        cache.add(EntryId::new(5, 1), ONE, Some(&reply(3)), Instant::now(), Duration::ZERO);
+        cache.add(EntryId::new(5, 3), ONE, None, Instant::now(), Duration::ZERO);
         assert_eq!(cache.reply(EntryId::new(5, 1), ONE), Some(Some(reply(3))));
         assert_eq!(cache.reply(EntryId::new(5, 3), ONE), Some(None));
         for other in [EntryId::new(5, 0), EntryId::new(5, 2), EntryId::new(5, 4)] {
@@ -177,9 +180,9 @@ mod tests {
     fn another_request_under_the_id_of_a_finished_one_is_not_taken_for_it() {
         let (mut cache, id) = (CompletedCache::default(), EntryId::new(5, 1));
         let prints = [b"\x00R0000one", b"\x00R0000two"].map(|frame| Print::of(frame));
-        cache.add(id, prints[0], Some(&reply(3)), Instant::now());
+        cache.add(id, prints[0], Some(&reply(3)), Instant::now(), Duration::ZERO);
         assert_eq!((cache.reply(id, prints[0]), cache.reply(id, prints[1])), (Some(Some(reply(3))), None));
-        cache.add(id, prints[1], None, Instant::now());
+        cache.add(id, prints[1], None, Instant::now(), Duration::ZERO);
         assert_eq!((cache.reply(id, prints[0]), cache.reply(id, prints[1])), (Some(Some(reply(3))), Some(None)));
     }
 
@@ -188,13 +191,13 @@ mod tests {
         let mut cache = CompletedCache::default();
         let all = 2 * BYTES / LARGEST;
         let now = Instant::now();
-        (0..all).for_each(|n| cache.add(EntryId::new(n as u64, 0), ONE, Some(&reply(LARGEST)), now));
+        (0..all).for_each(|n| cache.add(EntryId::new(n as u64, 0), ONE, Some(&reply(LARGEST)), now, Duration::ZERO));
         assert_eq!(cache.reply(EntryId::new(0, 0), ONE), Some(None));
         assert_eq!(cache.reply(EntryId::new(all as u64 - 1, 0), ONE), Some(Some(reply(LARGEST))));
         let kept =
             (0..all).filter(|n| cache.reply(EntryId::new(*n as u64, 0), ONE) == Some(Some(reply(LARGEST)))).count();
         assert!((all / 2 - 2..=all / 2).contains(&kept), "{kept} of {all}");
-        cache.add(EntryId::new(999, 9), ONE, Some(&reply(LARGEST + 1)), now);
+        cache.add(EntryId::new(999, 9), ONE, Some(&reply(LARGEST + 1)), now, Duration::ZERO);
         assert_eq!(cache.reply(EntryId::new(999, 9), ONE), Some(None));
     }
 
@@ -203,7 +206,7 @@ mod tests {
         let mut cache = CompletedCache::default();
         let now = Instant::now();
         let all = REQUESTS + 10;
-        (0..all).for_each(|n| cache.add(EntryId::new(n as u64, 0), ONE, Some(&reply(100)), now));
+        (0..all).for_each(|n| cache.add(EntryId::new(n as u64, 0), ONE, Some(&reply(100)), now, Duration::ZERO));
         assert!((REQUESTS - CHUNK_REQUESTS..=REQUESTS).contains(&cache.requests), "{}", cache.requests);
         assert!(cache.bytes <= BYTES, "{}", cache.bytes);
         assert_eq!(cache.reply(EntryId::new(9, 0), ONE), None);
@@ -215,15 +218,25 @@ mod tests {
     #[test]
     fn what_was_finished_long_ago_is_forgotten_with_its_reply() {
         let (mut cache, start) = (CompletedCache::default(), Instant::now());
-        (0..100).for_each(|n| cache.add(EntryId::new(n as u64, 0), ONE, Some(&reply(100)), start));
-        cache.add(EntryId::new(100, 0), ONE, Some(&reply(100)), start + TIME);
+        (0..100).for_each(|n| cache.add(EntryId::new(n as u64, 0), ONE, Some(&reply(100)), start, Duration::ZERO));
+        cache.add(EntryId::new(100, 0), ONE, Some(&reply(100)), start + TIME, Duration::ZERO);
         assert_eq!(cache.requests, 101);
-        cache.add(EntryId::new(101, 0), ONE, None, start + TIME + Duration::from_millis(1));
+        cache.add(EntryId::new(101, 0), ONE, None, start + TIME + Duration::from_millis(1), Duration::ZERO);
         assert_eq!((cache.requests, cache.bytes, cache.chunks.len()), (2, 105, 1));
         assert_eq!(
             (cache.reply(EntryId::new(0, 0), ONE), cache.reply(EntryId::new(100, 0), ONE)),
             (None, Some(Some(reply(100))))
         );
+    }
+
+    #[test]
+    fn what_was_finished_is_remembered_for_as_long_as_its_caller_waits() {
+        let (mut cache, start) = (CompletedCache::default(), Instant::now());
+        cache.add(EntryId::new(1, 0), ONE, Some(&reply(100)), start, TIME * 2);
+        cache.add(EntryId::new(2, 0), ONE, None, start + TIME * 2, Duration::ZERO);
+        assert_eq!(cache.reply(EntryId::new(1, 0), ONE), Some(Some(reply(100))));
+        cache.add(EntryId::new(3, 0), ONE, None, start + TIME * 2 + Duration::from_millis(1), Duration::ZERO);
+        assert_eq!(cache.reply(EntryId::new(1, 0), ONE), None);
     }
 
     proptest! {
@@ -236,7 +249,7 @@ mod tests {
                 let reply = (bytes > 0).then(|| reply(bytes));
                 // As a replica does: what is known is not done again.
                 if cache.reply(id, ONE).is_none() {
-                    cache.add(id, ONE, reply.as_ref(), now);
+                    cache.add(id, ONE, reply.as_ref(), now, Duration::ZERO);
                     map.insert(id, reply);
                 }
             }

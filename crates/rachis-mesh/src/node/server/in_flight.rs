@@ -1,10 +1,19 @@
 //! The requests that this replica works on, so that none is begun twice.
 
-use crate::{redis::queue::EntryId, wire};
+use crate::{
+    redis::queue::{EntryId, Settles},
+    wire,
+};
 use futures_util::future::{AbortHandle, Abortable};
 use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 /// Tells apart two requests under one entry id: while one master takes over from another, both may give it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -12,7 +21,14 @@ pub(crate) struct Print(u64);
 
 /// Requests from their start until Redis has been told that they are settled. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct InFlight(Arc<Mutex<State>>);
+pub(crate) struct InFlight(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Whether settled ones may be left in the stream.
+    leftovers: AtomicBool,
+}
 
 #[derive(Default)]
 struct State {
@@ -28,6 +44,7 @@ pub(crate) struct InFlightRequest {
     all: InFlight,
     entry: EntryId,
     print: Print,
+    left: Duration,
 }
 
 impl Print {
@@ -53,7 +70,7 @@ impl InFlight {
             Some(_) => all.twins.insert((entry, print)),
             None => all.entries.insert(entry, print).is_none(),
         };
-        new.then(|| InFlightRequest { all: self.clone(), entry, print })
+        new.then(|| InFlightRequest { all: self.clone(), entry, print, left: Duration::ZERO })
     }
 
     /// Ends the run of a request whose caller has gone, if that may end early.
@@ -84,8 +101,24 @@ impl InFlight {
         self.lock().entries.keys().copied().collect()
     }
 
+    /// Notes that requests which were settled may be left in the stream.
+    pub(crate) fn leave(&self) {
+        self.0.leftovers.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns `true` if there may be such, and then once only.
+    pub(crate) fn take_leftovers(&self) -> bool {
+        self.0.leftovers.load(Ordering::Relaxed) && self.0.leftovers.swap(false, Ordering::Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock()
+        self.0.state.lock()
+    }
+}
+
+impl Settles for InFlightRequest {
+    fn stays(&self) {
+        self.all.leave();
     }
 }
 
@@ -96,6 +129,17 @@ impl InFlightRequest {
 
     pub(crate) fn print(&self) -> Print {
         self.print
+    }
+
+    /// Returns for how long its caller waits at most, from when it came.
+    pub(crate) fn left(&self) -> Duration {
+        self.left
+    }
+
+    /// Notes for how long its caller waits.
+    pub(crate) fn wanted_for(mut self, left: Duration) -> Self {
+        self.left = left;
+        self
     }
 
     /// Lets `run`, the work on this request, end early when the caller goes.

@@ -6,7 +6,7 @@ mod completion;
 use crate::node::{
     Inner,
     client::rpc::{CallLimits, Received},
-    idempotency::{Delivery, IdempotentCall},
+    idempotency::{Delivery, EndedRun, IdempotentCall, NotBegun},
     rate_limited_log::RateLimitedLog,
     server::{
         completed_cache::CompletedCache,
@@ -290,6 +290,25 @@ impl Responder {
         }
     }
 
+    /// Deletes requests that were settled while Redis refused to delete them: those of this replica, or `all`.
+    pub(crate) async fn delete_settled(&self, node: &Inner, all: bool) -> Result<(), Failure> {
+        if !self.in_flight.take_leftovers() && !all {
+            return Ok(());
+        }
+        let deleted = |mut live: Live| async move { self.calls.delete_settled(&mut live.connection).await };
+        match node.redis(&self.stream, deleted).await {
+            Ok(0) => Ok(()),
+            Ok(requests) => {
+                tracing::info!(stream = %self.stream, requests, "deleted requests that could not be deleted when they were settled");
+                Ok(())
+            }
+            Err(error) => {
+                self.in_flight.leave();
+                Err(error)
+            }
+        }
+    }
+
     /// How many requests this replica works on.
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.len()
@@ -380,8 +399,10 @@ impl Responder {
             }
         };
         let expires = expiry(entry, left);
+        let left = time_left(node, expires);
+        let in_flight = in_flight.wanted_for(left);
         let is_poison = *deliveries > self.limits.load().max_deliveries;
-        if expires <= node.clock.now() && !is_poison {
+        if left.is_zero() && !is_poison {
             tracing::debug!(call = %request.call_id(), "came after its deadline and is not started");
             return self.complete(in_flight, None);
         }
@@ -449,8 +470,16 @@ impl Responder {
                         first: deliveries == 1,
                         until,
                     };
-                    let run = Box::pin(node.run_once(idempotent, delivery, serve(node, found, call)));
-                    let ((outcome, completed), fired) = noting(run).await;
+                    let work = serve_in_time(node, found, call, expires, deliveries == 1);
+                    let run = Box::pin(node.run_once(idempotent, delivery, work));
+                    let (run, fired) = noting(run).await;
+                    let EndedRun { outcome, completed } = match run {
+                        Ok(ended) => ended,
+                        Err(NotBegun(error)) => {
+                            Box::pin(self.refuse_unbegun(node, in_flight, expires, id, &from, error)).await;
+                            return None;
+                        }
+                    };
                     if is_handed_back(&outcome) {
                         return Some(in_flight);
                     }
@@ -465,7 +494,8 @@ impl Responder {
                     Some(replica) => Box::pin(self.hand_off(node, in_flight, expires, &replica)).await,
                     None => {
                         let error = Box::pin(refusal(node, &request, error)).await;
-                        self.answer(in_flight, &request, Err(error));
+                        let (id, to) = (request.id, &request.from);
+                        Box::pin(self.refuse_unbegun(node, in_flight, expires, id, to, error)).await;
                     }
                 },
             }
@@ -532,6 +562,22 @@ async fn serve_while_wanted(
         // It was begun, and perhaps a part of it is done.
         Err(_) => Some(Err(Error::timeout("The caller's deadline is over").with_outcome(Outcome::Unknown))),
     }
+}
+
+/// Runs a call that may have waited for long until it was its turn. Not after the deadline of its caller, which was told by
+/// then that it may have run, and may have seen to that.
+async fn serve_in_time(
+    node: &Arc<Inner>,
+    found: Found<Arc<Registered>>,
+    call: Box<Call>,
+    expires: u64,
+    is_first: bool,
+) -> Result<Answer> {
+    if node.clock.now() >= expires {
+        let outcome = if is_first { Outcome::NeverRan } else { Outcome::Unknown };
+        return Err(Error::timeout("The caller's deadline was over before the call could begin").with_outcome(outcome));
+    }
+    serve(node, found, call).await
 }
 
 /// The error for a request that may not run here. Whom the hooks of the service do not know is told that, and not what the

@@ -101,6 +101,9 @@ impl Takeover {
                     responder.begin_overlooked(&self.node).await?;
                 }
                 consumers.extend(pending.into_iter().map(|of| of.consumer));
+                if let Err(error) = responder.delete_settled(&self.node, depth == ScanDepth::All).await {
+                    tracing::debug!(%error, "requests that were settled could not be deleted yet");
+                }
                 if depth == ScanDepth::All {
                     consumers.extend(self.consumers(responder.calls()).await?);
                 }
@@ -158,6 +161,10 @@ impl Takeover {
         }
         // It may have handed a request on to this replica and died before it could say so.
         responder.look_again(&self.node).await;
+        // And it may have settled some that Redis did not let it delete; what is not deleted now is tried again.
+        if let Err(error) = responder.delete_settled(&self.node, true).await {
+            tracing::debug!(%error, "requests that were settled could not be deleted yet");
+        }
         Ok(())
     }
 }

@@ -215,6 +215,9 @@ pub(super) fn complete(
     });
     for (stream, entries) in built.settled {
         let outcomes = [behind.next(), behind.next()];
+        if outcomes[0].as_ref().and_then(RespValue::error).is_some_and(|error| !is_fatal(error)) {
+            entries.iter().for_each(|(_, held)| held.stays());
+        }
         let failed = outcomes.iter().flatten().filter_map(RespValue::error);
         // What stays pending would be run again when this replica is gone.
         if failed.filter(|error| completion.note(error)).count() > 0 {

@@ -17,12 +17,17 @@ static HAND_ON: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("..
 static DEAD_LETTER: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/dead_letter.lua")));
 static REGROUP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/regroup.lua")));
 static RETIRE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/retire.lua")));
+static GIVE_UP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/give_up.lua")));
+static SETTLED: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/settled.lua")));
 static REQUEUE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/requeue.lua")));
 
 /// Entries in one query of what a replica was given: more than it can ever have in flight.
 const GIVEN_BATCH: usize = 10_000;
 /// Requests taken over in one step; the next step takes the rest.
 const CLAIM_BATCH: usize = 128;
+/// Entries and bytes that one call of a script looks through, so that none blocks Redis for more than a few milliseconds.
+const SETTLED_BATCH: usize = 1000;
+const SETTLED_BYTES: usize = 4 * 1024 * 1024;
 
 /// The request stream of one partition of an app.
 #[derive(Clone, Debug)]
@@ -207,6 +212,25 @@ impl Calls {
         REQUEUE.key(&self.stream).arg(GROUP).arg(id).arg(frame).arg(&self.consumer).invoke_async(on).await
     }
 
+    /// Settles a request that is not begun. Returns `false` if it is settled, or is no longer of this replica: then another
+    /// one answers it.
+    pub(crate) async fn give_up(&self, on: &mut impl ConnectionLike, id: EntryId) -> RedisResult<bool> {
+        GIVE_UP.key(&self.stream).arg(GROUP).arg(id).arg(&self.consumer).invoke_async(on).await
+    }
+
+    /// Deletes what was settled and could not be deleted then. Returns the number of requests that were.
+    pub(crate) async fn delete_settled(&self, on: &mut impl ConnectionLike) -> RedisResult<usize> {
+        let (mut from, mut sum) = ("-".to_owned(), 0);
+        while !from.is_empty() {
+            let mut call = SETTLED.key(&self.stream);
+            call.arg(GROUP).arg(&from).arg(SETTLED_BATCH).arg(SETTLED_BYTES);
+            let (next, deleted): (String, usize) = call.invoke_async(on).await?;
+            sum += deleted;
+            from = next;
+        }
+        Ok(sum)
+    }
+
     /// Moves a request to the dead letters, with `kept` as its frame.
     pub(crate) async fn dead_letter(
         &self,
@@ -229,5 +253,36 @@ impl Calls {
             .arg(kept)
             .invoke_async(on)
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[tokio::test]
+    async fn what_an_heir_has_taken_over_its_former_replica_neither_gives_up_nor_hands_back() {
+        let client = redis::Client::open(testing::redis().url()).unwrap();
+        let on = &mut client.get_multiplexed_async_connection().await.unwrap();
+        let keys = Keys::new(&testing::config().namespace);
+        let [former, heir] = ["former", "heir"].map(|node| Calls::new(&keys, "default/app", node));
+        former.regroup(on, &[]).await.unwrap();
+        let add = redis::cmd("XADD").arg(former.stream()).arg("*").arg("m").arg("frame").clone();
+        let read = former.read_new(1, 1);
+        let mut given = async || {
+            let id: EntryId = add.query_async(on).await.unwrap();
+            read.exec_async(on).await.unwrap();
+            id
+        };
+        let (taken, kept) = (given().await, given().await);
+        assert!(former.hand_off(on, taken, "heir").await.unwrap());
+        assert!(!former.give_up(on, taken).await.unwrap());
+        assert!(!former.requeue(on, taken, b"frame").await.unwrap());
+        assert_eq!(former.len(on).await.unwrap(), 2);
+        assert!(former.give_up(on, kept).await.unwrap() && !former.give_up(on, kept).await.unwrap());
+        assert_eq!((former.given(on).await.unwrap(), former.len(on).await.unwrap()), (Vec::new(), 1));
+        assert!(heir.requeue(on, taken, b"frame").await.unwrap());
+        assert_eq!((heir.given(on).await.unwrap(), heir.len(on).await.unwrap()), (Vec::new(), 1));
     }
 }

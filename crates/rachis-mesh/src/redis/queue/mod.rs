@@ -20,5 +20,5 @@ pub(crate) use depth::QueueDepth;
 pub(crate) use inbox::{Inbox, InboxRead};
 pub(crate) use reader::Reader;
 pub(crate) use request_state::{RequestState, exists, find, newest, request_states};
-pub(crate) use write::{Senders, Write, WriteOutcome};
+pub(crate) use write::{Senders, Settles, Write, WriteOutcome};
 pub(crate) use writer::Writer;

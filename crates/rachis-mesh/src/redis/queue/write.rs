@@ -11,7 +11,13 @@ use std::{
 use tokio::sync::oneshot;
 
 /// A guard that is dropped when Redis has the write.
-pub(crate) type Held = Arc<dyn std::any::Any + Send + Sync>;
+pub(crate) type Held = Arc<dyn Settles>;
+
+/// Learns what became of a request that is settled.
+pub(crate) trait Settles: Send + Sync {
+    /// Reports that Redis refuses to delete the request: it stays in the stream, settled.
+    fn stays(&self);
+}
 
 /// The request to settle after another write.
 type Then = Option<(Arc<str>, EntryId, Held)>;

@@ -60,6 +60,15 @@ impl Ticket {
         if self.sent_again { error.with_outcome(Outcome::Unknown) } else { error }
     }
 
+    /// What the caller is told of an error that a replica has answered with: that one copy of a request never ran says
+    /// nothing of an earlier one.
+    pub(super) fn answered(&self, error: Error) -> Error {
+        match error.outcome() {
+            Some(Outcome::NeverRan) if self.sent_again => error.with_outcome(Outcome::Unknown),
+            _ => error,
+        }
+    }
+
     /// Ends the call at its deadline and finds out whether it ever ran.
     pub(super) async fn time_out(&mut self, target: &CallTarget, method: &Method, timeout: Duration) -> Error {
         self.over = true;
@@ -93,5 +102,39 @@ impl Drop for Ticket {
         // One that is leaving right now is withdrawn when the writer says where it stands.
         let Some(Stage::Sent(entry)) = self.rpc.lock().abandon(self.id) else { return };
         self.rpc.withdraw(self.stream.clone(), entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        node::{client::rpc::CallLimits, clock::Clock},
+        redis::keys::Keys,
+        wire::Signer,
+    };
+
+    fn ticket(sent_again: bool) -> Ticket {
+        let limits = CallLimits {
+            timeout: Duration::from_secs(1),
+            max_pending: 1,
+            max_payload: 1,
+            max_queue: 1,
+            max_deliveries: 1,
+            dead_letters: 1,
+        };
+        let rpc = Rpc::new("node", limits, Arc::new(Clock::new()), Signer::default(), Keys::new("test"));
+        let deadline = Instant::now() + Duration::from_secs(1);
+        Ticket { rpc: Arc::new(rpc), id: 0, stream: "stream".into(), deadline, over: true, sent_again }
+    }
+
+    #[test]
+    fn that_a_copy_of_a_request_never_ran_says_nothing_of_an_earlier_one() {
+        let refused = |outcome| Error::unavailable("refused").with_outcome(outcome);
+        let told = |sent_again, outcome| ticket(sent_again).answered(refused(outcome)).outcome();
+        assert_eq!(told(false, Outcome::NeverRan), Some(Outcome::NeverRan));
+        assert_eq!(told(true, Outcome::NeverRan), Some(Outcome::Unknown));
+        assert_eq!(told(true, Outcome::Ran), Some(Outcome::Ran));
+        assert_eq!(ticket(true).answered(Error::not_found("none")).outcome(), None);
     }
 }

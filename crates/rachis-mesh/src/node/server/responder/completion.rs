@@ -99,9 +99,47 @@ impl Responder {
     }
 
     fn completion(&self, in_flight: InFlightRequest, reply: Option<CachedReply>) -> Write {
-        self.completed().add(in_flight.entry(), in_flight.print(), reply.as_ref(), Instant::now());
+        self.remember(&in_flight, reply.as_ref());
         let (stream, entry) = (self.stream.clone(), in_flight.entry());
         Write::Finished { stream, entry, reply, held: Arc::new(in_flight) }
+    }
+
+    fn remember(&self, in_flight: &InFlightRequest, reply: Option<&CachedReply>) {
+        self.completed().add(in_flight.entry(), in_flight.print(), reply, Instant::now(), in_flight.left());
+    }
+
+    /// Answers a request that was not begun here, as soon as it is certain that no other replica has taken it over: one that
+    /// has may run it, and answers it.
+    pub(super) async fn refuse_unbegun(
+        &self,
+        node: &Inner,
+        in_flight: InFlightRequest,
+        expires: u64,
+        id: u64,
+        to: &str,
+        error: Error,
+    ) {
+        let entry = in_flight.entry();
+        while node.clock.now() < expires {
+            let given_up = |mut live: Live| async move { self.calls.give_up(&mut live.connection, entry).await };
+            match node.redis(&self.stream, given_up).await {
+                Ok(true) => {
+                    let inbox = self.keys.inbox(to);
+                    return match Reply::new(id, Err(error)).encode(self.signer.at(&inbox)) {
+                        Ok(frame) => {
+                            let reply = (Arc::from(inbox), bytes::Bytes::from(frame));
+                            self.remember(&in_flight, Some(&reply));
+                            self.write(Write::Send { inbox: reply.0, frame: reply.1, then: None });
+                        }
+                        Err(error) => tracing::error!(%error, "no reply could be made; the caller will time out"),
+                    };
+                }
+                Ok(false) => return tracing::debug!(%entry, "is another replica's by now, which answers it"),
+                Err(error) => tracing::debug!(%entry, %error, "a request that is not begun could not be given up yet"),
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
+        // It stays pending, and is settled when it is looked at again: after its deadline nobody begins it.
     }
 
     /// Moves a request to the dead letters; `false`: it stays as it is, pending and not in flight, and is tried again by
