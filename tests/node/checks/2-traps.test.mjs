@@ -63,15 +63,15 @@ test('SIGTERM lets calls end, then the process, as it would have without this pa
 })
 
 test('a replica that is killed loses no call that may run twice, and says of others that nobody knows', async () => {
-  const options = { ...mesh(), timeout: 20000 }
+  const options = { ...mesh(), timeout: 60000 }
   const services = { jobs: 'worker' }
   const victim = await start({ options: { ...options, key: 'jobs' }, services })
   const client = await start({ options: { ...options, key: 'client' } })
   await known(client, 'jobs')
   const creation = client.call('jobs', 'create', { n: 1, ms: 60000 }).then(() => assert.fail('it was killed'), (error) => error)
   await eventually('it has begun', () => victim.messages.some((message) => message.began === 1))
-  const reading = client.call('jobs', 'get', 1500)
-  const keyed = client.call('jobs', 'create', { n: 2, ms: 500 }, { idempotencyKey: 'once', query: {} })
+  const reading = client.call('jobs', 'get', 5000)
+  const keyed = client.call('jobs', 'create', { n: 2, ms: 5000 }, { idempotencyKey: 'once', query: {} })
   await eventually('it has begun, too', () => victim.messages.some((message) => message.began === 2))
   await victim.stop('SIGKILL')
   const heir = await start({ options: { ...options, key: 'jobs' }, services })
@@ -95,7 +95,7 @@ test('a worker thread that is terminated leaves no member behind', async () => {
   const app = await start({ options: { ...options, key: 'threads' } }, { program: 'threads.mjs' })
   await known(client, 'threaded')
   const call = client.call('threaded', 'get', 60000).then(() => assert.fail('its thread has ended'), (error) => error)
-  await sleep(300)
+  await eventually('it has begun', () => app.messages.some((message) => message.began))
   app.child.send('terminate')
   await eventually('the service is gone', async () => !(await client.do('has', { path: 'threaded' })))
   assert.equal((await call).code, 503)

@@ -5,6 +5,11 @@ import distribution, { initialize } from '@rachis/feathers'
 
 const { options } = JSON.parse(process.env.SPEC)
 const app = feathers().configure(distribution(options))
-app.use('threaded', { get: (id) => new Promise((resolve) => setTimeout(() => resolve({ id }), id)) })
+app.use('threaded', {
+  get(id) {
+    parentPort.postMessage({ began: true })
+    return new Promise((resolve) => setTimeout(() => resolve({ id }), id))
+  }
+})
 await initialize(app)
 parentPort.postMessage({ ready: true })
