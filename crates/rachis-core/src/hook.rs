@@ -114,6 +114,12 @@ pub trait AroundHook: Send + Sync + 'static {
     fn identifies_caller(&self) -> bool {
         false
     }
+
+    /// The fields of records that the hook hides from clients, which their queries may not name. Default none; see
+    /// [`Hook::hidden_fields`].
+    fn hidden_fields(&self) -> &[String] {
+        &[]
+    }
 }
 
 impl<F, Fut> AroundHook for F

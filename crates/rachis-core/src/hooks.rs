@@ -65,8 +65,9 @@ enum Role {
 }
 
 impl Hooks {
-    /// Adds a hook around the methods of `scope`.
+    /// Adds a hook around the methods of `scope`, and keeps the fields that it hides out of the queries of clients.
     pub fn around(&mut self, scope: Scope, hook: impl AroundHook) {
+        self.hidden.extend_from_slice(hook.hidden_fields());
         self.around.push((scope, Arc::new(hook)));
     }
 

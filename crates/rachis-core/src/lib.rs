@@ -32,6 +32,7 @@ pub mod path;
 pub mod query;
 mod registered;
 mod registration;
+mod resolver;
 mod router;
 #[cfg(feature = "schema")]
 pub mod schema;
@@ -62,6 +63,7 @@ pub use page::{Listing, Page, Paginate};
 pub use params::Params;
 pub use query::Query;
 pub use registration::{Registration, ServiceExt};
+pub use resolver::{Resolver, Resolving, resolve_data, resolve_external, resolve_query, resolve_result};
 pub use secret::mask_secrets;
 pub use service::Service;
 pub use typed::{Typed, TypedService};

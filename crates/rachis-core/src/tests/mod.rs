@@ -6,6 +6,7 @@ mod hooks;
 mod memory;
 mod properties;
 mod registration;
+mod resolvers;
 mod syntax;
 mod typed;
 
