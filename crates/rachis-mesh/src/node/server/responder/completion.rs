@@ -11,12 +11,12 @@ use crate::{
     },
     redis::{
         Failure,
-        connection::{link::Live, pool::Pooled},
+        connection::{is_fatal, link::Live, pool::Pooled},
         queue::{Delivered, Entry, EntryId, Write},
     },
     wire::{self, Frame, Handoff, Reply, Request},
 };
-use rachis_core::{Answer, Error, Result};
+use rachis_core::{Answer, Error, Outcome, Result};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -109,7 +109,7 @@ impl Responder {
     }
 
     /// Answers a request that was not begun here, as soon as it is certain that no other replica has taken it over: one that
-    /// has may run it, and answers it.
+    /// has may run it, and answers it. Where Redis forbids to make sure of that, the caller is not told that it never ran.
     pub(super) async fn refuse_unbegun(
         &self,
         node: &Inner,
@@ -135,6 +135,14 @@ impl Responder {
                     };
                 }
                 Ok(false) => return tracing::debug!(%entry, "is another replica's by now, which answers it"),
+                Err(refused) if !is_fatal(&refused) => {
+                    tracing::debug!(%entry, error = %refused, "a request that is not begun may not be given up");
+                    let error = match error.outcome() {
+                        Some(Outcome::NeverRan) => error.with_outcome(Outcome::Unknown),
+                        _ => error,
+                    };
+                    return self.reply(in_flight, id, to, Err(error));
+                }
                 Err(error) => tracing::debug!(%entry, %error, "a request that is not begun could not be given up yet"),
             }
             tokio::time::sleep(ASK_AGAIN).await;
