@@ -9,9 +9,9 @@
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rachis::{
     ALL, App, Call, Context, Handle, Id, MemoryService, Method, Next, Params, Registration, Result, Service,
-    measured::Frames,
     query::{Filter, Query},
 };
+use rachis_mesh::measured::Frames;
 use serde_json::{Value, json};
 use std::hint::black_box;
 use tokio::runtime::{Builder, Runtime};

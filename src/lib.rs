@@ -277,8 +277,6 @@ pub use rachis_core::*;
 pub use rachis_gateway as gateway;
 #[cfg(feature = "aws")]
 pub use rachis_mesh::aws;
-#[doc(hidden)]
-pub use rachis_mesh::measured;
 /// redis-rs, by whose traits the connections of [`Node::redis`] are used.
 #[doc(no_inline)]
 pub use rachis_mesh::redis_rs as redis;

@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|text: &str| rachis_mesh::fuzzing::config_toml(text));
+libfuzzer_sys::fuzz_target!(|text: &str| rachis_fuzz::configurations::config_toml(text));

@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|text: &str| rachis_mesh::fuzzing::filters(text));
+libfuzzer_sys::fuzz_target!(|text: &str| rachis_fuzz::queries::filters(text));

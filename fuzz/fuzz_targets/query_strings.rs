@@ -1,2 +1,6 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|text: &str| rachis_gateway::fuzzing::query_strings(text));
+libfuzzer_sys::fuzz_target!(|text: &str| {
+    if let Some(query) = rachis_gateway::fuzzing::query_string(text) {
+        rachis_fuzz::queries::answer(&query);
+    }
+});

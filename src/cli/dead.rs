@@ -116,7 +116,7 @@ async fn list(node: &Node, app: Option<&str>, limit: usize, out: &mut Out) -> Re
         letters.extend(found);
     }
     // Of ids that are times, the larger is the newer.
-    letters.sort_by_key(|letter: &DeadLetter| std::cmp::Reverse(letter.buried));
+    letters.sort_by_key(|letter: &DeadLetter| std::cmp::Reverse(letter.set_aside));
     if out.json {
         out.document(&letters)?;
     } else if letters.is_empty() {
@@ -135,7 +135,7 @@ fn row(letter: &DeadLetter) -> [String; 6] {
         format!("{}/{}", letter.key, letter.app),
         letter.call.as_ref().map_or_else(|| "-".to_owned(), |call| format!("{} {}", call.path, call.method)),
         letter.deliveries.to_string(),
-        age(letter.buried),
+        age(letter.set_aside),
         letter.reason.clone(),
     ]
 }

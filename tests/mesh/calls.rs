@@ -165,7 +165,13 @@ async fn each_call_ends_in_its_own_time_and_one_without_an_end_is_answered() {
             let said = [format!("within {ms}ms"), "deadline is over".into()];
             assert!(said.iter().any(|text| error.message().contains(text)), "{error}");
             assert!(!error.message().contains(&said[1]) || outcome(&error) == "unknown", "{error:?}");
-            assert!((time..time + Duration::from_secs(2)).contains(&asked.elapsed()), "{ms}: {:?}", asked.elapsed());
+            // Its deadline is one of Redis's clock, which it knows to some ms.
+            let earliest = if error.message().contains(&said[1]) { time / 2 } else { time };
+            assert!(
+                (earliest..time + Duration::from_secs(2)).contains(&asked.elapsed()),
+                "{ms}: {:?}",
+                asked.elapsed()
+            );
         }
     });
     futures_util::future::join_all(calls).await;

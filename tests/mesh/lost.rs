@@ -171,9 +171,9 @@ async fn a_create_that_never_reached_redis_is_sent_again_and_runs_once() {
     assert_eq!(journal.runs(), (0..5).map(|n| (n, 1)).collect());
 }
 
-/// What becomes of a create whose connection broke, and whose reply Redis has no memory for: `hold` stops its caller from
-/// looking for it meanwhile.
-async fn a_reply_without_memory(hold: impl AsyncFnOnce(&Proxy)) {
+/// What becomes of a create whose connection broke, and whose reply Redis has no memory for: `cut`, which cuts the connection
+/// between the create and what is behind it, and `hold` stop its caller from looking for it meanwhile.
+async fn a_reply_without_memory(cut: impl FnOnce(&Proxy), hold: impl AsyncFnOnce(&Proxy)) {
     let redis = ThrowawayRedis::start().unwrap();
     let (to_here, to_there) = (Proxy::before(&redis).await, Proxy::before(&redis).await);
     // No node is taken for dead while it is cut off.
@@ -187,7 +187,7 @@ async fn a_reply_without_memory(hold: impl AsyncFnOnce(&Proxy)) {
     let _there = start(&behind(&to_there), "worker", App::new().register("jobs", gate.clone())).await;
     let here = start(&behind(&to_here), "caller", App::new()).await;
     knows(&here, "jobs").await;
-    to_here.cut_between([b"XADD", b"XLEN"]);
+    cut(&to_here);
     let create = tokio::spawn(here.service("jobs").create("x").answer());
     testing::eventually("it has left", async || to_here.cuts() > 0).await;
     hold(&to_here).await;
@@ -207,18 +207,18 @@ async fn a_reply_without_memory(hold: impl AsyncFnOnce(&Proxy)) {
 
 #[tokio::test]
 async fn a_create_whose_reply_found_no_memory_is_not_taken_for_one_that_never_arrived() {
-    a_reply_without_memory(async |proxy| proxy.swallow()).await;
+    a_reply_without_memory(|proxy| proxy.cut_between([b"XADD", b"XLEN"]), async |proxy| proxy.swallow()).await;
 }
 
 #[tokio::test]
 async fn a_create_that_is_looked_for_while_its_reply_finds_no_memory_is_not_either() {
-    a_reply_without_memory(async |proxy| {
-        let search = redis::Script::new(include_str!("../../crates/rachis-mesh/src/redis/scripts/find.lua"));
-        let cuts = proxy.cuts();
-        proxy.cut_at(search.get_hash().to_owned().leak().as_bytes());
-        testing::eventually("it is looked for", async || proxy.cuts() > cuts).await;
-    })
-    .await;
+    let search = redis::Script::new(include_str!("../../crates/rachis-mesh/src/redis/scripts/find.lua"));
+    let search: &'static [u8] = search.get_hash().to_owned().leak().as_bytes();
+    let cut = |proxy: &Proxy| proxy.cut_between_and_at([b"XADD", b"XLEN"], search);
+    let looked_for = async |proxy: &Proxy| {
+        testing::eventually("it is looked for", async || proxy.cuts() > 1).await;
+    };
+    a_reply_without_memory(cut, looked_for).await;
 }
 
 #[tokio::test]

@@ -18,7 +18,8 @@ enum Way {
     /// A connection that is to bring these bytes to Redis is cut before they arrive.
     CutAt(&'static [u8]),
     /// A connection that is to bring both of these to Redis is cut between them.
-    CutBetween([&'static [u8]; 2]),
+    /// So is one that is to bring the bytes behind them.
+    CutBetween([&'static [u8]; 2], Option<&'static [u8]>),
     /// Nothing comes through in either direction, and no connection is closed.
     Hole,
 }
@@ -95,7 +96,13 @@ impl Proxy {
 
     /// Cuts connections after the first, and before the second, of two commands that are on their way together.
     pub(crate) fn cut_between(&self, commands: [&'static [u8]; 2]) {
-        self.way.send_replace(Way::CutBetween(commands));
+        self.way.send_replace(Way::CutBetween(commands, None));
+    }
+
+    /// The same, and cuts connections that are made after that before `bytes` come through.
+    #[allow(dead_code)]
+    pub(crate) fn cut_between_and_at(&self, commands: [&'static [u8]; 2], bytes: &'static [u8]) {
+        self.way.send_replace(Way::CutBetween(commands, Some(bytes)));
     }
 
     /// How many connections were cut so.
@@ -158,7 +165,11 @@ async fn pass(
                 cuts.fetch_add(1, Ordering::SeqCst);
                 return;
             }
-            Way::CutBetween(commands) => {
+            Way::CutBetween(_, Some(bytes)) if buffer[..count].windows(bytes.len()).any(|part| part == bytes) => {
+                cuts.fetch_add(1, Ordering::SeqCst);
+                return;
+            }
+            Way::CutBetween(commands, _) => {
                 let places = commands.map(|bytes| buffer[..count].windows(bytes.len()).position(|part| part == bytes));
                 let [Some(one), Some(two)] = places else {
                     if to.write_all(&buffer[..count]).await.is_err() {

@@ -111,8 +111,8 @@ async fn a_request_that_no_replica_survives_is_set_aside_as_a_dead_letter() {
     let call = letter.call.unwrap();
     assert_eq!((call.path.as_str(), call.method.name(), call.caller.as_str()), ("jobs", "find", "nobody"));
     assert_eq!((letter.deliveries, letter.size), (3, frame.len() as u64));
-    assert_eq!((letter.buried_by.as_str(), letter.queued), (survivor.id(), crate::entry_ms(&entry)));
-    assert!(letter.replica != survivor.id() && letter.buried > letter.queued, "the last that died with it");
+    assert_eq!((letter.set_aside_by.as_str(), letter.queued), (survivor.id(), crate::entry_ms(&entry)));
+    assert!(letter.replica != survivor.id() && letter.set_aside > letter.queued, "the last that died with it");
     let failure = &wire::replies(&config).await[0].1["Failure"];
     assert_eq!((crate::text(failure, "name"), &failure["data"]["outcome"]), ("Unavailable".into(), &json!("unknown")));
     assert_eq!((queued(&config, "worker").await, ran(&config, "find").await), (0, 2));

@@ -22,7 +22,7 @@ pub(crate) fn work(folder: &Path, seed: u64) {
     std::panic::set_hook(Box::new(|panic| {
         PANICS.lock().unwrap_or_else(PoisonError::into_inner).push(panic.to_string().replace('\n', " "));
     }));
-    rachis_testing::beat_with_the_rest();
+    rachis_testing::beat_on_starting_runtime();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (problems, trace) = runtime.block_on(async {
         let clock = Clock::take(&Server::clock(folder)).expect("a clock");

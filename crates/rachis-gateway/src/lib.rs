@@ -33,6 +33,7 @@ mod framing;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 #[allow(missing_docs, clippy::expect_used)] // for `fuzz/` alone
+#[path = "../../../fuzz/inside/gateway.rs"]
 pub mod fuzzing;
 mod guarded;
 mod heads;

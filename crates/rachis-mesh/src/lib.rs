@@ -7,9 +7,12 @@ pub mod aws;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 #[allow(missing_docs, clippy::expect_used)] // for `fuzz/` alone
+#[path = "../../../fuzz/inside/mesh.rs"]
 pub mod fuzzing;
+#[cfg(feature = "measured")]
 #[doc(hidden)]
-#[allow(missing_docs)] // for `benches/pure.rs` alone
+#[allow(missing_docs)] // for the benchmark `pure` alone
+#[path = "../benches/frames.rs"]
 pub mod measured;
 mod node;
 mod redis;
@@ -24,5 +27,5 @@ pub use node::{
     Resolved, ServiceInfo, signal,
 };
 #[doc(hidden)] // for rachis-testing and rachis-gateway
-pub use node::{METRICS_TYPE, beat_with_the_rest};
+pub use node::{METRICS_TYPE, beat_on_starting_runtime};
 pub use redis::{CredentialProvider, Credentials, RedisConnection, RedisManager, RedisPool, RedisSession};

@@ -26,6 +26,12 @@ use std::collections::BTreeMap;
 /// The version this node writes, and the only one it reads.
 pub(crate) const VERSION: u8 = 1;
 
+/// What follows the version byte of a request.
+const REQUEST: u8 = b'Q';
+
+/// Where the time left stands in a request.
+const TIME_LEFT: std::ops::Range<usize> = 2..6;
+
 /// Returns `true` for a frame of that kind, whatever its version.
 pub(crate) fn is<F: Frame>(frame: &[u8]) -> bool {
     frame.get(1).is_some_and(|kind| kind.eq_ignore_ascii_case(&F::KIND))
@@ -73,7 +79,7 @@ impl Reply {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Handoff {
     /// Where the request stands in the stream of the app. The note does not carry it: what is run is what the stream
-    /// holds for this replica, regardless of who wrote the note.
+    /// holds for this replica, regardless of its writer.
     pub(crate) entry: String,
     /// In which partition's.
     #[serde(default, skip_serializing_if = "is_first")]

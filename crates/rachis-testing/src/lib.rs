@@ -26,7 +26,7 @@ pub use config::{config, config_for};
 #[cfg(feature = "gateway")]
 pub use gateway::{TestGateway, gateway, gateway_with};
 #[cfg(feature = "mesh")]
-pub use mesh::{beat_with_the_rest, cluster, cluster_with, start};
+pub use mesh::{beat_on_starting_runtime, cluster, cluster_with, start};
 pub use throwaway::ThrowawayRedis;
 
 use std::{

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 /// Lets the nodes that this process starts later send their heartbeats on the runtime that starts them instead of on a thread
 /// of their own, so that a paused clock of tokio pauses heartbeats as well.
-pub fn beat_with_the_rest() {
-    rachis_mesh::beat_with_the_rest();
+pub fn beat_on_starting_runtime() {
+    rachis_mesh::beat_on_starting_runtime();
 }
 
 /// Starts a node for each app, with the names `app-0`, `app-1` and so on, and waits until all know each other.

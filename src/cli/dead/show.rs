@@ -30,7 +30,7 @@ fn of_letter(letter: &DeadLetter) -> Vec<(&'static str, String)> {
         ("reason", letter.reason.clone()),
         ("deliveries", letter.deliveries.to_string()),
         ("queued", time(letter.queued)),
-        ("buried", format!("{} by {}", time(letter.buried), letter.buried_by)),
+        ("buried", format!("{} by {}", time(letter.set_aside), letter.set_aside_by)),
         ("last had by", letter.replica.clone()),
         ("size", format!("{} bytes", letter.size)),
     ]

@@ -138,13 +138,13 @@ async fn dead_letters_of_all_partitions_are_found_replayed_and_dropped() {
     let listed = letters.list(100).await.unwrap();
     let ids: Vec<String> = listed.iter().rev().map(|letter| letter.id.clone()).collect();
     assert_eq!(listed.iter().map(|letter| &letter.id).collect::<BTreeSet<_>>().len(), 2 * PARTITIONS);
-    assert!(listed.is_sorted_by_key(|letter| std::cmp::Reverse(letter.buried)), "the newest first");
+    assert!(listed.is_sorted_by_key(|letter| std::cmp::Reverse(letter.set_aside)), "the newest first");
     assert_eq!(letters.list(3).await.unwrap(), listed[..3]);
     let oldest = |ids: &[String]| ids.iter().cloned().collect::<BTreeSet<_>>();
     assert_eq!(oldest(&letters.ids().await.unwrap()), oldest(&ids));
     for letter in &listed {
         assert_eq!(letters.get(&letter.id).await.unwrap(), *letter);
-        assert_eq!(letter.buried_by, node.id());
+        assert_eq!(letter.set_aside_by, node.id());
     }
     for number in 1..PARTITIONS {
         assert_eq!(ids.iter().filter(|id| id.ends_with(&format!(".{number}"))).count(), 2, "{ids:?}");

@@ -38,9 +38,10 @@ pub(super) async fn ask(url: &str, method: &str, headers: &[(&str, String)], bod
     request.push_str(&format!("\r\n{body}"));
     let asked = async {
         let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
-        match secure {
-            true => exchange(tls()?.connect(name_of(&host)?, stream).await?, &request).await,
-            false => exchange(stream, &request).await,
+        if secure {
+            exchange(tls()?.connect(name_of(&host)?, stream).await?, &request).await
+        } else {
+            exchange(stream, &request).await
         }
     };
     let answer = tokio::time::timeout(TIME, asked).await.map_err(|_| failed("it takes too long".into()))?;
@@ -108,6 +109,17 @@ fn unchunked(mut rest: &[u8]) -> Option<Vec<u8>> {
         body.extend_from_slice(rest.get(chunk..chunk.checked_add(size)?)?);
         rest = rest.get(chunk.checked_add(size)?.checked_add(2)?..)?;
     }
+}
+
+/// Encodes a part of a URL: all but letters, digits and `-._~` as `%XX`.
+pub(super) fn encode(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+        encoded
+    })
 }
 
 #[cfg(test)]

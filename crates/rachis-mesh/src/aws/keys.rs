@@ -1,6 +1,9 @@
 //! Whose keys sign: found where AWS puts them into containers.
 
-use super::{Env, http, sign::encode};
+use super::{
+    Env,
+    http::{self, encode},
+};
 use rachis_config::Secret;
 use rachis_core::{Error, Result};
 use serde_json::Value;

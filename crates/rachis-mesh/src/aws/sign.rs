@@ -1,6 +1,6 @@
 //! Signature Version 4 of AWS, as far as a presigned URL needs it. Pure: the time is a parameter.
 
-use super::keys::Keys;
+use super::{http::encode, keys::Keys};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use std::{
@@ -30,7 +30,8 @@ impl Presigned<'_> {
     pub(super) fn sign(&self, keys: &Keys, now: SystemTime) -> String {
         let time = time(now);
         let scope = scope(&time, self.region, self.service);
-        let (credential, expires) = (format!("{}/{scope}", keys.id), self.expires.as_secs().to_string());
+        let credential = format!("{}/{scope}", keys.id);
+        let expires = self.expires.as_secs().to_string();
         // In the order of their names, as they are signed.
         let mut query: BTreeMap<&str, &str> = self.query.iter().copied().collect();
         query.extend([
@@ -89,17 +90,6 @@ fn hex(bytes: &[u8]) -> String {
         // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
-    })
-}
-
-/// All but letters, digits and `-._~` as `%XX`.
-pub(super) fn encode(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut encoded, byte| {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
-            _ => drop(write!(encoded, "%{byte:02X}")),
-        }
-        encoded
     })
 }
 

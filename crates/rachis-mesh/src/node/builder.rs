@@ -1,50 +1,17 @@
 //! From a configuration and an app to a node that has joined the mesh.
 
 use super::{
-    Guard, Inner, Node,
-    admin::{info::ServiceInfo, metrics::Metrics},
-    client::{
-        remote::{CallService, Wrapping, erase},
-        rpc::Rpc,
-    },
-    clock::Clock,
-    discovery::{catalog::Catalog, publish::Filters, routes::Routes},
-    events::{Events, Publisher},
-    lifecycle::{
-        reload::{Commit, Files, Takers},
-        shutdown::Running,
-    },
-    rate_limited_log::RateLimitedLog,
-    server::partitions::{Partitions, Work},
-    settings,
+    assembly::{Plan, assemble},
+    client::remote::{CallService, Wrapping, erase},
+    handle::Node,
+    lifecycle::reload::{Commit, Takers},
 };
-use crate::{
-    redis::{
-        application,
-        connection::{
-            Connector,
-            credentials::{CredentialProvider, Provider},
-            pool::Admin,
-        },
-        keys::Keys,
-        registry::Registry,
-    },
-    wire::Signer,
-};
-use arc_swap::ArcSwap;
-use parking_lot::Mutex;
-use rachis_config::{Config, Secret, StartDelay};
-use rachis_core::{Answer, App, AroundHook, Call, Error, Hook, Result, Scope, host::EventSink};
-use std::{
-    sync::{Arc, OnceLock, atomic::AtomicBool},
-    time::Duration,
-};
-use tokio::sync::{broadcast, mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use crate::node::shared::{filters::Filters, info::ServiceInfo};
+use crate::redis::connection::credentials::{CredentialProvider, Provider};
+use rachis_config::{Config, StartDelay};
+use rachis_core::{Answer, App, AroundHook, Call, Caller, Error, Hook, Result, Scope};
+use std::{sync::Arc, time::Duration};
 use tower::{Layer, Service};
-
-/// Changes of the mesh that a slow watcher may fall behind.
-const CHANGE_BUFFER: usize = 1024;
 
 /// A node that has not started.
 ///
@@ -58,75 +25,76 @@ const CHANGE_BUFFER: usize = 1024;
 /// ```
 #[must_use = "a node does nothing until it is started"]
 pub struct NodeBuilder {
-    config: Config,
-    app: App,
-    filters: Filters,
-    wrapping: Wrapping,
+    plan: Plan,
     connect_within: Option<Duration>,
-    observer: bool,
-    takers: Takers,
-    credentials: Option<Provider>,
+}
+
+impl Node {
+    /// Starts to build a node.
+    pub fn builder(config: Config) -> NodeBuilder {
+        NodeBuilder::new(config)
+    }
 }
 
 impl NodeBuilder {
-    pub(super) fn new(config: Config) -> Self {
-        NodeBuilder {
+    fn new(config: Config) -> Self {
+        let plan = Plan {
             config,
             app: App::new(),
             filters: Filters::default(),
             wrapping: Wrapping::default(),
-            connect_within: None,
             observer: false,
             takers: Takers::default(),
             credentials: None,
-        }
+        };
+        NodeBuilder { plan, connect_within: None }
     }
 
     /// The services of this process. Without, the node only calls: a gateway.
     pub fn app(mut self, app: App) -> Self {
-        self.app = app;
+        self.plan.app = app;
         self
     }
 
     /// Publishes only the services that the predicate wants, of those that the configured `services` allow.
     pub fn services(mut self, wanted: impl Fn(&ServiceInfo) -> bool + Send + Sync + 'static) -> Self {
-        self.filters.services = Some(Arc::new(wanted));
+        self.plan.filters.services = Some(Arc::new(wanted));
         self
     }
 
     /// Sees only the remote services that the predicate wants, of those that the configured `remote_services` allow.
     pub fn remote_services(mut self, wanted: impl Fn(&ServiceInfo) -> bool + Send + Sync + 'static) -> Self {
-        self.filters.remote_services = Some(Arc::new(wanted));
+        self.plan.filters.remote_services = Some(Arc::new(wanted));
         self
     }
 
     /// Names remote services as they shall be known here, instead of by the configured `remote_service_path`.
     pub fn remote_service_path(mut self, name: impl Fn(&ServiceInfo) -> String + Send + Sync + 'static) -> Self {
-        self.filters.remote_service_path = Some(Arc::new(name));
+        self.plan.filters.remote_service_path = Some(Arc::new(name));
         self
     }
 
     /// Runs `hook` around the methods of `scope` of every remote service, inside the app's own hooks.
     pub fn remote_around(mut self, scope: impl Into<Scope>, hook: impl AroundHook) -> Self {
-        self.wrapping.hooks.around(scope.into(), hook);
+        self.plan.wrapping.hooks.around(scope.into(), hook);
         self
     }
 
     /// Runs `hook` before a remote service is called.
     pub fn remote_before(mut self, scope: impl Into<Scope>, hook: impl Hook) -> Self {
-        self.wrapping.hooks.before(scope.into(), hook);
+        self.plan.wrapping.hooks.before(scope.into(), hook);
         self
     }
 
     /// Runs `hook` after a remote service has answered.
     pub fn remote_after(mut self, scope: impl Into<Scope>, hook: impl Hook) -> Self {
-        self.wrapping.hooks.after(scope.into(), hook);
+        self.plan.wrapping.hooks.after(scope.into(), hook);
         self
     }
 
     /// Runs `hook` when a remote service failed.
     pub fn remote_on_error(mut self, scope: impl Into<Scope>, hook: impl Hook) -> Self {
-        self.wrapping.hooks.on_error(scope.into(), hook);
+        self.plan.wrapping.hooks.on_error(scope.into(), hook);
         self
     }
 
@@ -183,7 +151,7 @@ impl NodeBuilder {
         L::Service: Service<Call, Response = Answer, Error = Error> + Clone + Send + Sync + 'static,
         <L::Service as Service<Call>>::Future: Send + 'static,
     {
-        self.wrapping.outer.push(erase(layer));
+        self.plan.wrapping.outer.push(erase(layer));
         self
     }
 
@@ -195,7 +163,7 @@ impl NodeBuilder {
         L::Service: Service<Call, Response = Answer, Error = Error> + Clone + Send + Sync + 'static,
         <L::Service as Service<Call>>::Future: Send + 'static,
     {
-        self.wrapping.inner.push(erase(layer));
+        self.plan.wrapping.inner.push(erase(layer));
         self
     }
 
@@ -209,14 +177,14 @@ impl NodeBuilder {
     /// Only looks on: the node sees, calls and hears the others as any node does, and none of them ever hears of it. Its
     /// own services, if it has any, can be called from this process only.
     pub fn observer(mut self) -> Self {
-        self.observer = true;
+        self.plan.observer = true;
         self
     }
 
-    /// Asks code who to be to Redis, and not the configuration: for passwords that expire, or live in a vault. They are
+    /// Takes the login for Redis from code, and not from the configuration: for passwords that expire, or live in a vault. They are
     /// renewed before they expire, also on the connections that are open. See [`CredentialProvider`].
     pub fn credentials(mut self, provider: impl CredentialProvider) -> Self {
-        self.credentials = Some(Provider::new(provider));
+        self.plan.credentials = Some(Provider::new(provider));
         self
     }
 
@@ -237,7 +205,7 @@ impl NodeBuilder {
         keys: impl IntoIterator<Item = &'static str>,
         prepare: impl Fn(&Config) -> Result<Commit> + Send + Sync + 'static,
     ) -> Self {
-        self.takers.add(keys, prepare);
+        self.plan.takers.add(keys, prepare);
         self
     }
 
@@ -248,20 +216,20 @@ impl NodeBuilder {
     /// `BadRequest` for a configuration that can not work, `Unavailable` when Redis was not reached in time, whatever a
     /// service's `setup` failed with.
     pub async fn start(self) -> Result<Node> {
-        self.config.validate()?;
+        self.plan.config.validate()?;
         // An observer promises nothing to other nodes, but it trusts: only the hazard to that trust concerns it.
-        let mut hazards = self.config.hazards();
-        if self.observer {
+        let mut hazards = self.plan.config.hazards();
+        if self.plan.observer {
             hazards.retain(|hazard| hazard.starts_with("redis.tls_insecure"));
         }
-        for warning in self.config.warnings.iter().chain(&hazards) {
+        for warning in self.plan.config.warnings.iter().chain(&hazards) {
             tracing::warn!("{warning}");
         }
-        let delay = self.config.start_delay;
+        let delay = self.plan.config.start_delay;
         let connect_within = self.connect_within;
-        let node = self.assemble()?;
-        let caller = node.inner.caller();
-        node.inner.app.setup_for(&caller).await?;
+        let node = assemble(self.plan)?;
+        let caller: Arc<dyn Caller> = node.parts.calls.caller.clone();
+        node.app().setup_for(&caller).await?;
         match delay {
             StartDelay::Manual => {}
             StartDelay::After(delay) => {
@@ -273,89 +241,5 @@ impl NodeBuilder {
             }
         }
         Ok(node)
-    }
-
-    /// Builds every part, connected to nothing yet.
-    fn assemble(self) -> Result<Node> {
-        let NodeBuilder { config, app, filters, wrapping, observer, takers, credentials, .. } = self;
-        let credentials = match credentials {
-            None => settings::provider(&config)?,
-            given => given,
-        };
-        let id = ulid::Ulid::generate().to_string();
-        let app_name = config.app_name();
-        let app_key = format!("{}/{app_name}", config.key);
-        let keys = Keys::new(&config.namespace).in_database(settings::database_of(&config)?);
-        let name = format!("rachis:{app_name}:{id}");
-        let connector = Connector::new(settings::options(&config)?, &name).map_err(|error| {
-            Error::bad_request(format!("redis.url ({}) can not be used: {error}", config.redis.url))
-        })?;
-        let admin = Admin::new(&connector);
-        let redis_pool = application::pool(&connector).map_err(Error::other)?;
-        let ttl = config.ttl();
-        let registry = Registry::new(keys.clone(), &id, &app_key, ttl, settings::linger(&config));
-        let limits = settings::limits(&config);
-        let stop = CancellationToken::new();
-        let clock = Arc::new(Clock::new());
-        let [secret, previous] =
-            [&config.mesh.secret, &config.mesh.previous_secret].map(|secret| secret.as_ref().map(Secret::expose));
-        let signer = Signer::new(secret, previous);
-        let rpc = Arc::new(Rpc::new(&id, limits, clock.clone(), signer.clone(), keys.clone()));
-        let links = OnceLock::new();
-        let (events, outgoing) = Events::new(keys.clone(), config.limits.event_buffer.as_usize(), admin.clone());
-        let (dead_replicas, dead) = mpsc::unbounded_channel();
-        let work = Work::new(keys.clone(), config.limits.max_in_flight, limits, signer.clone());
-        let partitions = Partitions::new(work, &app_key, &id, config.partitions);
-        let catalog = Catalog::new(&id, u64::try_from((ttl * 2).as_millis()).unwrap_or(u64::MAX));
-        let metrics = Arc::new(Metrics::new(&app_key));
-        let inner = Arc::new_cyclic(|me| Inner {
-            me: me.clone(),
-            id,
-            app_name,
-            app_key,
-            host: super::admin::info::host(),
-            started: super::admin::info::unix_ms(),
-            app,
-            keys,
-            clock,
-            signer,
-            refused: RateLimitedLog::new(),
-            foreign: AtomicBool::new(false),
-            connector,
-            admin,
-            redis_pool,
-            registry,
-            catalog: Mutex::new(catalog),
-            routes: Routes::default(),
-            published: ArcSwap::default(),
-            changes: broadcast::Sender::new(CHANGE_BUFFER),
-            last_beat: watch::Sender::new(None),
-            metrics,
-            rpc,
-            links,
-            events,
-            partitions,
-            recent: super::idempotency::RecentOutcomes::new(ttl),
-            dead_replicas,
-            filters,
-            wrapping,
-            observer,
-            stop: stop.clone(),
-            pulling: stop.child_token(),
-            beating: stop.child_token(),
-            draining: CancellationToken::new(),
-            retiring: AtomicBool::new(false),
-            running: Mutex::new(Running::Assembled { dead, outgoing }),
-            live: ArcSwap::from_pointee(config.clone()),
-            reloads: watch::Sender::new(0),
-            reloading: Mutex::new(()),
-            takers,
-            files: Files::of(&config),
-            credentials,
-            config,
-        });
-        let publisher: Arc<dyn EventSink> = Arc::new(Publisher { node: Arc::downgrade(&inner) });
-        inner.app.add_sink(Arc::downgrade(&publisher));
-        Ok(Node { _guard: Arc::new(Guard { stop, _publisher: publisher }), inner })
     }
 }

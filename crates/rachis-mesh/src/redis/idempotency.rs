@@ -71,7 +71,8 @@ impl Mark {
             .invoke_async(on)
             .await?;
         let mut parts = reply.into_iter();
-        let (what, rest) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let what = parts.next().unwrap_or_default();
+        let rest = parts.next().unwrap_or_default();
         Ok(match what.as_slice() {
             b"begun" => Begun::Now,
             b"kept" => Begun::Kept(rest),

@@ -6,7 +6,7 @@
 //! | `NS:{mesh}:nodes` | sorted set | node id → expiry, in ms of Redis's clock |
 //! | `NS:{mesh}:epoch` | string | version of the registry |
 //! | `NS:{mesh}:changes` | stream, capped | the last changes of the registry |
-//! | `NS:{mesh}:told` | string | of which version everyone was told, while changes are told in bundles |
+//! | `NS:{mesh}:told` | string | of which version all nodes were told, while changes are told in bundles |
 //! | `NS:{mesh}:digest` | string, TTL | a big registry in one value, for nodes that have to read all of it |
 //! | `NS:{mesh}:digest-by` | string, TTL | the node that makes it anew just now |
 //! | `NS:{mesh}:app:KEY/APP` | hash, TTL | what an app offers, kept while none of its replicas is up |
@@ -14,7 +14,7 @@
 //! | `NS:lifecycle` | channel | the changes as they happen |
 //! | `NS:{app:KEY/APP}:calls` | stream, group `replicas` | requests to one app |
 //! | `NS:{app:KEY/APP}:dead` | stream, capped | requests that failed delivery too often |
-//! | `NS:{app:KEY/APP}:once:DIGEST` | string, TTL | one call with an idempotency key: who runs it, or its reply |
+//! | `NS:{app:KEY/APP}:once:DIGEST` | string, TTL | one call with an idempotency key: the node that runs it, or its reply |
 //! | `NS:{app:KEY/APP/N}:calls`, `…:dead` | streams | the same of an app's further [partitions](partition), from 1 on |
 //! | `NS:{node:ID}:inbox` | stream, TTL | replies to one node, and requests meant for it alone |
 //! | `NS:{events:KEY/PATH}` | channel | events of one service |

@@ -1,6 +1,6 @@
 //! The frame of a request: a call on its way to a replica.
 
-use super::{SigningScope, VERSION, read, too_short, write};
+use super::{REQUEST, SigningScope, TIME_LEFT, VERSION, read, too_short, write};
 use rachis_core::{
     Call, Method, Params, Result,
     host::secret::{self, is_secret},
@@ -11,13 +11,7 @@ use serde::{
     de::{DeserializeSeed, Error as _, IgnoredAny, SeqAccess, Visitor},
     ser::SerializeMap,
 };
-use std::{borrow::Cow, fmt, hash::Hasher, ops::Range, sync::Arc, time::Duration};
-
-/// What follows the version byte of a request.
-pub(super) const REQUEST: u8 = b'Q';
-
-/// Where the time left stands in a request.
-pub(super) const TIME_LEFT: Range<usize> = 2..6;
+use std::{borrow::Cow, fmt, hash::Hasher, sync::Arc, time::Duration};
 
 /// The longest time left that a request can tell: 49 days.
 pub(crate) const LONGEST: Duration = Duration::from_millis(u32::MAX as u64);
@@ -147,7 +141,8 @@ struct Sent<'a>(&'a Params);
 impl Serialize for Sent<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Params { query, provider, route, user, authentication, authenticated, extra, .. } = self.0;
-        let (headers, key) = (Headers(self.0), &self.0.idempotency_key);
+        let headers = Headers(self.0);
+        let key = &self.0.idempotency_key;
         (query, provider, headers, route, user, authentication, authenticated, extra, key).serialize(serializer)
     }
 }

@@ -1,4 +1,4 @@
-//! Signatures: nodes that share a secret believe nobody else.
+//! Signatures: nodes that share a secret believe no others.
 //!
 //! A signed frame has its kind in lower case and ends with 40 bytes: until when it counts (u64, big endian, ms of
 //! Redis's clock; all ones for ever), and an HMAC-SHA-256. That covers the place where the frame stands (the name of
@@ -8,11 +8,7 @@
 //!
 //! Nothing is encrypted: every reader of Redis can read the frames.
 
-use super::{
-    VERSION,
-    request::{REQUEST, TIME_LEFT},
-    too_short,
-};
+use super::{REQUEST, TIME_LEFT, VERSION, too_short};
 use arc_swap::ArcSwap;
 use hmac::{Hmac, KeyInit, Mac};
 use rachis_core::{Error, Result};
@@ -113,7 +109,7 @@ impl<'a> SigningScope<'a> {
     ///
     /// # Errors
     /// `NotAcceptable` for another version, naming both; `NotAuthenticated` for a frame that is signed and should not
-    /// be, is not and should be, or is signed by someone else or for another place; `BadRequest` for any other kind.
+    /// be, is not and should be, or is signed with another secret or for another place; `BadRequest` for any other kind.
     pub(super) fn open(self, frame: &[u8], kind: u8) -> Result<&[u8]> {
         let written = match *frame {
             [VERSION, written, ..] => written,

@@ -1,9 +1,6 @@
 //! Frames there and back, and what is no frame.
 
-use super::{
-    request::{REQUEST, TIME_LEFT},
-    *,
-};
+use super::*;
 use proptest::prelude::*;
 use rachis_core::{Call, ErrorKind, Params};
 use serde_json::{Map, json};

@@ -1,21 +1,25 @@
 //! Requests that no replica could finish: looked at, made again, thrown away.
 
 use crate::node::{
-    Inner, Node,
-    admin::info::split_app,
-    ask::unreachable,
-    client::{partition_selector::PartitionSelector, rpc::CallTarget},
+    client::{
+        partition_selector::PartitionSelector,
+        rpc::{CallTarget, Rpc},
+    },
     idempotency::is_final,
+    shared::{commands::unreachable, info::split_app, life::Life, live_config::LiveConfig},
 };
 use crate::{
     redis::{
         Failure,
-        connection::{is_fatal, pool::Pooled},
+        connection::{
+            is_fatal,
+            pool::{Admin, Pooled},
+        },
         dead_letters::{self, Letter},
-        keys::{MAX_PARTITIONS, partition},
+        keys::{Keys, MAX_PARTITIONS, partition},
         queue::EntryId,
     },
-    wire::Request,
+    wire::{Request, Signer},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use rachis_core::{Answer, Descriptor, Error, ErrorKind, Id, Method, Result, mask_secrets};
@@ -28,10 +32,10 @@ const BATCH: usize = 20;
 /// Partitions asked at a time. All are, since one that is no longer used may have left letters.
 const PLACES: usize = 8;
 
-/// The dead letters of one app: see [`Node::dead_letters`].
+/// The dead letters of one app: see [`Node::dead_letters`](crate::Node::dead_letters).
 #[derive(Clone)]
 pub struct DeadLetters {
-    node: Arc<Inner>,
+    access: Arc<LetterAccess>,
     app: String,
 }
 
@@ -56,11 +60,13 @@ pub struct DeadLetter {
     /// When it was queued, in ms since 1970 by Redis's clock; for one that a leaving replica handed back, when that was.
     pub queued: u64,
     /// When it was set aside, likewise.
-    pub buried: u64,
-    /// The id of the replica that had it last. Who had it before is not known.
+    #[serde(rename = "buried")]
+    pub set_aside: u64,
+    /// The id of the replica that had it last. Which ones had it before is not known.
     pub replica: String,
     /// The id of the replica that set it aside.
-    pub buried_by: String,
+    #[serde(rename = "buried_by")]
+    pub set_aside_by: String,
     /// How many bytes the request had.
     pub size: u64,
     /// What was called; `None` for a request that no replica could read, and of which nothing is kept.
@@ -85,7 +91,7 @@ pub struct DeadCall {
     pub route: BTreeMap<String, String>,
     /// The transport it came in by; `None` for a call made by code.
     pub provider: Option<String>,
-    /// Who called, likewise without secrets.
+    /// The user that called, likewise without secrets.
     pub user: Option<Value>,
     /// The headers that came along, likewise.
     pub headers: BTreeMap<String, String>,
@@ -108,24 +114,22 @@ pub struct Replay {
     pub removed: bool,
 }
 
-impl Node {
-    /// The dead letters of an app, of whatever node: `APP` of this node's partition key, or `KEY/APP`.
-    ///
-    /// ```no_run
-    /// # async fn run(node: rachis::Node) -> rachis::Result<()> {
-    /// let letters = node.dead_letters("shop");
-    /// for letter in letters.list(10).await? {
-    ///     println!("{} {}", letter.id, letter.reason);
-    /// }
-    /// # Ok(()) }
-    /// ```
-    pub fn dead_letters(&self, app: &str) -> DeadLetters {
-        let app = if app.contains('/') { app.to_owned() } else { format!("{}/{app}", self.inner.config.key) };
-        DeadLetters { app, node: self.inner.clone() }
-    }
+/// What dead letters are read and replayed by.
+pub(crate) struct LetterAccess {
+    pub(crate) keys: Keys,
+    pub(crate) admin: Admin,
+    pub(crate) signer: Signer,
+    pub(crate) rpc: Arc<Rpc>,
+    pub(crate) config: Arc<LiveConfig>,
+    pub(crate) life: Arc<Life>,
 }
 
 impl DeadLetters {
+    /// Those of `app`, as `KEY/APP`.
+    pub(crate) fn new(access: Arc<LetterAccess>, app: String) -> Self {
+        DeadLetters { access, app }
+    }
+
     /// The newest letters, at most so many, the newest first.
     ///
     /// # Errors
@@ -186,7 +190,7 @@ impl DeadLetters {
     }
 
     fn letters(&self, number: usize) -> DeadLetterStream {
-        DeadLetterStream { number, stream: self.node.keys.dead_letters(&partition(&self.app, number)) }
+        DeadLetterStream { number, stream: self.access.keys.dead_letters(&partition(&self.app, number)) }
     }
 
     /// Where a letter of that id is, and the id that it has there.
@@ -262,9 +266,12 @@ impl DeadLetters {
     /// To the app whose letter it is, past the hooks and layers that this node puts around remote services: the call has
     /// been through those of its caller.
     async fn call(&self, request: Request) -> Result<Answer> {
+        if !self.access.life.is_open() {
+            return Err(Error::unavailable("This node has not joined the mesh, and makes no calls yet"));
+        }
         let path = request.call.path.clone();
         let mut call = request.into_call(true);
-        call.timeout = Some(self.node.live.load().timeout);
+        call.timeout = Some(self.access.config.load().timeout);
         let descriptor = Descriptor {
             path: path.clone(),
             methods: vec![call.method.clone()],
@@ -274,14 +281,14 @@ impl DeadLetters {
             options: Map::new(),
         };
         // Into the first partition, which every replica reads.
-        let selector = Arc::new(PartitionSelector::new(&self.node.keys, &self.app, 1, 0));
+        let selector = Arc::new(PartitionSelector::new(&self.access.keys, &self.app, 1, 0));
         let target = CallTarget { app: self.app.clone(), selector, path, descriptor: Arc::new(descriptor) };
-        self.node.rpc.call(&target, call).await
+        self.access.rpc.call(&target, call).await
     }
 
     /// The call that a letter keeps. Its writer may have left secrets in it.
     fn decode(&self, letters: &DeadLetterStream, letter: &Letter) -> Option<Request> {
-        let (request, _) = Request::decode(&letter.frame, self.node.signer.at(&letters.stream)).ok()?;
+        let (request, _) = Request::decode(&letter.frame, self.access.signer.at(&letters.stream)).ok()?;
         Some(request.without_secrets())
     }
 
@@ -292,18 +299,18 @@ impl DeadLetters {
             app: app.to_owned(),
             call: self.decode(letters, &letter).map(DeadCall::from),
             queued: EntryId::read_or_first(&letter.entry).ms,
-            buried: EntryId::read_or_first(&letter.id).ms,
+            set_aside: EntryId::read_or_first(&letter.id).ms,
             id: letters.name(&letter.id),
             reason: letter.reason,
             deliveries: letter.deliveries,
             replica: letter.consumer,
-            buried_by: letter.by,
+            set_aside_by: letter.by,
             size: letter.size,
         }
     }
 
     async fn redis(&self, letters: &DeadLetterStream) -> Result<Pooled, Failure> {
-        self.node.admin.get(&letters.stream).await
+        self.access.admin.get(&letters.stream).await
     }
 }
 

@@ -1,5 +1,4 @@
-//! What operators see of a node: its dead letters, its metrics, and the nodes and services that it knows.
+//! What operators see of a node: its dead letters and its metrics.
 
 pub(super) mod dead_letters;
-pub(super) mod info;
-pub(super) mod metrics;
+pub(super) mod scrape;

@@ -15,7 +15,7 @@ pub(crate) struct Pending<W, R> {
     capacity: usize,
     next: u64,
     calls: FxHashMap<u64, Slot<W, R>>,
-    /// Calls that are over by a reply that came before anybody said where the request stands.
+    /// Calls that are over by a reply that came before it was known where the request stands.
     overtaken: FxHashSet<u64>,
     /// When to look for callers whose time is over; none of them is earlier.
     alarm: Option<Instant>,
@@ -159,7 +159,8 @@ impl<W, R> Pending<W, R> {
         }
         let id = self.next;
         self.next += 1;
-        let (waiter, stage) = ((!self.closed).then_some(waiter), Stage::Queued);
+        let waiter = (!self.closed).then_some(waiter);
+        let stage = Stage::Queued;
         self.calls.insert(id, Slot { waiter, reply: None, stage, stream, safety, deadline, left: None });
         Ok(id)
     }
@@ -193,15 +194,16 @@ impl<W, R> Pending<W, R> {
         earlier
     }
 
-    /// Those whose time is over `now`, and sets the alarm for the next ones. Their calls are still under way; who is awake
+    /// Those whose time is over `now`, and sets the alarm for the next ones. Their calls are still under way; one that is awake
     /// for another reason is told when it waits again.
     pub(crate) fn late(&mut self, now: Instant) -> Vec<W> {
         let mut late = Vec::new();
         self.alarm = None;
         for slot in self.calls.values_mut().filter(|slot| slot.waiter.is_some()) {
-            match slot.deadline <= now {
-                true => late.extend(slot.waiter.take()),
-                false => self.alarm = Some(self.alarm.map_or(slot.deadline, |alarm| alarm.min(slot.deadline))),
+            if slot.deadline <= now {
+                late.extend(slot.waiter.take());
+            } else {
+                self.alarm = Some(self.alarm.map_or(slot.deadline, |alarm| alarm.min(slot.deadline)));
             }
         }
         late
@@ -217,7 +219,8 @@ impl<W, R> Pending<W, R> {
     /// Notes that the request leaves now. Returns `false` if the call is over, so that it need not.
     pub(crate) fn leaves(&mut self, id: u64, left: Left) -> bool {
         let Some(slot) = self.calls.get_mut(&id) else { return false };
-        (slot.stage, slot.left) = (Stage::Sending, Some(left));
+        slot.stage = Stage::Sending;
+        slot.left = Some(left);
         true
     }
 
@@ -269,7 +272,7 @@ impl<W, R> Pending<W, R> {
         self.calls.get_mut(&id)?.waiter.take()
     }
 
-    /// Lets go of every caller, and of those who come later; each finds out that none will ever wake it.
+    /// Lets go of every caller, and of those that come later; each finds out that none will ever wake it.
     pub(crate) fn close(&mut self) {
         self.closed = true;
         self.calls.values_mut().for_each(|slot| slot.waiter = None);
@@ -293,7 +296,9 @@ impl<W, R> Pending<W, R> {
                     (Stage::Sent(_), RecoveryScope::Orphans(first)) => same_app(first, &slot.stream),
                     (Stage::Sent(_), RecoveryScope::All) | (Stage::Adrift(_), _) => true,
                 };
-                let (stream, stage, safety) = (slot.stream.clone(), slot.stage.clone(), slot.safety);
+                let stream = slot.stream.clone();
+                let stage = slot.stage.clone();
+                let safety = slot.safety;
                 asked.then_some(RecoveryCandidate { id: *id, stream, stage, safety, left })
             })
             .collect();

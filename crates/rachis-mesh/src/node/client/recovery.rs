@@ -4,27 +4,31 @@
 //! written first; so where the entry is gone and the inbox, read to its end, holds no reply, the request was lost: by a
 //! flush, a restart without data, a failover that came before the replication. Nothing is asked while no call waits.
 
+use super::{
+    pending::{Finding, RecoveryCandidate, RecoveryDecision, RecoveryScope, Safety, Stage},
+    waiting::Waiting,
+};
 use crate::node::{
-    Inner,
-    client::pending::{Finding, RecoveryCandidate, RecoveryDecision, RecoveryScope, Safety, Stage},
+    catalog::SharedCatalog,
+    shared::{clock::Clock, commands::Commands},
 };
 use crate::{
     redis::{
         Failure,
-        connection::link::{Links, Live, Session},
-        keys::same_app,
+        connection::link::{Live, Session},
+        keys::{Keys, same_app},
         queue::{EntryId, RequestState, exists, find, newest, request_states},
+        registry::Registry,
     },
     wire,
 };
 use futures_util::future::join_all;
-use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 /// How often calls that wait are asked about though nothing seems wrong.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -38,59 +42,24 @@ const INBOX_TIME: Duration = Duration::from_secs(5);
 /// How far off this node's idea of Redis's clock may be.
 const CLOCK_SLACK: Duration = Duration::from_secs(60);
 
-/// What makes recovery look after requests at once, before the next regular scan.
-#[derive(Debug, Default)]
-pub(crate) struct RecoveryTriggers {
-    wake: Notify,
-    all: Mutex<bool>,
-    orphans: Mutex<BTreeSet<Arc<str>>>,
-    losses: watch::Sender<u64>,
+/// What looks after the requests of a node.
+pub(crate) struct Recovery {
+    /// The id of the node.
+    pub(crate) node: String,
+    pub(crate) waiting: Arc<Waiting>,
+    pub(crate) commands: Commands,
+    pub(crate) catalog: SharedCatalog,
+    pub(crate) registry: Registry,
+    pub(crate) keys: Keys,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) heartbeat_interval: Duration,
+    pub(crate) stop: CancellationToken,
 }
 
-impl RecoveryTriggers {
-    /// Redis has forgotten this node, so perhaps its requests, too.
-    pub(crate) fn forgotten(&self) {
-        self.losses.send_modify(|losses| *losses += 1);
-        self.all();
-    }
-
-    /// Returns how often that happened so far.
-    pub(crate) fn count(&self) -> u64 {
-        *self.losses.borrow()
-    }
-
-    /// Returns a receiver of that number, which changes with each loss.
-    pub(crate) fn losses(&self) -> watch::Receiver<u64> {
-        self.losses.subscribe()
-    }
-
-    /// An app has lost its last replica. It is named by its first stream.
-    pub(crate) fn orphaned(&self, stream: Arc<str>) {
-        self.orphans.lock().insert(stream);
-        self.wake.notify_one();
-    }
-
-    fn all(&self) {
-        *self.all.lock() = true;
-        self.wake.notify_one();
-    }
-
-    async fn next(&self) -> RecoveryScope {
-        loop {
-            if std::mem::take(&mut *self.all.lock()) {
-                return RecoveryScope::All;
-            }
-            if let Some(stream) = self.orphans.lock().pop_first() {
-                return RecoveryScope::Orphans(stream);
-            }
-            self.wake.notified().await;
-        }
-    }
-}
-
-/// Looks after this node's requests until it is stopped.
-pub(crate) async fn watch(node: Arc<Inner>, links: Links) {
-    let mut renewals = links.renewals();
+/// Looks after requests until the node is stopped.
+pub(crate) async fn watch(recovery: Recovery) {
+    let recovery = Arc::new(recovery);
+    let mut renewals = recovery.commands.links().renewals();
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -99,11 +68,11 @@ pub(crate) async fn watch(node: Arc<Inner>, links: Links) {
                 Ok(()) => RecoveryScope::All,
                 Err(_) => return,
             },
-            scope = node.rpc.recovery().next() => scope,
+            scope = recovery.waiting.recovery().next() => scope,
             _ = ticks.tick() => RecoveryScope::Older(LOOK_FROM),
-            () = node.stop.cancelled() => return,
+            () = recovery.stop.cancelled() => return,
         };
-        let looked = node.stop.run_until_cancelled(RecoveryScan(&node).run(&scope)).await;
+        let looked = recovery.stop.run_until_cancelled(RecoveryScan(&recovery).run(&scope)).await;
         if let Some(Err(error)) = looked {
             // Everything is looked after again as soon as there is a new connection.
             tracing::debug!(%error, "calls that wait could not be looked after, trying again");
@@ -112,7 +81,7 @@ pub(crate) async fn watch(node: Arc<Inner>, links: Links) {
 }
 
 /// One scan of the calls that wait.
-struct RecoveryScan<'a>(&'a Arc<Inner>);
+struct RecoveryScan<'a>(&'a Arc<Recovery>);
 
 /// A request that stands nowhere.
 struct Missing {
@@ -124,7 +93,7 @@ struct Missing {
 impl RecoveryScan<'_> {
     async fn run(self, scope: &RecoveryScope) -> Result<(), Failure> {
         let mut streams: BTreeMap<Arc<str>, Vec<RecoveryCandidate>> = BTreeMap::new();
-        for candidate in self.0.rpc.candidates(scope) {
+        for candidate in self.0.waiting.candidates(scope) {
             streams.entry(candidate.stream.clone()).or_default().push(candidate);
         }
         // Beside each other: a server that does not answer holds up what is about it, and nothing else.
@@ -132,7 +101,8 @@ impl RecoveryScan<'_> {
             let gone = self.missing(&stream, candidates).await?;
             self.search(&stream, gone).await
         });
-        let (mut missing, mut outcome) = (Vec::new(), Ok(()));
+        let mut missing = Vec::new();
+        let mut outcome = Ok(());
         for looked in join_all(looks).await {
             match looked {
                 Ok(found) => missing.extend(found),
@@ -150,31 +120,32 @@ impl RecoveryScan<'_> {
         let entries: Vec<EntryId> = candidates.iter().filter_map(RecoveryCandidate::entry).collect();
         let entries = &entries;
         let asked = |mut live: Live| async move { request_states(&mut live.connection, stream, entries).await };
-        let mut states = self.0.redis(stream, asked).await?.into_iter();
-        let (mut missing, mut given) = (Vec::new(), Vec::new());
+        let mut states = self.0.commands.run(stream, asked).await?.into_iter();
+        let mut missing = Vec::new();
+        let mut given = Vec::new();
         for candidate in candidates {
             let state = if candidate.entry().is_some() { states.next() } else { Some(RequestState::Missing) };
             match state {
                 Some(RequestState::Missing) => {
-                    let closed = self.0.redis(stream, |live| close(&candidate, live)).await?;
+                    let closed = self.0.commands.run(stream, |live| close(&candidate, live)).await?;
                     missing.push(Missing { candidate, closed });
                 }
                 Some(RequestState::Delivered(replica)) => given.push((candidate, replica)),
                 Some(RequestState::Waiting) | None => {}
             }
         }
-        if !given.is_empty() && self.nobody_serves(stream) {
+        if !given.is_empty() && self.is_orphaned(stream) {
             self.orphans(given).await?;
         }
         Ok(missing)
     }
 
-    fn nobody_serves(&self, stream: &str) -> bool {
+    fn is_orphaned(&self, stream: &str) -> bool {
         let keys = &self.0.keys;
-        !self.0.catalog().nodes().any(|member| same_app(&keys.calls(&member.app), stream))
+        !self.0.catalog.lock().nodes().any(|member| same_app(&keys.calls(&member.app), stream))
     }
 
-    /// Of an app without replicas, what was given to the dead waits for an heir, who may come late or never. The registry
+    /// Of an app without replicas, what was given to the dead waits for an heir, which may come late or never. The registry
     /// is asked as well: a replica may have come of which this node has not heard yet.
     async fn orphans(&self, given: Vec<(RecoveryCandidate, String)>) -> Result<(), Failure> {
         let replicas: BTreeSet<String> = given.iter().map(|(_, replica)| replica.clone()).collect();
@@ -182,12 +153,12 @@ impl RecoveryScan<'_> {
         let registry = self.0.keys.registry();
         let asked = &replicas;
         let known = |mut live: Live| async move { self.0.registry.known(&mut live.connection, asked).await };
-        let known = self.0.redis(&registry, known).await?;
+        let known = self.0.commands.run(&registry, known).await?;
         let alive: BTreeSet<&String> =
             replicas.iter().zip(known).filter(|(_, known)| *known).map(|(id, _)| id).collect();
         for (candidate, replica) in &given {
             if !alive.contains(replica) {
-                self.0.rpc.decide(candidate, Finding::Orphaned);
+                self.0.waiting.decide(candidate, Finding::Orphaned);
             }
         }
         Ok(())
@@ -198,19 +169,19 @@ impl RecoveryScan<'_> {
         let Some(since) = missing.iter().map(|missing| self.sent_at(&missing.candidate)).min() else {
             return Ok(missing);
         };
-        let found = |mut live: Live| async move { find(&mut live.connection, stream, &self.0.id, since).await };
-        let found = self.0.redis(stream, found).await?;
+        let found = |mut live: Live| async move { find(&mut live.connection, stream, &self.0.node, since).await };
+        let found = self.0.commands.run(stream, found).await?;
         let found: HashMap<u64, EntryId> = found
             .into_iter()
             .filter_map(|entry| match wire::sender(&entry.frame) {
-                Some((id, from)) if from == self.0.id => Some((id, entry.id)),
+                Some((id, from)) if from == self.0.node => Some((id, entry.id)),
                 _ => None,
             })
             .collect();
         let mut still = Vec::new();
         for missing in missing {
             match found.get(&missing.candidate.id) {
-                Some(entry) => self.0.rpc.decide(&missing.candidate, Finding::Stands(*entry)),
+                Some(entry) => self.0.waiting.decide(&missing.candidate, Finding::Stands(*entry)),
                 None => still.push(missing),
             }
         }
@@ -237,29 +208,33 @@ impl RecoveryScan<'_> {
     /// The server and its memory are asked about last, so that their answers hold for the whole search.
     async fn conclude(&self, missing: Vec<Missing>) -> Result<(), Failure> {
         let found_out = Instant::now();
-        let (own, inbox) = (self.0.keys.node(&self.0.id), self.0.keys.inbox(&self.0.id));
-        let (own, inbox) = (&own, &inbox);
-        let intact = self.0.redis(own, |mut live| async move { exists(&mut live.connection, own).await }).await?;
-        let newest = self.0.redis(inbox, |mut live| async move { newest(&mut live.connection, inbox).await }).await?;
-        if tokio::time::timeout(INBOX_TIME, self.0.rpc.inbox_read_to(newest)).await.is_err() {
-            self.0.rpc.recovery().all();
+        let own = self.0.keys.node(&self.0.node);
+        let inbox = self.0.keys.inbox(&self.0.node);
+        let own = &own;
+        let inbox = &inbox;
+        let intact =
+            self.0.commands.run(own, |mut live| async move { exists(&mut live.connection, own).await }).await?;
+        let newest =
+            self.0.commands.run(inbox, |mut live| async move { newest(&mut live.connection, inbox).await }).await?;
+        if tokio::time::timeout(INBOX_TIME, self.0.waiting.inbox_read_to(newest)).await.is_err() {
+            self.0.waiting.recovery().all();
             return Ok(());
         }
         tokio::time::sleep_until((found_out + GRACE).into()).await;
-        let losses = self.0.rpc.recovery().count();
+        let losses = self.0.waiting.recovery().count();
         let mut later = Vec::new();
         for Missing { candidate, closed } in missing {
             let never_arrived = match closed {
                 Some(then) if intact && candidate.left.losses == losses => {
                     let then = &then;
-                    self.0.redis(&candidate.stream, |live| held_on(then, live)).await?
+                    self.0.commands.run(&candidate.stream, |live| held_on(then, live)).await?
                 }
                 _ => false,
             };
             match (never_arrived, candidate.safety) {
-                (true, _) => self.0.rpc.decide(&candidate, Finding::NeverArrived),
+                (true, _) => self.0.waiting.decide(&candidate, Finding::NeverArrived),
                 (false, Safety::Keyed) => later.push(candidate),
-                (false, Safety::Idempotent | Safety::Unsafe) => self.0.rpc.decide(&candidate, Finding::Gone),
+                (false, Safety::Idempotent | Safety::Unsafe) => self.0.waiting.decide(&candidate, Finding::Gone),
             }
         }
         if !later.is_empty() {
@@ -271,10 +246,11 @@ impl RecoveryScan<'_> {
     /// A call with an idempotency key may be running while Redis has lost its mark. It is sent again when the node
     /// that runs it has found that out, by a beat at the latest, and has set the mark again.
     fn decide_later(&self, candidates: Vec<RecoveryCandidate>, found_out: Instant) {
-        let (node, when) = (self.0.clone(), found_out + GRACE + self.0.config.heartbeat_interval * 3 / 2);
+        let recovery = self.0.clone();
+        let when = found_out + GRACE + self.0.heartbeat_interval * 3 / 2;
         let deciding = async move {
             tokio::time::sleep_until(when.into()).await;
-            candidates.iter().for_each(|candidate| node.rpc.decide(candidate, Finding::Gone));
+            candidates.iter().for_each(|candidate| recovery.waiting.decide(candidate, Finding::Gone));
         };
         tokio::spawn(self.0.stop.clone().run_until_cancelled_owned(deciding));
     }

@@ -1,12 +1,10 @@
 //! Services that run on other nodes, with the hooks and layers that this node puts around them.
 
-use crate::node::{
-    client::{
-        partition_selector::PartitionSelector,
-        rpc::{CallTarget, Rpc},
-    },
-    discovery::catalog::Route,
+use super::{
+    partition_selector::PartitionSelector,
+    rpc::{CallTarget, Rpc},
 };
+use crate::node::catalog::Route;
 use futures_core::future::BoxFuture;
 use rachis_core::{
     Answer, Call, Caller, Descriptor, Error, Method, Result,
@@ -94,7 +92,7 @@ impl Remote {
         let there = Guarded::announced(&self.descriptor).covers(meant, &self.descriptor);
         let further = there.then(|| self.service.clone());
         match guarded::ask(&[&self.levels[0], &self.levels[1]], &hooks_of, call, further).await {
-            // So answers who knows the caller.
+            // The answer of a service that knows the caller.
             Err(error) if error.code() == 405 => Ok(()),
             outcome => outcome,
         }

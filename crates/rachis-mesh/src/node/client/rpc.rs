@@ -1,41 +1,23 @@
 //! Calls to other nodes: a request into the app's stream, a reply out of this node's inbox.
 
-mod inbox;
-mod large_replies;
-mod late;
-mod sent;
-mod ticket;
-
-pub(crate) use inbox::{Received, read_inbox};
-pub(crate) use late::wake_late;
-
-use crate::node::{
-    client::{
-        partition_selector::PartitionSelector,
-        pending::{Finding, Full, Pending, RecoveryCandidate, RecoveryDecision, RecoveryScope, Safety},
-        recovery::RecoveryTriggers,
-    },
-    clock::Clock,
-    rate_limited_log::RateLimitedLog,
+use super::{
+    partition_selector::PartitionSelector,
+    pending::Safety,
+    requests::Requests,
+    ticket::{Ticket, gone},
+    waiting::{Arrived, Waiting},
 };
 use crate::{
-    redis::{
-        Failure,
-        keys::Keys,
-        queue::{EntryId, Write, WriteOutcome, Writer},
-    },
+    node::shared::clock::Clock,
+    redis::{Failure, queue::WriteOutcome},
     wire::{self, Request, Signer},
 };
-use arc_swap::ArcSwap;
-use parking_lot::{Mutex, MutexGuard};
 use rachis_core::{Answer, Call, Descriptor, Error, Outcome, Result};
 use std::{
-    collections::HashMap,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::{Duration, Instant},
 };
-use ticket::Ticket;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::oneshot;
 use tracing::Instrument;
 
 /// How long a caller waits before it looks again whether an app's stream is there.
@@ -53,103 +35,27 @@ pub(crate) struct CallTarget {
     pub(crate) descriptor: Arc<Descriptor>,
 }
 
-/// Bounds on calls; see the configuration.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CallLimits {
-    pub(crate) timeout: Duration,
-    pub(crate) max_pending: usize,
-    pub(crate) max_payload: usize,
-    pub(crate) max_queue: u64,
-    pub(crate) max_deliveries: u32,
-    pub(crate) dead_letters: usize,
-}
-
-/// The calling half of a node.
+/// Makes the calls of a node to others.
 pub(crate) struct Rpc {
     node: Arc<str>,
-    limits: ArcSwap<CallLimits>,
-    pending: Mutex<PendingCalls>,
-    recovery: RecoveryTriggers,
-    // Notified when a call with an earlier deadline than all pending ones arrives.
-    hurry: Notify,
-    // Up to which entry the inbox was read.
-    inbox_read: watch::Sender<EntryId>,
-    // When each stream that was found too long may be tried again.
-    full: Mutex<HashMap<Arc<str>, Instant>>,
+    requests: Arc<Requests>,
     clock: Arc<Clock>,
     signer: Signer,
-    keys: Keys,
-    /// Where replies to this node stand, and count.
-    inbox: String,
-    refused: RateLimitedLog,
-    writer: OnceLock<Writer>,
-}
-
-type PendingCalls = Pending<oneshot::Sender<Arrived>, Result<Answer>>;
-
-/// What wakes a caller.
-enum Arrived {
-    Reply(Result<Answer>),
-    /// The request is not (or perhaps not) in the stream.
-    Failed(WriteOutcome),
-    /// It is, behind more others than allowed.
-    TooMany {
-        entry: EntryId,
-    },
-    /// Its time is over.
-    Late,
-    /// The request has to be sent again.
-    Resend,
-    /// It is lost and must not be sent again.
-    Lost(RecoveryDecision),
 }
 
 impl Rpc {
-    pub(crate) fn new(node: &str, limits: CallLimits, clock: Arc<Clock>, signer: Signer, keys: Keys) -> Self {
-        Rpc {
-            node: node.into(),
-            limits: ArcSwap::from_pointee(limits),
-            pending: Mutex::new(Pending::new(limits.max_pending)),
-            recovery: RecoveryTriggers::default(),
-            hurry: Notify::new(),
-            inbox_read: watch::Sender::new(EntryId::FIRST),
-            full: Mutex::default(),
-            clock,
-            signer,
-            inbox: keys.inbox(node),
-            keys,
-            refused: RateLimitedLog::new(),
-            writer: OnceLock::new(),
-        }
+    pub(crate) fn new(node: &str, requests: Requests, clock: Arc<Clock>, signer: Signer) -> Self {
+        Rpc { node: node.into(), requests: Arc::new(requests), clock, signer }
     }
 
-    /// Replaces the limits. Calls in progress keep theirs.
-    pub(crate) fn limit(&self, limits: CallLimits) {
-        self.limits.store(Arc::new(limits));
-        self.lock().resize(limits.max_pending);
-    }
-
-    /// Gives it the node's writer, which in turn needs the `Rpc` to report to.
-    pub(crate) fn attach(&self, writer: Writer) {
-        let _ = self.writer.set(writer);
-    }
-
-    /// Waits until everything that is due has been written.
-    pub(crate) async fn flush(&self) {
-        if let Some(writer) = self.writer.get() {
-            writer.flush().await;
-        }
-    }
-
-    /// Calls that wait for a reply.
-    pub(crate) fn pending(&self) -> usize {
-        self.lock().len()
+    fn waiting(&self) -> &Arc<Waiting> {
+        self.requests.waiting()
     }
 
     /// Makes a call of a remote service.
-    pub(crate) async fn call(self: &Arc<Self>, target: &CallTarget, call: Box<Call>) -> Result<Answer> {
-        let timeout = call.timeout.unwrap_or(self.limits.load().timeout);
-        let deadline = late::deadline(Instant::now(), timeout);
+    pub(crate) async fn call(&self, target: &CallTarget, call: Box<Call>) -> Result<Answer> {
+        let timeout = call.timeout.unwrap_or(self.waiting().limits.load().timeout);
+        let deadline = deadline(Instant::now(), timeout);
         let stream = self.choose(target, call.params.idempotency_key.as_deref())?;
         let (waiter, arrived) = oneshot::channel();
         let safety = match (target.descriptor.is_idempotent(&call.method), &call.params.idempotency_key) {
@@ -157,21 +63,15 @@ impl Rpc {
             (false, Some(_)) => Safety::Keyed,
             (false, None) => Safety::Unsafe,
         };
-        let id = {
-            let mut pending = self.lock();
-            let taken = pending.insert(waiter, stream.clone(), safety, deadline);
-            let id = taken.map_err(|Full| self.too_many_pending())?;
-            self.awaited(&mut pending, deadline);
-            id
-        };
-        let ticket = Ticket { rpc: self.clone(), id, stream, deadline, over: false, sent_again: false };
+        let id = self.waiting().begin(waiter, stream.clone(), safety, deadline)?;
+        let ticket = Ticket { requests: self.requests.clone(), id, stream, deadline, over: false, sent_again: false };
         let span = tracing::debug_span!("call", id = %wire::CallId(&self.node, id), path = %call.path,
             method = %call.method, app = %target.app);
         self.run(ticket, target, call, timeout, arrived).instrument(span).await
     }
 
     async fn run(
-        self: &Arc<Self>,
+        &self,
         mut ticket: Ticket,
         target: &CallTarget,
         mut call: Box<Call>,
@@ -188,7 +88,7 @@ impl Rpc {
         let until = self.clock.at(deadline);
         let encode = |ticket: &Ticket| request.encode(timeout, self.signer.at(&ticket.stream).until(until));
         let frame = encode(&ticket)?;
-        let max = self.limits.load().max_payload;
+        let max = self.waiting().limits.load().max_payload;
         if frame.len() > max {
             return Err(Error::payload_too_large(format!(
                 "The call of {method} on '{}' takes {} bytes, more than max_payload ({max})",
@@ -198,16 +98,18 @@ impl Rpc {
         }
         // Nothing is sent twice unless Redis said that it does not have it, so one copy of the frame is enough for
         // almost every call.
-        self.send(&ticket, frame, deadline)?;
+        ticket.send(frame)?;
         loop {
             match (&mut arrived).await {
                 Ok(Arrived::Reply(outcome)) => {
                     ticket.over = true;
                     return outcome.map_err(|error| ticket.answered(error));
                 }
-                Ok(Arrived::Late) => return Err(Box::pin(ticket.time_out(target, &method, timeout)).await),
+                Ok(Arrived::Late) => {
+                    return Err(Box::pin(ticket.time_out(&target.path, &target.app, &method, timeout)).await);
+                }
                 Ok(Arrived::TooMany { entry }) => {
-                    if self.cancel(&ticket.stream, entry).await {
+                    if self.requests.cancel(&ticket.stream, entry).await {
                         return Err(ticket.told(self.too_many_queued(target)));
                     }
                     // A replica was faster: the call runs.
@@ -218,7 +120,7 @@ impl Rpc {
                     tokio::time::sleep(NO_STREAM_PAUSE.min(deadline.saturating_duration_since(Instant::now()))).await;
                     ticket.turn_to(target.selector.first());
                     arrived = ticket.rearm()?;
-                    self.send(&ticket, encode(&ticket)?, deadline)?;
+                    ticket.send(encode(&ticket)?)?;
                 }
                 Ok(Arrived::Failed(WriteOutcome::Refused(error))) => {
                     return Err(ticket.told(refused(&target.path, &error)));
@@ -227,7 +129,7 @@ impl Rpc {
                     tracing::debug!("the request is sent again");
                     ticket.sent_again = true;
                     arrived = ticket.rearm()?;
-                    self.send(&ticket, encode(&ticket)?, deadline)?;
+                    ticket.send(encode(&ticket)?)?;
                 }
                 Ok(Arrived::Lost(decision)) => {
                     ticket.give_up();
@@ -241,96 +143,25 @@ impl Rpc {
         }
     }
 
-    fn send(&self, ticket: &Ticket, frame: Vec<u8>, deadline: Instant) -> Result<()> {
-        let (stream, token) = (ticket.stream.clone(), ticket.id);
-        let write = Write::Request { stream, frame, deadline, stamp: wire::stamp, token };
-        let sent = self.writer.get().is_some_and(|writer| writer.push(write));
-        if sent { Ok(()) } else { Err(Error::unavailable("This node has shut down and makes no more calls")) }
-    }
-
-    /// Deletes a request that no replica has started. Returns whether that was so, `false` where it is not known.
-    async fn cancel(&self, stream: &Arc<str>, entry: EntryId) -> bool {
-        let (told, answer) = oneshot::channel();
-        self.write_cancel(stream.clone(), entry, Some(told));
-        answer.await.unwrap_or(false)
-    }
-
-    /// Does so, soon, for a request whose caller has gone, or tells the replica that has begun it.
-    fn withdraw(&self, stream: Arc<str>, entry: EntryId) {
-        self.write_cancel(stream, entry, None);
-    }
-
-    // With all else that is written: however many give up at once, it leaves in a few writes and takes nobody's connection.
-    fn write_cancel(&self, stream: Arc<str>, entry: EntryId, told: Option<oneshot::Sender<bool>>) {
-        if let Some(writer) = self.writer.get() {
-            writer.push(Write::Cancel { stream, entry, response: told });
-        }
-    }
-
-    /// Reasons to look after requests under way.
-    pub(crate) fn recovery(&self) -> &RecoveryTriggers {
-        &self.recovery
-    }
-
-    /// Those about which Redis must be asked.
-    pub(crate) fn candidates(&self, scope: &RecoveryScope) -> Vec<RecoveryCandidate> {
-        self.lock().candidates(scope, Instant::now())
-    }
-
-    /// Lets a caller know what was found out about its request, where it has to do something.
-    pub(crate) fn decide(&self, candidate: &RecoveryCandidate, finding: Finding) {
-        let Some((decision, waiter)) = self.lock().decide(candidate, finding) else { return };
-        tracing::debug!(id = candidate.id, stream = %candidate.stream, ?decision, "a request is not where it should be");
-        let _ = waiter.send(match decision {
-            RecoveryDecision::Resend => Arrived::Resend,
-            RecoveryDecision::Lost | RecoveryDecision::Orphaned => Arrived::Lost(decision),
-        });
-    }
-
-    /// Waits until every reply up to this entry of the inbox has reached its caller.
-    pub(crate) async fn inbox_read_to(&self, wanted: EntryId) {
-        let _ = self.inbox_read.subscribe().wait_for(|read| *read >= wanted).await;
-    }
-
-    /// Wakes everyone who waits for a reply, since none will come any more.
-    pub(crate) fn close(&self) {
-        self.lock().close();
-    }
-
     /// The stream for a call.
     fn choose(&self, target: &CallTarget, key: Option<&str>) -> Result<Arc<str>> {
-        let mut full = self.full.lock();
-        let is_full = |stream: &Arc<str>| match full.get(stream) {
-            Some(until) if *until > Instant::now() => true,
-            Some(_) => {
-                full.remove(stream);
-                false
-            }
-            None => false,
-        };
-        target.selector.select(key, is_full).cloned().ok_or_else(|| self.too_many_queued(target))
+        let selected = target.selector.select(key, self.waiting().is_full());
+        selected.cloned().ok_or_else(|| self.too_many_queued(target))
     }
 
     fn too_many_queued(&self, target: &CallTarget) -> Error {
         Error::too_many_requests(format!(
             "More than {} calls of app '{}' are waiting (max_queue): add replicas or call less",
-            self.limits.load().max_queue,
+            self.waiting().limits.load().max_queue,
             target.app
         ))
         .with_outcome(Outcome::NeverRan)
     }
+}
 
-    fn too_many_pending(&self) -> Error {
-        Error::too_many_requests(format!(
-            "{} calls of this node wait for replies already (max_pending)",
-            self.limits.load().max_pending
-        ))
-        .with_outcome(Outcome::NeverRan)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, PendingCalls> {
-        self.pending.lock()
-    }
+/// When a call of that much time is over, or of as much as a request can tell.
+fn deadline(now: Instant, timeout: Duration) -> Instant {
+    now + timeout.min(wire::LONGEST)
 }
 
 fn refused(path: &str, error: &Failure) -> Error {
@@ -341,8 +172,4 @@ fn refused(path: &str, error: &Failure) -> Error {
         _ => format!("Redis refused the call of '{path}': {error}"),
     };
     Error::unavailable(message).with_outcome(Outcome::NeverRan)
-}
-
-fn gone() -> Error {
-    Error::unavailable("This node has shut down while the call was under way").with_outcome(Outcome::Unknown)
 }

@@ -1,29 +1,63 @@
 //! What this node says of itself.
 
+use super::{publish, records::place_of_offer};
 use crate::{
-    node::{Inner, ask::unreachable, discovery::publish},
-    redis::{Failure, connection::Trouble, registry::Announced},
-    wire::{Announcement, Frame},
+    node::{
+        client::waiting::Waiting,
+        server::partitions::Partitions,
+        shared::{
+            clock::Clock, commands::unreachable, filters::Filters, identity::Identity, life::Life,
+            live_config::LiveConfig, published::Published,
+        },
+    },
+    redis::{
+        Failure,
+        connection::{Connector, Trouble, pool::Admin},
+        keys::Keys,
+        registry::{Announced, Registry},
+    },
+    wire::{Announcement, Frame, Signer},
 };
-use rachis_core::Result;
+use rachis_config::Linger;
+use rachis_core::{App, Result};
 use std::{
     collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-impl Inner {
+/// Announces a node.
+pub(crate) struct Announcer {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) config: Arc<LiveConfig>,
+    pub(crate) app: App,
+    pub(crate) filters: Filters,
+    pub(crate) published: Arc<Published>,
+    pub(crate) partitions: Arc<Partitions>,
+    /// Learns that Redis had forgotten this node.
+    pub(crate) waiting: Arc<Waiting>,
+    pub(crate) connector: Connector,
+    pub(crate) admin: Admin,
+    pub(crate) registry: Registry,
+    pub(crate) keys: Keys,
+    pub(crate) signer: Signer,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) life: Arc<Life>,
+}
+
+impl Announcer {
     /// Writes what this node offers, unless it is an observer; says whether Redis has all it should.
     pub(crate) async fn announce(&self, with_services: bool) -> bool {
-        if self.observer {
+        if self.identity.observer {
             return true;
         }
-        let published = match with_services {
-            true => publish::published(&self.app.registered(), &self.live.load(), &self.filters, &self.app_name),
-            false => BTreeMap::new(),
+        let published = if with_services {
+            publish::published(&self.app.registered(), &self.config.load(), &self.filters, &self.identity.app_name)
+        } else {
+            BTreeMap::new()
         };
         // Callable before it is known, so that no early call is refused.
-        self.published.store(Arc::new(published));
+        self.published.replace(published);
         let before = self.connector.trouble();
         match self.register().await {
             Ok(()) => {
@@ -48,13 +82,14 @@ impl Inner {
             self.connector.note_trouble(Trouble::of(&error));
             unreachable(error)
         };
-        self.partitions.regroup(self).await.map_err(unreachable)?;
+        self.partitions.regroup().await.map_err(unreachable)?;
         let mut connection = self.admin.get(&self.keys.registry()).await.map_err(unreachable)?;
         let asked = Instant::now();
         let registered = self.registry.register(&mut connection, &announced).await.map_err(unreachable)?;
         self.clock.set(registered.now, asked.elapsed());
         if let Some(wait) = registered.promise.wait() {
-            let (registry, admin) = (self.registry.clone(), self.admin.clone());
+            let registry = self.registry.clone();
+            let admin = self.admin.clone();
             tokio::spawn(async move {
                 tokio::time::sleep(wait).await;
                 // Where that fails, the next beat of any node tells.
@@ -64,7 +99,7 @@ impl Inner {
             });
         }
         if !registered.known {
-            self.rpc.recovery().forgotten();
+            self.waiting.recovery().forgotten();
         }
         tracing::debug!(epoch = registered.epoch, services = announced.services.len(), "announced");
         Ok(())
@@ -72,28 +107,31 @@ impl Inner {
 
     fn announcement(&self) -> Result<Announced> {
         let head = Announcement {
-            key: self.config.key.clone(),
-            app: self.app_name.clone(),
-            version: self.config.version.clone(),
-            host: self.host.clone(),
+            key: self.identity.key.clone(),
+            app: self.identity.app_name.clone(),
+            version: self.config.at_start().version.clone(),
+            host: self.identity.host.clone(),
             pid: std::process::id(),
-            started: self.started,
-            linger: self.linger_ms(),
-            partitions: self.config.partitions,
+            started: self.identity.started,
+            linger: linger_ms(&self.config.at_start().linger),
+            partitions: self.config.at_start().partitions,
         };
-        let published = self.published.load();
+        let published = self.published.all();
         let services = published.iter().map(|(path, descriptor)| {
-            let place = self.place_of_offer(&self.app_key, path);
+            let place = place_of_offer(&self.keys, &self.identity.app, path);
             Ok((path.clone(), descriptor.encode(self.signer.at(&place))?))
         });
-        let head = head.encode(self.signer.at(&self.keys.node(&self.id)))?;
+        let head = head.encode(self.signer.at(&self.keys.node(&self.identity.id)))?;
         // Redis may have forgotten a node while it was leaving.
-        let state = if self.draining.is_cancelled() { "draining" } else { "up" };
+        let state = if self.life.draining.is_cancelled() { "draining" } else { "up" };
         Ok(Announced { head, state: state.into(), services: services.collect::<Result<_>>()? })
     }
+}
 
-    /// What a descriptor is signed for. Its app and not its node, since it stays when the node is gone.
-    pub(super) fn place_of_offer(&self, app: &str, path: &str) -> String {
-        format!("{}/{path}", self.keys.app(app))
+/// Returns for how long paths without replicas stay callable, in ms; `None` for ever.
+fn linger_ms(linger: &Linger) -> Option<u64> {
+    match linger {
+        Linger::For(time) => Some(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+        Linger::Forever => None,
     }
 }

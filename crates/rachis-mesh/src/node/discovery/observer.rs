@@ -1,33 +1,40 @@
 //! A node that sees the mesh without being part of it: an observer is never in the registry, so others do not know it.
 
-use crate::node::{Inner, discovery::Lifecycle};
+use super::{lifecycle::Lifecycle, sync::CatalogSync};
 use crate::redis::{
-    Failure,
-    connection::is_fatal,
-    registry::{Beat, Look},
+    connection::{Connector, is_fatal},
+    registry::Beat,
 };
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// The task of an observer in place of a heartbeat: asks, once per `heartbeat_interval`, what was missed.
-pub(in crate::node) struct Observer {
-    pub(in crate::node) node: Arc<Inner>,
-    pub(in crate::node) lifecycle: mpsc::Sender<Lifecycle>,
-    pub(in crate::node) beats: mpsc::UnboundedSender<Beat>,
+pub(crate) struct Observer {
+    pub(crate) sync: Arc<CatalogSync>,
+    pub(crate) connector: Connector,
+    pub(crate) interval: Duration,
+    pub(crate) stop: CancellationToken,
+    pub(crate) lifecycle: mpsc::Sender<Lifecycle>,
+    pub(crate) beats: mpsc::UnboundedSender<Beat>,
 }
 
 impl Observer {
     /// `silent` is what the first look brought.
-    pub(in crate::node) async fn run(self, mut silent: BTreeSet<String>) {
-        let interval = self.node.config.heartbeat_interval;
+    pub(crate) async fn run(self, mut silent: BTreeSet<String>) {
+        let interval = self.interval;
         let mut ticks = tokio::time::interval_at((Instant::now() + interval).into(), interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
-                () = self.node.stop.cancelled() => return,
+                () = self.stop.cancelled() => return,
             }
-            match self.node.look().await {
+            match self.sync.look().await {
                 Ok(look) => {
                     // Where no node is left to sweep, no message tells of the dead.
                     if look.silent != silent && self.lifecycle.send(Lifecycle::Stale).await.is_err() {
@@ -42,29 +49,11 @@ impl Observer {
                     tracing::debug!(%error, "the registry could not be looked at");
                     if is_fatal(&error) {
                         // Nothing else wakes a connection that waits on a server gone silent.
-                        self.node.connector.suspect(&self.node.keys.registry());
+                        self.connector.suspect(&self.sync.keys.registry());
                     }
                 }
             }
         }
-    }
-}
-
-impl Inner {
-    /// Reads everything, and who of it has been silent for too long.
-    pub(in crate::node) async fn first_look(&self) -> Result<Look, Failure> {
-        let look = self.look().await?;
-        self.read_anew().await?;
-        Ok(look)
-    }
-
-    /// Asks for the version of the registry, and sets the clock.
-    pub(in crate::node) async fn look(&self) -> Result<Look, Failure> {
-        let mut connection = self.admin.get(&self.keys.registry()).await?;
-        let asked = Instant::now();
-        let look = self.registry.look(&mut connection).await?;
-        self.clock.set(look.beat.now, asked.elapsed());
-        Ok(look)
     }
 }
 

@@ -1,32 +1,9 @@
 //! Which part of an app other nodes may see.
 
-use crate::node::admin::info::ServiceInfo;
+use crate::node::shared::{filters::Filters, info::ServiceInfo};
 use rachis_config::Config;
 use rachis_core::{Descriptor, host::Registered};
-use std::{collections::BTreeMap, fmt, sync::Arc};
-
-/// Judges a service.
-pub(crate) type Predicate = Arc<dyn Fn(&ServiceInfo) -> bool + Send + Sync>;
-/// Names a remote service as it shall be known here.
-pub(crate) type Rename = Arc<dyn Fn(&ServiceInfo) -> String + Send + Sync>;
-
-/// What code adds to the lists of the configuration.
-#[derive(Clone, Default)]
-pub(crate) struct Filters {
-    pub(crate) services: Option<Predicate>,
-    pub(crate) remote_services: Option<Predicate>,
-    pub(crate) remote_service_path: Option<Rename>,
-}
-
-impl fmt::Debug for Filters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Filters")
-            .field("services", &self.services.is_some())
-            .field("remote_services", &self.remote_services.is_some())
-            .field("remote_service_path", &self.remote_service_path.is_some())
-            .finish()
-    }
-}
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What this node publishes, by path. A service that would offer no method is left out.
 pub(crate) fn published(

@@ -4,7 +4,7 @@
 //! later than what it does then: changes of the registry come in bundles, and over a connection of their own. So its events
 //! are kept for a while, and passed on if it turns out that it was called already when it published them.
 
-use super::Told;
+use super::incoming_event::IncomingEvent;
 use std::{
     collections::VecDeque,
     sync::Arc,
@@ -24,7 +24,7 @@ pub(super) struct Aside {
 }
 
 struct Early {
-    told: Arc<Told>,
+    told: Arc<IncomingEvent>,
     size: usize,
     /// When it was published, in ms of Redis's clock.
     at: u64,
@@ -63,7 +63,7 @@ impl Takeover {
 pub(super) struct Overdue {
     /// Events that are to be heard as well were left out, or may have been.
     pub(super) missed: bool,
-    pub(super) events: Vec<Arc<Told>>,
+    pub(super) events: Vec<Arc<IncomingEvent>>,
 }
 
 impl Aside {
@@ -72,8 +72,8 @@ impl Aside {
     }
 
     /// Keeps an event that was published `at` this time (ms of Redis's clock), while calls go to `called`.
-    pub(super) fn put(&mut self, told: Arc<Told>, at: u64, called: &str, now: Instant) {
-        let size = Told::size(&told);
+    pub(super) fn put(&mut self, told: Arc<IncomingEvent>, at: u64, called: &str, now: Instant) {
+        let size = IncomingEvent::size(&told);
         self.bytes += size;
         self.events.push_back(Early { told, size, at, since: now });
         let is_old = |early: &Early| now.saturating_duration_since(early.since) >= KEPT_FOR;
@@ -120,9 +120,9 @@ mod tests {
     use rachis_core::Event;
     use serde_json::json;
 
-    fn told(app: &str, number: u64) -> Arc<Told> {
+    fn told(app: &str, number: u64) -> Arc<IncomingEvent> {
         let event = Event::custom("both", "shouted", json!("x".repeat(1000)));
-        Told::new(EventFrame::new("node", app, number, &event), false)
+        IncomingEvent::new(EventFrame::new("node", app, number, &event), false)
     }
 
     fn put(aside: &mut Aside, number: u64, now: Instant) {
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn as_many_as_fit_by_their_bytes_are_kept_and_the_rest_counts_as_missed() {
         let now = Instant::now();
-        let size = Told::size(&told("k/young", 0));
+        let size = IncomingEvent::size(&told("k/young", 0));
         let mut aside = Aside::new(size * 100);
         (1..=100).for_each(|at| put(&mut aside, at, now));
         assert_eq!(take(&mut aside, "k/young", Takeover::at(1)), (false, (1..=100).collect()));
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn what_was_left_out_is_missed_whoever_crowded_it_out() {
         let now = Instant::now();
-        let mut aside = Aside::new(Told::size(&told("k/young", 0)) * 10);
+        let mut aside = Aside::new(IncomingEvent::size(&told("k/young", 0)) * 10);
         put(&mut aside, 1, now);
         (2..=20).for_each(|at| aside.put(told("k/loud", at), at, "k/old", now));
         assert_eq!(take(&mut aside, "k/old", Takeover::at(1)), (false, vec![]));

@@ -1,29 +1,35 @@
 //! Calls with an idempotency key: one run, and its reply for each repeat of the call.
 //!
-//! A mark in Redis says who runs a call, then what it ended in. Liveness decides here as well: the mark of a live node
-//! holds for as long as the service works, that of a dead one falls to the next who comes.
+//! A mark in Redis says which node runs a call, then what it ended in. Liveness decides here as well: the mark of a live node
+//! holds for as long as the service works, that of a dead one falls to the next call that comes.
 
 mod call;
 mod recent_outcomes;
+mod tell_again;
 
 pub(crate) use call::IdempotentCall;
-pub(crate) use recent_outcomes::{RecentOutcomes, watch};
+pub(crate) use recent_outcomes::RecentOutcomes;
+pub(crate) use tell_again::watch;
 
 use super::{
-    Inner,
-    server::{
-        fired::{self, noting},
-        responder,
-    },
+    catalog::SharedCatalog,
+    client::waiting::Waiting,
+    events::fired::{self, noting},
+};
+use crate::node::shared::{
+    commands::Commands, identity::Identity, life::Life, live_config::LiveConfig, runner::Runner,
 };
 use crate::{
     redis::{
         Failure,
-        connection::{Backoff, link::Links},
+        connection::{Backoff, pool::Admin},
+        event_log::Intake,
         idempotency::{Begun, Mark, ms},
+        keys::Keys,
         queue::Write,
+        registry::Registry,
     },
-    wire::{Frame, Reply, SigningScope},
+    wire::{Frame, Reply, Signer, SigningScope},
 };
 use bytes::Bytes;
 use rachis_core::{
@@ -37,6 +43,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 /// The header of a REST reply that is that of an earlier request with the same key.
@@ -44,7 +51,7 @@ pub(crate) const REPLAYED: &str = "idempotency-replayed";
 
 /// How many TTLs a mark holds that is not renewed, be it that its node can not reach Redis or that others can
 /// not see whether it lives.
-const TTLS_HELD: u32 = 10;
+pub(crate) const TTLS_HELD: u32 = 10;
 /// How often it is renewed in that time: two attempts may be lost.
 const RENEWALS: u32 = 3;
 /// The pauses of a repeat that waits for a run.
@@ -75,7 +82,27 @@ pub(crate) struct EndedRun {
 /// The error of a call that was not begun, since Redis did not tell whether it had run.
 pub(crate) struct NotBegun(pub(crate) Error);
 
-impl Inner {
+/// Runs calls with an idempotency key.
+pub(crate) struct Idempotency {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) config: Arc<LiveConfig>,
+    pub(crate) life: Arc<Life>,
+    pub(crate) keys: Keys,
+    pub(crate) signer: Signer,
+    pub(crate) recent: RecentOutcomes,
+    pub(crate) commands: Commands,
+    pub(crate) catalog: SharedCatalog,
+    pub(crate) registry: Registry,
+    pub(crate) admin: Admin,
+    /// Knows when Redis has lost data.
+    pub(crate) waiting: Arc<Waiting>,
+    pub(crate) runner: Runner,
+    pub(crate) intake: watch::Sender<Intake>,
+    /// Calls of this process, which go on without their callers; a shutdown waits for them.
+    pub(crate) own_calls: TaskTracker,
+}
+
+impl Idempotency {
     /// Has `reply` written once repeats of the call get it as well: no caller has a reply that a repeat would not get.
     pub(crate) fn kept_before(
         &self,
@@ -90,7 +117,8 @@ impl Inner {
     /// Returns what is to be kept of a call, and for how long.
     fn remember(&self, mark: &Mark, outcome: &Result<Answer>) -> Option<(Bytes, Duration)> {
         let value: Bytes = mark.finished(&kept(outcome, self.signer.at(&mark.key))?).into();
-        let (time, now) = (self.live.load().limits.idempotency_ttl, Instant::now());
+        let time = self.config.load().limits.idempotency_ttl;
+        let now = Instant::now();
         self.recent.add(mark, now.checked_add(time).map(|until| (value.clone(), until)), now);
         Some((value, time))
     }
@@ -103,9 +131,9 @@ impl Inner {
         work: impl Future<Output = Result<Answer>>,
     ) -> Result<EndedRun, NotBegun> {
         let mark = Mark {
-            key: self.keys.idempotency(&self.app_key, &idempotent.digest),
+            key: self.keys.idempotency(&self.identity.app, &idempotent.digest),
             fingerprint: idempotent.fingerprint,
-            node: self.is_announced().then(|| self.id.clone()),
+            node: self.is_announced().then(|| self.identity.id.clone()),
             run: run.name,
         };
         match self.begin(&mark, run.first, run.until).await {
@@ -133,21 +161,21 @@ impl Inner {
 
     /// As [`run_once`](Self::run_once), for a service of this process. The caller may go: as on another node, the call
     /// runs to its end, so that a repeat finds it.
-    pub(super) async fn run_once_here(
+    pub(crate) async fn run_once_here(
         self: Arc<Self>,
         idempotent: IdempotentCall,
         found: Found<Arc<Registered>>,
         call: Box<Call>,
     ) -> Result<Answer> {
-        let node = self.clone();
+        let own_calls = self.own_calls.clone();
         // A shutdown waits for it as for calls of other nodes.
-        let running = node.partitions.spawn_call(
+        let running = own_calls.spawn(
             async move {
-                let until = Instant::now() + call.timeout.unwrap_or(self.live.load().timeout);
+                let until = Instant::now() + call.timeout.unwrap_or(self.config.load().timeout);
                 let run = Delivery { name: format!("here:{}", ulid::Ulid::generate()), first: true, until };
-                let work = std::pin::pin!(self.run_once(idempotent, run, responder::run(&self, found, call)));
+                let work = std::pin::pin!(self.run_once(idempotent, run, self.runner.run(found, call)));
                 let (run, fired) = noting(work).await;
-                fired.taken(self.events.intake(), fired::ReplyTo::Here).await;
+                fired.taken(&self.intake, fired::ReplyTo::Here).await;
                 let EndedRun { outcome, completed } = run.map_err(|NotBegun(error)| error)?;
                 if let Some(CompletedRun(mark)) = completed {
                     self.keep(&mark, &outcome).await;
@@ -169,8 +197,9 @@ impl Inner {
         let mut dead = None;
         loop {
             let gone = dead.as_deref();
-            let begun =
-                self.redis(&mark.key, |mut live| async move { mark.begin(&mut live.connection, gone, holds).await });
+            let begun = self
+                .commands
+                .run(&mark.key, |mut live| async move { mark.begin(&mut live.connection, gone, holds).await });
             match begun.await {
                 Ok(Begun::Now) => {
                     self.recent.begun(&mark.key);
@@ -194,7 +223,7 @@ impl Inner {
     /// announces itself anew, so a node that is missing there is looked at again two beats later.
     async fn find_dead(&self, death: &mut Death, node: Option<String>) -> Option<String> {
         let node = node?;
-        let believed = node == self.id || self.catalog().nodes().any(|member| member.id == node);
+        let believed = node == self.identity.id || self.catalog.lock().nodes().any(|member| member.id == node);
         if believed || self.is_known(&node).await.unwrap_or(true) {
             death.0 = None;
             return None;
@@ -203,7 +232,7 @@ impl Inner {
         if *missing != node {
             (*missing, *since) = (node.clone(), Instant::now());
         }
-        (since.elapsed() > self.config.heartbeat_interval * 2).then_some(node)
+        (since.elapsed() > self.config.at_start().heartbeat_interval * 2).then_some(node)
     }
 
     async fn is_known(&self, node: &str) -> Result<bool, Failure> {
@@ -215,17 +244,17 @@ impl Inner {
     /// Renews the mark for as long as it is asked to.
     async fn keep_up(&self, mark: &Mark) -> Infallible {
         let holds = self.mark_holds();
-        let mut losses = self.rpc.recovery().losses();
-        let mut renewals = self.links.get().map(Links::renewals);
+        let mut losses = self.waiting.recovery().losses();
+        let mut renewals = self.commands.links().renewals();
         loop {
             // At once where Redis may have lost the mark: a repeat must not begin beside this run.
             tokio::select! {
                 () = tokio::time::sleep(holds / RENEWALS) => {}
                 Ok(()) = losses.changed() => {}
-                Some(Ok(())) = changed(renewals.as_mut()) => {}
+                Ok(()) = renewals.changed() => {}
             }
             let renewed =
-                self.redis(&mark.key, |mut live| async move { mark.renew(&mut live.connection, holds).await });
+                self.commands.run(&mark.key, |mut live| async move { mark.renew(&mut live.connection, holds).await });
             match renewed.await {
                 Ok(Begun::Now) => {}
                 Ok(_) => {
@@ -239,16 +268,19 @@ impl Inner {
     }
 
     fn mark_holds(&self) -> Duration {
-        self.config.ttl() * TTLS_HELD
+        self.config.at_start().ttl() * TTLS_HELD
     }
 
-    async fn let_go(&self, mark: &Mark) -> Result<(), Failure> {
-        self.redis(&mark.key, |mut live| async move { mark.release(&mut live.connection).await }).await.map(drop)
+    pub(super) async fn let_go(&self, mark: &Mark) -> Result<(), Failure> {
+        self.commands.run(&mark.key, |mut live| async move { mark.release(&mut live.connection).await }).await.map(drop)
     }
 
     /// Lets go, soon, of a mark that may have been made though nothing runs.
     fn clean_up(&self, mark: Mark) {
-        let Some(links) = self.links.get().cloned() else { return };
+        if !self.life.is_open() {
+            return;
+        }
+        let links = self.commands.links().clone();
         let holds = self.mark_holds();
         tokio::spawn(async move {
             let cleaned = async {
@@ -261,8 +293,10 @@ impl Inner {
 
     async fn keep(&self, mark: &Mark, outcome: &Result<Answer>) {
         let Some((value, time)) = &self.remember(mark, outcome) else { return };
-        let kept =
-            self.redis(&mark.key, |mut live| async move { mark.keep(&mut live.connection, value, *time).await }).await;
+        let kept = self
+            .commands
+            .run(&mark.key, |mut live| async move { mark.keep(&mut live.connection, value, *time).await })
+            .await;
         if let Err(error) = kept {
             tracing::error!(%error, "a reply could not be kept: a repeat of the call will run");
         }
@@ -270,12 +304,8 @@ impl Inner {
 
     /// Returns `true` if others can see whether this node lives.
     fn is_announced(&self) -> bool {
-        !self.observer && self.last_beat.borrow().is_some()
+        !self.identity.observer && self.life.has_joined()
     }
-}
-
-async fn changed(renewals: Option<&mut watch::Receiver<u64>>) -> Option<Result<(), watch::error::RecvError>> {
-    Some(renewals?.changed().await)
 }
 
 /// Whether a call may run.
@@ -293,7 +323,7 @@ struct Death(Option<(String, Instant)>);
 
 /// Returns `true` for an outcome that is the service's own and would be the same another time. An error about the moment
 /// (no answer in time, too much to do), about the login or about this replica is not final.
-pub(super) fn is_final(outcome: &Result<Answer>) -> bool {
+pub(crate) fn is_final(outcome: &Result<Answer>) -> bool {
     use ErrorKind::{MethodNotAllowed, NotAuthenticated, Timeout, TooManyRequests};
     match outcome {
         Ok(_) => true,
@@ -306,9 +336,11 @@ pub(super) fn is_final(outcome: &Result<Answer>) -> bool {
 
 /// What a call ended in, or that this was too much to keep, as a frame.
 fn kept(outcome: &Result<Answer>, scope: SigningScope<'_>) -> Option<Vec<u8>> {
-    let frame = Reply::new(0, outcome.clone()).encode(scope).and_then(|frame| match frame.len() <= LARGEST_KEPT {
-        true => Ok(frame),
-        false => Reply::new(0, Err(too_large(frame.len()))).encode(scope),
+    let frame = Reply::new(0, outcome.clone()).encode(scope).and_then(|frame| {
+        if frame.len() <= LARGEST_KEPT {
+            return Ok(frame);
+        }
+        Reply::new(0, Err(too_large(frame.len()))).encode(scope)
     });
     frame.inspect_err(|error| tracing::error!(%error, "no reply to keep could be made")).ok()
 }

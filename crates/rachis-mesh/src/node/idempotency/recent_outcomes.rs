@@ -1,14 +1,11 @@
 //! What calls with an idempotency key came to of late. A failover may lose it and leave the mark of the run, which would go
 //! on to tell repeats that the call runs.
 
-use super::{Inner, TTLS_HELD};
-use crate::redis::{Failure, connection::link::Links, idempotency::Mark};
+use crate::redis::idempotency::Mark;
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
 use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -18,10 +15,6 @@ const BYTES: usize = 8 << 20;
 const OVERHEAD: usize = 512;
 /// How many entries in their order may stand for calls that are forgotten, beside one for each that is not.
 const SPARE: usize = 1024;
-/// How many calls are told to Redis again at the same time.
-const TOGETHER: usize = 32;
-/// The pause before Redis is told again of what it could not be told.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// The calls that ended here within the time that their marks may still stand.
 pub(crate) struct RecentOutcomes {
@@ -41,10 +34,10 @@ struct State {
 
 /// A call that is over.
 #[derive(Clone)]
-struct RecentOutcome {
-    mark: Mark,
+pub(super) struct RecentOutcome {
+    pub(super) mark: Mark,
     /// What is kept of it, and until when; `None` where a repeat may run.
-    kept: Option<(Bytes, Instant)>,
+    pub(super) kept: Option<(Bytes, Instant)>,
     number: u64,
 }
 
@@ -55,8 +48,9 @@ impl RecentOutcome {
 }
 
 impl RecentOutcomes {
-    pub(crate) fn new(ttl: Duration) -> Self {
-        RecentOutcomes { all: Mutex::default(), holds: ttl * TTLS_HELD }
+    /// `holds` is how long a mark stands that is not renewed.
+    pub(crate) fn new(holds: Duration) -> Self {
+        RecentOutcomes { all: Mutex::default(), holds }
     }
 
     /// Remembers what a call came to.
@@ -82,14 +76,14 @@ impl RecentOutcomes {
     }
 
     /// All that may be lost, the last one first.
-    fn all(&self, now: Instant) -> Vec<RecentOutcome> {
+    pub(super) fn all(&self, now: Instant) -> Vec<RecentOutcome> {
         let mut all = self.lock();
         all.forget_before(now, self.holds);
         all.order.iter().rev().filter_map(|(_, key, number)| all.of(key, *number).cloned()).collect()
     }
 
     /// Returns `true` if this is still the outcome of the call.
-    fn stands(&self, over: &RecentOutcome) -> bool {
+    pub(super) fn stands(&self, over: &RecentOutcome) -> bool {
         self.lock().of(&over.mark.key, over.number).is_some()
     }
 
@@ -125,68 +119,6 @@ impl State {
     }
 }
 
-/// Tells Redis again what calls came to, whenever it may have lost that, until the node is stopped.
-pub(crate) async fn watch(node: Arc<Inner>, links: Links) {
-    let mut renewals = links.renewals();
-    let mut losses = node.rpc.recovery().losses();
-    loop {
-        let next = async {
-            tokio::select! {
-                Ok(()) = renewals.changed() => true,
-                Ok(()) = losses.changed() => true,
-                else => false,
-            }
-        };
-        if node.stop.run_until_cancelled(next).await != Some(true) {
-            return;
-        }
-        if node.stop.run_until_cancelled(node.tell_again()).await.is_none() {
-            return;
-        }
-    }
-}
-
-impl Inner {
-    async fn tell_again(&self) {
-        let mut untold = self.recent.all(Instant::now());
-        while !untold.is_empty() {
-            let telling = untold.into_iter().map(async |over| match self.tell_of(&over).await {
-                Ok(()) => None,
-                Err(error) => {
-                    tracing::debug!(%error, "what a call with an idempotency key came to could not be told again");
-                    Some(over)
-                }
-            });
-            untold = stream::iter(telling).buffered(TOGETHER).filter_map(async |untold| untold).collect().await;
-            if !untold.is_empty() {
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
-    }
-
-    async fn tell_of(&self, over: &RecentOutcome) -> Result<(), Failure> {
-        if !self.recent.stands(over) {
-            return Ok(());
-        }
-        let mark = &over.mark;
-        match &over.kept {
-            None => self.let_go(mark).await,
-            Some((value, until)) => {
-                let left = until.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    return Ok(());
-                }
-                let told =
-                    self.redis(&mark.key, |mut live| async move { mark.keep(&mut live.connection, value, left).await });
-                if told.await? {
-                    tracing::debug!(key = mark.key, "Redis knows again what a call came to");
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,7 +135,7 @@ mod tests {
 
     #[test]
     fn calls_are_remembered_for_as_long_as_their_marks_may_stand_the_last_one_first() {
-        let (recent, start) = (RecentOutcomes::new(HOLDS / TTLS_HELD), Instant::now());
+        let (recent, start) = (RecentOutcomes::new(HOLDS), Instant::now());
         recent.add(&mark("a"), None, start);
         recent.add(&mark("b"), None, start + HOLDS / 2);
         recent.add(&mark("c"), None, start + HOLDS / 2);

@@ -1,6 +1,7 @@
 //! The heartbeat, on a thread of its own: a node whose runtime is busy is alive all the same.
 
-use crate::node::{admin::metrics::Metrics, clock::Clock, lifecycle::rhythm::Rhythm};
+use super::rhythm::Rhythm;
+use crate::node::shared::{clock::Clock, metrics::Metrics};
 use crate::redis::{
     connection::{Connector, Opened, is_fatal},
     registry::{Beat, Registry},
@@ -19,17 +20,17 @@ use tokio_util::sync::CancellationToken;
 const RETRY: Duration = Duration::from_millis(100);
 
 /// Whether nodes beat on the runtime that starts them.
-static WITH_THE_REST: AtomicBool = AtomicBool::new(false);
+static ON_THE_STARTING_RUNTIME: AtomicBool = AtomicBool::new(false);
 
 /// Lets nodes beat on the runtime that starts them.
-pub fn with_the_rest() {
-    WITH_THE_REST.store(true, Ordering::Relaxed);
+pub fn on_the_starting_runtime() {
+    ON_THE_STARTING_RUNTIME.store(true, Ordering::Relaxed);
 }
 
 /// The one thread on which all nodes of this process beat.
 fn thread() -> std::io::Result<Handle> {
     static THREAD: OnceLock<Handle> = OnceLock::new();
-    if WITH_THE_REST.load(Ordering::Relaxed) {
+    if ON_THE_STARTING_RUNTIME.load(Ordering::Relaxed) {
         return Ok(Handle::current());
     }
     if let Some(handle) = THREAD.get() {
@@ -64,11 +65,12 @@ impl Heartbeat {
     }
 
     async fn run(self, reports: mpsc::UnboundedSender<Beat>, mut pulse: Pulse) {
-        let (mut link, mut troubled) = (None, false);
+        let mut link = None;
+        let mut troubled = false;
         let mut backoff = self.connector.reconnect_backoff();
         let key = self.registry.key();
-        // Who was away does not judge: after a silence longer than half the TTL, others may have been as silent, so
-        // for one whole TTL nobody is swept. A node that has just joined has been away as well.
+        // A node that was away does not judge: after a silence longer than half the TTL, others may have been as silent, so
+        // for one whole TTL none is swept. A node that has just joined has been away as well.
         let mut judges_from = Instant::now() + self.ttl;
         let mut last = Instant::now();
         let rhythm = Rhythm::new(self.interval);
@@ -79,7 +81,7 @@ impl Heartbeat {
                 () = self.stop.cancelled() => return,
             }
             pulse.feel(Instant::now());
-            // One that rested longer than whoever cut it allows is no outage, and costs nobody its place.
+            // One that was cut because it rested for long is no outage, and costs no node its place.
             let mut cut_at_rest = false;
             if link.as_ref().is_some_and(|Opened { signs, .. }: &Opened| signs.has_ended()) {
                 cut_at_rest = !troubled && self.connector.servers().is_one();
@@ -129,9 +131,10 @@ impl Heartbeat {
                     }
                 }
                 Err(error) => {
-                    match std::mem::replace(&mut troubled, true) {
-                        false => tracing::warn!(%error, "a heartbeat did not come through, trying on"),
-                        true => tracing::debug!(%error, "a heartbeat did not come through"),
+                    if std::mem::replace(&mut troubled, true) {
+                        tracing::debug!(%error, "a heartbeat did not come through");
+                    } else {
+                        tracing::warn!(%error, "a heartbeat did not come through, trying on");
                     }
                     if is_fatal(&error) {
                         link = None;
@@ -249,7 +252,7 @@ mod tests {
         let (reports, mut beats) = mpsc::unbounded_channel();
         let started = Instant::now();
         heart.start(reports).unwrap();
-        // One that has just begun judges nobody either.
+        // One that has just begun judges none either.
         while started.elapsed() < ttl * 2 {
             beats.recv().await.unwrap();
             let mut beat = redis::cmd("ZADD");

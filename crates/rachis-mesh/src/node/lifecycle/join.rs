@@ -1,177 +1,241 @@
 //! Joins the mesh: first the inbox, requests and subscriptions, then the announcement. An observer goes without that.
 
-use crate::node::{
-    Inner, Node,
-    client::{
-        recovery,
-        rpc::{read_inbox, wake_late},
-    },
-    discovery::{self, Discovery, Lifecycle, observer::Observer},
-    events, idempotency,
-    lifecycle::{heartbeat::Heartbeat, shutdown::Running},
-    server::takeover::Takeover,
-};
+use super::heartbeat::Heartbeat;
 use crate::{
+    node::{
+        client::{
+            inbox::read_inbox,
+            late::wake_late,
+            recovery::{self, Recovery},
+            waiting::Waiting,
+        },
+        discovery::{
+            announce::Announcer, lifecycle::Lifecycle, listen::listen, observer::Observer, sync::CatalogSync,
+            task::Discovery,
+        },
+        events::{outbox::Outbox, receiver::EventReceiver},
+        idempotency::{self, Idempotency},
+        server::{partitions::Partitions, takeover::Takeover},
+        shared::{commands::Commands, identity::Identity, life::Life, live_config::LiveConfig},
+    },
     redis::{
-        connection::{Trouble, link::Links, server_info},
-        event_log::Publisher,
-        pubsub,
-        queue::{Inbox, Reader, Writer},
-        registry::Beat,
+        connection::{Connector, Trouble, credentials::Provider, link::Links, pool::Admin, server_info},
+        event_log::{Intake, Outgoing, Publisher},
+        keys::Keys,
+        pubsub::{self, Subscriptions},
+        queue::{Inbox, Reader},
+        registry::{Beat, Registry},
     },
     wire::UNKNOWING,
 };
-use rachis_core::{Error, Result};
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
+use rachis_core::{App, Error, Result};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
 };
-use tokio::sync::mpsc;
 
 /// Lifecycle messages that wait while the registry is read; beyond that the subscription waits.
 const LIFECYCLE_BUFFER: usize = 1024;
+/// The pause before another attempt.
+const PAUSE: Duration = Duration::from_millis(100);
 
-impl Node {
-    /// Joins the mesh now, for nodes started with `start_delay = "manual"`. Joining twice does nothing.
+/// A node whose parts are all there, and connected to nothing yet.
+pub(crate) struct Assembled {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) config: Arc<LiveConfig>,
+    pub(crate) life: Arc<Life>,
+    pub(crate) app: App,
+    pub(crate) keys: Keys,
+    /// Has the login for Redis, instead of the configuration.
+    pub(crate) credentials: Option<Provider>,
+    pub(crate) connector: Connector,
+    pub(crate) commands: Commands,
+    pub(crate) admin: Admin,
+    pub(crate) registry: Registry,
+    pub(crate) channels: Subscriptions,
+    pub(crate) subscriptions: pubsub::Idle,
+    pub(crate) waiting: Arc<Waiting>,
+    pub(crate) recovery: Recovery,
+    pub(crate) idempotency: Arc<Idempotency>,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) outgoing: mpsc::Receiver<Outgoing>,
+    pub(crate) intake: watch::Sender<Intake>,
+    pub(crate) event_receiver: Arc<EventReceiver>,
+    pub(crate) partitions: Arc<Partitions>,
+    pub(crate) takeover: Takeover,
+    pub(crate) heartbeat: Heartbeat,
+    pub(crate) announcer: Arc<Announcer>,
+    pub(crate) sync: Arc<CatalogSync>,
+}
+
+/// How a node has joined.
+pub(crate) enum Joined {
+    /// It is a member, and hears of the mesh by this task, which is also the one that announces it.
+    Member { discovery: JoinHandle<()> },
+    /// It only looks on.
+    Observer,
+}
+
+/// What drives the view of a node that joins.
+struct Driving {
+    lifecycle: mpsc::Sender<Lifecycle>,
+    reports: mpsc::UnboundedSender<Beat>,
+    discovery: Discovery,
+}
+
+impl Assembled {
+    /// Joins; tries for as long as it takes.
     ///
     /// # Errors
     /// `Unavailable` when the node was shut down meanwhile.
-    pub async fn join(&self) -> Result<()> {
-        let Some((dead, outgoing)) = self.inner.take_assembled() else { return Ok(()) };
-        let node = &self.inner;
-        let stop = &node.stop;
-
-        if let Some(provider) = &node.credentials {
-            provider.start(node.connector.clone(), stop.clone()).await.ok_or_else(stopped)?;
+    pub(crate) async fn join(self) -> Result<Joined> {
+        let stop = self.life.stop.clone();
+        if let Some(provider) = &self.credentials {
+            provider.start(self.connector.clone(), stop.clone()).await.ok_or_else(stopped)?;
         }
-        // First the inbox and the subscriptions, then the announcement: whoever hears of this node can call it at once.
-        let links = Links::new(node.connector.clone(), stop.clone());
-        let (_, live) = links.reach(&node.keys.registry()).await.ok_or_else(stopped)?;
-        server_info::warn_of(&mut live.connection.clone(), node.config.redis.url.expose()).await;
-        let writer = Writer::start(links.clone(), node.rpc.clone(), stop.clone());
-        node.rpc.attach(writer.clone());
-        node.partitions.attach(writer);
-        let _ = node.links.set(links.clone());
-        let waking = wake_late(node.rpc.clone());
-        tokio::spawn(stop.clone().run_until_cancelled_owned(waking));
-        tokio::spawn(recovery::watch(node.clone(), links.clone()));
-        tokio::spawn(idempotency::watch(node.clone(), links.clone()));
-        tokio::spawn(self.inner.publisher(links).run(outgoing));
-        let (channels, heard) = pubsub::open(node.connector.clone(), node.keys.lifecycle(), stop.clone());
-        node.events.attach(channels.clone());
+        // First the inbox and the subscriptions, then the announcement: a node that hears of this one can call it at once.
+        let links = self.commands.links().clone();
+        let (_, live) = links.reach(&self.keys.registry()).await.ok_or_else(stopped)?;
+        server_info::warn_of(&mut live.connection.clone(), self.config.at_start().redis.url.expose()).await;
+        self.life.open();
+        tokio::spawn(stop.clone().run_until_cancelled_owned(wake_late(self.waiting.clone())));
+        tokio::spawn(recovery::watch(self.recovery));
+        tokio::spawn(idempotency::watch(self.idempotency));
+        let publisher = publisher(links, &self.identity, &self.config, &self.keys, self.intake, self.outbox);
+        tokio::spawn(publisher.run(self.outgoing));
+
         let (lifecycle, changes) = mpsc::channel(LIFECYCLE_BUFFER);
-        let missed = lifecycle.clone();
-        tokio::spawn(discovery::listen(node.clone(), heard, lifecycle));
-        if !channels.subscribe(node.keys.lifecycle()).await {
+        let heard = self.subscriptions.start();
+        tokio::spawn(listen(self.event_receiver, self.keys.lifecycle(), heard, lifecycle.clone()));
+        if !self.channels.subscribe(self.keys.lifecycle()).await {
             return Err(stopped());
         }
-
-        let inbox = node.keys.inbox(&node.id);
-        let reader = Reader::new(node.connector.clone(), "inbox", inbox.clone(), stop.clone());
-        let inbox = Inbox::new(inbox, reader);
-        let me = Arc::downgrade(node);
-        tokio::spawn(read_inbox(inbox, node.rpc.clone(), move |received| {
-            if let Some(node) = me.upgrade().filter(|node| !node.observer) {
-                node.partitions.received(&node, received);
+        let inbox = self.keys.inbox(&self.identity.id);
+        let reader = Reader::new(self.connector.clone(), "inbox", inbox.clone(), stop.clone());
+        let partitions = self.partitions.clone();
+        let observer = self.identity.observer;
+        tokio::spawn(read_inbox(Inbox::new(inbox, reader), self.waiting, move |received| {
+            if !observer {
+                partitions.received(received);
             }
         }));
 
         let (reports, beats) = mpsc::unbounded_channel();
-        // From here on no change of the services is missed.
-        let services = node.app.changed();
-        let discovery = Discovery { node: node.clone(), lifecycle: changes, beats, services };
-        match node.observer {
-            true => {
-                node.look_on(discovery, missed, reports).await.ok_or_else(stopped)?;
-                node.refuse_to_be_foreign()
-            }
-            false => node.take_part(discovery, dead, reports).await,
-        }
-    }
-
-    /// Joins, or gives up after `time`.
-    ///
-    /// # Errors
-    /// `Unavailable` when Redis was not reached in time, or did not let this node in; the node is then shut down.
-    pub async fn join_within(&self, time: Duration) -> Result<()> {
-        match tokio::time::timeout(time, self.join()).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                self.inner.stop.cancel();
-                let (address, namespace) = (self.inner.connector.address(), &self.inner.config.namespace);
-                let told = match self.inner.connector.trouble() {
-                    Some(trouble) => trouble.describe(&address, namespace, time),
-                    None => Trouble::unknown(&address, time),
-                };
-                Err(Error::unavailable(told))
-            }
+        let discovery = Discovery {
+            announcer: self.announcer.clone(),
+            sync: self.sync.clone(),
+            config: self.config.clone(),
+            life: self.life.clone(),
+            lifecycle: changes,
+            beats,
+            // From here on no change of the services is missed.
+            services: self.app.changed(),
+        };
+        let driving = Driving { lifecycle, reports, discovery };
+        let membership = Joining {
+            identity: self.identity,
+            config: self.config,
+            life: self.life,
+            app: self.app,
+            keys: self.keys,
+            connector: self.connector,
+            admin: self.admin,
+            registry: self.registry,
+            announcer: self.announcer,
+            sync: self.sync,
+        };
+        if observer {
+            membership.look_on(driving).await
+        } else {
+            membership.take_part(driving, self.heartbeat, self.partitions, self.takeover).await
         }
     }
 }
 
-impl Inner {
-    fn publisher(&self, links: Links) -> Publisher<impl Fn(&str, u64) -> Option<Vec<u8>> + use<>> {
-        let me = self.me.clone();
-        Publisher {
-            links,
-            keys: self.keys.clone(),
-            node: self.id.clone(),
-            key: self.config.key.clone(),
-            log: self.config.limits.event_log,
-            intake: self.events.intake().clone(),
-            notice: move |path: &str, number| events::notice(&*me.upgrade()?, path, number),
-        }
-    }
+/// A node that is connected, and about to enter the registry or to read it.
+struct Joining {
+    identity: Arc<Identity>,
+    config: Arc<LiveConfig>,
+    life: Arc<Life>,
+    app: App,
+    keys: Keys,
+    connector: Connector,
+    admin: Admin,
+    registry: Registry,
+    announcer: Arc<Announcer>,
+    sync: Arc<CatalogSync>,
+}
 
+impl Joining {
     /// Announces this node, begins to beat and to take requests.
     async fn take_part(
-        self: &Arc<Self>,
-        discovery: Discovery,
-        dead: mpsc::UnboundedReceiver<String>,
-        reports: mpsc::UnboundedSender<Beat>,
-    ) -> Result<()> {
-        let publish_now = self.config.publication_delay.is_zero();
-        while !self.announce(publish_now).await {
+        self,
+        driving: Driving,
+        heartbeat: Heartbeat,
+        partitions: Arc<Partitions>,
+        takeover: Takeover,
+    ) -> Result<Joined> {
+        let publish_now = self.config.at_start().publication_delay.is_zero();
+        while !self.announcer.announce(publish_now).await {
             self.pause().await.ok_or_else(stopped)?;
         }
-        if self.stop.is_cancelled() {
+        if self.life.stop.is_cancelled() {
             // A shutdown that came meanwhile has not seen the announcement.
             self.leave_at_once().await;
             return Err(stopped());
         }
-        let heartbeat = Heartbeat {
-            connector: self.connector.clone(),
-            registry: self.registry.clone(),
-            clock: self.clock.clone(),
-            metrics: self.metrics.clone(),
-            interval: self.config.heartbeat_interval,
-            ttl: self.config.ttl(),
-            stop: self.beating.clone(),
-        };
-        heartbeat.start(reports)?;
-        self.catch_up().await;
+        heartbeat.start(driving.reports)?;
+        self.sync.catch_up().await;
         if let Err(error) = self.refuse_to_be_foreign() {
             self.leave_at_once().await;
             return Err(error);
         }
-        self.note_beat();
-        let discovery = tokio::spawn(discovery.run());
-        self.partitions.spawn_source(Takeover { node: self.clone(), dead }.run());
-        self.partitions.start(self);
-        self.joined(Running::Joined { discovery });
-        tracing::info!(node = %self.id, app = %self.app_key, services = self.app.paths().len(), "joined the mesh");
-        Ok(())
+        self.life.note_beat();
+        let discovery = tokio::spawn(driving.discovery.run());
+        partitions.spawn_source(takeover.run());
+        partitions.start();
+        let services = self.app.paths().len();
+        tracing::info!(node = %self.identity.id, app = %self.identity.app, services, "joined the mesh");
+        Ok(Joined::Member { discovery })
+    }
+
+    /// Reads the registry, whole, and keeps up with it.
+    async fn look_on(self, driving: Driving) -> Result<Joined> {
+        let silent = loop {
+            match self.sync.first_look().await {
+                Ok(look) => break look.silent,
+                Err(error) => {
+                    self.connector.note_trouble(Trouble::of(&error));
+                    tracing::debug!(%error, "the registry could not be read, trying again");
+                }
+            }
+            self.pause().await.ok_or_else(stopped)?;
+        };
+        self.refuse_to_be_foreign()?;
+        self.life.note_beat();
+        tokio::spawn(driving.discovery.run());
+        let observer = Observer {
+            sync: self.sync,
+            connector: self.connector,
+            interval: self.config.at_start().heartbeat_interval,
+            stop: self.life.stop.clone(),
+            lifecycle: driving.lifecycle,
+            beats: driving.reports,
+        };
+        tokio::spawn(observer.run(silent));
+        tracing::debug!(node = %self.identity.id, "looking on");
+        Ok(Joined::Observer)
     }
 
     /// In a mesh that signs its frames, a node without the secret would take requests and could read none of them.
     fn refuse_to_be_foreign(&self) -> Result<()> {
-        match self.foreign.load(Ordering::Relaxed) {
-            true => {
-                self.stop.cancel();
-                Err(Error::bad_request(format!("This node can not join '{}': {UNKNOWING}", self.config.namespace)))
-            }
-            false => Ok(()),
+        if !self.sync.is_foreign() {
+            return Ok(());
         }
+        self.life.stop.cancel();
+        let namespace = &self.config.at_start().namespace;
+        Err(Error::bad_request(format!("This node can not join '{namespace}': {UNKNOWING}")))
     }
 
     /// Takes back the announcement; without Redis, the TTL does.
@@ -181,40 +245,32 @@ impl Inner {
         }
     }
 
-    /// Reads who is there, whole, and keeps up with it; `None` when it was stopped first.
-    async fn look_on(
-        self: &Arc<Self>,
-        discovery: Discovery,
-        lifecycle: mpsc::Sender<Lifecycle>,
-        beats: mpsc::UnboundedSender<Beat>,
-    ) -> Option<()> {
-        let silent = loop {
-            match self.first_look().await {
-                Ok(look) => break look.silent,
-                Err(error) => {
-                    self.connector.note_trouble(Trouble::of(&error));
-                    tracing::debug!(%error, "the registry could not be read, trying again");
-                }
-            }
-            self.pause().await?;
-        };
-        self.note_beat();
-        tokio::spawn(discovery.run());
-        tokio::spawn(Observer { node: self.clone(), lifecycle, beats }.run(silent));
-        self.joined(Running::LookingOn);
-        tracing::debug!(node = %self.id, "looking on");
-        Some(())
-    }
-
     /// Waits before another attempt; `None` when the node was stopped.
     async fn pause(&self) -> Option<()> {
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(100)) => Some(()),
-            () = self.stop.cancelled() => None,
-        }
+        self.life.stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await
     }
 }
 
+fn publisher(
+    links: Links,
+    identity: &Identity,
+    config: &LiveConfig,
+    keys: &Keys,
+    intake: watch::Sender<Intake>,
+    outbox: Arc<Outbox>,
+) -> Publisher<impl Fn(&str, u64) -> Option<Vec<u8>> + use<>> {
+    Publisher {
+        links,
+        keys: keys.clone(),
+        node: identity.id.clone(),
+        key: identity.key.clone(),
+        log: config.at_start().limits.event_log,
+        intake,
+        notice: move |path: &str, number| outbox.notice(path, number),
+    }
+}
+
+/// The error for a node that was shut down before it had joined.
 fn stopped() -> Error {
     Error::unavailable("This node was shut down before it could join")
 }

@@ -1,7 +1,8 @@
 //! The life of a node: joins the mesh, beats, takes a new configuration while it runs, and leaves.
 
 pub(super) mod heartbeat;
-mod join;
+pub(super) mod join;
+pub(super) mod membership;
 pub(super) mod reload;
 mod rhythm;
 pub(super) mod shutdown;

@@ -1,10 +1,17 @@
 //! A configuration that changes while the node runs: what can be taken is, without dropping a call; the rest is told.
 
-use crate::node::{Inner, Node, settings};
-use crate::redis::connection::tls::Certificates;
+use crate::{
+    node::{
+        client::waiting::Waiting,
+        server::partitions::Partitions,
+        shared::{live_config::LiveConfig, settings},
+    },
+    redis::connection::{Connector, login::Login, tls::Certificates},
+    wire::Signer,
+};
 use parking_lot::Mutex;
 use rachis_config::host::{Difference, differences};
-use rachis_config::{Config, Secret, Watch};
+use rachis_config::{Config, Secret};
 use rachis_core::{Error, Result};
 use std::{
     collections::hash_map::DefaultHasher,
@@ -14,7 +21,7 @@ use std::{
     sync::Arc,
 };
 
-/// What became of a new configuration: see [`Node::reload`].
+/// What became of a new configuration: see [`Node::reload`](crate::Node::reload).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reloaded {
@@ -127,96 +134,70 @@ fn read(config: &Config) -> Vec<(&'static str, PathBuf, u64)> {
     files.into_iter().filter_map(|(key, path)| path.as_ref().map(|path| (key, path.clone(), hash(path)))).collect()
 }
 
-impl Node {
-    /// Takes a new configuration while the node runs, and drops no call: what is published and believed, limits,
-    /// timeouts, logins of Redis, secrets of the mesh, and certificates, for connections that are made from now on; also
-    /// what [`NodeBuilder::on_reload`](crate::NodeBuilder::on_reload) takes. What can not be taken goes on as it was, is
-    /// told in the outcome, and logged in one line for each key.
-    ///
-    /// A configuration that does not hold together changes nothing at all. Call it where Tokio runs, as all of a node.
+/// Takes new configurations while a node runs.
+pub(crate) struct Reloader {
+    pub(crate) config: Arc<LiveConfig>,
+    pub(crate) takers: Takers,
+    pub(crate) files: Files,
+    /// `true` if code has the login for Redis, instead of the configuration.
+    pub(crate) has_provider: bool,
+    pub(crate) connector: Connector,
+    pub(crate) signer: Signer,
+    pub(crate) waiting: Arc<Waiting>,
+    pub(crate) partitions: Arc<Partitions>,
+    /// Held meanwhile: one at a time.
+    pub(crate) reloading: Mutex<()>,
+}
+
+impl Reloader {
+    /// Takes what a running node can take of `config`, and tells the rest.
     ///
     /// # Errors
-    /// `BadRequest` for such a one, with what is wrong with it.
-    pub fn reload(&self, config: Config) -> Result<Reloaded> {
-        let node = &self.inner;
-        // One at a time.
-        let _reloading = node.reloading.lock();
+    /// `BadRequest` for a configuration that does not hold together; nothing has changed then.
+    pub(crate) fn reload(&self, config: Config) -> Result<Reloaded> {
+        let _reloading = self.reloading.lock();
         config.validate()?;
-        let old = node.live.load_full();
+        let old = self.config.load_full();
         let login = settings::login_of(&config)?;
         let sentinel_login = settings::sentinel_login_of(&config);
-        let (certificates, may_renew) = (settings::certificates(&config), tls_stays(&node.config, &config));
-        let commits = node.takers.0.iter().map(|(_, prepare)| prepare(&config)).collect::<Result<Vec<_>>>()?;
+        let certificates = settings::certificates(&config);
+        let may_renew = tls_stays(self.config.at_start(), &config);
+        let commits = self.takers.0.iter().map(|(_, prepare)| prepare(&config)).collect::<Result<Vec<_>>>()?;
         if may_renew {
-            node.renew(&certificates)?;
+            self.renew(&certificates)?;
         }
         // From here on nothing fails.
         commits.into_iter().for_each(|commit| commit());
         let mut reloaded = Reloaded::default();
-        let (since_last, since_start) = (differences(&old, &config)?, differences(&node.config, &config)?);
-        reloaded.taken.extend(since_last.into_iter().map(|found| found.key).filter(|key| node.takes(key, &config)));
+        let since_last = differences(&old, &config)?;
+        let since_start = differences(self.config.at_start(), &config)?;
+        reloaded.taken.extend(since_last.into_iter().map(|found| found.key).filter(|key| self.takes(key, &config)));
         if may_renew {
-            let files = node.files.changed(&config).into_iter().map(str::to_owned);
+            let files = self.files.changed(&config).into_iter().map(str::to_owned);
             let unknown: Vec<_> = files.filter(|key| !reloaded.taken.contains(key)).collect();
             reloaded.taken.extend(unknown);
         }
         for Difference { key, was } in since_start {
-            if !node.takes(&key, &config) && !OVER.contains(&key.as_str()) {
+            if !self.takes(&key, &config) && !OVER.contains(&key.as_str()) {
                 tracing::warn!(key, running = was, "changed in the configuration, and needs a restart");
                 reloaded.needs_restart.push(key);
             }
         }
-        node.take(&old, config, login, sentinel_login);
+        self.take(&old, config, login, sentinel_login);
         tracing::info!(taken = reloaded.taken.join(" "), "the configuration was read again");
         Ok(reloaded)
     }
 
-    /// Reloads whenever the files of the configuration change, or at SIGHUP; ends when the node closes. A configuration
-    /// that is wrong is logged, and the one before stays.
-    ///
-    /// ```no_run
-    /// use rachis::{App, Config, Node};
-    ///
-    /// # async fn run() -> rachis::Result<()> {
-    /// let loader = Config::loader();
-    /// let watch = loader.clone().watch();
-    /// let node = Node::builder(loader.load()?).app(App::new()).start().await?;
-    /// tokio::spawn(node.follow(watch));
-    /// node.run_until_signal().await
-    /// # }
-    /// ```
-    pub fn follow(&self, mut watch: Watch) -> impl Future<Output = ()> + Send + use<> {
-        // Not the node: dropping the last handle ends it all the same.
-        let (node, closing) = (Arc::downgrade(&self.inner), self.closing());
-        let guard = Arc::downgrade(&self._guard);
-        async move {
-            tokio::pin!(closing);
-            loop {
-                let read = tokio::select! {
-                    read = watch.next() => read,
-                    () = &mut closing => return,
-                };
-                let (Some(inner), Some(_guard)) = (node.upgrade(), guard.upgrade()) else { return };
-                let node = Node { inner, _guard };
-                let outcome = read.map_err(Error::from).and_then(|config| node.reload(config));
-                if let Err(error) = outcome {
-                    tracing::error!(%error, "the new configuration is not taken, the one before stays");
-                }
-            }
-        }
-    }
-}
-
-impl Inner {
     /// Returns `true` if a running node can take this key as `new` has it.
     fn takes(&self, key: &str, new: &Config) -> bool {
-        let (old, url) = (&self.config, key == "redis.url");
+        let old = self.config.at_start();
+        let is_url = key == "redis.url";
         match key {
             // With it, frames begin to be signed, or no longer are: all nodes have to agree on that.
             "mesh.secret" => old.mesh.secret.is_some() == new.mesh.secret.is_some(),
             "redis.ca_file" | "redis.cert_file" | "redis.key_file" => tls_stays(old, new),
-            _ if url || key.starts_with("redis.") && self.credentials.is_some() => {
-                url && without_login(old) == without_login(new) && self.credentials.is_none()
+            _ if is_url || key.starts_with("redis.") && self.has_provider => {
+                is_url && without_login(old) == without_login(new) && !self.has_provider
             }
             _ => LIVE.contains(&key) || self.takers.take(key),
         }
@@ -227,14 +208,8 @@ impl Inner {
         renewed.map_err(|error| Error::bad_request(format!("the certificates of redis can not be used: {error}")))
     }
 
-    fn take(
-        &self,
-        old: &Config,
-        new: Config,
-        login: crate::redis::connection::login::Login,
-        sentinel_login: crate::redis::connection::login::Login,
-    ) {
-        if self.credentials.is_none() && without_login(&self.config) == without_login(&new) {
+    fn take(&self, old: &Config, new: Config, login: Login, sentinel_login: Login) {
+        if !self.has_provider && without_login(self.config.at_start()) == without_login(&new) {
             self.connector.logins().change(login);
         }
         self.connector.servers().relogin_at_sentinels(sentinel_login);
@@ -242,10 +217,9 @@ impl Inner {
             self.signer.change(secret.expose(), new.mesh.previous_secret.as_ref().map(Secret::expose));
         }
         let limits = settings::limits(&new);
-        self.rpc.limit(limits);
+        self.waiting.limit(limits);
         self.partitions.limit(limits, old.limits.max_in_flight, new.limits.max_in_flight);
-        self.live.store(Arc::new(new));
-        self.reloads.send_modify(|times| *times += 1);
+        self.config.replace(new);
     }
 }
 
@@ -255,7 +229,7 @@ fn tls_stays(old: &Config, new: &Config) -> bool {
     without_login(old) == without_login(new) && tls(old) == tls(new)
 }
 
-/// Where Redis is, and not as whom.
+/// Where Redis is, without the login.
 fn without_login(config: &Config) -> String {
     let url = config.redis.url.expose();
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));

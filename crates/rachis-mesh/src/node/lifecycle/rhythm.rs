@@ -35,10 +35,8 @@ impl Rhythm {
     /// beginning and not to the last, so that a beat a moment before its slot does not move on to the one before.
     pub(crate) fn pause(self, now: u64) -> Duration {
         let phase = now.saturating_add(self.interval) % self.slot;
-        let pause = match phase * 2 < self.slot {
-            true => self.interval - phase,
-            false => self.interval.saturating_add(self.slot - phase),
-        };
+        let pause =
+            if phase * 2 < self.slot { self.interval - phase } else { self.interval.saturating_add(self.slot - phase) };
         Duration::from_millis(pause)
     }
 }

@@ -5,7 +5,7 @@ use crate::redis::queue::EntryId;
 use std::collections::{HashMap, VecDeque};
 
 /// Requests remembered; at a hundred bytes each, some megabytes. Beyond it the oldest is forgotten, and a copy of it would
-/// run. Only who does not have the secret, but can write to Redis, makes copies.
+/// run. Only a writer to Redis without the secret makes copies.
 const MOST: usize = 65_536;
 
 /// A call: the node that makes it, and its number there.

@@ -1,15 +1,23 @@
 //! Requests of dead replicas: the living take them over. Liveness decides, never how long a request has been worked on.
 //!
-//! A death that is told is acted on at once. Beside that, each replica looks once a TTL who has requests pending, and finds
+//! A death that is told is acted on at once. Beside that, each replica looks once a TTL which ones have requests pending, and finds
 //! whatever no message tells: what Redis gave to a connection whose process was gone, what was taken over and not
 //! begun, the legacy of replicas that died while no other of their app was there. One command says it, and where
 //! nothing is pending or its holder is believed in, nothing else is asked.
 
-use crate::node::{Inner, server::responder::Responder};
-use crate::redis::{
-    Failure,
-    connection::link::Live,
-    queue::{Calls, PendingOf},
+use super::{partitions::Partitions, responder::Responder};
+use crate::{
+    node::{
+        catalog::SharedCatalog,
+        shared::{commands::Commands, identity::Identity, life::Life},
+    },
+    redis::{
+        Failure,
+        connection::{link::Live, pool::Admin},
+        keys::Keys,
+        queue::{Calls, PendingOf},
+        registry::Registry,
+    },
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -20,7 +28,16 @@ use tokio::sync::mpsc;
 
 /// Watches over the requests of this node's app.
 pub(crate) struct Takeover {
-    pub(crate) node: Arc<Inner>,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) life: Arc<Life>,
+    pub(crate) partitions: Arc<Partitions>,
+    pub(crate) catalog: SharedCatalog,
+    pub(crate) registry: Registry,
+    pub(crate) keys: Keys,
+    pub(crate) commands: Commands,
+    pub(crate) admin: Admin,
+    pub(crate) heartbeat_interval: Duration,
+    pub(crate) ttl: Duration,
     /// Ids of replicas that left or died.
     pub(crate) dead: mpsc::UnboundedReceiver<String>,
 }
@@ -36,13 +53,13 @@ enum ScanDepth {
 
 impl Takeover {
     pub(crate) async fn run(self) {
-        let pulling = self.node.pulling.clone();
+        let pulling = self.life.pulling.clone();
         // What was claimed and not begun when this ends stays pending, for the next heir to claim.
         pulling.run_until_cancelled(self.watch()).await;
     }
 
     async fn watch(mut self) {
-        let mut opened = self.node.partitions.opened();
+        let mut opened = self.partitions.opened();
         let mut strangers = Strangers::default();
         let pause = tokio::time::sleep(self.look(ScanDepth::All, &mut strangers).await);
         tokio::pin!(pause);
@@ -65,7 +82,7 @@ impl Takeover {
 
     /// How long a replica may be missing in the registry that lives and is about to register anew.
     fn absence(&self) -> Duration {
-        self.node.config.heartbeat_interval * 2
+        self.heartbeat_interval * 2
     }
 
     fn between_looks(&self) -> Duration {
@@ -86,22 +103,22 @@ impl Takeover {
                 strangers.expect(id);
             }
         }
-        if strangers.is_empty() { self.node.config.ttl() } else { self.between_looks() }
+        if strangers.is_empty() { self.ttl } else { self.between_looks() }
     }
 
     /// Replicas that have something of this app, and that neither this node nor the registry knows. Requests of this node
     /// itself that it does not work on are begun.
     async fn unknown(&self, depth: ScanDepth) -> Result<HashSet<String>, Failure> {
         let mut consumers = HashSet::new();
-        for responder in self.node.partitions.all() {
+        for responder in self.partitions.all() {
             let found = async {
                 let pending = self.pending(responder.calls()).await?;
-                let own = pending.iter().find(|of| of.consumer == self.node.id).map_or(0, |of| of.count);
+                let own = pending.iter().find(|of| of.consumer == self.identity.id).map_or(0, |of| of.count);
                 if own > responder.in_flight() {
-                    responder.begin_overlooked(&self.node).await?;
+                    responder.begin_overlooked().await?;
                 }
                 consumers.extend(pending.into_iter().map(|of| of.consumer));
-                if let Err(error) = responder.delete_settled(&self.node, depth == ScanDepth::All).await {
+                if let Err(error) = responder.delete_settled(depth == ScanDepth::All).await {
                     tracing::debug!(%error, "requests that were settled could not be deleted yet");
                 }
                 if depth == ScanDepth::All {
@@ -114,30 +131,32 @@ impl Takeover {
             }
         }
         {
-            let catalog = self.node.catalog();
+            let catalog = self.catalog.lock();
             consumers.retain(|id| !catalog.nodes().any(|member| member.id == *id));
         }
-        consumers.remove(&self.node.id);
+        consumers.remove(&self.identity.id);
         if consumers.is_empty() {
             return Ok(consumers);
         }
         let consumers: Vec<String> = consumers.into_iter().collect();
-        let mut connection = self.node.admin.get(&self.node.keys.registry()).await?;
-        let known = self.node.registry.known(&mut connection, &consumers).await?;
+        let mut connection = self.admin.get(&self.keys.registry()).await?;
+        let known = self.registry.known(&mut connection, &consumers).await?;
         Ok(consumers.into_iter().zip(known).filter(|(_, known)| !known).map(|(id, _)| id).collect())
     }
 
     async fn pending(&self, calls: &Calls) -> Result<Vec<PendingOf>, Failure> {
-        self.node.redis(calls.stream(), |mut live: Live| async move { calls.pending(&mut live.connection).await }).await
+        self.commands
+            .run(calls.stream(), |mut live: Live| async move { calls.pending(&mut live.connection).await })
+            .await
     }
 
     async fn consumers(&self, calls: &Calls) -> Result<Vec<String>, Failure> {
-        calls.consumers(&mut self.node.admin.get(calls.stream()).await?).await
+        calls.consumers(&mut self.admin.get(calls.stream()).await?).await
     }
 
     /// Takes over what `dead` had; an error was logged.
     async fn inherit(&self, dead: &str) -> Result<(), ()> {
-        for responder in self.node.partitions.all() {
+        for responder in self.partitions.all() {
             if let Err(error) = self.inherit_from(&responder, dead).await {
                 tracing::warn!(dead, %error, "requests of a dead replica could not be taken over, trying again");
                 return Err(());
@@ -148,7 +167,7 @@ impl Takeover {
 
     async fn inherit_from(&self, responder: &Arc<Responder>, dead: &str) -> Result<(), Failure> {
         loop {
-            let mut connection = self.node.admin.get(responder.calls().stream()).await?;
+            let mut connection = self.admin.get(responder.calls().stream()).await?;
             let claimed = responder.calls().claim(&mut connection, dead).await?;
             drop(connection);
             if claimed.is_empty() {
@@ -156,13 +175,13 @@ impl Takeover {
             }
             tracing::info!(dead, requests = claimed.len(), "taking over requests of a dead replica");
             for request in claimed {
-                responder.take_over(&self.node, request).await;
+                responder.take_over(request).await;
             }
         }
         // It may have handed a request on to this replica and died before it could say so.
-        responder.look_again(&self.node).await;
+        responder.look_again().await;
         // And it may have settled some that Redis did not let it delete; what is not deleted now is tried again.
-        if let Err(error) = responder.delete_settled(&self.node, true).await {
+        if let Err(error) = responder.delete_settled(true).await {
             tracing::debug!(%error, "requests that were settled could not be deleted yet");
         }
         Ok(())
@@ -170,12 +189,12 @@ impl Takeover {
 }
 
 /// Replicas that the registry did not know, and since when. It may have lost some that live and register anew with their
-/// next beat, so nobody inherits from one that was not missing for a while.
+/// next beat, so none inherits from one that was not missing for a while.
 #[derive(Default)]
 struct Strangers(HashMap<String, Option<Instant>>);
 
 impl Strangers {
-    /// Takes in who is unknown `now`; returns those who were for `absence`, and forgets the others' return.
+    /// Takes in which replicas are unknown `now`; returns those that were for `absence`, and forgets those that came back.
     fn confirmed(&mut self, unknown: HashSet<String>, absence: Duration, now: Instant) -> Vec<String> {
         self.0.retain(|id, _| unknown.contains(id));
         for id in unknown {
@@ -209,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_missing_twice_and_long_enough_is_inherited_from() {
+    fn a_replica_that_is_missing_twice_and_long_enough_is_inherited_from() {
         let (mut strangers, start) = (Strangers::default(), Instant::now());
         assert!(strangers.confirmed(unknown(&["a", "b"]), ABSENCE, start).is_empty());
         assert!(strangers.confirmed(unknown(&["a", "b"]), ABSENCE, start + ABSENCE / 2).is_empty());
@@ -221,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn who_died_for_certain_is_inherited_from_as_soon_as_it_is_seen_again() {
+    fn a_replica_that_died_for_certain_is_inherited_from_as_soon_as_it_is_seen_again() {
         let mut strangers = Strangers::default();
         strangers.expect("a".to_owned());
         assert_eq!(strangers.confirmed(unknown(&["a"]), ABSENCE, Instant::now()), ["a"]);

@@ -92,7 +92,7 @@ pub(crate) struct Connector {
     options: Arc<Options>,
     logins: Arc<Logins>,
     name: Arc<str>,
-    // Each value counts the times that someone found a server silent.
+    // Each value counts the times that a server was found silent.
     suspicions: Arc<Mutex<HashMap<Shard, watch::Sender<u64>>>>,
     // Its value counts the connections that were lost.
     losses: Arc<watch::Sender<u64>>,
@@ -112,7 +112,9 @@ impl Connector {
         let asking = options.connect_timeout.min(ASKING);
         let servers =
             Arc::new(Servers::new(&options.topology, &logins, &options.certificates, &options.addresses, asking)?);
-        let (suspicions, losses, trouble) = (Arc::default(), Arc::default(), Arc::default());
+        let suspicions = Arc::default();
+        let losses = Arc::default();
+        let trouble = Arc::default();
         Ok(Connector { servers, options: Arc::new(options), logins, name: name.into(), suspicions, losses, trouble })
     }
 

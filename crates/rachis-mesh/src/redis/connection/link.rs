@@ -239,7 +239,8 @@ impl Links {
 impl Link {
     /// Starts to connect; the link lives until `stop` is cancelled.
     fn open(links: &Links, purpose: &'static str, shard: Shard, stop: CancellationToken) -> Self {
-        let (connector, renewals) = (links.connector.clone(), links.renewals.clone());
+        let connector = links.connector.clone();
+        let renewals = links.renewals.clone();
         let (publish, live) = watch::channel(None);
         let mut losses = connector.losses();
         let broken = Arc::new(watch::Sender::new(0));

@@ -6,6 +6,7 @@
 mod backoff;
 mod connector;
 pub(crate) mod credentials;
+pub(crate) mod duplex;
 mod faults;
 pub(crate) mod link;
 pub(crate) mod login;

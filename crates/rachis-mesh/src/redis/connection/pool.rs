@@ -127,7 +127,8 @@ impl Pooled {
             self.connection.broken |= is_fatal(error);
             if is_elsewhere(error) {
                 // The next caller is to find the right server.
-                let (servers, error) = (self.servers.clone(), error.clone());
+                let servers = self.servers.clone();
+                let error = error.clone();
                 tokio::spawn(async move { servers.learn_from(&error).await });
             }
         }

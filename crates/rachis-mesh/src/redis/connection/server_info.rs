@@ -102,7 +102,8 @@ impl Server {
     }
 
     fn of_clients(&self) -> Option<String> {
-        let (clients, most) = (self.clients?, self.maxclients?);
+        let clients = self.clients?;
+        let most = self.maxclients?;
         // A node holds five connections and more; the last ones to connect are refused.
         (clients.saturating_mul(5) >= most.saturating_mul(4)).then(|| {
             format!("{clients} of the {most} connections that maxclients allows are in use: raise it, or nodes will be refused")

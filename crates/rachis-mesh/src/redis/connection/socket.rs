@@ -3,16 +3,15 @@
 //! redis-rs does the handshake and, on shared connections, reads the replies. It does not open the sockets, since it
 //! does not report that an idle connection has ended.
 
-use super::{timed_out, tls::Tls};
+use super::{duplex::Socket, timed_out, tls::Tls};
 use redis::{
     AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, Pipeline, RedisConnectionInfo, RedisFuture,
     RedisResult, Value,
     aio::{ConnectionLike, MultiplexedConnection},
     io::tcp::socket2::{SockRef, TcpKeepalive},
 };
-use std::{io, mem::MaybeUninit, os::fd::AsFd, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
     task::AbortHandle,
     time::timeout,
@@ -27,39 +26,6 @@ const ASKS: u32 = 3;
 /// The time limit for acknowledging sent bytes. With the above it bounds how long a connection outlives a peer that
 /// vanished. Commands give up sooner, by `redis.response_timeout`.
 const UNCONFIRMED: Duration = Duration::from_secs(30);
-
-/// A socket of any kind: TCP, Unix or TLS.
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Sync + Unpin {
-    /// Returns `true` if the kernel holds unread bytes, or the end of the stream.
-    fn has_unread(&self) -> bool;
-}
-
-pub(crate) type Socket = Box<dyn Duplex>;
-
-impl Duplex for TcpStream {
-    fn has_unread(&self) -> bool {
-        has_unread(self)
-    }
-}
-
-impl Duplex for UnixStream {
-    fn has_unread(&self) -> bool {
-        has_unread(self)
-    }
-}
-
-#[cfg(feature = "tls")]
-impl Duplex for tokio_rustls::client::TlsStream<TcpStream> {
-    fn has_unread(&self) -> bool {
-        has_unread(self.get_ref().0)
-    }
-}
-
-/// Tokio's sockets do not block, so this does not either.
-fn has_unread(socket: &impl AsFd) -> bool {
-    let looked = SockRef::from(socket).peek(&mut [MaybeUninit::uninit()]);
-    !matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-}
 
 /// The address of a server, with login and TLS.
 #[derive(Clone)]

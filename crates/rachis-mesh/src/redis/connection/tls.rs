@@ -1,6 +1,6 @@
 //! Certificates for `rediss://` URLs.
 
-use super::socket::Socket;
+use super::duplex::Socket;
 use redis::{RedisError, RedisResult};
 #[cfg(feature = "tls")]
 use rustls::{

@@ -64,7 +64,8 @@ fn unreached(address: &str, waited: impl fmt::Display, reason: &str) -> String {
 
 /// Returns the error in the words of the server.
 fn in_its_words(error: &RedisError) -> String {
-    let (code, detail) = (error.code().unwrap_or("ERR"), error.detail().unwrap_or_default());
+    let code = error.code().unwrap_or("ERR");
+    let detail = error.detail().unwrap_or_default();
     format!("{code} {detail}").trim_end().to_owned()
 }
 

@@ -123,7 +123,8 @@ impl<N: Fn(&str, u64) -> Option<Vec<u8>>> Publisher<N> {
         let mut queues: BTreeMap<String, Queue> = BTreeMap::new();
         let mut sends = Sends::new();
         let mut marks: VecDeque<(u64, oneshot::Sender<()>)> = VecDeque::new();
-        let (mut newest, mut ended) = (0, false);
+        let mut newest = 0;
+        let mut ended = false;
         let mut batch = Vec::new();
         while !ended || !queues.is_empty() {
             let held: usize = queues.values().map(|queue| queue.due.len()).sum();

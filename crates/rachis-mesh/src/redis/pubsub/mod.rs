@@ -49,19 +49,30 @@ impl Subscriptions {
     }
 }
 
-/// Keeps subscriptions up until `stop` is cancelled. `everybodys` is the channel that is not sharded.
-pub(crate) fn open(
+/// Subscriptions whose connections are not kept up yet.
+pub(crate) struct Idle {
     connector: Connector,
-    everybodys: String,
+    wanted: Arc<Wanted>,
     stop: CancellationToken,
-) -> (Subscriptions, mpsc::Receiver<SubscriptionEvent>) {
-    let (heard, messages) = mpsc::channel(BUFFER);
+}
+
+/// Creates subscriptions. `everybodys` is the channel that is not sharded.
+pub(crate) fn new(connector: Connector, everybodys: String, stop: CancellationToken) -> (Subscriptions, Idle) {
     let wanted = Arc::new(Wanted::new(everybodys));
     let subscriptions = Subscriptions { wanted: wanted.clone(), stop: stop.clone() };
-    tokio::spawn(async move {
-        stop.run_until_cancelled(supervise(&connector, &wanted, &heard, &stop)).await;
-    });
-    (subscriptions, messages)
+    (subscriptions, Idle { connector, wanted, stop })
+}
+
+impl Idle {
+    /// Keeps them up until they are stopped; returns what comes in.
+    pub(crate) fn start(self) -> mpsc::Receiver<SubscriptionEvent> {
+        let (heard, messages) = mpsc::channel(BUFFER);
+        let Idle { connector, wanted, stop } = self;
+        tokio::spawn(async move {
+            stop.run_until_cancelled(supervise(&connector, &wanted, &heard, &stop)).await;
+        });
+        messages
+    }
 }
 
 /// Starts a shard subscriber for each server that holds a wanted channel and has none.

@@ -112,7 +112,8 @@ impl ShardSubscriber {
         let (sender, queue) = mpsc::unbounded_channel();
         let overflowed = Arc::new(AtomicBool::new(false));
         let unread = Arc::new(AtomicUsize::new(0));
-        let (full, waiting) = (overflowed.clone(), unread.clone());
+        let full = overflowed.clone();
+        let waiting = unread.clone();
         // Called where the connection reads, so it must not wait.
         let push = move |push: PushInfo| -> Result<(), ()> {
             let size = size(&push);

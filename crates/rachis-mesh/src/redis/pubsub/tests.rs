@@ -28,7 +28,8 @@ async fn publish(redis: &ThrowawayRedis, channel: &str, messages: usize, length:
 #[tokio::test]
 async fn a_reader_that_falls_behind_holds_a_bounded_number_of_messages_and_learns_that_it_missed_some() {
     let redis = ThrowawayRedis::start().unwrap();
-    let (channels, mut heard) = open(connector(&redis), "lifecycle".into(), CancellationToken::new());
+    let (channels, idle) = new(connector(&redis), "lifecycle".into(), CancellationToken::new());
+    let mut heard = idle.start();
     assert!(channels.subscribe("lifecycle".into()).await && channels.subscribe("busy".into()).await);
     let length = 4096;
     let most = BUFFER + UNREAD / length;
@@ -52,7 +53,8 @@ async fn a_reader_that_falls_behind_holds_a_bounded_number_of_messages_and_learn
 async fn subscriptions_end_when_they_are_stopped_though_the_server_stands_still() {
     let redis = ThrowawayRedis::start().unwrap();
     let stop = CancellationToken::new();
-    let (channels, mut heard) = open(connector(&redis), "lifecycle".into(), stop.clone());
+    let (channels, idle) = new(connector(&redis), "lifecycle".into(), stop.clone());
+    let mut heard = idle.start();
     assert!(channels.subscribe("lifecycle".into()).await);
     redis.freeze().unwrap();
     let asks = tokio::spawn(async move { channels.subscribe("more".into()).await });
@@ -67,7 +69,8 @@ async fn subscriptions_end_when_they_are_stopped_though_the_server_stands_still(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_reads_learns_of_a_new_connection_before_the_first_message_that_came_over_it() {
     let redis = ThrowawayRedis::start().unwrap();
-    let (channels, mut heard) = open(connector(&redis), "lifecycle".into(), CancellationToken::new());
+    let (channels, idle) = new(connector(&redis), "lifecycle".into(), CancellationToken::new());
+    let mut heard = idle.start();
     // So many that the confirmations of some are still to come when the first message does.
     let quiet = (0..500).map(|number| channels.subscribe(format!("quiet-{number}")));
     futures_util::future::join_all(quiet).await;

@@ -47,7 +47,8 @@ pub(super) struct Built {
 /// of the batch, then the bundles of replies, then the settled entries of each stream.
 pub(super) fn build(batch: &mut [Write], now: Instant, wait: Option<WaitFor>) -> Built {
     let mut commands = Commands::with_capacity(batch.iter().map(|write| write.size() + OVERHEAD).sum());
-    let (mut bundles, mut settled) = (Bundles::default(), Settled::new());
+    let mut bundles = Bundles::default();
+    let mut settled = Settled::new();
     let mut streams: BTreeSet<Arc<str>> = BTreeSet::new();
     for (at, write) in batch.iter_mut().enumerate() {
         match write {
@@ -64,7 +65,9 @@ pub(super) fn build(batch: &mut [Write], now: Instant, wait: Option<WaitFor>) ->
                 }
                 match settled.get_mut(stream) {
                     Some(entries) => entries.push((*entry, held.clone())),
-                    None => drop(settled.insert(stream.clone(), vec![(*entry, held.clone())])),
+                    None => {
+                        settled.insert(stream.clone(), vec![(*entry, held.clone())]);
+                    }
                 }
             }
             Write::Send { inbox, frame, .. } => bundles.add(at, inbox, frame.len()),
@@ -171,7 +174,8 @@ pub(super) fn complete(
     let alone = batch.iter().filter(|write| write.stands_alone()).count();
     let mut behind = replies.split_off(alone.min(replies.len())).into_iter();
     let bundles: Vec<RespValue> = behind.by_ref().take(built.bundles.len()).collect();
-    let (mut alone, mut bundle) = (replies.into_iter(), built.bundles.of_each());
+    let mut alone = replies.into_iter();
+    let mut bundle = built.bundles.of_each();
     let mut completion = Completion::default();
     batch.retain_mut(|write| match write {
         Write::Request { stream, token, .. } => {
@@ -188,7 +192,7 @@ pub(super) fn complete(
                 Some(RespValue::Error(error)) => WriteOutcome::Refused(error),
                 Some(RespValue::Int(_) | RespValue::Text(_) | RespValue::Other) | None => WriteOutcome::Unknown(None),
             };
-            senders.sent(*token, stream, outcome);
+            completion.then.extend(senders.sent(*token, stream, outcome));
             false
         }
         // Dropping a mark wakes the task that waits for it.
@@ -200,7 +204,9 @@ pub(super) fn complete(
                     (Some(response), Some(answer @ (RespValue::Int(_) | RespValue::Text(_)))) => {
                         let _ = response.send(matches!(answer, RespValue::Int(1..)));
                     }
-                    (None, Some(RespValue::Text(replica))) => senders.begun(stream, *entry, &replica),
+                    (None, Some(RespValue::Text(replica))) => {
+                        completion.then.extend(senders.begun(stream, *entry, &replica));
+                    }
                     // The outcome is unknown if Redis refuses the command.
                     _ => {}
                 }
@@ -248,7 +254,9 @@ fn lengths(batch: &[Write], replies: &[RespValue]) -> BTreeMap<Arc<str>, Lengths
         if let Write::Request { stream, .. } = write {
             match streams.get_mut(stream) {
                 Some(lengths) => lengths.behind += 1,
-                None => drop(streams.insert(stream.clone(), Lengths { whole: 0, behind: 1 })),
+                None => {
+                    streams.insert(stream.clone(), Lengths { whole: 0, behind: 1 });
+                }
             }
         }
     }

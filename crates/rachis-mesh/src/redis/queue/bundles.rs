@@ -44,7 +44,9 @@ impl Bundles {
                 return self.of.push(*open);
             }
             Some(open) => *open = next,
-            None => drop(self.open.insert(inbox.clone(), next)),
+            None => {
+                self.open.insert(inbox.clone(), next);
+            }
         }
         self.bundles.push(Bundle { inbox: inbox.clone(), at: vec![at], bytes });
         self.of.push(next);

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::redis::{
     keys::{GROUP, Keys, LOST},
-    resp::{bytes, entries},
+    resp::bytes,
 };
 use redis::{Cmd, RedisError, RedisResult, Script, Value, aio::ConnectionLike};
 use std::{sync::LazyLock, time::Duration};
@@ -108,7 +108,7 @@ impl Calls {
     ) -> Option<Pulled> {
         let command = self.read_new(wait_ms.unwrap_or(u64::MAX).min(reader.block_ms()), count);
         match reader.read_unless(interrupt, &command).await {
-            Read::Response(response) => Some(Pulled::New(entries(response))),
+            Read::Response(response) => Some(Pulled::New(response.into_entries())),
             Read::Reconnected => Some(Pulled::Reconnected),
             Read::Refused(error) => Some(Pulled::Refused(error)),
             Read::Stopped => None,

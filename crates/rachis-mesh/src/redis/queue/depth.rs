@@ -18,7 +18,8 @@ pub(crate) struct QueueDepth {
 impl QueueDepth {
     /// Reads the depth of one partition, by its name, in one round trip.
     pub(crate) async fn look(on: &mut impl ConnectionLike, keys: &Keys, name: &str) -> Result<QueueDepth, Failure> {
-        let (calls, letters) = (keys.calls(name), keys.dead_letters(name));
+        let calls = keys.calls(name);
+        let letters = keys.dead_letters(name);
         let (length, first, dead_letters): (u64, Vec<(EntryId, Value)>, u64) = redis::pipe()
             .xlen(&calls)
             .cmd("XRANGE")

@@ -4,10 +4,7 @@ use super::{
     Entry, EntryId,
     reader::{Read, Reader},
 };
-use crate::redis::{
-    connection::is_fatal,
-    resp::{bytes, entries},
-};
+use crate::redis::{connection::is_fatal, resp::bytes};
 use redis::{Cmd, FromRedisValue, Value};
 use std::collections::HashMap;
 
@@ -54,7 +51,7 @@ impl Inbox {
         let trim = (self.read >= TRIM_AFTER).then(|| self.trim());
         match self.reader.read_behind(trim.as_ref(), &self.command()).await {
             Read::Response(response) => {
-                let read = entries(response);
+                let read = response.into_entries();
                 if trim.is_some() {
                     self.read = 0;
                 }

@@ -43,7 +43,8 @@ pub(crate) enum Read {
 
 impl Reader {
     pub(crate) fn new(connector: Connector, purpose: &'static str, key: String, stop: CancellationToken) -> Self {
-        let (backoff, block) = (connector.reconnect_backoff(), connector.options().block);
+        let backoff = connector.reconnect_backoff();
+        let block = connector.options().block;
         Reader { connector, purpose, key, stop, opened: None, backoff, releases: false, trims: true, block, id: None }
     }
 
@@ -95,7 +96,8 @@ impl Reader {
                     () = &mut interrupt, if !interrupted => {
                         interrupted = true;
                         if let Some(id) = self.id {
-                            let (connector, key) = (self.connector.clone(), self.key.clone());
+                            let connector = self.connector.clone();
+                            let key = self.key.clone();
                             // It comes to its end by itself where that fails.
                             tokio::spawn(async move { unblock(&connector, &key, id).await });
                         }

@@ -65,7 +65,8 @@ pub(super) enum Maintenance {
 
 impl ShardConnection {
     pub(super) fn new(links: Links, shard: Shard, stop: CancellationToken) -> Self {
-        let (backoff, losses) = (links.connector().reconnect_backoff(), links.connector().losses());
+        let backoff = links.connector().reconnect_backoff();
+        let losses = links.connector().losses();
         ShardConnection { links, shard, stop, backoff, losses, opened: None, used: false }
     }
 

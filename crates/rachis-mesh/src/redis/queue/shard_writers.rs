@@ -19,7 +19,7 @@ use redis::RedisError;
 use std::{
     collections::HashMap,
     sync::{
-        Arc, OnceLock, Weak,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -43,8 +43,7 @@ type Queue = mpsc::UnboundedSender<Write>;
 /// The shard writers of one node.
 pub(super) struct ShardWriters {
     links: Links,
-    // They hold the writer in turn; the tasks of the shard writers hold them until the end.
-    senders: Weak<dyn Senders>,
+    senders: Arc<dyn Senders>,
     stop: CancellationToken,
     open: Mutex<HashMap<Shard, Queue>>,
     /// The only queue, where there is one server; found without a lock.
@@ -65,14 +64,19 @@ struct ShardWriter {
 }
 
 impl ShardWriters {
-    pub(super) fn new(links: Links, senders: &Arc<dyn Senders>, stop: CancellationToken) -> Arc<Self> {
-        let senders = Arc::downgrade(senders);
+    pub(super) fn new(links: Links, senders: Arc<dyn Senders>, stop: CancellationToken) -> Arc<Self> {
         let (unplaced, waiting) = mpsc::unbounded_channel();
-        let (open, only, ended) = (Mutex::default(), OnceLock::new(), AtomicU64::new(0));
+        let open = Mutex::default();
+        let only = OnceLock::new();
+        let ended = AtomicU64::new(0);
         let writers = Arc::new(ShardWriters { links, senders, stop, open, only, unplaced, ended });
         match writers.servers().shard("") {
-            Some(shard) if !writers.servers().are_shared() => drop(writers.only.set(writers.start(shard))),
-            _ => drop(tokio::spawn(locate_unplaced(writers.clone(), waiting))),
+            Some(shard) if !writers.servers().are_shared() => {
+                writers.only.get_or_init(|| writers.start(shard));
+            }
+            _ => {
+                tokio::spawn(locate_unplaced(writers.clone(), waiting));
+            }
         }
         writers
     }
@@ -109,11 +113,9 @@ impl ShardWriters {
         let (queue, due) = mpsc::unbounded_channel();
         let connection = ShardConnection::new(self.links.clone(), shard.clone(), self.stop.clone());
         let writer = ShardWriter { shard, due, connection, writers: self.clone(), moves: self.servers().moves() };
-        // Without them nothing comes, and the queue takes nothing.
-        if let Some(senders) = self.senders.upgrade() {
-            let stop = self.stop.clone();
-            tokio::spawn(async move { stop.run_until_cancelled(run(writer, senders)).await });
-        }
+        let senders = self.senders.clone();
+        let stop = self.stop.clone();
+        tokio::spawn(async move { stop.run_until_cancelled(run(writer, senders)).await });
         queue
     }
 
@@ -162,7 +164,8 @@ async fn locate_unplaced(writers: Arc<ShardWriters>, mut waiting: mpsc::Unbounde
 /// Runs one shard writer until it ends.
 async fn run(mut writer: ShardWriter, senders: Arc<dyn Senders>) {
     let mut batch = Vec::with_capacity(BATCH);
-    let (wait, mut shortfalls) = (writer.wait(), Shortfalls::default());
+    let wait = writer.wait();
+    let mut shortfalls = Shortfalls::default();
     // What the last write carried.
     let mut written = 0;
     loop {
@@ -201,6 +204,7 @@ async fn run(mut writer: ShardWriter, senders: Arc<dyn Senders>) {
             }
             Err(WriteError { error, unsent }) => {
                 tracing::debug!(%error, unsent, entries = batch.len(), "a write failed");
+                let mut then = Vec::new();
                 batch.retain(|write| match write {
                     // Nothing of it can arrive, so its caller need not know.
                     Write::Request { token, .. } if unsent => {
@@ -208,7 +212,7 @@ async fn run(mut writer: ShardWriter, senders: Arc<dyn Senders>) {
                         true
                     }
                     Write::Request { token, stream, .. } => {
-                        senders.sent(*token, stream, WriteOutcome::Unknown(session.clone()));
+                        then.extend(senders.sent(*token, stream, WriteOutcome::Unknown(session.clone())));
                         false
                     }
                     // Written twice they do no harm, so they wait for the next connection.
@@ -219,6 +223,7 @@ async fn run(mut writer: ShardWriter, senders: Arc<dyn Senders>) {
                     | Write::Cancel { .. }
                     | Write::Mark { .. } => true,
                 });
+                writer.follow(then);
             }
         }
     }

@@ -37,7 +37,8 @@ impl Shortfalls {
         if self.last_warning.is_some_and(|last| last.elapsed() < QUIET) {
             return;
         }
-        let (writes, wanted) = (std::mem::take(&mut self.since_warning), wanted.replicas);
+        let writes = std::mem::take(&mut self.since_warning);
+        let wanted = wanted.replicas;
         self.last_warning = Some(Instant::now());
         match reply {
             RespValue::Int(had) => {

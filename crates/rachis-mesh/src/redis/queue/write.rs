@@ -83,10 +83,11 @@ pub(crate) trait Senders: Send + Sync + 'static {
     fn wanted(&self, token: u64, now: Instant) -> bool;
     /// Reports that a request was not written, and will be tried again.
     fn kept(&self, token: u64);
-    /// Reports the outcome of a request, and its stream.
-    fn sent(&self, token: u64, stream: &Arc<str>, outcome: WriteOutcome);
-    /// Reports that a request of a caller that has gone could not be withdrawn, since `replica` has begun it.
-    fn begun(&self, stream: &Arc<str>, entry: EntryId, replica: &[u8]);
+    /// Reports the outcome of a request, and its stream. Returns the write that has to follow.
+    fn sent(&self, token: u64, stream: &Arc<str>, outcome: WriteOutcome) -> Option<Write>;
+    /// Reports that a request of a caller that has gone could not be withdrawn, since `replica` has begun it. Returns the
+    /// write that has to follow.
+    fn begun(&self, stream: &Arc<str>, entry: EntryId, replica: &[u8]) -> Option<Write>;
 }
 
 impl Write {

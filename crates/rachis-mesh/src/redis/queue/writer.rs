@@ -18,9 +18,9 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts the writer. It ends with `stop`, and not when dropped, since its senders hold it in turn.
+    /// Starts the writer, which connects when there is a first write. It ends with `stop`, and not when dropped.
     pub(crate) fn start(links: Links, senders: Arc<dyn Senders>, stop: CancellationToken) -> Self {
-        Writer { writers: ShardWriters::new(links, &senders, stop) }
+        Writer { writers: ShardWriters::new(links, senders, stop) }
     }
 
     /// Waits until everything pushed so far has been written, or the writer has ended.

@@ -1,6 +1,6 @@
 //! Entries of streams.
 
-use super::{EntryId, parser::Response};
+use super::EntryId;
 use redis::Value;
 
 /// One entry of a stream, or one of the frames in it.
@@ -10,16 +10,9 @@ pub(crate) struct Entry {
     pub(crate) frame: Vec<u8>,
 }
 
-/// Returns the entries in a response to XREAD or XREADGROUP. It is parsed by hand, since redis-rs's own type makes a
-/// hash map of every entry. An entry without the field has an empty frame, which is refused like any other garbage.
-pub(crate) fn entries(response: Response) -> Vec<Entry> {
-    match response {
-        Response::Entries(entries) => entries,
-        Response::Value(value) => taken_apart(value),
-    }
-}
-
-fn taken_apart(reply: Value) -> Vec<Entry> {
+/// Returns the entries in a reply to XREAD or XREADGROUP. It is parsed by hand, since redis-rs's own type makes a hash map of
+/// every entry. An entry without the field has an empty frame, which is refused like any other garbage.
+pub(super) fn entries(reply: Value) -> Vec<Entry> {
     let mut found = Vec::new();
     for stream in array(reply) {
         let Some(list) = array(stream).into_iter().nth(1) else { continue };
@@ -81,7 +74,7 @@ mod tests {
         let two = Value::Array(vec![bulk("6-1"), Value::Array(["m", "a", "m", "b"].map(bulk).to_vec())]);
         let odd = Value::Array(vec![bulk("7-0"), Value::Array(vec![bulk("x"), bulk("y")])]);
         let reply = Value::Array(vec![Value::Array(vec![bulk("key"), Value::Array(vec![one, deleted, two, odd])])]);
-        let read = taken_apart(reply);
+        let read = entries(reply);
         assert_eq!(
             read,
             [
@@ -95,6 +88,6 @@ mod tests {
 
     #[test]
     fn nothing_to_read_is_no_entries() {
-        assert_eq!(taken_apart(Value::Nil), []);
+        assert_eq!(entries(Value::Nil), []);
     }
 }

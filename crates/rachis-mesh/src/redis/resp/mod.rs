@@ -9,7 +9,7 @@ mod parser;
 mod raw_connection;
 
 pub(crate) use commands::Commands;
-pub(crate) use entry::{Entry, bytes, entries};
+pub(crate) use entry::{Entry, bytes};
 pub(crate) use entry_id::EntryId;
 pub(crate) use parser::{RespValue, Response};
 pub(crate) use raw_connection::{RawConnection, WriteError};

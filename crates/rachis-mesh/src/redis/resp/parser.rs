@@ -22,6 +22,16 @@ pub(crate) enum Response {
     Value(Value),
 }
 
+impl Response {
+    /// Returns the entries in a response to XREAD or XREADGROUP.
+    pub(crate) fn into_entries(self) -> Vec<Entry> {
+        match self {
+            Response::Entries(entries) => entries,
+            Response::Value(value) => entry::entries(value),
+        }
+    }
+}
+
 /// The response to a command of a pipeline.
 #[derive(Debug)]
 pub(crate) enum RespValue {
@@ -177,7 +187,8 @@ impl<'a> Parts<'a> {
         let Some(parts) = self.array()? else { return Some(()) };
         let known = found.len();
         for _ in 0..parts / 2 {
-            let (name, value) = (self.bulk()?, self.bulk()?);
+            let name = self.bulk()?;
+            let value = self.bulk()?;
             if name == Some(b"m") {
                 found.push(Entry { id, frame: value.unwrap_or_default().to_vec() });
             }

@@ -7,10 +7,7 @@ use super::{
     parser::{self, RespValue, Response, Scan},
 };
 use crate::redis::connection::{
-    Connector, Opened, Signs,
-    socket::{Endpoint, Socket},
-    timed_out,
-    topology::Shard,
+    Connector, Opened, Signs, duplex::Socket, socket::Endpoint, timed_out, topology::Shard,
 };
 use bytes::{Buf, BytesMut};
 use futures_util::FutureExt;

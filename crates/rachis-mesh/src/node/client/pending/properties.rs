@@ -1,4 +1,4 @@
-//! Whatever order requests, replies and callers come in: nobody waits twice, is woken twice or is forgotten.
+//! Whatever order requests, replies and callers come in: no caller waits twice, is woken twice or is forgotten.
 
 use super::*;
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ use std::{
 
 const CAPACITY: usize = 6;
 
-/// Somebody who waits; what became of each is noted.
+/// A caller that waits; what became of each is noted.
 #[derive(Debug)]
 struct Waiter {
     number: usize,

@@ -74,7 +74,7 @@ fn those_whose_time_is_over_are_woken_and_the_next_ones_awaited() {
     assert_eq!((pending.late(later(0)), pending.alarm()), (vec![], Some(later(1))));
     assert_eq!((pending.late(later(1)), pending.alarm()), (vec!["ada"], Some(later(3))));
     assert_eq!((pending.late(later(4)), pending.alarm()), (vec!["cleo"], None));
-    // Who comes back to wait is late at once.
+    // A caller that comes back to wait is late at once.
     assert_eq!(pending.rearm(awake, "dan"), Rearmed::Waiting);
     assert!(pending.advance_alarm(later(1)));
     assert_eq!((pending.late(later(4)), pending.len()), (vec!["dan"], 3));
@@ -148,7 +148,7 @@ fn what_is_lost_is_sent_again_only_if_it_may_run_twice_or_never_arrived() {
         (Keyed, &sent, F::Gone, Some(V::Resend)),
         (Keyed, &adrift, F::Gone, Some(V::Resend)),
         (Keyed, &sent, F::Orphaned, None),
-        // It was in the stream, whatever anybody says later.
+        // It was in the stream, whatever is said later.
         (Unsafe, &sent, F::NeverArrived, Some(V::Lost)),
         (Idempotent, &sent, F::Orphaned, None),
         (Unsafe, &sent, F::Orphaned, Some(V::Orphaned)),
@@ -303,7 +303,7 @@ proptest! {
                         sending.insert(id);
                     }
                 }
-                // Only what nobody has had a reply to is withdrawn.
+                // Only what had no reply is withdrawn.
                 Step::Sent(id) => {
                     let wanted = known(id, &over) || overtaken.remove(&id);
                     prop_assert_eq!(pending.sent(id, EntryId::new(1, 0)), wanted);

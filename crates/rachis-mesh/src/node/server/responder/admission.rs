@@ -1,24 +1,19 @@
-//! Admission: decides whether a request may run here, by who wrote it, how often it was delivered and what is published.
+//! Whether a request may run, by its writer and the number of its deliveries.
 
 use super::Responder;
 use crate::{
-    node::Inner,
     redis::queue::{Entry, EntryId},
     wire::{self, Request},
 };
-use rachis_core::{
-    Error, Outcome, Result,
-    host::{Found, Registered},
-};
-use std::sync::Arc;
+use rachis_core::{Error, Outcome, Result};
 
 impl Responder {
     /// Checks whether a request that a replica had when it died may run on another.
     ///
     /// # Errors
     /// `Unavailable` after too many deliveries, and for what must not run twice.
-    pub(super) fn may_run_again(&self, node: &Inner, request: &Request, delivery: u32) -> Result<()> {
-        if delivery > self.limits.load().max_deliveries {
+    pub(super) fn may_run_again(&self, request: &Request, delivery: u32) -> Result<()> {
+        if delivery > self.work.limits.load().max_deliveries {
             return Err(Error::unavailable(format!(
                 "{} on '{}' was given to {} replicas and none finished it",
                 request.call.method,
@@ -27,7 +22,7 @@ impl Responder {
             ))
             .with_outcome(Outcome::Unknown));
         }
-        if may_run_twice(node, request) {
+        if self.work.admission.may_run_twice(request) {
             return Ok(());
         }
         Err(Error::unavailable(format!(
@@ -39,17 +34,17 @@ impl Responder {
 
     /// Returns `true` if this request must not run twice and was started here before under another entry. Without a
     /// secret a copy can not be told from a request that was made up, so `false` is returned.
-    pub(super) fn is_copy(&self, node: &Inner, request: &Request, entry: &Entry) -> bool {
-        if !self.signer.signs() || may_run_twice(node, request) {
+    pub(super) fn is_copy(&self, request: &Request, entry: &Entry) -> bool {
+        if !self.work.signer.signs() || self.work.admission.may_run_twice(request) {
             return false;
         }
         let until = wire::until(&entry.frame);
         let mut guard = self.replay_guard.lock();
-        let copy = !guard.insert(&request.from, request.id, entry.id, until, node.clock.now());
+        let copy = !guard.insert(&request.from, request.id, entry.id, until, self.work.clock.now());
         drop(guard);
         if copy && let Some(more) = self.refused.permit() {
             tracing::warn!(call = %request.call_id(), entry = %entry.id, stream = %self.stream, more,
-                "a request that has run here stands in Redis again and is not run: somebody without the secret copies requests");
+                "a request that has run here stands in Redis again and is not run: a writer without the secret copies requests");
         }
         copy
     }
@@ -60,36 +55,4 @@ impl Responder {
             tracing::warn!(%entry, stream = %self.stream, %error, more, "a request was refused");
         }
     }
-
-    /// Returns the service that a request calls. Only what was published may be called.
-    ///
-    /// # Errors
-    /// `NotFound` for a path, `MethodNotAllowed` for a method that is not published.
-    pub(super) fn admit(&self, node: &Inner, request: &Request) -> Result<Found<Arc<Registered>>> {
-        let found =
-            node.app.find_named(&request.call.path).ok_or_else(|| rachis_core::host::not_found(&request.call.path))?;
-        let published =
-            node.published(&request.call.path).ok_or_else(|| rachis_core::host::not_found(&request.call.path))?;
-        match published.methods.contains(&request.call.method) {
-            true => Ok(found),
-            false => Err(rachis_core::host::not_offered(&request.call.method, &request.call.path)),
-        }
-    }
-
-    /// In a rolling deploy another replica of the same app may have what this one lacks. Asked once, so that no call
-    /// goes round in circles.
-    pub(super) fn elsewhere(&self, node: &Inner, request: &Request) -> Option<String> {
-        if request.hops > 0 {
-            return None;
-        }
-        let catalog = node.catalog();
-        catalog.replica_with(&node.app_key, &request.call.path, &request.call.method).map(str::to_owned)
-    }
-}
-
-/// Returns `true` if a replica may run a request that another one has begun.
-fn may_run_twice(node: &Inner, request: &Request) -> bool {
-    let registered = node.app.find_named(&request.call.path);
-    let declared = registered.map(|found| found.value.descriptor.is_idempotent(&request.call.method));
-    request.has_key() || declared.unwrap_or(request.call.method.is_idempotent())
 }

@@ -27,7 +27,9 @@ pub(super) async fn first_answer<T, Question>(
 where
     Question: Future<Output = RedisResult<T>>,
 {
-    let (mut questions, mut open, mut trouble) = (questions.enumerate(), FuturesUnordered::new(), None);
+    let mut questions = questions.enumerate();
+    let mut open = FuturesUnordered::new();
+    let mut trouble = None;
     let mut asked = 0;
     loop {
         if let Some((number, question)) = questions.next() {

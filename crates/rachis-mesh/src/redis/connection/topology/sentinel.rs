@@ -81,7 +81,8 @@ impl Sentinels {
 
     /// Returns the endpoint of the master, from the first sentinel that knows it.
     pub(crate) async fn master(&self) -> RedisResult<Endpoint> {
-        let (first, count) = (self.first.load(Ordering::Relaxed), self.sentinels.len());
+        let first = self.first.load(Ordering::Relaxed);
+        let count = self.sentinels.len();
         let numbers = (first..first + count).map(|number| number % count);
         let questions = numbers.map(async |number| {
             let asked = tokio::time::timeout(self.timeout, self.ask(&self.sentinels[number])).await;

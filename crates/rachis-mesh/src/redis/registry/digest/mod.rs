@@ -22,7 +22,7 @@ const OLD: usize = 64;
 /// For how long one node makes it while others do not begin to. What `changes` holds lasts longer than this, unless far
 /// more than a thousand nodes come or go within it.
 const ALONE_MS: u64 = 500;
-/// Who finds none while another makes it looks so often again, and reads the hashes after that.
+/// A node that finds none while another makes it looks so often again, and reads the hashes after that.
 const LOOKS: usize = 10;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(30);
 /// For how long it is kept: nodes that come one by one do well without.
@@ -90,7 +90,8 @@ impl Registry {
         if changes.last().map_or(digest.epoch, |change| change.epoch) < epoch {
             return Ok(None);
         }
-        let (behind, silent) = (changes.len(), self.silent(on, now).await?);
+        let behind = changes.len();
+        let silent = self.silent(on, now).await?;
         Ok(Some((digest.into_snapshot(changes, now, silent), behind)))
     }
 

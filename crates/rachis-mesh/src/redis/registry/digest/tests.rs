@@ -50,7 +50,7 @@ impl Mesh {
         assert_eq!(by_id(read), by_id(&whole));
     }
 
-    /// How many hashes were read since the last time that somebody asked.
+    /// How many hashes were read since the last question.
     async fn hashes(&mut self) -> usize {
         let info: String = redis::cmd("INFO").arg("commandstats").query_async(&mut self.on).await.unwrap();
         let read = info.split("cmdstat_hgetall:calls=").nth(1).map_or("0", |rest| rest.split(',').next().unwrap());
@@ -90,7 +90,7 @@ async fn what_came_since_is_read_as_changes_until_it_is_much() {
     assert_eq!((read.nodes.len(), read.lingering.len()), (119, 1));
     mesh.agrees(&read).await;
     mesh.grow(120, 130).await;
-    // Who made it last does no longer count as making it.
+    // The node that made it last no longer counts as making it.
     mesh.set(&["DEL", "test:{mesh}:digest-by"]).await;
     mesh.hashes().await;
     for read in join_all((0..10).map(|_| mesh.read())).await {

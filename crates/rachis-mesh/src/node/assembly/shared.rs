@@ -1,0 +1,338 @@
+//! What most parts of a node work with, and the parts that are made of that alone.
+
+use crate::{
+    node::{
+        admin::{dead_letters::LetterAccess, scrape::Scraper},
+        catalog::{Catalog, SharedCatalog},
+        client::{recovery::Recovery, routes::Routes, rpc::Rpc, waiting::Waiting},
+        discovery::{announce::Announcer, change_feed::ChangeFeed, records::Records, sync::CatalogSync, view::View},
+        events::{outbox::Outbox, receiver::EventReceiver},
+        idempotency::{Idempotency, RecentOutcomes, TTLS_HELD},
+        lifecycle::{
+            heartbeat::Heartbeat,
+            reload::{Files, Reloader, Takers},
+            shutdown::Exit,
+        },
+        server::{
+            admission::Admission, execution::Execution, partitions::Partitions, slots::Slots, takeover::Takeover,
+            tasks::Tasks, work::Work,
+        },
+        shared::{
+            clock::Clock, commands::Commands, filters::Filters, identity::Identity, info::Change, life::Life,
+            live_config::LiveConfig, metrics::Metrics, published::Published, runner::Runner, settings,
+        },
+    },
+    redis::{
+        connection::{Connector, link::Links, pool::Admin},
+        event_log::Intake,
+        keys::Keys,
+        queue::Writer,
+        registry::Registry,
+    },
+    wire::Signer,
+};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use rachis_config::{Config, Secret};
+use rachis_core::{App, Error, Result};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize},
+    },
+    time::Duration,
+};
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio_util::task::TaskTracker;
+
+/// The parts that many others share. It ends when the node is built.
+pub(super) struct Shared {
+    pub(super) identity: Arc<Identity>,
+    pub(super) config: Arc<LiveConfig>,
+    pub(super) life: Arc<Life>,
+    pub(super) app: App,
+    pub(super) keys: Keys,
+    pub(super) signer: Signer,
+    pub(super) clock: Arc<Clock>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) catalog: SharedCatalog,
+    pub(super) connector: Connector,
+    pub(super) commands: Commands,
+    pub(super) admin: Admin,
+    pub(super) registry: Registry,
+    ttl: Duration,
+    heartbeat_interval: Duration,
+}
+
+impl Shared {
+    /// # Errors
+    /// `BadRequest` for a configuration that can not work.
+    pub(super) fn new(config: Config, app: App, observer: bool) -> Result<Self> {
+        let ttl = config.ttl();
+        let identity = Arc::new(Identity::new(&config.key, config.app_name(), observer));
+        let life = Arc::new(Life::new(ttl));
+        let keys = Keys::new(&config.namespace).in_database(settings::database_of(&config)?);
+        let name = format!("rachis:{}:{}", identity.app_name, identity.id);
+        let connector = Connector::new(settings::options(&config)?, &name).map_err(|error| {
+            Error::bad_request(format!("redis.url ({}) can not be used: {error}", config.redis.url))
+        })?;
+        let links = Links::new(connector.clone(), life.stop.clone());
+        let secret = config.mesh.secret.as_ref().map(Secret::expose);
+        let previous = config.mesh.previous_secret.as_ref().map(Secret::expose);
+        // How long nodes that a registry has lost are believed.
+        let grace = u64::try_from((ttl * 2).as_millis()).unwrap_or(u64::MAX);
+        Ok(Shared {
+            registry: Registry::new(keys.clone(), &identity.id, &identity.app, ttl, settings::linger(&config)),
+            admin: Admin::new(&connector),
+            commands: Commands::new(links, life.clone(), config.redis.response_timeout),
+            signer: Signer::new(secret, previous),
+            clock: Arc::new(Clock::new()),
+            metrics: Arc::new(Metrics::new(&identity.app)),
+            catalog: Arc::new(Mutex::new(Catalog::new(&identity.id, grace))),
+            heartbeat_interval: config.heartbeat_interval,
+            config: Arc::new(LiveConfig::new(config)),
+            identity,
+            life,
+            app,
+            keys,
+            connector,
+            ttl,
+        })
+    }
+
+    pub(super) fn recovery(&self, waiting: Arc<Waiting>) -> Recovery {
+        Recovery {
+            node: self.identity.id.clone(),
+            waiting,
+            commands: self.commands.clone(),
+            catalog: self.catalog.clone(),
+            registry: self.registry.clone(),
+            keys: self.keys.clone(),
+            clock: self.clock.clone(),
+            heartbeat_interval: self.heartbeat_interval,
+            stop: self.life.stop.clone(),
+        }
+    }
+
+    pub(super) fn idempotency(
+        &self,
+        waiting: Arc<Waiting>,
+        runner: Runner,
+        intake: watch::Sender<Intake>,
+        own_calls: TaskTracker,
+    ) -> Idempotency {
+        Idempotency {
+            identity: self.identity.clone(),
+            config: self.config.clone(),
+            life: self.life.clone(),
+            keys: self.keys.clone(),
+            signer: self.signer.clone(),
+            recent: RecentOutcomes::new(self.ttl * TTLS_HELD),
+            commands: self.commands.clone(),
+            catalog: self.catalog.clone(),
+            registry: self.registry.clone(),
+            admin: self.admin.clone(),
+            waiting,
+            runner,
+            intake,
+            own_calls,
+        }
+    }
+
+    pub(super) fn work(
+        &self,
+        admission: Admission,
+        execution: Execution,
+        tasks: Tasks,
+        writer: Writer,
+        dead_replicas: mpsc::UnboundedSender<String>,
+    ) -> Work {
+        let config = self.config.at_start();
+        Work {
+            keys: self.keys.clone(),
+            signer: self.signer.clone(),
+            limits: ArcSwap::from_pointee(settings::limits(config)),
+            slots: Arc::new(Slots::new(config.limits.max_in_flight)),
+            tasks,
+            admission,
+            execution,
+            writer,
+            commands: self.commands.clone(),
+            admin: self.admin.clone(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            catalog: self.catalog.clone(),
+            life: self.life.clone(),
+            ttl: self.ttl,
+            dead_replicas,
+            wanted: AtomicUsize::new(config.partitions),
+        }
+    }
+
+    pub(super) fn takeover(&self, partitions: Arc<Partitions>, dead: mpsc::UnboundedReceiver<String>) -> Takeover {
+        Takeover {
+            identity: self.identity.clone(),
+            life: self.life.clone(),
+            partitions,
+            catalog: self.catalog.clone(),
+            registry: self.registry.clone(),
+            keys: self.keys.clone(),
+            commands: self.commands.clone(),
+            admin: self.admin.clone(),
+            heartbeat_interval: self.heartbeat_interval,
+            ttl: self.ttl,
+            dead,
+        }
+    }
+
+    pub(super) fn change_feed(
+        &self,
+        routes: Arc<Routes>,
+        waiting: Arc<Waiting>,
+        partitions: Arc<Partitions>,
+        dead_replicas: mpsc::UnboundedSender<String>,
+        watchers: broadcast::Sender<Arc<Change>>,
+    ) -> ChangeFeed {
+        ChangeFeed {
+            identity: self.identity.clone(),
+            app: self.app.clone(),
+            catalog: self.catalog.clone(),
+            routes,
+            waiting,
+            partitions,
+            keys: self.keys.clone(),
+            dead_replicas,
+            watchers,
+        }
+    }
+
+    pub(super) fn sync(
+        &self,
+        filters: Filters,
+        event_receiver: Arc<EventReceiver>,
+        changes: ChangeFeed,
+    ) -> CatalogSync {
+        CatalogSync {
+            observer: self.identity.observer,
+            catalog: self.catalog.clone(),
+            registry: self.registry.clone(),
+            admin: self.admin.clone(),
+            keys: self.keys.clone(),
+            clock: self.clock.clone(),
+            records: Records::new(self.keys.clone(), self.signer.clone(), self.config.clone(), filters),
+            event_receiver,
+            changes,
+            foreign: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn announcer(
+        &self,
+        filters: Filters,
+        published: Arc<Published>,
+        partitions: Arc<Partitions>,
+        waiting: Arc<Waiting>,
+    ) -> Announcer {
+        Announcer {
+            identity: self.identity.clone(),
+            config: self.config.clone(),
+            app: self.app.clone(),
+            filters,
+            published,
+            partitions,
+            waiting,
+            connector: self.connector.clone(),
+            admin: self.admin.clone(),
+            registry: self.registry.clone(),
+            keys: self.keys.clone(),
+            signer: self.signer.clone(),
+            clock: self.clock.clone(),
+            life: self.life.clone(),
+        }
+    }
+
+    pub(super) fn view(&self, routes: Arc<Routes>, watchers: broadcast::Sender<Arc<Change>>) -> View {
+        View {
+            identity: self.identity.clone(),
+            config: self.config.clone(),
+            app: self.app.clone(),
+            catalog: self.catalog.clone(),
+            routes,
+            watchers,
+            stop: self.life.stop.clone(),
+        }
+    }
+
+    pub(super) fn heartbeat(&self) -> Heartbeat {
+        Heartbeat {
+            connector: self.connector.clone(),
+            registry: self.registry.clone(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            interval: self.heartbeat_interval,
+            ttl: self.ttl,
+            stop: self.life.beating.clone(),
+        }
+    }
+
+    pub(super) fn letters(&self, rpc: Arc<Rpc>) -> LetterAccess {
+        LetterAccess {
+            keys: self.keys.clone(),
+            admin: self.admin.clone(),
+            signer: self.signer.clone(),
+            rpc,
+            config: self.config.clone(),
+            life: self.life.clone(),
+        }
+    }
+
+    pub(super) fn scraper(&self, view: Arc<View>, waiting: Arc<Waiting>, partitions: Arc<Partitions>) -> Scraper {
+        Scraper {
+            identity: self.identity.clone(),
+            life: self.life.clone(),
+            metrics: self.metrics.clone(),
+            view,
+            waiting,
+            partitions,
+            admin: self.admin.clone(),
+            keys: self.keys.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+
+    pub(super) fn reloader(
+        &self,
+        takers: Takers,
+        files: Files,
+        has_provider: bool,
+        waiting: Arc<Waiting>,
+        partitions: Arc<Partitions>,
+    ) -> Reloader {
+        Reloader {
+            config: self.config.clone(),
+            takers,
+            files,
+            has_provider,
+            connector: self.connector.clone(),
+            signer: self.signer.clone(),
+            waiting,
+            partitions,
+            reloading: Mutex::new(()),
+        }
+    }
+
+    pub(super) fn exit(&self, partitions: Arc<Partitions>, writer: Writer, outbox: Arc<Outbox>) -> Exit {
+        Exit {
+            identity: self.identity.clone(),
+            config: self.config.clone(),
+            life: self.life.clone(),
+            app: self.app.clone(),
+            partitions,
+            writer,
+            outbox,
+            admin: self.admin.clone(),
+            registry: self.registry.clone(),
+            keys: self.keys.clone(),
+        }
+    }
+}

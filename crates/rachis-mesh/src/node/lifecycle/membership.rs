@@ -1,0 +1,105 @@
+//! How far a node has come: built, joining, joined, or over.
+
+use super::{
+    join::{Assembled, Joined},
+    shutdown::Exit,
+};
+use crate::{
+    node::shared::life::Life,
+    redis::connection::{Connector, Trouble},
+};
+use parking_lot::Mutex;
+use rachis_core::{Error, Result};
+use std::{sync::Arc, time::Duration};
+
+/// Lets a node join once and leave once.
+pub(crate) struct Membership {
+    stage: Mutex<Stage>,
+    life: Arc<Life>,
+    connector: Connector,
+    namespace: String,
+    exit: Exit,
+}
+
+enum Stage {
+    Assembled(Box<Assembled>),
+    Joining,
+    Joined(Joined),
+    Over,
+}
+
+impl Membership {
+    pub(crate) fn new(assembled: Assembled, exit: Exit) -> Self {
+        Membership {
+            life: assembled.life.clone(),
+            connector: assembled.connector.clone(),
+            namespace: assembled.config.at_start().namespace.clone(),
+            stage: Mutex::new(Stage::Assembled(Box::new(assembled))),
+            exit,
+        }
+    }
+
+    /// Joins, if that was not done before.
+    ///
+    /// # Errors
+    /// `Unavailable` when the node was shut down meanwhile.
+    pub(crate) async fn join(&self) -> Result<()> {
+        let Some(assembled) = self.take_assembled() else { return Ok(()) };
+        let joined = assembled.join().await?;
+        let mut stage = self.stage.lock();
+        // A shutdown that came first has stopped everything already.
+        if matches!(*stage, Stage::Joining) {
+            *stage = Stage::Joined(joined);
+        }
+        Ok(())
+    }
+
+    /// Joins, or gives up after `time`.
+    ///
+    /// # Errors
+    /// `Unavailable` when Redis was not reached in time, or did not let this node in; the node is then shut down.
+    pub(crate) async fn join_within(&self, time: Duration) -> Result<()> {
+        if let Ok(outcome) = tokio::time::timeout(time, self.join()).await {
+            return outcome;
+        }
+        self.life.stop.cancel();
+        let address = self.connector.address();
+        let reason = match self.connector.trouble() {
+            Some(trouble) => trouble.describe(&address, &self.namespace, time),
+            None => Trouble::unknown(&address, time),
+        };
+        Err(Error::unavailable(reason))
+    }
+
+    /// Leaves, if the node has joined; otherwise it just ends.
+    ///
+    /// # Errors
+    /// `Timeout` when calls still ran at the end of the grace.
+    pub(crate) async fn leave(&self) -> Result<()> {
+        let stage = std::mem::replace(&mut *self.stage.lock(), Stage::Over);
+        self.life.draining.cancel();
+        match stage {
+            Stage::Joined(Joined::Member { discovery }) => self.exit.leave(discovery).await,
+            Stage::Joined(Joined::Observer) => {
+                self.exit.stop_looking().await;
+                Ok(())
+            }
+            Stage::Assembled(_) | Stage::Joining | Stage::Over => {
+                self.life.stop.cancel();
+                Ok(())
+            }
+        }
+    }
+
+    /// Returns what joining needs, once.
+    fn take_assembled(&self) -> Option<Box<Assembled>> {
+        let mut stage = self.stage.lock();
+        if !matches!(*stage, Stage::Assembled(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut *stage, Stage::Joining) {
+            Stage::Assembled(assembled) => Some(assembled),
+            _ => None,
+        }
+    }
+}
