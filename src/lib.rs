@@ -74,7 +74,7 @@
 //!     const EVENTS: &[&str] = &["sent"];
 //!
 //!     async fn custom(&self, method: &str, data: Value, params: Params) -> Result<Value> {
-//!         let to = data["to"].as_str().ok_or_else(|| Error::bad_request(format!("Whom shall I {method} it to?")))?;
+//!         let to = data["to"].as_str().ok_or_else(|| Error::bad_request(format!("`to` is missing: {method} needs an address")))?;
 //!         params.service("mails").emit("sent", json!({ "to": to }))?;
 //!         Ok(json!({ "sent": true }))
 //!     }
@@ -149,7 +149,7 @@
 //! ```
 //!
 //! The caller can not tell where a service runs. What can only happen to a remote call is an error of its own:
-//! [`Timeout`](ErrorKind::Timeout) when nobody answered in time, [`Unavailable`](ErrorKind::Unavailable) when the replica
+//! [`Timeout`](ErrorKind::Timeout) when no answer came in time, [`Unavailable`](ErrorKind::Unavailable) when the replica
 //! that had it died or Redis is away, [`TooManyRequests`](ErrorKind::TooManyRequests) when a queue is full,
 //! [`PayloadTooLarge`](ErrorKind::PayloadTooLarge) when it is too big to travel. [`Error::outcome`] says whether the call
 //! ran, where that is the question. Replicas that die are replaced for `find`, `get`, `update`, `remove` and what
@@ -217,8 +217,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Sockets hear the events that [`gateway::Channels`] let them hear; without any, nothing is sent. Who is asking is the
-//! business of [`auth`]: logins, tokens, and the hooks that check them.
+//! Sockets hear the events that [`gateway::Channels`] let them hear; without any, nothing is sent. [`auth`] has
+//! logins, tokens, and the hooks that check them.
 //!
 //! # Configuration
 //!

@@ -41,7 +41,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<Exit, Failure> {
     let request = Request::read(&args.words)?;
     let node = observe::join(global).await?;
-    // Interrupted, the request is taken back unless somebody has begun with it.
+    // Interrupted, the request is taken back unless a replica has begun it.
     let outcome = tokio::select! {
         outcome = make(&request, &node) => Some(outcome),
         () = signal() => None,

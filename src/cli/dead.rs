@@ -156,9 +156,10 @@ async fn drop_letters(node: &Node, which: &Which, out: &mut Out) -> Result<Exit,
             u64::from(letters.remove(id).await.map_err(failed)?)
         }
     };
-    match out.json {
-        true => out.document(&json!({ "dropped": dropped }))?,
-        false => out::say(&format!("dropped: {dropped}")),
+    if out.json {
+        out.document(&json!({ "dropped": dropped }))?
+    } else {
+        out::say(&format!("dropped: {dropped}"))
     }
     Ok(Exit::Good)
 }

@@ -19,7 +19,7 @@ const MEANINGS: &[(Exit, &str)] = &[
     (Exit::Failed, "it failed: the service answered with an error, the gateway is not ready"),
     (Exit::Usage, "the command line or the configuration is wrong"),
     (Exit::NoRedis, "Redis was not reached within --connect-timeout, or refused us"),
-    (Exit::NoAnswer, "nobody serves the path, or nobody answered within --timeout"),
+    (Exit::NoAnswer, "no node serves the path, or no answer came within --timeout"),
 ];
 
 impl Exit {
@@ -38,7 +38,7 @@ impl From<Exit> for ExitCode {
 /// Why a command ended early.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Whoever read the output has enough of it, which is no failure.
+    /// The reader of the output has closed it, which is no failure.
     BrokenPipe,
     /// To be said on stderr.
     Said(Exit, String),

@@ -77,9 +77,9 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<E
     };
     let served = matches!(joined, Ok(true));
     if served {
-        // Whoever started it may not read on, which is no reason to stop.
+        // The reader of stdout may be gone, which is no reason to stop.
         if shown.show(out).is_err() {
-            tracing::debug!("nobody reads where it serves");
+            tracing::debug!("the address could not be written to stdout");
         }
         first_signal.await;
         tracing::info!("stopping");

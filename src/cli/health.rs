@@ -79,7 +79,7 @@ fn address(url: &str) -> Result<Uri, Failure> {
             "" | "/" => format!("http://{authority}/readyz").parse().map_err(|_| wrong("is no URL")),
             _ => Ok(uri),
         },
-        (Some("https"), _) => Err(wrong("is https, which is for whoever asks from outside")),
+        (Some("https"), _) => Err(wrong("is https, which is for clients outside")),
         _ => Err(wrong("can not be asked")),
     }
 }

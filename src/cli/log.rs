@@ -33,22 +33,18 @@ pub(crate) fn start(log: &Log) -> Result<Relevel, Failure> {
         LogFormat::Json => true,
     };
     // Both fail only where something logs already, or no longer does, which is as well.
-    let relevel: Relevel = match json {
-        true => {
-            let lines =
-                lines.with_writer(|| PlainJsonLines(stderr())).json().flatten_event(true).with_filter_reloading();
-            let handle = lines.reload_handle();
-            let _ = lines.try_init();
-            Arc::new(move |filter| drop(handle.reload(filter)))
-        }
-        false => {
-            let lines =
-                lines.fmt_fields(PlainFields).with_ansi(terminal && super::out::colours_wanted()).with_target(false);
-            let lines = lines.with_filter_reloading();
-            let handle = lines.reload_handle();
-            let _ = lines.try_init();
-            Arc::new(move |filter| drop(handle.reload(filter)))
-        }
+    let relevel: Relevel = if json {
+        let lines = lines.with_writer(|| PlainJsonLines(stderr())).json().flatten_event(true).with_filter_reloading();
+        let handle = lines.reload_handle();
+        let _ = lines.try_init();
+        Arc::new(move |filter| drop(handle.reload(filter)))
+    } else {
+        let lines =
+            lines.fmt_fields(PlainFields).with_ansi(terminal && super::out::colours_wanted()).with_target(false);
+        let lines = lines.with_filter_reloading();
+        let handle = lines.reload_handle();
+        let _ = lines.try_init();
+        Arc::new(move |filter| drop(handle.reload(filter)))
     };
     Ok(relevel)
 }

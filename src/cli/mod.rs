@@ -83,19 +83,18 @@ pub(crate) fn read() -> Result<Args, clap::Error> {
 /// Prints help, or what is wrong with the command line.
 pub(crate) fn tell(message: &clap::Error) -> Exit {
     if !message.use_stderr() {
-        // Nobody to tell means nobody to tell that either.
+        // Where stderr is closed, that can not be reported either.
         let _ = message.print();
         return Exit::Good;
     }
     // The parser quotes what it does not understand, which may be a URL with a password that lost its --redis.
     let words = std::env::args_os().filter_map(|word| word.into_string().ok());
     let urls: Vec<String> = words.filter(|word| word.contains("://")).collect();
-    match urls.is_empty() {
-        true => drop(message.print()),
-        false => {
-            let hide = |text: String, url: &String| text.replace(url, &RedisUrl::from(url.as_str()).to_string());
-            out::say_lines(urls.iter().fold(message.to_string(), hide).trim_end());
-        }
+    if urls.is_empty() {
+        let _ = message.print();
+    } else {
+        let hide = |text: String, url: &String| text.replace(url, &RedisUrl::from(url.as_str()).to_string());
+        out::say_lines(urls.iter().fold(message.to_string(), hide).trim_end());
     }
     Exit::Usage
 }

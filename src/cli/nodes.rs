@@ -1,4 +1,4 @@
-//! `rachis nodes`: who is in the mesh.
+//! `rachis nodes`: the nodes of the mesh.
 
 use super::{
     Exit,

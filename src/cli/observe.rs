@@ -1,4 +1,4 @@
-//! How commands look at a mesh: as an observer, of whom no node ever hears.
+//! How commands look at a mesh: as an observer, which is not announced to any node.
 
 use super::{exit::Failure, global::Global, log};
 use rachis::{
@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(crate) async fn join(global: &Global) -> Result<Node, Failure> {
     let config = global.config_for_a_look()?;
     log::start(&config.log)?;
-    // A delay is for those who serve; who only looks has come to see now.
+    // A start delay is for nodes with services.
     let config = Config { start_delay: StartDelay::After(Duration::ZERO), ..config };
     let observer = Node::builder(config).observer().connect_within(global.connect_timeout);
     observer.start().await.map_err(|error| Failure::joining(&error))

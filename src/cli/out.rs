@@ -20,7 +20,7 @@ pub(crate) const DIM: Style = Style::new().dimmed();
 const LEAST_WIDTH: u16 = 24;
 const PADDING: (u16, u16) = (0, 2);
 
-/// Stdout, and what suits whoever reads it.
+/// Stdout, and the form that suits its reader.
 pub(crate) struct Out {
     to: Box<dyn Write>,
     /// One JSON document, or one per line.
@@ -74,9 +74,10 @@ impl Out {
         let widest = table.column_max_content_widths().last().copied().unwrap_or(0);
         for (number, column) in table.column_iter_mut().enumerate() {
             column.set_padding(PADDING);
-            column.set_constraint(match number + 1 < N {
-                true => ColumnConstraint::ContentWidth,
-                false => ColumnConstraint::LowerBoundary(Width::Fixed(widest.min(LEAST_WIDTH) + PADDING.1)),
+            column.set_constraint(if number + 1 < N {
+                ColumnConstraint::ContentWidth
+            } else {
+                ColumnConstraint::LowerBoundary(Width::Fixed(widest.min(LEAST_WIDTH) + PADDING.1))
             });
         }
         self.write(&table.trim_fmt())
@@ -109,7 +110,7 @@ fn plain_lines(text: &str) -> String {
     text.split('\n').map(plain).collect::<Vec<_>>().join("\n")
 }
 
-/// Talk: to stderr, where nobody may be. One line, whatever is in it.
+/// Writes a message to stderr, as one line. A closed stderr is no failure.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{}", plain(text));
 }
@@ -119,7 +120,7 @@ pub(crate) fn say_lines(text: &str) {
     let _ = writeln!(io::stderr(), "{}", plain_lines(text));
 }
 
-/// A bar on stderr that fills in `time`, if somebody watches; its position is in ms.
+/// Shows a bar on stderr that fills in `time`, if it is a terminal; its position is in ms.
 pub(crate) fn progress(time: Duration) -> ProgressBar {
     let bar = ProgressBar::new(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
     // A template that is a constant and right.

@@ -89,9 +89,10 @@ struct PlainJson<F>(F);
 
 impl<F: Formatter> Formatter for PlainJson<F> {
     fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        match fragment.contains(is_unsafe) {
-            true => writer.write_all(plain_json(fragment).as_bytes()),
-            false => writer.write_all(fragment.as_bytes()),
+        if fragment.contains(is_unsafe) {
+            writer.write_all(plain_json(fragment).as_bytes())
+        } else {
+            writer.write_all(fragment.as_bytes())
         }
     }
 

@@ -69,18 +69,16 @@ impl Request {
         call.query(self.query.clone())
     }
 
-    /// Why it leads nowhere, if nobody serves it.
+    /// Returns the error for a path that no node serves.
     pub(crate) fn unserved(&self, node: &Node) -> Option<Error> {
         if node.resolve(&self.path).is_some() {
             return None;
         }
         let known: Vec<String> = node.services().into_iter().map(|service| service.path).collect();
-        let known = match known.is_empty() {
-            true => "nothing is".to_owned(),
-            false => format!("served are: {}", known.join(", ")),
-        };
+        let known =
+            if known.is_empty() { "nothing is".to_owned() } else { format!("served are: {}", known.join(", ")) };
         let mesh = &node.config().namespace;
-        Some(Error::not_found(format!("Nobody serves '{}' in the mesh {mesh:?}; {known}", self.path)))
+        Some(Error::not_found(format!("No node serves '{}' in the mesh {mesh:?}; {known}", self.path)))
     }
 }
 

@@ -45,5 +45,5 @@ async fn a_bench_of_a_path_that_nobody_serves_ends_with_4() {
     let (_node, rachis) = mesh().await;
     let ended = rachis.run(&["bench", "nobody", "get", "1"]).await;
     assert_eq!(ended.code, 4, "{ended:?}");
-    assert!(ended.err.contains("Nobody serves 'nobody'"), "{ended:?}");
+    assert!(ended.err.contains("No node serves 'nobody'"), "{ended:?}");
 }

@@ -62,7 +62,7 @@ async fn a_path_that_nobody_serves_ends_with_4() {
     let (_node, rachis) = mesh().await;
     let ended = rachis.run(&["call", "todo", "find"]).await;
     assert_eq!(ended.code, 4);
-    assert!(ended.err.contains("Nobody serves 'todo'") && ended.err.contains("served are: echo, todos"), "{ended:?}");
+    assert!(ended.err.contains("No node serves 'todo'") && ended.err.contains("served are: echo, todos"), "{ended:?}");
     let ended = rachis.run(&["call", "todo", "find", "--json"]).await;
     assert_eq!((ended.code, &ended.json()["name"]), (4, &json!("NotFound")));
 }

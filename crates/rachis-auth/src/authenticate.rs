@@ -1,4 +1,4 @@
-//! The hook that finds out who calls.
+//! The hook that identifies callers.
 
 use super::{Authentication, Strategies};
 use rachis_core::{AroundHook, BoxFuture, Context, Error, Hook, Next, Params, Result, host::path};

@@ -12,7 +12,7 @@ use rachis_core::{Caller, Error, Handle, Id, Method, Params, Result, STANDARD_EV
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, fmt, sync::Arc, time::SystemTime};
 
-/// Gives tokens to those who prove who they are, and knows them again. Cheap to clone: clones are the same.
+/// Logs users in by strategies, and signs and verifies their tokens. Cheap to clone: clones are the same.
 ///
 /// It is a service: `create` logs in, `remove` logs out (which verifies the token; nothing is stored, so nothing is
 /// revoked). No event tells of either. And it makes the [hook](Authentication::authenticate) that other services are
@@ -27,7 +27,7 @@ struct Inner {
     config: AuthConfig,
     // Shared by all clones, so that a new secret reaches every hook.
     tokens: Arc<ArcSwap<Tokens>>,
-    /// Those of others who sign tokens.
+    /// The public keys of other issuers.
     keys: Option<Arc<Keys>>,
     strategies: BTreeMap<String, Arc<dyn Erased>>,
 }
@@ -64,7 +64,7 @@ impl Authentication {
         Ok(())
     }
 
-    /// What it was made from.
+    /// Returns the configuration that it was made from.
     pub fn config(&self) -> &AuthConfig {
         &self.inner.config
     }
@@ -187,11 +187,11 @@ impl Authentication {
     }
 
     /// Reads the public keys that `jwks_url` or `keys_file` name, if this token needs one that is not known or they are old. The
-    /// strategy `jwt` does so by itself; who calls [`Authentication::verify_token`] does it before.
+    /// strategy `jwt` does so by itself; call it before [`Authentication::verify_token`].
     ///
     /// # Errors
-    /// `NotAuthenticated` for what is no token; `Unavailable` if the keys can not be read, so that nobody knows whether the
-    /// token is good.
+    /// `NotAuthenticated` for what is no token; `Unavailable` if the keys can not be read, so that the token can not be
+    /// judged.
     pub async fn prepare_keys(&self, token: &str) -> Result<()> {
         match &self.inner.keys {
             Some(keys) => keys.prepare(&Header::of(token)?).await,
@@ -233,7 +233,7 @@ impl Authentication {
 
 impl Service for Authentication {
     const METHODS: &'static [Method] = &[Method::Create, Method::Remove];
-    // Named here, they are not fired: who logs in is nobody's business.
+    // Named here, they are not fired: no listener learns of logins.
     const EVENTS: &'static [&'static str] = STANDARD_EVENTS;
     // A login leaves nothing behind, so it may run again where a replica died.
     const IDEMPOTENT: &'static [Method] = &[Method::Create];

@@ -68,7 +68,7 @@ impl Authentication {
     fn explain(&self, error: Error) -> Error {
         let service = &self.config().service;
         if error == not_found(rachis_core::host::path::strip(service)) {
-            return Error::unavailable(format!("Nobody can log in: the service '{service}' is not there"));
+            return Error::unavailable(format!("Logins are not possible: the service '{service}' is not there"));
         }
         error
     }

@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection.
+//! The login of a connection.
 
 use super::token;
 use rachis_core::Params;
@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// What a connection remembers of a login, until it ends.
+/// The login of a connection: its token, its user and its end.
 ///
 /// ```
 /// use rachis::{Params, auth::Identity};
@@ -51,17 +51,17 @@ impl Identity {
         self.user.as_ref()
     }
 
-    /// When the token ends, and the connection with it; `None` if it never does.
+    /// Returns when the token ends, and the connection with it; `None` if it never does.
     pub fn expires(&self) -> Option<SystemTime> {
         self.expires
     }
 
-    /// How long that is from now; zero if it is over.
+    /// Returns the time until the token ends, zero if it has ended, `None` if it never does.
     pub fn remaining(&self) -> Option<Duration> {
         self.expires.map(|end| end.duration_since(SystemTime::now()).unwrap_or_default())
     }
 
-    /// Is this the result of a logout from this very login? One with another token leaves the connection as it is.
+    /// Returns `true` if `result` is that of a logout with the token of this login.
     pub fn ends_with(&self, result: &Value) -> bool {
         result.get("accessToken").and_then(Value::as_str) == Some(&self.token)
     }

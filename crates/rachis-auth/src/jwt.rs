@@ -25,7 +25,7 @@ impl Strategy for JwtStrategy {
             "authentication": { "strategy": "jwt", "accessToken": token, "payload": claims },
         });
         if !auth.config().entity.is_empty() {
-            let id = subject.ok_or_else(|| Error::not_authenticated("The token names nobody: it has no `sub`"))?;
+            let id = subject.ok_or_else(|| Error::not_authenticated("The token names no user: it has no `sub`"))?;
             let entity = auth.get_entity(id, params).await?;
             result[&auth.config().entity] = auth.visible_by_token(entity, token, params).await?;
         }

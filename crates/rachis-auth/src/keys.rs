@@ -26,14 +26,14 @@ const GOOD: Duration = Duration::from_secs(60 * 60);
 /// Between two attempts to read them.
 const PAUSE: Duration = Duration::from_secs(10);
 
-enum Place {
+enum KeySource {
     File(String),
     Url(String),
 }
 
 /// Where public keys are, and those that were read there.
 pub(super) struct Keys {
-    place: Place,
+    place: KeySource,
     algorithms: Vec<KeyAlgorithm>,
     known: ArcSwap<Known>,
     /// When they were last looked for. The holder of the lock looks.
@@ -67,13 +67,13 @@ impl Keys {
     /// `GeneralError` for a file that can not be read, or has no key in it.
     pub(super) fn new(options: &JwtOptions) -> Result<Option<Self>> {
         let place = match (&options.keys_file, &options.jwks_url) {
-            (Some(file), _) => Place::File(file.clone()),
-            (None, Some(url)) => Place::Url(url.clone()),
+            (Some(file), _) => KeySource::File(file.clone()),
+            (None, Some(url)) => KeySource::Url(url.clone()),
             (None, None) => return Ok(None),
         };
         let known = match &place {
-            Place::File(file) => Known { keys: of_file(file)?, read: Some(Instant::now()) },
-            Place::Url(_) => Known::default(),
+            KeySource::File(file) => Known { keys: of_file(file)?, read: Some(Instant::now()) },
+            KeySource::Url(_) => Known::default(),
         };
         let algorithms = options.key_algorithms.clone();
         Ok(Some(Keys { place, algorithms, known: ArcSwap::from_pointee(known), tried: Mutex::new(None) }))
@@ -105,19 +105,20 @@ impl Keys {
     pub(super) async fn prepare(&self, header: &Header) -> Result<()> {
         let Some(algorithm) = header.algorithm.as_deref().and_then(|name| self.accepts(name)) else { return Ok(()) };
         let fresh = match self.place {
-            Place::File(_) => PAUSE,
-            Place::Url(_) => FRESH,
+            KeySource::File(_) => PAUSE,
+            KeySource::Url(_) => FRESH,
         };
         if self.is_enough(header, algorithm, fresh) {
             return Ok(());
         }
         // Only one waits for newer keys where older ones will do.
-        let mut tried = match self.is_enough(header, algorithm, GOOD) {
-            true => match self.tried.try_lock() {
+        let mut tried = if self.is_enough(header, algorithm, GOOD) {
+            match self.tried.try_lock() {
                 Ok(tried) => tried,
                 Err(_) => return Ok(()),
-            },
-            false => self.tried.lock().await,
+            }
+        } else {
+            self.tried.lock().await
         };
         let is_due = tried.as_ref().is_none_or(|tried| tried.at.elapsed() >= PAUSE);
         if is_due && !self.is_enough(header, algorithm, fresh) {
@@ -141,8 +142,8 @@ impl Keys {
 
     async fn read(&self) -> Result<()> {
         let keys = match &self.place {
-            Place::File(file) => of_file(file).map_err(|error| Error::unavailable(error.message()))?,
-            Place::Url(url) => {
+            KeySource::File(file) => of_file(file).map_err(|error| Error::unavailable(error.message()))?,
+            KeySource::Url(url) => {
                 let failed = |why: String| Error::unavailable(format!("The keys of tokens are not to be had: {why}"));
                 of_set(&fetch::get(url).await.map_err(failed)?).map_err(|why| failed(format!("{url} {why}")))?
             }
@@ -177,7 +178,7 @@ impl Key {
         let curve = match &jwk.algorithm {
             AlgorithmParameters::RSA(_) | AlgorithmParameters::OctetKeyPair(_) => None,
             AlgorithmParameters::EllipticCurve(parameters) => Some(parameters.curve.clone()),
-            // A shared secret in a set of public keys is everybody's.
+            // A shared secret in a set of public keys is no secret.
             _ => return None,
         };
         if jwk.common.public_key_use.as_ref().is_some_and(|of| *of != PublicKeyUse::Signature) {

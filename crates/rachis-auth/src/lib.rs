@@ -49,13 +49,13 @@
 //! |---|---|---|
 //! | nodes with services | have an `Authentication` with the same secret and put its hook before their services | need no secret; they take the mark of the calling node |
 //! | the gateway | passes tokens on, needs no `Authentication` | puts the hook before the services of others, e.g. on its [`App`](rachis_core::App) |
-//! | whoever reaches Redis | can call, but not as somebody | can claim to be anybody |
+//! | a program that reaches Redis | can call, but not as a user | can name any user |
 //!
 //! In both, one node (any) registers the service itself, and the users may be on yet another one. On the way to a node
 //! that verifies, the mark `authenticated` is dropped and the token is checked anew.
 //!
-//! A gateway that verifies leaves out what must be open to everybody, above all the authentication service itself, where
-//! the hook would lock everybody out (and fails, saying so):
+//! A gateway that verifies leaves out what is public, above all the authentication service itself, where the hook would refuse
+//! every login (and fails, saying so):
 //!
 //! ```no_run
 //! use rachis::{ALL, App, Config, Node};

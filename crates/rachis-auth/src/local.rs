@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 ///
 /// Both must be text, so no request turns into a query. Hashes are bcrypt's, or argon2's, which applications may bring
 /// along. Every failure is `Invalid login`, and a missing user takes as long as a wrong password (of a bcrypt hash with
-/// cost 10), so that callers do not learn who is registered.
+/// cost 10), so that callers do not learn which names are registered.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LocalStrategy;
 

@@ -34,7 +34,7 @@ pub(super) async fn verify(password: &str, hash: Option<&str>) -> Result<bool> {
         let checked = hash.as_deref().and_then(|hash| {
             let checked = check(&password, hash);
             if checked.is_none() {
-                tracing::warn!("a stored password is no hash by bcrypt or argon2, so nobody can log in with it");
+                tracing::warn!("a stored password is no hash by bcrypt or argon2, so no login matches it");
             }
             checked
         });

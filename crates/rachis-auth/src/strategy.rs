@@ -1,11 +1,11 @@
-//! Ways to prove who one is.
+//! Strategies: ways to log in.
 
 use super::Authentication;
 use futures_core::future::BoxFuture;
 use rachis_core::{Params, Result};
 use serde_json::Value;
 
-/// A way to prove who one is. [`JwtStrategy`](super::JwtStrategy) and [`LocalStrategy`](super::LocalStrategy) are there
+/// A way to log in. [`JwtStrategy`](super::JwtStrategy) and [`LocalStrategy`](super::LocalStrategy) are there
 /// already, as `jwt` and `local`; an application adds its own.
 ///
 /// ```

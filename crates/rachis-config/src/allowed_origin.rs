@@ -85,12 +85,13 @@ impl AllowedOrigin {
             AllowedOrigin::Pattern { scheme, host, subdomains, port } => {
                 let Some((its_scheme, authority)) = origin.split_once("://") else { return false };
                 let (its_host, its_port) = split_port(authority);
-                let host_fits = match subdomains {
-                    false => its_host == host,
-                    true => its_host
+                let host_fits = if *subdomains {
+                    its_host
                         .strip_suffix(host.as_str())
                         .and_then(|rest| rest.strip_suffix('.'))
-                        .is_some_and(|sub| sub.split('.').all(is_label)),
+                        .is_some_and(|sub| sub.split('.').all(is_label))
+                } else {
+                    its_host == host
                 };
                 its_scheme == scheme && host_fits && port_fits(*port, scheme, its_port)
             }

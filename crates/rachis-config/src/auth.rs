@@ -1,4 +1,4 @@
-//! Who may call through a gateway, and how tokens and logins are written. The types are here, and not beside what uses
+//! Which calls pass a gateway, and how tokens and logins are written. The types are here, and not beside what uses
 //! them, since a configuration is read by programs without the feature `auth`, too.
 
 use super::{CallFilter, Config, ConfigError, Gateway, Secret, duration};
@@ -10,7 +10,7 @@ pub const SECRET_BYTES: usize = 32;
 /// What there is without code.
 const STRATEGIES: [&str; 2] = ["jwt", "local"];
 
-/// Who may call through a gateway: without a secret everyone, with one those who have a token, but for `public` calls.
+/// Which calls pass a gateway: without a secret all, with one those with a token, and `public` ones.
 ///
 /// It is heeded by `rachis gateway`, and by programs that call `gateway::guarded`. The login service is at
 /// [`authentication_path`](Gateway::authentication_path).
@@ -51,10 +51,10 @@ pub struct JwtOptions {
     pub algorithm: Algorithm,
     /// By what else tokens may be signed, say, while the algorithm is being changed. Default nothing.
     pub also_accept: Vec<Algorithm>,
-    /// Who tokens are for (`aud`): any of them is taken, new tokens are for all. Default `https://yourdomain.com`; empty: not
+    /// The audience of tokens (`aud`): any of them is taken, new tokens are for all. Default `https://yourdomain.com`; empty: not
     /// said, not verified.
     pub audience: Parties,
-    /// Who tokens are from (`iss`): any of them is taken, new tokens are from the first. Default `feathers`; empty: not said,
+    /// The issuers of tokens (`iss`): any of them is taken, new tokens are from the first. Default `feathers`; empty: not said,
     /// not verified.
     pub issuer: Parties,
     /// How long new tokens are good for, at least a second. Default one day. Written as text with a unit; a bare number
@@ -94,16 +94,15 @@ impl JwtOptions {
             _ if secret => Some(("jwks_url", "has a user in it: public keys need none".into())),
             Some("https") if !host.is_empty() => None,
             Some("http") if here => None,
-            Some("http") if !host.is_empty() => Some((
-                "jwks_url",
-                "is http: whoever is on the way could put in keys of their own, so take https".into(),
-            )),
+            Some("http") if !host.is_empty() => {
+                Some(("jwks_url", "is http: keys could be replaced on the way, so take https".into()))
+            }
             _ => Some(("jwks_url", "is no address: write it as https://host/path".into())),
         }
     }
 }
 
-/// Those whom tokens are for, or from: in a file one text, or a list of them.
+/// The audiences or issuers of tokens: in a file one text, or a list of them.
 ///
 /// ```
 /// use rachis::config::Parties;
@@ -306,7 +305,7 @@ impl Default for LocalOptions {
 }
 
 impl Gateway {
-    /// Whether the gateway authenticates; an error if `auth` does not hold together.
+    /// Returns `true` if the gateway authenticates callers.
     ///
     /// [`Config::validate`] does not ask this, since nodes that are no gateway may share the file without the secret,
     /// and have a `JWT_SECRET` that is none of ours.

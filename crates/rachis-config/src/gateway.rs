@@ -61,7 +61,7 @@ pub struct Gateway {
     pub socket_patience: Duration,
     /// The service whose `create` and `remove` are logins and logouts. Default `authentication`; empty: none is.
     pub authentication_path: String,
-    /// Who may call. Default everyone.
+    /// Logins, and which calls need one. Default: every call passes.
     pub auth: GatewayAuth,
     /// How large a query string may be.
     pub query: GatewayQuery,
@@ -74,11 +74,11 @@ pub struct Gateway {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Channels {
-    /// Who hears all events. Default [`Publish::None`]: no socket.
+    /// Which sockets get all events. Default [`Publish::None`]: none.
     pub publish: Publish,
 }
 
-/// Who hears all events.
+/// Which sockets get all events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]

@@ -276,7 +276,7 @@ pub struct Redis {
     /// Connections for the application's own commands and admin commands. Default 4.
     pub pool_size: usize,
     /// How long one blocking read waits. Default 10 s: with `response_timeout` less than `timeout`, so that calls outlive
-    /// it when the way of one connection is cut and nobody says so.
+    /// it when the way of one connection is cut without a word to either end.
     #[serde(with = "duration")]
     #[cfg_attr(test, schemars(with = "schema::Time"))]
     pub block: Duration,
@@ -297,7 +297,7 @@ pub struct Redis {
     pub ca_file: Option<PathBuf>,
     /// The name that the certificates of the servers, and of sentinels, are for. Default: the host that is connected to.
     pub tls_server_name: Option<String>,
-    /// Whether any certificate is taken, from whoever answers. Each start warns of it. Default no.
+    /// Whether any certificate is taken, of any server. Each start warns of it. Default no.
     pub tls_insecure: bool,
     /// What leads to servers that a cluster or sentinels announce under addresses that can not be reached from here.
     /// Default none.
@@ -351,10 +351,7 @@ impl Config {
     /// Which events of the service `path` leave this node; none at all if `publish_events` is off.
     pub fn events_of(&self, path: &str) -> NameFilter {
         let own = self.service.get(path.trim_matches('/')).and_then(|service| service.events.as_ref());
-        match self.publish_events {
-            true => own.unwrap_or(&self.distributed_events).clone(),
-            false => NameFilter::Only(Vec::new()),
-        }
+        if self.publish_events { own.unwrap_or(&self.distributed_events).clone() } else { NameFilter::Only(Vec::new()) }
     }
 
     /// Which methods of the service `path` others may call.

@@ -3,7 +3,7 @@
 use super::{ConfigError, Secret};
 use serde::{Deserialize, Serialize};
 
-/// The shortest secret: with fewer bytes, whoever reads a signed frame might find it by trying.
+/// The shortest secret: with fewer bytes, a reader of a signed frame might find it by trying.
 const SECRET_BYTES: usize = 16;
 
 /// How nodes know each other.

@@ -3,7 +3,7 @@
 use super::Secret;
 use serde::{Deserialize, Serialize};
 
-/// Where a node tells its counters, as OpenMetrics text for Prometheus and whoever reads the same.
+/// Where a node serves its counters, as OpenMetrics text, which Prometheus reads.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]

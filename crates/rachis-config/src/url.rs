@@ -73,9 +73,10 @@ pub(super) fn check(scheme: &str, rest: &str) -> Result<(), String> {
     }
     // What else a path means depends on the kind.
     let database = parts.path.trim_matches('/');
-    match scheme.contains('+') || database.is_empty() || database.parse::<u32>().is_ok() {
-        true => Ok(()),
-        false => Err("has a path that is no number of a database: write it as redis://host:6379/0".into()),
+    if scheme.contains('+') || database.is_empty() || database.parse::<u32>().is_ok() {
+        Ok(())
+    } else {
+        Err("has a path that is no number of a database: write it as redis://host:6379/0".into())
     }
 }
 

@@ -2,11 +2,12 @@
 
 use super::{Answer, Call, Handle, Http, Id, Method, Params};
 use crate::Error;
+use crate::lock::lock;
 use serde_json::Value;
 use std::{
     fmt,
     ops::{Deref, DerefMut},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -17,7 +18,7 @@ use std::{
 pub struct Context {
     // None only after `drop` or `into_parts` took them.
     parts: Option<Box<Parts>>,
-    // Why the query may not be run, once those hooks have run that find out who asks.
+    // The error for a query that is not allowed, returned once the hooks that identify callers have run.
     refusal: Option<Error>,
     // Where the nearest enclosing error hooks look for the parts of a context that was dropped by a failure. This spares
     // a clone of the context at every step of every call.
@@ -37,7 +38,7 @@ pub struct Parts {
     pub id: Option<Id>,
     /// What came with `create`, `update`, `patch` or a custom method.
     pub data: Value,
-    /// Who asks, for what, how.
+    /// The caller, the query and all else that comes along with the call.
     pub params: Params,
     /// What the method returned. Set before the method, it skips the method (and only that); set in an error hook, it
     /// turns the failure into a success.
@@ -117,7 +118,7 @@ impl Context {
     }
 
     pub(crate) fn rescued(from: &Rescue, outer: Option<Rescue>) -> Option<Context> {
-        let parts = from.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let parts = lock(from).take();
         parts.map(|parts| Context { parts: Some(parts), refusal: None, rescue: outer })
     }
 }
@@ -125,7 +126,7 @@ impl Context {
 impl Drop for Context {
     fn drop(&mut self) {
         if let (Some(rescue), Some(parts)) = (&self.rescue, self.parts.take()) {
-            *rescue.lock().unwrap_or_else(PoisonError::into_inner) = Some(parts);
+            *lock(&rescue) = Some(parts);
         }
     }
 }

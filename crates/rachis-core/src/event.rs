@@ -1,4 +1,4 @@
-//! What happened to a service's records, and who hears of it.
+//! Events: what happened to the records of a service.
 
 use super::{Id, Method, Params, secret};
 use crate::{Error, Result};
@@ -44,7 +44,7 @@ pub struct EventContext {
     pub route: BTreeMap<String, String>,
     /// The transport it came in by.
     pub provider: Option<String>,
-    /// Who called, without password and token fields.
+    /// The user who called, without password and token fields.
     pub user: Option<Value>,
     /// What the call came with, where the event was fired by [`Handle::emit_of`](crate::Handle::emit_of) and says so. Calls
     /// that fire by themselves leave it out: most of it is in the record.

@@ -1,7 +1,7 @@
-//! The methods of a service that its hooks keep strangers from, and the check whether a caller is one.
+//! The methods of a service that its hooks guard from unknown callers, and the check whether a caller is one.
 //!
-//! Who asks for what a service does not offer, or in a way that it does not read, learns something of it by each refusal. So
-//! the hooks that find out who calls are asked first, where all methods have one, or the one that is meant.
+//! Refusals of what a service does not offer, or does not read, tell the caller something about it. So the hooks that identify
+//! callers run first, where all methods have one, or the one that is called.
 
 use super::{
     Answer, Call, Descriptor, Method,
@@ -22,7 +22,7 @@ const OPTION: &str = "rachis:guarded";
 /// `MethodNotAllowed`, as one does that knows the caller. The name of the method that is meant goes along as data.
 pub const QUESTION: Method = Method::custom("");
 
-/// The methods with a hook that finds out who calls, each with whether nothing else runs before.
+/// The methods with a hook that identifies callers, each with whether nothing else runs before.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Guarded(BTreeMap<Method, bool>);
 
@@ -63,7 +63,7 @@ impl Guarded {
         }
     }
 
-    /// Returns `true` if a stranger can not call `method`, or, with `None`, nothing of what `descriptor` offers.
+    /// Returns `true` if an unknown caller can not call `method`, or, with `None`, nothing of what `descriptor` offers.
     pub fn covers(&self, method: Option<&Method>, descriptor: &Descriptor) -> bool {
         match method {
             Some(method) => self.0.contains_key(method),
@@ -71,15 +71,14 @@ impl Guarded {
         }
     }
 
-    /// Returns `true` if nothing runs before the hook that finds out who calls `method`, so that it may be asked before all
-    /// else.
+    /// Returns `true` if nothing runs before the hook of `method` that identifies callers, so that it may run before all else.
     pub fn is_first(&self, method: &Method) -> bool {
         self.0.get(method).is_some_and(|is_first| *is_first)
     }
 }
 
-/// Asks the hooks of these levels about the caller in `call`, whose method is [`QUESTION`] for what is not offered; then,
-/// where they do not refuse, `further`. `hooks_of` is a method that has the hooks.
+/// Runs the hooks of these levels for the caller in `call`, with [`QUESTION`] as method for what is not offered; then, if they
+/// do not refuse, `further`. `hooks_of` is a method that has the hooks.
 ///
 /// # Errors
 /// What the hooks, or `further`, refuse it with.

@@ -124,7 +124,7 @@ impl Handle {
     }
 
     /// Fires an event and says which call caused it: for services that fire the standard events themselves, and custom
-    /// events that channels shall judge by who called.
+    /// events that publishers choose channels for by their caller.
     ///
     /// ```
     /// use rachis::{App, EventContext, MemoryService, Method, Params, ServiceExt};

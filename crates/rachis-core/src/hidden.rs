@@ -1,7 +1,7 @@
 //! Fields that clients do not see, and therefore can not ask for either.
 //!
-//! A condition, an order or a choice of records by a field tells its value, bit by bit, to whoever may repeat the
-//! question. So a query of a client that names a hidden field is refused before anything runs.
+//! A condition, an order or a choice of records by a field tells its value, bit by bit, to a client that repeats
+//! the question. So a query of a client that names a hidden field is refused before anything runs.
 
 use super::Query;
 use crate::{Error, Result};

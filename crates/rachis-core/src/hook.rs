@@ -54,7 +54,7 @@ pub trait Hook: Send + Sync + 'static {
     /// Whatever the hook refuses or fails with; the call ends with it, unless an error hook recovers.
     fn run(&self, ctx: Context) -> BoxFuture<'_, Result<Context>>;
 
-    /// Returns `true` if the hook finds out who calls and refuses unknown callers. Default `false`.
+    /// Returns `true` if the hook identifies callers and refuses unknown ones. Default `false`.
     ///
     /// Where each method of a service has such a `before` hook, it runs before a gateway tells a client what the service
     /// offers; the other hooks that run then are the `before` hooks in front of it. Ignored for `after` and error hooks.
@@ -109,8 +109,8 @@ pub trait AroundHook: Send + Sync + 'static {
     /// Whatever the hook, or what it runs, fails with.
     fn run_around(&self, ctx: Context, next: Next) -> BoxFuture<'_, Result<Context>>;
 
-    /// Returns `true` if the hook finds out who calls and refuses unknown callers before it does anything else. Default
-    /// `false`; see [`Hook::identifies_caller`].
+    /// Returns `true` if the hook identifies callers and refuses unknown ones before it does anything else. Default `false`; see
+    /// [`Hook::identifies_caller`].
     fn identifies_caller(&self) -> bool {
         false
     }

@@ -18,7 +18,7 @@ pub struct Hooks {
     check: Option<Arc<dyn Hook>>,
 }
 
-/// The hooks that run until it is known who calls.
+/// The hooks that run until the caller is known.
 pub(super) struct Guard {
     pub(super) hooks: Vec<Arc<dyn AroundHook>>,
     /// Nothing else is among them, and nothing is around them.
@@ -28,7 +28,7 @@ pub(super) struct Guard {
 /// How far a [`Guard`] goes.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Reach {
-    /// To the last hook that finds out who calls.
+    /// To the last hook that identifies callers.
     LastIdentifying,
     /// To the method, in front of which there are more.
     All,
@@ -36,7 +36,7 @@ pub(super) enum Reach {
 
 /// The hooks of `levels`, outermost first, that say whether a caller of `method` is known; `None` if there are none.
 ///
-/// Of hooks around, which see what a method returned, only those are among them that find out who calls.
+/// Of hooks around, which see what a method returned, only those that identify callers are among them.
 pub(super) fn guard(levels: &[&Hooks], method: &Method, reach: Reach) -> Option<Guard> {
     let mut all = Vec::new();
     for level in levels {
@@ -54,7 +54,7 @@ pub(super) fn guard(levels: &[&Hooks], method: &Method, reach: Reach) -> Option<
     Some(Guard { hooks, is_first })
 }
 
-/// What a hook is for those who ask who calls.
+/// What a hook does, as far as the guard of a service is concerned.
 #[derive(Clone, Copy, PartialEq)]
 enum Role {
     Identifies,
@@ -105,7 +105,7 @@ impl Hooks {
     }
 
     /// Appends this level's hooks for `method`, outermost first. With `guard`, queries with hidden fields are refused; that
-    /// and the check by schemas come in front of all `before` hooks but those that find out who calls.
+    /// and the check by schemas come in front of all `before` hooks but those that identify callers.
     ///
     /// Feathers' order: around, before and after run all-then-method; the errors of a level cover everything inside
     /// it but its own around hooks, and those of a method do not cover the `before` hooks for all methods.

@@ -9,11 +9,12 @@ const LONGEST: usize = 255;
 /// `BadRequest` for what is no key.
 pub fn check_key(key: &str) -> Result<()> {
     let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
-    match visible && (1..=LONGEST).contains(&key.len()) {
-        true => Ok(()),
-        false => Err(Error::bad_request(format!(
+    if visible && (1..=LONGEST).contains(&key.len()) {
+        Ok(())
+    } else {
+        Err(Error::bad_request(format!(
             "An idempotency key has 1 to {LONGEST} characters, all of them visible ASCII: take a UUID"
-        ))),
+        )))
     }
 }
 

@@ -21,6 +21,7 @@ mod id;
 pub mod idempotency;
 #[doc(hidden)]
 pub mod listeners;
+mod lock;
 mod memory;
 mod method;
 mod methods;
@@ -80,7 +81,9 @@ pub mod host {
         hook::{Chain, Finished},
         hooks::{Hooks, chain},
         idempotency::{self, check_key},
-        listeners, path,
+        listeners,
+        lock::lock,
+        path,
         registered::Registered,
         registration::Publish,
         router::{Found, Router, fill_route},

@@ -4,6 +4,7 @@
 //! reason for a listener that reads to miss any, and a hundred large ones take more memory than those.
 
 use super::Event;
+use crate::lock::lock;
 use serde_json::Value;
 use std::{
     collections::VecDeque,
@@ -23,12 +24,12 @@ const EVENT: usize = 256;
 /// What each value of its data costs, and each name.
 const VALUE: usize = 32;
 
-/// Passes items on to all who listen.
+/// Passes items on to all listeners.
 pub struct Listeners<T> {
     queues: Mutex<Vec<Arc<Queue<T>>>>,
 }
 
-/// One who listens. Items wait in it until they are read.
+/// One listener. Items wait in it until they are read.
 pub struct Listener<T> {
     queue: Arc<Queue<T>>,
 }
@@ -98,7 +99,7 @@ impl<T: Clone> Listeners<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Queue<T>>>> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queues)
     }
 }
 
@@ -131,7 +132,7 @@ impl<T: Clone> Queue<T> {
 
 impl<T> Queue<T> {
     fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Caller, Handle, Query, query::Limits};
 use serde_json::{Map, Value};
 use std::{borrow::Cow, collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
 
-/// The circumstances of a call, as in Feathers: who asks, through what, for which part.
+/// The circumstances of a call, as in Feathers: its caller, its transport and its query.
 ///
 /// ```
 /// use rachis::Params;
@@ -26,16 +26,16 @@ pub struct Params {
     pub headers: BTreeMap<String, String>,
     /// The values of the path's `:placeholders`.
     pub route: BTreeMap<String, String>,
-    /// The record of the user who calls, set by authentication. On another node than that, it is the calling node's word:
-    /// what looks at it alone, without an `authenticate` hook in front, believes every node, and without a
-    /// `mesh.secret` everybody who can write to Redis.
+    /// The record of the user who calls, set by authentication. On another node it is the calling node's word: a service that
+    /// reads it without an `authenticate` hook in front trusts every node, and without a `mesh.secret` every program that can
+    /// write to Redis.
     pub user: Option<Value>,
     /// The credentials that came along (`{ strategy, accessToken, … }`).
     pub authentication: Option<Value>,
-    /// Has an authentication hook accepted them? Of a call from another node this is believed only where
-    /// `authentication` is off.
+    /// Whether an authentication hook has accepted them. Of a call from another node this counts only where `authentication` is
+    /// off.
     pub authenticated: bool,
-    /// Did the call come from another node? Set by the responder alone, so no caller can pretend.
+    /// Whether the call came from another node. Set by the node that runs it, so a caller can not claim it.
     pub from_remote: bool,
     /// Makes a call that must not run twice safe to repeat: see
     /// [`CallBuilder::idempotency_key`](crate::CallBuilder::idempotency_key). From HTTP it comes by the header

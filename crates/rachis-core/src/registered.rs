@@ -73,7 +73,8 @@ impl Registered {
         !self.registration.custom_events.iter().any(|custom| custom == event)
     }
 
-    /// Asks the hooks whether they know the caller in `call`, whose method is one that is offered, or is not the point.
+    /// Asks the hooks whether they know the caller in `call`. Its method is one that is offered, or any if the question is about
+    /// the service as a whole.
     ///
     /// # Errors
     /// Those of the hooks; none where they let strangers call the method, or any if it is one that is not offered.
@@ -146,7 +147,7 @@ fn compile_schemas(path: &str, mut registration: Registration) -> Result<Registr
 fn check_methods(path: &str, methods: &[Method]) -> Result<()> {
     if methods.is_empty() {
         return Err(Error::bad_request(format!(
-            "Invalid service object passed for path `{path}`: its METHODS are empty, so nobody could call it"
+            "Invalid service object passed for path `{path}`: its METHODS are empty, so no client could call it"
         )));
     }
     match methods.iter().find(|method| RESERVED.contains(&method.name()) || method.name().is_empty()) {

@@ -79,7 +79,7 @@ macro_rules! registration_methods {
         /// use serde_json::json;
         /// use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
         ///
-        /// // No more than two notes, whoever creates them.
+        /// // No more than two notes in all.
         /// let left = Arc::new(AtomicUsize::new(2));
         /// let notes = MemoryService::new().before_with(Method::Create, left, async |left, ctx| {
         ///     let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
@@ -151,7 +151,7 @@ macro_rules! registration_methods {
         /// use serde_json::json;
         ///
         /// let notes = MemoryService::new().protect_queries(["draft"]).after(Method::Find, async |mut ctx: Context| {
-        ///     ctx.dispatch = Some(json!(["nobody but code sees more"]));
+        ///     ctx.dispatch = Some(json!(["for clients"]));
         ///     Ok(ctx)
         /// });
         /// let app = App::new().register("notes", notes);

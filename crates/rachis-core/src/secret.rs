@@ -214,10 +214,7 @@ pub fn mask_secrets(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(mask_secrets),
         Value::Object(fields) => {
             for (name, value) in fields.iter_mut() {
-                match is_secret_field(name, value) {
-                    true => *value = "***".into(),
-                    false => mask_secrets(value),
-                }
+                if is_secret_field(name, value) { *value = "***".into() } else { mask_secrets(value) }
             }
         }
         _ => {}

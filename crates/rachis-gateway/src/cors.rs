@@ -1,4 +1,4 @@
-//! Which pages of other origins may call, as browsers ask for it.
+//! CORS: which pages of other origins may call.
 
 mod layer;
 mod origins;
@@ -48,7 +48,7 @@ impl Cors {
         })
     }
 
-    /// The answer to a browser that asks what it may send.
+    /// Returns the answer to a preflight.
     pub(super) fn preflight(&self, request: &HeaderMap) -> Response {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
@@ -68,7 +68,7 @@ impl Cors {
         response
     }
 
-    /// Says in any other answer who may read it, and which of its headers.
+    /// Marks any other answer with the origins that may read it and the headers that they may read.
     pub(super) fn mark(&self, request: &HeaderMap, headers: &mut HeaderMap) {
         if self.origins.has_any() {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);

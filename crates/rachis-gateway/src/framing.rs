@@ -82,7 +82,7 @@ const LINE: usize = 64;
 /// refuses what is not well formed anyway.
 pub(super) struct Scanner {
     ambiguity: Ambiguity,
-    place: Place,
+    state: ScanState,
     /// The line that is being read, without spaces and its end.
     line: [u8; LINE],
     kept: usize,
@@ -99,7 +99,7 @@ struct Head {
 
 /// What the next byte belongs to.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Place {
+enum ScanState {
     Head,
     /// So many bytes of a body.
     Body(u64),
@@ -113,25 +113,27 @@ enum Place {
 
 impl Scanner {
     pub(super) fn new(ambiguity: Ambiguity) -> Self {
-        Scanner { ambiguity, place: Place::Head, line: [0; LINE], kept: 0, head: Head::default() }
+        Scanner { ambiguity, state: ScanState::Head, line: [0; LINE], kept: 0, head: Head::default() }
     }
 
     /// Takes in what has just been read.
     pub(super) fn read(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            bytes = match self.place {
-                Place::Lost => return,
-                Place::Body(left) => {
+            bytes = match self.state {
+                ScanState::Lost => return,
+                ScanState::Body(left) => {
                     let (left, rest) = skip(left, bytes);
-                    self.place = if left == 0 { Place::Head } else { Place::Body(left) };
+                    self.state = if left == 0 { ScanState::Head } else { ScanState::Body(left) };
                     rest
                 }
-                Place::Chunk(left) => {
+                ScanState::Chunk(left) => {
                     let (left, rest) = skip(left, bytes);
-                    self.place = if left == 0 { Place::ChunkEnd } else { Place::Chunk(left) };
+                    self.state = if left == 0 { ScanState::ChunkEnd } else { ScanState::Chunk(left) };
                     rest
                 }
-                Place::Head | Place::ChunkSize | Place::ChunkEnd | Place::Trailers => self.read_line(bytes),
+                ScanState::Head | ScanState::ChunkSize | ScanState::ChunkEnd | ScanState::Trailers => {
+                    self.read_line(bytes)
+                }
             };
         }
     }
@@ -141,47 +143,47 @@ impl Scanner {
         let end = bytes.iter().position(|byte| *byte == b'\n');
         let (line, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
         for byte in line.iter().filter(|byte| !matches!(byte, b' ' | b'\t' | b'\r')) {
-            let Some(place) = self.line.get_mut(self.kept) else { break };
-            *place = byte.to_ascii_lowercase();
+            let Some(state) = self.line.get_mut(self.kept) else { break };
+            *state = byte.to_ascii_lowercase();
             self.kept += 1;
         }
         if end.is_none() {
             return rest;
         }
         let kept = std::mem::take(&mut self.kept);
-        self.place = self.after(kept);
-        if self.place == Place::Lost {
+        self.state = self.after(kept);
+        if self.state == ScanState::Lost {
             self.ambiguity.0.store(true, Ordering::Relaxed);
         }
         &rest[1..]
     }
 
     /// What follows the line of which so many bytes were kept.
-    fn after(&mut self, kept: usize) -> Place {
+    fn after(&mut self, kept: usize) -> ScanState {
         let line = &self.line[..kept];
-        match self.place {
-            Place::Head if !line.is_empty() => {
+        match self.state {
+            ScanState::Head if !line.is_empty() => {
                 self.head.read(line);
-                Place::Head
+                ScanState::Head
             }
             // Empty lines before a head belong to nothing.
-            Place::Head if !self.head.begun => Place::Head,
-            Place::Head => match std::mem::take(&mut self.head) {
-                Head { encoded: true, length: Some(_), .. } => Place::Lost,
-                Head { encoded: true, length: None, .. } => Place::ChunkSize,
-                Head { length: Some(0) | None, .. } => Place::Head,
-                Head { length: Some(u64::MAX), .. } => Place::Lost,
-                Head { length: Some(length), .. } => Place::Body(length),
+            ScanState::Head if !self.head.begun => ScanState::Head,
+            ScanState::Head => match std::mem::take(&mut self.head) {
+                Head { encoded: true, length: Some(_), .. } => ScanState::Lost,
+                Head { encoded: true, length: None, .. } => ScanState::ChunkSize,
+                Head { length: Some(0) | None, .. } => ScanState::Head,
+                Head { length: Some(u64::MAX), .. } => ScanState::Lost,
+                Head { length: Some(length), .. } => ScanState::Body(length),
             },
-            Place::ChunkSize => match chunk_size(line) {
-                Some(0) => Place::Trailers,
-                Some(size) => Place::Chunk(size),
-                None => Place::Lost,
+            ScanState::ChunkSize => match chunk_size(line) {
+                Some(0) => ScanState::Trailers,
+                Some(size) => ScanState::Chunk(size),
+                None => ScanState::Lost,
             },
-            Place::ChunkEnd if line.is_empty() => Place::ChunkSize,
-            Place::Trailers if line.is_empty() => Place::Head,
-            Place::Trailers => Place::Trailers,
-            _ => Place::Lost,
+            ScanState::ChunkEnd if line.is_empty() => ScanState::ChunkSize,
+            ScanState::Trailers if line.is_empty() => ScanState::Head,
+            ScanState::Trailers => ScanState::Trailers,
+            _ => ScanState::Lost,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who may call, by configuration.
+//! Logins and a guard of all services, by configuration.
 
 use arc_swap::ArcSwap;
 use rachis_auth::{AuthConfig, Authentication};
@@ -6,9 +6,8 @@ use rachis_config::{CallFilter, Config};
 use rachis_core::{ALL, App, Error, Result};
 use std::sync::Arc;
 
-/// `app` as `gateway.auth` of the configuration asks for: with the login service, and with a hook that refuses whoever
-/// comes without a token, for its own services and all remote ones, except for public calls. Unchanged if no secret is
-/// set.
+/// Adds what `gateway.auth` of the configuration asks for: the login service, and a hook that refuses calls without a token, of
+/// its own services and of all remote ones, except for public calls. Returns the app unchanged if no secret is set.
 ///
 /// ```no_run
 /// use rachis::{App, Config, Node, gateway::guarded};
@@ -28,7 +27,7 @@ pub fn guarded(app: App, config: &Config) -> Result<App> {
     guarded_by(app, config).map(|(app, _)| app)
 }
 
-/// The same, and what guards it, which can take a new configuration; `None` if no secret is set.
+/// Does what [`guarded`] does, and returns the guard, which can take a new configuration; `None` if no secret is set.
 ///
 /// # Errors
 /// Like [`guarded`].
@@ -42,7 +41,7 @@ pub fn guarded_by(app: App, config: &Config) -> Result<(App, Option<Guard>)> {
     Ok((app.before(ALL, hook), Some(Guard { auth, public })))
 }
 
-/// What keeps those out who have not logged in. Cheap to clone: clones are the same.
+/// The guard of an app, which can take a new configuration. Cheap to clone: clones are the same.
 ///
 /// ```no_run
 /// use rachis::{App, Config, Node, gateway::{Guard, guarded_by}};

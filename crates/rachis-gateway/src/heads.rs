@@ -89,7 +89,7 @@ impl Sleep for Head {}
 impl Future for Head {
     type Output = ();
 
-    /// Wakes nobody: the alarm does.
+    /// Registers no waker: the alarm wakes the task.
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
         match self.0.until() {
             Some(until) if until <= now() => Poll::Ready(()),

@@ -57,17 +57,18 @@ impl Layers {
     pub(super) fn around<S: Answers>(&self, service: S) -> impl Answers + use<S> {
         let cors = self.cors.clone();
         let inner = service_fn(move |request| shared(cors.clone(), service.clone(), request));
-        let inner = match self.compression {
-            true => Either::Left(service_fn(move |request| compressed(inner.clone(), request))),
-            false => Either::Right(inner),
+        let inner = if self.compression {
+            Either::Left(service_fn(move |request| compressed(inner.clone(), request)))
+        } else {
+            Either::Right(inner)
         };
         let proxies = self.proxies.clone();
         service_fn(move |request| observe(proxies.clone(), inner.clone(), request))
     }
 }
 
-/// Compresses the answer for those who take that. The layer is made for them alone: to pass it costs more than to leave it
-/// out, and services and proxies that call rarely ask.
+/// Compresses the answer for clients that accept it. Other requests do not pass the layer: that costs more than leaving it out,
+/// and services and proxies rarely ask for compression.
 async fn compressed(service: impl Answers, request: Request) -> Result<Response, Infallible> {
     if request.headers().contains_key(ACCEPT_ENCODING) {
         let response = CompressionLayer::new().layer(service).oneshot(request).await?;
@@ -101,7 +102,7 @@ async fn caught(service: impl Answers, request: Request) -> Result<Response, Inf
 }
 
 /// Gives every request an id, which services see as a header, and a span. The query stays out of the log, since it may
-/// hold what nobody else shall read.
+/// hold secrets.
 ///
 /// The span is there from the level debug on: to keep one for every request was a tenth of what a request costs this
 /// process, for lines that are few.

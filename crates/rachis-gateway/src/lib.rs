@@ -134,9 +134,10 @@ impl Gateway {
         let config = node.config();
         let settings = Settings {
             prefix: config.gateway.prefix.trim_matches('/').to_owned(),
-            healthcheck: match config.gateway.healthcheck {
-                true => config.healthcheck_path.trim_matches('/').to_owned(),
-                false => String::new(),
+            healthcheck: if config.gateway.healthcheck {
+                config.healthcheck_path.trim_matches('/').to_owned()
+            } else {
+                String::new()
             },
             metrics: config.metrics.path.trim_matches('/').to_owned(),
         };

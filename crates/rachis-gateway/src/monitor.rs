@@ -1,4 +1,4 @@
-//! Who is told what is for monitors only.
+//! The check of the token that guards what only monitors may read.
 
 use http::{HeaderMap, header::AUTHORIZATION};
 use rachis_core::{Error, Result};

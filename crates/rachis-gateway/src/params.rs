@@ -15,7 +15,7 @@ const HEADERS: usize = 16 * 1024;
 /// Header lines of a request.
 const HEADER_LINES: usize = 100;
 
-/// Who calls: all but the query and the idempotency key.
+/// Returns the params of the caller: all but the query and the idempotency key.
 ///
 /// # Errors
 /// `BadRequest` for more headers than can travel with a call.

@@ -3,8 +3,8 @@
 use rachis_core::{Error, Method, Params, Result};
 use rachis_mesh::{Node, Resolved};
 
-/// The error for a call that can not be made because of `error`: whom the hooks of the service do not know is told only
-/// that. `method` is `None` if the service does not offer what was called.
+/// Returns the error for a call that can not be made because of `error`: a client that the hooks of the service refuse gets
+/// their error instead. `method` is `None` if the service does not offer what was called.
 pub(super) async fn of(
     node: &Node,
     service: &Resolved,

@@ -2,7 +2,7 @@
 
 use super::{
     Front, body, params, refusal, reply,
-    target::{self, Target},
+    target::{self, RestTarget},
 };
 use axum::{
     body::{Body, HttpBody},
@@ -24,7 +24,7 @@ pub(super) async fn answer(gateway: &Front, request: Request) -> Response {
 }
 
 async fn respond(gateway: &Front, parts: &Parts, body: &mut Body) -> Response {
-    let target = match Target::find(&gateway.node, &gateway.settings.prefix, parts.uri.path()) {
+    let target = match RestTarget::find(&gateway.node, &gateway.settings.prefix, parts.uri.path()) {
         Ok(Some(target)) => target,
         Ok(None) => {
             return match target::away_at(&gateway.node, &gateway.settings.prefix, parts.uri.path()) {
@@ -46,9 +46,9 @@ async fn respond(gateway: &Front, parts: &Parts, body: &mut Body) -> Response {
     }
 }
 
-/// Everything is checked before the body is read, so a refused request costs little. Whoever is not known and would have to
-/// be hears that before all else.
-async fn run(gateway: &Front, target: Target, parts: &Parts, body: &mut Body) -> Result<(Method, Answer)> {
+/// Everything is checked before the body is read, so a refused request costs little. A client that is not
+/// logged in, of a service that needs a login, gets that error before any other.
+async fn run(gateway: &Front, target: RestTarget, parts: &Parts, body: &mut Body) -> Result<(Method, Answer)> {
     let method = match method(&parts.method, &parts.headers, &target) {
         Ok(method) => method,
         Err(error) => return Err(refuse(gateway, &target, None, parts, error).await),
@@ -66,7 +66,7 @@ async fn run(gateway: &Front, target: Target, parts: &Parts, body: &mut Body) ->
     gateway.realtime.call(Box::new(call), None).await.map(|answer| (method, answer))
 }
 
-/// Who calls.
+/// The params of the caller.
 ///
 /// # Errors
 /// As of [`params::caller`].
@@ -95,8 +95,8 @@ async fn read(
 }
 
 /// The error of a request that can not be made because of `error`; `method` is `None` for what is not offered.
-async fn refuse(gateway: &Front, target: &Target, method: Option<&Method>, parts: &Parts, error: Error) -> Error {
-    let Target { path, service, .. } = target;
+async fn refuse(gateway: &Front, target: &RestTarget, method: Option<&Method>, parts: &Parts, error: Error) -> Error {
+    let RestTarget { path, service, .. } = target;
     refusal::of(&gateway.node, service, path, method, || caller(gateway, parts), error).await
 }
 
@@ -107,7 +107,7 @@ fn takes_id(method: &Method) -> bool {
 
 /// # Errors
 /// `MethodNotAllowed` for verbs without meaning and for methods that the service does not offer.
-fn method(verb: &Verb, headers: &HeaderMap, target: &Target) -> Result<Method> {
+fn method(verb: &Verb, headers: &HeaderMap, target: &RestTarget) -> Result<Method> {
     let named = service_method(headers);
     let method = match (verb, &target.id, &named) {
         (&Verb::GET | &Verb::HEAD, None, _) => Method::Find,

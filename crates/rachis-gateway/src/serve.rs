@@ -223,8 +223,8 @@ async fn answer<T, S>(
     }
 }
 
-/// A request as services take it, with the address of its connection. Those that have nothing to do with sockets are not
-/// told who stops the server.
+/// A request as services take it, with the address of its connection. Only requests of sockets
+/// get the signal that stops the server.
 fn opened(request: hyper::Request<Incoming>, peer: Option<SocketAddr>, told: &Stopping) -> Request {
     let mut request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
     if let Some(peer) = peer {

@@ -11,7 +11,7 @@ use std::{
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// Raised once, seen by everyone who watches.
+/// A flag that is raised once and seen by all its watchers.
 ///
 /// It is a token with a flag in front: connections ask at every read and write, and the token would take two locks each
 /// time.
@@ -59,7 +59,7 @@ impl Drop for AtEnd {
 pub(super) struct Watch {
     raised: Arc<AtomicBool>,
     waiting: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// Who is woken.
+    /// The task to wake.
     task: Option<Waker>,
 }
 

@@ -6,24 +6,24 @@ use rachis_mesh::{Node, Readiness, Resolved};
 use std::borrow::Cow;
 
 /// A service on the mesh and the record that a path named.
-pub(super) struct Target {
+pub(super) struct RestTarget {
     /// What to call, decoded, without outer slashes.
     pub(super) path: String,
     pub(super) service: Resolved,
     pub(super) id: Option<Id>,
 }
 
-impl Target {
+impl RestTarget {
     /// The service that the whole of `path` names, or the one that all but its last segment names.
     ///
     /// # Errors
     /// `BadRequest` for percent codes that are no UTF-8.
-    pub(super) fn find(node: &Node, prefix: &str, path: &str) -> Result<Option<Target>> {
+    pub(super) fn find(node: &Node, prefix: &str, path: &str) -> Result<Option<RestTarget>> {
         let Some(path) = below(prefix, path) else { return Ok(None) };
         let whole = named(path)?;
         let as_whole = node.resolve(&whole);
         if path.is_empty() {
-            return Ok(as_whole.map(|found| Target::new(path, found, None)));
+            return Ok(as_whole.map(|found| RestTarget::new(path, found, None)));
         }
         if path.split('/').any(str::is_empty) {
             return Ok(None);
@@ -31,21 +31,21 @@ impl Target {
         let parent = whole.rsplit_once('/').map_or("", |(parent, _)| parent);
         match (as_whole, node.resolve(parent)) {
             (Some(found), Some(nearer)) if !is_nearer(&found, &nearer) => one(path, parent, nearer),
-            (Some(found), _) => Ok(Some(Target::new(&whole, found, None))),
+            (Some(found), _) => Ok(Some(RestTarget::new(&whole, found, None))),
             (None, Some(found)) => one(path, parent, found),
             (None, None) => Ok(None),
         }
     }
 
-    fn new(path: &str, resolved: Resolved, id: Option<String>) -> Target {
-        Target { path: path.to_owned(), service: resolved, id: id.map(Id::from) }
+    fn new(path: &str, resolved: Resolved, id: Option<String>) -> RestTarget {
+        RestTarget { path: path.to_owned(), service: resolved, id: id.map(Id::from) }
     }
 }
 
 /// The record that the last segment of `path` names, of the service found at what is before it.
-fn one(path: &str, parent: &str, found: Resolved) -> Result<Option<Target>> {
+fn one(path: &str, parent: &str, found: Resolved) -> Result<Option<RestTarget>> {
     let id = decode(path.rsplit('/').next().unwrap_or_default())?;
-    Ok(Some(Target::new(parent, found, Some(id))))
+    Ok(Some(RestTarget::new(parent, found, Some(id))))
 }
 
 /// What to say of a path that is not known, where `NotFound` would be too much to say.
@@ -57,7 +57,7 @@ pub(super) fn away(node: &Node, path: &str) -> Option<Error> {
     let why = if node.readiness() == Readiness::Starting {
         "This gateway has not joined the mesh yet and knows no services: try again when /readyz says so".to_owned()
     } else if is_authentication(node, path) {
-        format!("Nobody can log in or out: the service '{}' is not there. Try again later", authentication(node))
+        format!("Logins are not possible: the service '{}' is not there. Try again later", authentication(node))
     } else {
         return None;
     };
@@ -101,13 +101,14 @@ fn below<'a>(prefix: &str, path: &'a str) -> Option<&'a str> {
 
 /// A path as services are looked up by; most have nothing to decode.
 fn named(path: &str) -> Result<Cow<'_, str>> {
-    match path.contains('%') {
-        true => segments(path).map(|segments| Cow::Owned(join(&segments))),
-        false => Ok(Cow::Borrowed(path)),
+    if path.contains('%') {
+        segments(path).map(|segments| Cow::Owned(join(&segments)))
+    } else {
+        Ok(Cow::Borrowed(path))
     }
 }
 
-/// The segments, each decoded once: what is decoded twice can smuggle slashes past whoever checked it in between.
+/// Returns the segments, each decoded once: decoded twice, a segment could bring slashes past a check in between.
 fn segments(path: &str) -> Result<Vec<String>> {
     if path.is_empty() {
         return Ok(Vec::new());

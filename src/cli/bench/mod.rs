@@ -70,9 +70,10 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<E
         return Err(Failure::failed("interrupted before the end"));
     };
     let report = Report::new(&tally, time);
-    match out.json {
-        true => out.document(&report)?,
-        false => report.print(out)?,
+    if out.json {
+        out.document(&report)?
+    } else {
+        report.print(out)?
     }
     if tally.calls() == 0 {
         return Err(Failure::Said(Exit::NoAnswer, "no call ended in time: is --duration long enough?".to_owned()));

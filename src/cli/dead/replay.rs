@@ -37,7 +37,7 @@ async fn make_all(letters: &DeadLetters, out: &mut Out) -> Result<Exit, Failure>
     for id in &ids {
         let replay = match letters.replay(id).await {
             Ok(replay) => replay,
-            // Somebody else was faster, or it keeps no call.
+            // Another program was faster, or it keeps no call.
             Err(error) if error.kind() != ErrorKind::Unavailable => {
                 out::say(error.message());
                 worst = Exit::Failed;

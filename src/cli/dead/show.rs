@@ -15,7 +15,7 @@ pub(super) async fn show(letters: &DeadLetters, id: &str, out: &mut Out) -> Resu
     let mut lines = of_letter(&letter);
     match &letter.call {
         Some(call) => lines.extend(of_call(call)),
-        None => lines.push(("call", "not kept, since nobody could read it".to_owned())),
+        None => lines.push(("call", "not kept, since no replica could read it".to_owned())),
     }
     for (name, text) in lines {
         out.line(format!("{name:<12}{text}"))?;
@@ -56,7 +56,7 @@ fn of_call(call: &DeadCall) -> Vec<(&'static str, String)> {
 }
 
 fn time(ms: u64) -> String {
-    // Whoever can write to Redis can write any number there.
+    // Any program that can write to Redis can write any number there.
     let time = UNIX_EPOCH.checked_add(Duration::from_millis(ms)).filter(|_| ms < 253_402_300_800_000);
     time.map_or_else(|| ms.to_string(), |time| humantime::format_rfc3339_millis(time).to_string())
 }

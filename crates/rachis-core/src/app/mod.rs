@@ -2,6 +2,7 @@
 
 mod hooks;
 
+use crate::lock::lock;
 use crate::{
     Answer, Call, Caller, Descriptor, Error, Event, EventContext, EventStream, Handle, Method, Parts, Registration,
     Result, STANDARD_EVENTS,
@@ -22,7 +23,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, Weak,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -242,7 +243,7 @@ impl App {
 
     #[doc(hidden)]
     pub fn add_sink(&self, sink: Weak<dyn EventSink>) {
-        let mut sinks = self.inner.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sinks = lock(&self.inner.sinks);
         sinks.retain(|sink| sink.strong_count() > 0);
         sinks.push(sink);
     }
@@ -302,7 +303,7 @@ impl App {
 
     fn send(&self, event: Event) {
         let event = Arc::new(event);
-        for sink in self.inner.sinks.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for sink in lock(&self.inner.sinks).iter() {
             if let Some(sink) = sink.upgrade() {
                 sink.event(&event);
             }
@@ -364,7 +365,7 @@ impl App {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner.state)
     }
 }
 

@@ -11,12 +11,13 @@ use super::{
     Id, Method, Paginate, Params, Service,
     query::{Evaluation, Filter, Select},
 };
+use crate::lock;
 use crate::{Error, Result};
 use options::Options;
 use serde_json::Value;
 use std::{
     fmt,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 use store::{Record, Store};
 
@@ -155,11 +156,11 @@ impl MemoryService {
 
     // No code that runs under the lock panics halfway through a change, so a poisoned store is a sound one.
     fn read(&self) -> RwLockReadGuard<'_, Store> {
-        self.store.read().unwrap_or_else(PoisonError::into_inner)
+        lock::read(&self.store)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Store> {
-        self.store.write().unwrap_or_else(PoisonError::into_inner)
+        lock::write(&self.store)
     }
 
     async fn find_all(&self, params: &Params) -> Result<Value> {

@@ -1,15 +1,15 @@
-//! Records in the order they were created, which a reader takes along without holding up those who write.
+//! Records in the order of their creation; readers take snapshots, so they do not hold up writers.
 
 use super::store::Record;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// How many records are copied, by reference, when one of them changes while somebody reads.
+/// How many records are copied, by reference, when one of them changes while there is a snapshot.
 const CHUNK: u64 = 64;
 
 type Chunk = BTreeMap<u64, Arc<Record>>;
 
-/// Records by the number of their creation. A clone is one pointer; whoever changes records that a clone has, too, copies
-/// the pointers of one chunk, and one for each chunk.
+/// Records by the number of their creation. A clone is one pointer; a change of a record that a clone shares copies the
+/// pointers of one chunk, and one for each chunk.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Records {
     chunks: Arc<BTreeMap<u64, Arc<Chunk>>>,

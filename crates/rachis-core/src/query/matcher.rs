@@ -1,9 +1,9 @@
-//! Does a record satisfy a query?
+//! The conditions of a query, and whether a record satisfies them.
 
 use super::{
     compare::{equal, order},
     limits::{Budget, about, check_depth, check_path},
-    path::{Path, Place},
+    path::{Path, PathValue},
     set::Set,
 };
 use crate::{Error, Result, error::excerpt};
@@ -182,9 +182,10 @@ fn test(field: &str, operator: &str, value: &Value, budget: &mut Budget) -> Resu
         "$gte" => Test::Ordered(Relation::GreaterOrEqual, value.clone()),
         other => {
             let (field, other) = (excerpt(field), excerpt(other));
-            return Err(Error::bad_request(match other.starts_with('$') {
-                true => format!("Malformed query: {other} cannot be used on the field '{field}'"),
-                false => format!("Malformed query: the field '{field}' mixes operators with the plain key '{other}'"),
+            return Err(Error::bad_request(if other.starts_with('$') {
+                format!("Malformed query: {other} cannot be used on the field '{field}'")
+            } else {
+                format!("Malformed query: the field '{field}' mixes operators with the plain key '{other}'")
             }));
         }
     })
@@ -218,24 +219,24 @@ impl Test {
     fn holds(&self, path: &Path, record: &Map<String, Value>) -> bool {
         match self {
             Test::Equal(wanted) => path.any(record, &mut |place| match place {
-                Place::PastEnd => false,
+                PathValue::PastEnd => false,
                 place => equal(or_null(place), wanted),
             }),
             Test::NotEqual(unwanted) => !path.any(record, &mut |place| equal(or_null(place), unwanted)),
             Test::In(wanted) => path.any(record, &mut |place| wanted.contains(or_null(place))),
             Test::NotIn(unwanted) => !path.any(record, &mut |place| unwanted.contains(or_null(place))),
             Test::Ordered(relation, bound) => path.any(record, &mut |place| match place {
-                Place::PastEnd => false,
+                PathValue::PastEnd => false,
                 place => relation.holds(or_null(place), bound),
             }),
         }
     }
 }
 
-fn or_null(place: Place<'_>) -> &Value {
+fn or_null(place: PathValue<'_>) -> &Value {
     match place {
-        Place::Value(value) => value,
-        Place::Missing | Place::PastEnd => &Value::Null,
+        PathValue::Value(value) => value,
+        PathValue::Missing | PathValue::PastEnd => &Value::Null,
     }
 }
 

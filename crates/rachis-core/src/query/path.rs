@@ -10,7 +10,7 @@ pub(super) struct Path {
 
 /// What a path leads to in one record: a value, or the fact that there is none.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Place<'a> {
+pub(super) enum PathValue<'a> {
     /// A value.
     Value(&'a Value),
     /// Nothing, or `null` further up, which a query takes for `null`.
@@ -37,32 +37,32 @@ impl Path {
     /// Shows every place the path can mean to `seen`, until that returns `true`; says whether it did.
     ///
     /// An array stands for each of its elements and, where the path ends, for itself as well.
-    pub(super) fn any(&self, record: &Map<String, Value>, seen: &mut dyn FnMut(Place<'_>) -> bool) -> bool {
+    pub(super) fn any(&self, record: &Map<String, Value>, seen: &mut dyn FnMut(PathValue<'_>) -> bool) -> bool {
         match self.segments.split_first() {
             Some((first, rest)) => match record.get(&**first) {
                 Some(value) => any_in(value, rest, seen),
-                None => seen(Place::Missing),
+                None => seen(PathValue::Missing),
             },
             None => false,
         }
     }
 }
 
-fn any_in(value: &Value, path: &[Box<str>], seen: &mut dyn FnMut(Place<'_>) -> bool) -> bool {
+fn any_in(value: &Value, path: &[Box<str>], seen: &mut dyn FnMut(PathValue<'_>) -> bool) -> bool {
     let Some((key, rest)) = path.split_first() else {
-        return elements(value).iter().any(|element| any_in(element, path, seen)) || seen(Place::Value(value));
+        return elements(value).iter().any(|element| any_in(element, path, seen)) || seen(PathValue::Value(value));
     };
     match (value, index(key)) {
         (Value::Array(items), Some(index)) => match items.get(index) {
             Some(item) => any_in(item, rest, seen),
-            None => seen(Place::PastEnd),
+            None => seen(PathValue::PastEnd),
         },
         (Value::Array(items), None) => items.iter().any(|item| any_in(item, path, seen)),
         (Value::Object(map), _) => match map.get(&**key) {
             Some(value) => any_in(value, rest, seen),
-            None => seen(Place::Missing),
+            None => seen(PathValue::Missing),
         },
-        _ => seen(Place::Missing),
+        _ => seen(PathValue::Missing),
     }
 }
 

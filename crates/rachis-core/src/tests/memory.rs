@@ -371,9 +371,10 @@ async fn a_long_change_of_many_leaves_alone_what_no_longer_satisfies_its_query()
     for remove in [false, true] {
         let service = MemoryService::new().multi(true).records((0..500).map(|n| json!({ "n": n })));
         let params = || Params::default().with_query(long("n"));
-        let mut changed: BoxFuture<'_, _> = match remove {
-            true => Box::pin(service.remove(None, params())),
-            false => Box::pin(service.patch(None, json!({ "seen": true }), params())),
+        let mut changed: BoxFuture<'_, _> = if remove {
+            Box::pin(service.remove(None, params()))
+        } else {
+            Box::pin(service.patch(None, json!({ "seen": true }), params()))
         };
         let turns = all_turns().await;
         assert!(poll!(&mut changed).is_pending());

@@ -1,14 +1,15 @@
 //! A channel: connections under a name, or several names taken together.
 
 use super::{Connection, owners::Owners};
+use rachis_core::host::lock;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
-/// Who is in which channel. A channel exists while a connection is in it.
+/// The connections of each channel. A channel exists while a connection is in it.
 #[derive(Default)]
 pub(super) struct Members {
     /// Every connection that has not ended.
@@ -30,7 +31,7 @@ impl Members {
         self.owners.set(connection.number(), None);
     }
 
-    /// Notes whose an open connection is from now on.
+    /// Sets the user that owns an open connection.
     pub(super) fn set_owner(&mut self, connection: &Connection, user: Option<String>) {
         let user = user.filter(|_| self.open.contains_key(&connection.number()));
         self.owners.set(connection.number(), user);
@@ -103,7 +104,7 @@ impl Members {
 
 /// A channel, by one name or by several taken together.
 ///
-/// It is a view: who joins later is in it, too, unless it came from [`Channel::filter`].
+/// It is a view: connections that join later are in it, too, unless it came from [`Channel::filter`].
 #[derive(Clone)]
 pub struct Channel {
     members: Arc<Mutex<Members>>,
@@ -122,8 +123,8 @@ impl Channel {
         Channel { members: members.clone(), whom: Whom::Named(names.0), data: None }
     }
 
-    /// Adds a connection, to each of the names. One that is closed is not added, and nobody can be added to a filtered
-    /// channel.
+    /// Adds a connection, to each of the names. A closed connection is not added, and a filtered
+    /// channel takes no more.
     pub fn join(&self, connection: &Connection) {
         let mut members = self.lock();
         self.names().iter().for_each(|name| members.join(name, connection));
@@ -143,7 +144,7 @@ impl Channel {
         }
     }
 
-    /// Those who are in it now and of whom `predicate` is true. Others can not join what is returned.
+    /// Returns a channel of those connections in it now for which `predicate` is true. No other can join it.
     pub fn filter(&self, predicate: impl Fn(&Connection) -> bool) -> Channel {
         let chosen = self.connections().into_iter().filter(|connection| predicate(connection)).collect();
         Channel { members: self.members.clone(), whom: Whom::Chosen(chosen), data: self.data.clone() }
@@ -154,7 +155,7 @@ impl Channel {
         Channel { data: Some(data.into()), ..self.clone() }
     }
 
-    /// Everybody who is in it, each once, in the order in which they connected.
+    /// Returns the connections in it, each once, in the order in which they connected.
     pub fn connections(&self) -> Vec<Connection> {
         match &self.whom {
             Whom::Named(names) => self.lock().of(names),
@@ -185,7 +186,7 @@ impl Channel {
     }
 
     fn lock(&self) -> MutexGuard<'_, Members> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.members)
     }
 }
 
@@ -198,7 +199,7 @@ impl fmt::Debug for Channel {
     }
 }
 
-/// One or more names of channels. No name at all is a channel that nobody can join.
+/// One or more names of channels. No name at all is a channel that no connection can join.
 #[derive(Clone, Debug)]
 pub struct Names(Vec<Arc<str>>);
 

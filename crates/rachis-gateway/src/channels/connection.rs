@@ -2,12 +2,13 @@
 
 use http::Extensions;
 use rachis_core::Params;
+use rachis_core::host::lock;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
     fmt,
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 use tokio::task::AbortHandle;
 
@@ -38,7 +39,7 @@ struct Inner {
     outbox: Box<dyn Outbox>,
 }
 
-/// Who is at the other end.
+/// The login of a connection.
 #[derive(Default)]
 struct Identity {
     user: Option<Value>,
@@ -161,7 +162,7 @@ impl Connection {
         }
     }
 
-    /// Takes the place of the record of whoever is logged in; returns whether that was another.
+    /// Replaces the record of the user who is logged in; returns whether it has changed.
     pub(crate) fn replace_user(&self, record: &Value) -> bool {
         let mut identity = self.identity();
         let changes = identity.user.as_ref().is_some_and(|user| user != record);
@@ -179,7 +180,7 @@ impl Connection {
         abort(before.expiry);
     }
 
-    /// Nobody logs in any more; says whether this is the first time it is said.
+    /// Refuses all later logins; returns `true` the first time.
     pub(super) fn end(&self) -> bool {
         let mut identity = self.identity();
         abort(identity.expiry.take());
@@ -195,10 +196,6 @@ fn abort(task: Option<AbortHandle>) {
     if let Some(task) = task {
         task.abort();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl PartialEq for Connection {

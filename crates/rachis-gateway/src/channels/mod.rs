@@ -1,4 +1,4 @@
-//! Who hears what: connections join channels, publishers choose the channels of each event.
+//! Which sockets get which events: connections join channels, publishers choose the channels of each event.
 //!
 //! Without a publisher nothing is sent. Of several, the most particular one decides alone:
 //!
@@ -12,7 +12,7 @@
 //! publisher sends data of its own by [`Channel::send`], which is sent as it is.
 //!
 //! A logout and a disconnect take a connection out of all channels before the handlers run. So does the removal of the
-//! connection's user, which counts as a logout, a login as somebody else, and the end of its token. What a connection and its
+//! connection's user, which counts as a logout, a login as another user, and the end of its token. What a connection and its
 //! channels remember stays in this process: every gateway has its own, and each hears the events of the whole mesh.
 
 mod channel;
@@ -29,6 +29,7 @@ pub use rules::{Login, Publication};
 
 use channel::Members;
 use rachis_config::Publish;
+use rachis_core::host::lock;
 use rachis_core::{Event, RESYNC, host::secret};
 use rachis_mesh::Node;
 use rules::Rules;
@@ -37,7 +38,7 @@ use std::{
     collections::HashSet,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 /// The channels of a gateway, and what is said about them. Clones share the channels.
@@ -90,8 +91,8 @@ impl Channels {
         }
     }
 
-    /// A channel by its name, or several taken together: `channel("a")`, `channel(["a", "b"])`. It comes to be when
-    /// somebody joins, and is gone when the last one left.
+    /// A channel by its name, or several taken together: `channel("a")`, `channel(["a", "b"])`. A channel
+    /// exists while a connection is in it.
     pub fn channel(&self, names: impl Into<Names>) -> Channel {
         Channel::new(&self.members, names.into())
     }
@@ -239,7 +240,7 @@ impl Channels {
     }
 
     fn lock(&self) -> MutexGuard<'_, Members> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.members)
     }
 }
 
@@ -273,7 +274,7 @@ impl Channels {
         self.rules.logout.iter().for_each(|handler| handler(login, self));
     }
 
-    /// Notes whose a connection is from now on; `None` is nobody's.
+    /// Sets the user that owns a connection; `None` after a logout.
     pub(crate) fn set_owner(&self, connection: &Connection, user: Option<String>) {
         self.lock().set_owner(connection, user);
     }
@@ -293,7 +294,7 @@ impl Channels {
         self.lock().leave_all(connection);
     }
 
-    /// Sends an event to everybody it is published to.
+    /// Sends an event to all connections that it is published to.
     pub(crate) fn deliver(&self, event: &Event) {
         if event.name == RESYNC {
             return self.resync(&event.path);
@@ -308,8 +309,8 @@ impl Channels {
         }
     }
 
-    /// Tells that events of a path were missed. A publisher chooses by what an event says, and nobody knows what the missed
-    /// ones said: so whoever is in a channel is told. Others could have heard none.
+    /// Tells that events of a path were missed. A publisher chooses by what an event says, and what the
+    /// missed ones said is not known, so all connections in channels are told. Others could have received none.
     pub(crate) fn resync(&self, path: &str) {
         if self.rules.concern(path) {
             let told: Vec<Connection> = self.lock().in_channels().cloned().collect();
@@ -343,7 +344,7 @@ impl Channels {
         }
     }
 
-    /// Everybody once, with what their first channel sends in place of the event's data.
+    /// Returns each receiver once, with what its first channel sends in place of the event's data.
     fn receivers(&self, event: &Event) -> Vec<(Connection, Option<Value>)> {
         let mut receivers = Vec::new();
         let mut known = HashSet::new();
@@ -365,7 +366,7 @@ impl Channels {
             Ok(Publication(Err(error))) => error,
             Err(_) => "it panicked".to_owned(),
         };
-        tracing::error!(path = %event.path, event = %event.name, error = %failed, "a publisher failed: nobody hears of it");
+        tracing::error!(path = %event.path, event = %event.name, error = %failed, "a publisher failed: the event is sent to no connection");
         Vec::new()
     }
 }

@@ -1,4 +1,4 @@
-//! Whose connections they are.
+//! Which user owns which connections.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,7 +10,7 @@ pub(super) struct Owners {
 }
 
 impl Owners {
-    /// Notes whose a connection is from now on.
+    /// Sets the user that owns a connection.
     pub(super) fn set(&mut self, number: u64, user: Option<String>) {
         if let Some(before) = self.users.remove(&number)
             && let Some(connections) = self.connections.get_mut(&before)

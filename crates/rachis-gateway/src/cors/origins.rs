@@ -36,8 +36,8 @@ impl Origins {
         self.0.iter().any(|allowed| allowed.allows(text)).then_some(origin)
     }
 
-    /// Whether what a request opens may be read by whoever sent it, where browsers do not look after that: by a page of
-    /// these origins, by one of the gateway's own, and by what is no page and so sends no origin.
+    /// Returns `true` if the sender of a request may read what it opens, which browsers do not check for websockets: a page of
+    /// these origins, one of the gateway's own, or a program, which sends no origin.
     pub(crate) fn admits(&self, request: &HeaderMap) -> bool {
         !request.contains_key(ORIGIN) || self.has_any() || self.allowed(request).is_some() || is_own(request)
     }

@@ -18,44 +18,44 @@ use std::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Told by the server that is about to stop to everything that keeps connections open.
+/// The signal of a server that is about to stop, for what keeps connections open.
 #[derive(Clone)]
 pub(crate) struct Stopping {
     pub(crate) token: CancellationToken,
-    /// The server waits until nobody holds this any more.
+    /// The server waits until all of these are dropped.
     pub(crate) busy: mpsc::WeakSender<()>,
 }
 
-/// What every request of Socket.IO passes. The sockets' handlers know nothing of it, so it goes with its router.
-pub(super) struct Door {
+/// Checks every request of Socket.IO before its handler runs: origin, shutdown, start of the relay.
+pub(super) struct HandshakeGate {
     realtime: Arc<Realtime>,
     origins: Origins,
     started: AtomicBool,
     stopping: OnceLock<()>,
 }
 
-/// A place among the sockets that may be open. It is free again when it is dropped.
-pub(super) struct Seat(Arc<AtomicUsize>);
+/// The permit of one open socket, of `gateway.max_sockets`. It is given back when it is dropped.
+pub(super) struct ConnectionPermit(Arc<AtomicUsize>);
 
-impl Seat {
-    /// A seat, if fewer than `most` are taken. The limit may have been lowered: whoever sits stays.
-    fn one_of(seats: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+impl ConnectionPermit {
+    /// Takes a permit, if fewer than `most` are taken. Those that are held when the limit is lowered stay.
+    fn one_of(permits: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
         let next = |taken: usize| (taken < most).then_some(taken + 1);
-        let taken = seats.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        taken.is_ok().then(|| Seat(seats.clone()))
+        let taken = permits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        taken.is_ok().then(|| ConnectionPermit(permits.clone()))
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Door {
+impl HandshakeGate {
     pub(super) fn new(realtime: Arc<Realtime>) -> Self {
         let origins = Origins::new(&realtime.node.config().gateway.cors_origins);
-        Door { realtime, origins, started: AtomicBool::new(false), stopping: OnceLock::new() }
+        HandshakeGate { realtime, origins, started: AtomicBool::new(false), stopping: OnceLock::new() }
     }
 
     /// Starts what runs beside the sockets. Outside of a runtime that is done by the first handshake.
@@ -65,10 +65,10 @@ impl Door {
         }
         relay::start(&self.realtime);
         let (closing, ended) = (self.realtime.node.closing(), self.realtime.ended.clone());
-        let door = Arc::downgrade(self);
+        let gate = Arc::downgrade(self);
         tokio::spawn(async move {
             tokio::select! {
-                () = closing => close(&door).await,
+                () = closing => close(&gate).await,
                 () = ended.cancelled() => {}
             }
         });
@@ -78,11 +78,11 @@ impl Door {
         if self.stopping.set(()).is_err() {
             return;
         }
-        let (door, ended) = (Arc::downgrade(self), self.realtime.ended.clone());
+        let (gate, ended) = (Arc::downgrade(self), self.realtime.ended.clone());
         let (token, busy) = (stopping.token.clone(), stopping.busy.upgrade());
         tokio::spawn(async move {
             tokio::select! {
-                () = token.cancelled() => close(&door).await,
+                () = token.cancelled() => close(&gate).await,
                 () = ended.cancelled() => {}
             }
             drop(busy);
@@ -90,21 +90,21 @@ impl Door {
     }
 }
 
-/// A seat for a session, and the headers of its handshake.
+/// Takes a permit for a session, and returns the headers of its handshake with it.
 ///
 /// # Errors
 /// The answer to a handshake that finds no room, or has more headers than can travel with a call.
-pub(super) fn take_seat(
+pub(super) fn take_permit(
     realtime: &Realtime,
     headers: &HeaderMap,
-) -> Result<(Seat, BTreeMap<String, String>), Box<Response>> {
+) -> Result<(ConnectionPermit, BTreeMap<String, String>), Box<Response>> {
     if realtime.sessions.is_closed() {
         return Err(is_closing());
     }
     let headers = params::headers(headers).map_err(refused)?;
     let most = realtime.node.live().gateway.max_sockets;
     let full = || refused(Error::unavailable("Too many sockets are open: try again later"));
-    Ok((Seat::one_of(&realtime.seats, most).ok_or_else(full)?, headers))
+    Ok((ConnectionPermit::one_of(&realtime.permits, most).ok_or_else(full)?, headers))
 }
 
 /// The answer to a handshake that comes too late.
@@ -117,23 +117,23 @@ fn refused(error: Error) -> Box<Response> {
 }
 
 /// Closes every socket, and waits until what they still had is written.
-async fn close(door: &Weak<Door>) {
-    let Some(door) = door.upgrade() else { return };
-    door.realtime.sessions.close();
-    door.realtime.tasks.close();
-    door.realtime.tasks.wait().await;
+async fn close(gate: &Weak<HandshakeGate>) {
+    let Some(gate) = gate.upgrade() else { return };
+    gate.realtime.sessions.close();
+    gate.realtime.tasks.close();
+    gate.realtime.tasks.wait().await;
 }
 
 /// Answers a request of Socket.IO, if it is of a page that may send one.
-pub(super) async fn admit(State(door): State<Arc<Door>>, request: Request) -> Response {
-    door.start();
+pub(super) async fn admit(State(gate): State<Arc<HandshakeGate>>, request: Request) -> Response {
+    gate.start();
     if let Some(stopping) = request.extensions().get::<Stopping>() {
-        door.close_with(&stopping.clone());
+        gate.close_with(&stopping.clone());
     }
     // Browsers let any page open a socket and read from it; they only say which one it is.
-    if !door.origins.admits(request.headers()) {
+    if !gate.origins.admits(request.headers()) {
         let why = "Pages of this origin may not open sockets: they can be allowed by gateway.cors_origins";
         return reply::error(&Error::forbidden(why));
     }
-    engine::answer(&door.realtime, request).await
+    engine::answer(&gate.realtime, request).await
 }

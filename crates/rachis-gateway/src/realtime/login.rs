@@ -1,6 +1,6 @@
-//! Who is at the other end of a socket: what calls of the authentication service mean for it.
+//! The login of a socket: what calls of the authentication service mean for it.
 //!
-//! Nothing is verified here. The service's own answer says that somebody logged in, and the hooks of each service check
+//! Nothing is verified here. The service's own answer says that a user logged in, and the hooks of each service check
 //! the token that goes with every call from then on.
 
 use super::Realtime;
@@ -86,7 +86,7 @@ impl Realtime {
         }
     }
 
-    /// Returns `true` if both are certainly one user. A login need not say whose it is.
+    /// Returns `true` if both are certainly one user. The record of a login may lack the id.
     fn is_same(&self, one: Option<&Value>, other: Option<&Value>) -> bool {
         let (Some(one), Some(other)) = (one, other) else { return false };
         match (self.id_of(one), self.id_of(other)) {
@@ -95,7 +95,7 @@ impl Realtime {
         }
     }
 
-    /// Somebody else's token logs nobody out.
+    /// Ends the login, if it was the token of this login that was logged out.
     fn log_out(&self, connection: &Connection, result: &Value) {
         let own = connection.authentication().and_then(|own| own.get("accessToken").cloned());
         if own.is_some() && own.as_ref() == result.get("accessToken") {

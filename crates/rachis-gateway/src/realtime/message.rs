@@ -47,10 +47,8 @@ impl<'a> Head<'a> {
             _ => return None,
         };
         let (attachments, rest) = if binary { number(rest.split_once('-')?)? } else { (0, rest) };
-        let (namespace, rest) = match rest.starts_with(NAMESPACE) {
-            true => rest.split_once(',').unwrap_or((rest, "")),
-            false => (NAMESPACE, rest),
-        };
+        let (namespace, rest) =
+            if rest.starts_with(NAMESPACE) { rest.split_once(',').unwrap_or((rest, "")) } else { (NAMESPACE, rest) };
         let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         let (ack, json) = rest.split_at(digits);
         let ack = if ack.is_empty() { None } else { Some(ack.parse().ok()?) };

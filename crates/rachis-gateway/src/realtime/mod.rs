@@ -22,7 +22,7 @@ pub(super) use handshake::Stopping;
 use super::{Channels, client::Proxies, layers::Answers};
 use axum::{http::Uri, routing::any};
 use engine::{Bounds, Sessions};
-use handshake::Door;
+use handshake::HandshakeGate;
 use rachis_mesh::Node;
 use std::sync::{
     Arc, Mutex,
@@ -60,7 +60,7 @@ pub(super) struct Realtime {
     reading: Mutex<Reading>,
     connections: AtomicU64,
     /// How many sockets are open, or about to be.
-    seats: Arc<AtomicUsize>,
+    permits: Arc<AtomicUsize>,
     sessions: Sessions,
     /// What serves websockets.
     tasks: TaskTracker,
@@ -85,7 +85,7 @@ impl Realtime {
             removed: Mutex::default(),
             reading: Mutex::default(),
             connections: AtomicU64::new(0),
-            seats: Arc::default(),
+            permits: Arc::default(),
             sessions: Sessions::default(),
             tasks: TaskTracker::new(),
             _end: ended.clone().drop_guard(),
@@ -95,7 +95,7 @@ impl Realtime {
 
     /// Sockets that are open.
     pub(super) fn sockets(&self) -> usize {
-        self.seats.load(Ordering::Relaxed)
+        self.permits.load(Ordering::Relaxed)
     }
 
     /// Returns `true` for the path at which sockets are opened.
@@ -105,9 +105,9 @@ impl Realtime {
 
     /// What answers at the path of sockets.
     pub(super) fn service(self: &Arc<Self>) -> impl Answers + use<> {
-        let door = Arc::new(Door::new(self.clone()));
-        door.start();
-        any(handshake::admit).with_state(door)
+        let gate = Arc::new(HandshakeGate::new(self.clone()));
+        gate.start();
+        any(handshake::admit).with_state(gate)
     }
 
     /// What sockets that are opened from now on may take.

@@ -20,7 +20,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// could not write what they have room for, and clients that keep up well would lose the rest.
 const TURN: usize = 16;
 
-/// Who fires the events of a path.
+/// The app that fires the events of a path.
 #[derive(PartialEq)]
 struct Source {
     key: String,
@@ -28,8 +28,8 @@ struct Source {
     remote: bool,
 }
 
-/// A path that is listened to. Dropping it ends that.
-struct Heard {
+/// The subscription of one path. Dropping it ends it.
+struct PathSubscription {
     source: Source,
     _stop: DropGuard,
 }
@@ -70,7 +70,7 @@ pub(super) fn start(realtime: &Arc<Realtime>) {
 
 /// Makes what is listened to what there is. `looked` is when that was done last, or first, by Redis's clock: what happens from
 /// then on is heard, whenever the subscription is made.
-fn listen(realtime: &Arc<Realtime>, heard: &mut BTreeMap<String, Heard>, looked: Option<u64>) {
+fn listen(realtime: &Arc<Realtime>, heard: &mut BTreeMap<String, PathSubscription>, looked: Option<u64>) {
     let services: BTreeMap<String, ServiceInfo> =
         realtime.node.services().into_iter().map(|service| (service.path.clone(), service)).collect();
     heard.retain(|path, _| services.contains_key(path));
@@ -95,7 +95,7 @@ fn listen(realtime: &Arc<Realtime>, heard: &mut BTreeMap<String, Heard>, looked:
             since: looked.map(|looked| looked.max(service.since)),
         };
         tokio::spawn(stop.clone().run_until_cancelled_owned(ears.hear()));
-        heard.insert(path, Heard { source, _stop: stop.drop_guard() });
+        heard.insert(path, PathSubscription { source, _stop: stop.drop_guard() });
     }
 }
 

@@ -1,4 +1,4 @@
-//! The life of one socket: what its messages mean, who it is, when it ends.
+//! The life of one socket: its messages, its login and its end.
 
 use super::{
     call,
@@ -9,12 +9,13 @@ use super::{
 use crate::channels::{Channels, Connection};
 use bytes::Bytes;
 use futures_util::FutureExt;
+use rachis_core::host::lock;
 use rachis_core::{Error, Result};
 use serde_json::json;
 use std::{
     mem,
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 use tokio::{sync::Notify, time::Instant};
@@ -119,11 +120,11 @@ impl Member {
     }
 
     fn phase(&self) -> MutexGuard<'_, Phase> {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.phase)
     }
 
     fn unfinished(&self) -> MutexGuard<'_, Option<Unfinished>> {
-        self.unfinished.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.unfinished)
     }
 }
 
@@ -227,7 +228,7 @@ async fn attach(session: &Arc<Session>, bytes: Option<Bytes>, size: usize) -> Re
 /// Answers that a message is too large.
 ///
 /// # Errors
-/// When nobody waits for an answer, so that only the end of the session can tell.
+/// When the client waits for no answer, so that the session has to end.
 async fn refuse(session: &Session, text: &str) -> Result<(), Ending> {
     let ack = Head::read(text).and_then(|head| head.ack).filter(|_| session.member.joined().is_some());
     let Some(ack) = ack else {
@@ -256,7 +257,7 @@ async fn event(session: &Arc<Session>, text: String, attachments: Vec<Bytes>) ->
         let result = tokio::select! {
             biased;
             result = answering => result,
-            // Nobody reads it any more. What changes something goes on to its end.
+            // The client is gone. Calls that change something go on to their end.
             () = session.ended(), if only_reads => return,
         };
         if let Some(ack) = ack {

@@ -3,12 +3,13 @@
 use super::{Realtime, login::params_of};
 use crate::channels::Connection;
 use futures_util::FutureExt;
+use rachis_core::host::lock;
 use rachis_core::{Call, Caller, Event, Id, Method, RESYNC};
 use serde_json::{Value, json};
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
     panic::AssertUnwindSafe,
-    sync::{Arc, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, MutexGuard, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -52,7 +53,7 @@ impl Realtime {
         let of_call = || event.context.as_ref().and_then(|context| context.id.as_ref()).map(Id::to_string);
         let Some(id) = self.id_of(&event.data).or_else(of_call) else { return };
         if event.name == "removed" {
-            self.removed.lock().unwrap_or_else(PoisonError::into_inner).add(&id);
+            lock(&self.removed).add(&id);
         }
         let connections = self.channels.of_user(&id);
         match event.name.as_str() {
@@ -135,10 +136,10 @@ impl Realtime {
     }
 
     fn reading(&self) -> MutexGuard<'_, Reading> {
-        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.reading)
     }
 
-    /// Events of `path` were missed. Where they may have told of removed users, everybody who has logged in is looked for,
+    /// Events of `path` were missed. Where they may have told of removed users, every user who is logged in is read,
     /// one after the other.
     pub(super) fn heed_gap(self: &Arc<Self>, path: &str) {
         if path != self.users || self.checking.swap(true, Ordering::AcqRel) {
@@ -160,7 +161,7 @@ impl Realtime {
 
     /// A login that began before the removal of its user may end after it: then it is looked at once more.
     pub(super) fn check_login(self: &Arc<Self>, connection: &Connection, id: &str) {
-        if !self.removed.lock().unwrap_or_else(PoisonError::into_inner).contains(id) {
+        if !lock(&self.removed).contains(id) {
             return;
         }
         let (realtime, connection) = (self.clone(), connection.clone());

@@ -15,7 +15,7 @@ use tungstenite::protocol::frame::{
 const AHEAD: usize = 2048;
 /// How much of a message that is too large is kept: enough for what stands in front of its arguments.
 const BEGINNING: usize = 64;
-/// How much of one is skipped before its sender counts as one who will not stop.
+/// How much of one is skipped before its connection is closed.
 const SKIPPED: u64 = 64 << 20;
 /// What a control frame may carry at most.
 const CONTROL: u64 = 125;

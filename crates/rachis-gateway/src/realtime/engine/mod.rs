@@ -21,10 +21,11 @@ use http::{
     HeaderValue, Method, StatusCode,
     header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE},
 };
+use rachis_core::host::lock;
 use request::{Asked, Refusal, Transport, is_upgrade, websocket_key};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 use tungstenite::handshake::derive_accept_key;
 
@@ -72,7 +73,7 @@ impl Sessions {
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
@@ -122,9 +123,9 @@ fn open_polling(realtime: &Arc<Realtime>, asked: &Asked, request: &Request) -> R
 /// # Errors
 /// The answer where there is no room for one.
 fn open(realtime: &Arc<Realtime>, transport: Transport, request: &Request) -> Result<Arc<Session>, Box<Response>> {
-    let (seat, headers) = handshake::take_seat(realtime, request.headers())?;
+    let (permit, headers) = handshake::take_permit(realtime, request.headers())?;
     let ip = realtime.proxies.client(request.extensions(), request.headers());
-    let session = Session::new(realtime, transport, seat, headers, ip);
+    let session = Session::new(realtime, transport, permit, headers, ip);
     if !realtime.sessions.add(&session) {
         return Err(handshake::is_closing());
     }

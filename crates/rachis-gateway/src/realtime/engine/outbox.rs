@@ -6,11 +6,12 @@
 //! others.
 
 use super::packet::Packet;
+use rachis_core::host::lock;
 use std::{
     collections::{BTreeMap, VecDeque},
     mem,
     pin::pin,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 use tokio::{sync::Notify, time::Instant};
@@ -199,7 +200,7 @@ impl Outbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 }
 

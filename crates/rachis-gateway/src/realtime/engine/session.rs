@@ -1,20 +1,21 @@
 //! One session of Engine.IO: a client, whatever it is connected by.
 
 use super::{
-    super::{Realtime, handshake::Seat, socket::Member},
+    super::{Realtime, handshake::ConnectionPermit, socket::Member},
     outbox::Outbox,
     packet::Received,
     request::Transport,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rachis_core::Error;
+use rachis_core::host::lock;
 use serde_json::json;
 use std::{
     collections::BTreeMap,
     fmt,
     net::IpAddr,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -30,7 +31,7 @@ use uuid::Uuid;
 pub(super) const PING_INTERVAL: Duration = Duration::from_secs(25);
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a client may be without a socket, for which it asks right after the handshake. A session that its client
-/// forgot is kept until then, seat and all.
+/// forgot is kept until then, permit and all.
 const JOINING: Duration = Duration::from_secs(10);
 
 /// What one socket may take, as the configuration said when it was opened.
@@ -70,14 +71,14 @@ pub(in crate::realtime) struct Session {
     pub(super) way: Mutex<Way>,
     /// Notified when a request that waits for packets has to look at the [`Way`] again.
     pub(super) turned: Notify,
-    /// Held by whoever works off what the client sent last.
+    /// Held while what the client sent last is processed.
     pub(super) inbound: Arc<tokio::sync::Mutex<()>>,
     calls: Arc<Semaphore>,
     inbox: Arc<Semaphore>,
     pulse: Pulse,
     ended: CancellationToken,
     ending: OnceLock<Ending>,
-    _seat: Seat,
+    _permit: ConnectionPermit,
 }
 
 /// How packets travel at the moment.
@@ -103,7 +104,7 @@ impl Session {
     pub(super) fn new(
         realtime: &Arc<Realtime>,
         transport: Transport,
-        seat: Seat,
+        permit: ConnectionPermit,
         headers: BTreeMap<String, String>,
         ip: Option<IpAddr>,
     ) -> Arc<Self> {
@@ -124,7 +125,7 @@ impl Session {
             pulse: Pulse::default(),
             ended: CancellationToken::new(),
             ending: OnceLock::new(),
-            _seat: seat,
+            _permit: permit,
         })
     }
 
@@ -142,7 +143,7 @@ impl Session {
     }
 
     pub(super) fn way(&self) -> MutexGuard<'_, Way> {
-        self.way.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.way)
     }
 
     /// Ends the session; the second time nothing happens.
@@ -283,7 +284,7 @@ pub(in crate::realtime) struct Turn {
     _permits: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
 }
 
-/// An id that nobody guesses.
+/// Returns a random id of 122 bits.
 pub(in crate::realtime) fn new_id() -> String {
     URL_SAFE_NO_PAD.encode(Uuid::new_v4())
 }
