@@ -126,7 +126,7 @@ impl Context {
 impl Drop for Context {
     fn drop(&mut self) {
         if let (Some(rescue), Some(parts)) = (&self.rescue, self.parts.take()) {
-            *lock(&rescue) = Some(parts);
+            *lock(rescue) = Some(parts);
         }
     }
 }
