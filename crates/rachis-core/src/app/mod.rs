@@ -1,19 +1,22 @@
 //! The services of one process, before and apart from any mesh.
 
+pub(crate) mod router;
+
 mod hooks;
 
-use crate::lock::lock;
 use crate::{
     Answer, Call, Caller, Descriptor, Error, Event, EventContext, EventStream, Handle, Method, Parts, Registration,
     Result, STANDARD_EVENTS,
+    app::router::{Found, Router, fill_route},
     error::excerpt,
-    event::EventSink,
-    hook::Finished,
-    hooks::Hooks,
-    listeners::{self, Listeners, Next},
+    event::{
+        EventSink,
+        listeners::{self, Listeners, Next},
+    },
+    hooks::{Hooks, hook::Finished},
+    lock::lock,
     path,
-    registered::Registered,
-    router::{Found, Router, fill_route},
+    service::registered::Registered,
 };
 use arc_swap::{ArcSwap, Guard};
 use futures_core::future::BoxFuture;

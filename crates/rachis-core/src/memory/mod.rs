@@ -7,12 +7,10 @@ mod unique;
 
 pub use options::Multi;
 
-use super::{
-    Id, Method, Paginate, Params, Service,
+use crate::{
+    Error, Id, Method, Paginate, Params, Result, Service, lock,
     query::{Evaluation, Filter, Select},
 };
-use crate::lock;
-use crate::{Error, Result};
 use options::Options;
 use serde_json::Value;
 use std::{

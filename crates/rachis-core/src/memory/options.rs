@@ -1,7 +1,6 @@
 //! What a memory service allows, in general and for one call.
 
-use super::super::{Method, Paginate, Params};
-use crate::{Error, Result};
+use crate::{Error, Method, Paginate, Params, Result};
 use serde_json::Value;
 
 /// Which methods may act on several records at once: `true`, `false`, or a list.

@@ -3,8 +3,7 @@
 //! A queue is bounded by bytes rather than by count: one bulk operation fires thousands of small events at once, which is no
 //! reason for a listener that reads to miss any, and a hundred large ones take more memory than those.
 
-use super::Event;
-use crate::lock::lock;
+use crate::{Event, lock::lock};
 use serde_json::Value;
 use std::{
     collections::VecDeque,

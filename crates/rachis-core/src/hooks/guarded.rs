@@ -3,14 +3,11 @@
 //! Refusals of what a service does not offer, or does not read, tell the caller something about it. So the hooks that identify
 //! callers run first, where all methods have one, or the one that is called.
 
-use super::{
-    Answer, Call, Descriptor, Method,
-    hidden::Hidden,
-    hook::Chain,
-    hooks::{Hooks, Reach, guard},
+use crate::{
+    Answer, Call, Descriptor, Method, Result,
+    hooks::{Hooks, Reach, guard, hidden::Hidden, hook::Chain},
     service::Dispatch,
 };
-use crate::Result;
 use futures_core::future::BoxFuture;
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, future::ready, sync::Arc};

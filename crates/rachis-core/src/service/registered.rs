@@ -1,14 +1,14 @@
 //! A service with its hooks chained and its descriptor settled, as an app runs it.
 
-use super::{
-    Call, Descriptor, Method, Registration, STANDARD_EVENTS,
-    guarded::{self, Guarded},
-    hook::{Chain, Finished},
-    hooks::{Hooks, chain},
-    registration::Publish,
-    service::Dispatch,
+use crate::{
+    Call, Descriptor, Error, Method, Registration, Result, STANDARD_EVENTS,
+    hooks::{
+        Hooks, chain,
+        guarded::{self, Guarded},
+        hook::{Chain, Finished},
+    },
+    service::{Dispatch, registration::Publish},
 };
-use crate::{Error, Result};
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 use std::sync::Arc;

@@ -1,7 +1,6 @@
 //! Services with types of their own instead of JSON values.
 
-use super::{Handle, Id, Listing, Method, Params, Service, query::Select, service::missing};
-use crate::{Error, Result};
+use crate::{Error, Handle, Id, Listing, Method, Params, Result, Service, query::Select, service::missing};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::future::{Future, ready};

@@ -1,7 +1,8 @@
 //! How code calls a service: a handle makes calls, a call is a value you may still configure, then await.
 
-use super::{Answer, Call, EventContext, EventStream, Id, Method, Params, Query, idempotency, query::Limits};
-use crate::{Error, Result};
+use crate::{
+    Answer, Call, Error, EventContext, EventStream, Id, Method, Params, Query, Result, call::idempotency, query::Limits,
+};
 use futures_core::future::BoxFuture;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -51,7 +52,7 @@ pub struct Handle {
 impl Handle {
     #[doc(hidden)]
     pub fn new(caller: Option<Arc<dyn Caller>>, path: &str) -> Self {
-        Handle { caller, path: super::path::strip(path).into() }
+        Handle { caller, path: crate::path::strip(path).into() }
     }
 
     /// The path it calls.

@@ -1,8 +1,6 @@
 //! A call on its way through the hooks.
 
-use super::{Answer, Call, Handle, Http, Id, Method, Params};
-use crate::Error;
-use crate::lock::lock;
+use crate::{Answer, Call, Error, Handle, Http, Id, Method, Params, lock::lock};
 use serde_json::Value;
 use std::{
     fmt,

@@ -1,7 +1,13 @@
 //! The trait an application implements, and its erased form.
 
-use super::{Answer, Call, Descriptor, Handle, Id, Method, Params};
-use crate::{Error, Result};
+pub(crate) mod descriptor;
+pub(crate) mod dynamic;
+pub(crate) mod methods;
+pub(crate) mod registered;
+pub(crate) mod registration;
+pub(crate) mod typed;
+
+use crate::{Answer, Call, Descriptor, Error, Handle, Id, Method, Params, Result};
 use futures_core::future::BoxFuture;
 use serde_json::Value;
 use std::future::{Future, ready};

@@ -1,7 +1,6 @@
 //! Resolvers: fields of data, queries and results that are computed one by one.
 
-use super::{AroundHook, Context, Handle, Hook, Method, Next, Params, Query};
-use crate::{Error, Result};
+use crate::{AroundHook, Context, Error, Handle, Hook, Method, Next, Params, Query, Result};
 use futures_core::future::BoxFuture;
 use futures_util::future::{join_all, try_join_all};
 use serde::{Serialize, de::DeserializeOwned};

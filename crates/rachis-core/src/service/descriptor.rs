@@ -1,6 +1,6 @@
 //! What a service says of itself to others.
 
-use super::Method;
+use crate::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

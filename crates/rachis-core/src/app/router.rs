@@ -1,6 +1,6 @@
 //! Finds the service a path means: exact paths first, then `:placeholders`.
 
-use super::{Params, path::is_pattern};
+use crate::{Params, path::is_pattern};
 use rustc_hash::FxHashMap;
 use std::{collections::BTreeMap, sync::Arc};
 

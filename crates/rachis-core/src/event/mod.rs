@@ -1,7 +1,9 @@
 //! Events: what happened to the records of a service.
 
-use super::{Id, Method, Params, secret};
-use crate::{Error, Result};
+#[doc(hidden)]
+pub mod listeners;
+
+use crate::{Error, Id, Method, Params, Result, secret};
 use futures_core::Stream;
 use serde::de::DeserializeOwned;
 use serde_json::Value;

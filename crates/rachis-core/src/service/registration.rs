@@ -1,11 +1,11 @@
 //! A service with its hooks and options, ready to be registered.
 
-use super::{
+#[cfg(feature = "schema")]
+use crate::schema::Schemas;
+use crate::{
     AroundHook, Context, Descriptor, Hook, Method, MethodFn, Methods, Next, Result, Scope, Service, hooks::Hooks,
     service::Dispatch,
 };
-#[cfg(feature = "schema")]
-use crate::schema::Schemas;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use std::sync::Arc;
 /// A service and how it shall be offered. Every [`Service`] turns into one; [`ServiceExt`] starts one by its first hook.
 #[derive(Clone)]
 pub struct Registration {
-    pub(super) service: Arc<dyn Dispatch>,
-    pub(super) hooks: Hooks,
-    pub(super) methods: Vec<Method>,
-    pub(super) custom_events: Vec<String>,
-    pub(super) idempotent: Vec<Method>,
-    pub(super) options: Map<String, Value>,
-    pub(super) publish: Publish,
+    pub(crate) service: Arc<dyn Dispatch>,
+    pub(crate) hooks: Hooks,
+    pub(crate) methods: Vec<Method>,
+    pub(crate) custom_events: Vec<String>,
+    pub(crate) idempotent: Vec<Method>,
+    pub(crate) options: Map<String, Value>,
+    pub(crate) publish: Publish,
     #[cfg(feature = "schema")]
-    pub(super) schemas: Option<Schemas>,
+    pub(crate) schemas: Option<Schemas>,
 }
 
 /// Which part of a service other nodes may see; what is `None` is left to the node's configuration.

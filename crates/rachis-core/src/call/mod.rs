@@ -1,6 +1,15 @@
 //! One method call in memory, and what comes back from it.
 
-use super::{Id, Method, Params};
+pub(crate) mod handle;
+pub(crate) mod id;
+#[doc(hidden)]
+pub mod idempotency;
+pub(crate) mod method;
+pub(crate) mod outcome;
+pub(crate) mod page;
+pub(crate) mod params;
+
+use crate::{Id, Method, Params};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{collections::BTreeMap, time::Duration};
@@ -28,7 +37,7 @@ impl Call {
     /// A call of `method` on the service at `path`, with nothing else set.
     pub fn new(path: impl AsRef<str>, method: impl Into<Method>) -> Self {
         Call {
-            path: super::path::strip(path.as_ref()).to_owned(),
+            path: crate::path::strip(path.as_ref()).to_owned(),
             method: method.into(),
             id: None,
             data: Value::Null,

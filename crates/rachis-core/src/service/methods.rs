@@ -1,7 +1,6 @@
 //! Custom methods as functions.
 
-use super::{Answer, Call, Handle, Method, Params, Registration, Service, service::Dispatch};
-use crate::{Error, Result};
+use crate::{Answer, Call, Error, Handle, Method, Params, Registration, Result, Service, service::Dispatch};
 use futures_core::future::BoxFuture;
 use rustc_hash::FxHashMap;
 use serde::{Serialize, de::DeserializeOwned};

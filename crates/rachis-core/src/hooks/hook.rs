@@ -1,7 +1,6 @@
 //! Hooks: code around a call. What runs is a chain of [`AroundHook`]s; before, after and error hooks are wrapped as such.
 
-use super::{Answer, Call, Context, Method, Parts, hidden::Hidden, service::Dispatch};
-use crate::Result;
+use crate::{Answer, Call, Context, Method, Parts, Result, hooks::hidden::Hidden, service::Dispatch};
 use futures_core::future::BoxFuture;
 use std::{fmt, sync::Arc};
 
@@ -203,7 +202,7 @@ pub struct Chain {
 
 impl Chain {
     /// `hooks` around `service`, the first one outermost.
-    pub(super) fn new(hooks: Vec<Arc<dyn AroundHook>>, hidden: Hidden, service: Arc<dyn Dispatch>) -> Self {
+    pub(crate) fn new(hooks: Vec<Arc<dyn AroundHook>>, hidden: Hidden, service: Arc<dyn Dispatch>) -> Self {
         let hidden = (!hidden.is_empty()).then(|| Arc::new(hidden));
         Chain { hooks: hooks.into(), hidden, service }
     }

@@ -1,6 +1,6 @@
 //! What comes along with a call besides its id and data.
 
-use super::{Caller, Handle, Query, query::Limits};
+use crate::{Caller, Handle, Query, query::Limits};
 use serde_json::{Map, Value};
 use std::{borrow::Cow, collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
 

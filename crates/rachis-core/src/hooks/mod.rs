@@ -1,7 +1,17 @@
 //! Which hooks there are, and in what order they run.
 
-use super::{AroundHook, Context, Hook, Method, Next, Scope, hidden::Hidden, hook::Chain, service::Dispatch};
-use crate::{Error, Result};
+pub(crate) mod context;
+#[doc(hidden)]
+pub mod guarded;
+pub(crate) mod hidden;
+pub(crate) mod hook;
+pub(crate) mod resolver;
+
+use crate::{
+    AroundHook, Context, Error, Hook, Method, Next, Result, Scope,
+    hooks::{hidden::Hidden, hook::Chain},
+    service::Dispatch,
+};
 use futures_core::future::BoxFuture;
 use std::sync::Arc;
 

@@ -1,7 +1,6 @@
 //! Services described at run time, for bindings and adapters.
 
-use super::{Answer, Call, Descriptor, Handle, Registration, service::Dispatch};
-use crate::Result;
+use crate::{Answer, Call, Descriptor, Handle, Registration, Result, service::Dispatch};
 use futures_core::future::BoxFuture;
 use std::{future::ready, sync::Arc};
 

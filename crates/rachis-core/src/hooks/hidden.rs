@@ -3,8 +3,7 @@
 //! A condition, an order or a choice of records by a field tells its value, bit by bit, to a client that repeats
 //! the question. So a query of a client that names a hidden field is refused before anything runs.
 
-use super::Query;
-use crate::{Error, Result};
+use crate::{Error, Query, Result};
 use serde_json::{Map, Value};
 
 /// The hidden fields of one service.
