@@ -283,8 +283,8 @@ pub use rachis_mesh::redis_rs as redis;
 #[doc(inline)]
 pub use rachis_mesh::{
     CallService, Change, CredentialProvider, Credentials, DeadCall, DeadLetter, DeadLetters, Node, NodeBuilder,
-    NodeInfo, Readiness, RedisConnection, RedisManager, RedisPool, RedisSession, Reloaded, Replay, Resolved,
-    ServiceInfo, signal,
+    NodeInfo, Readiness, RedisConnection, RedisManager, RedisPool, RedisPoolError, RedisSession, Reloaded, Replay,
+    Resolved, ServiceInfo, signal,
 };
 
 /// The programs of README and book are compiled with the documentation's.

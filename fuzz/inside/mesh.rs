@@ -8,7 +8,7 @@ use crate::{
     },
     wire::{Announcement, EventFrame, Frame, Reply, Request, Signer, SigningScope},
 };
-use rachis_core::{Answer, Call, Descriptor, Event, EventContext, Id, Method, Params, Query, query::Filter};
+use rachis_core::{Answer, Call, Descriptor, Event, EventContext, Id, Method, Params, query::Filter};
 use serde_json::{Map, Value, json};
 use std::{fmt::Debug, time::Duration};
 

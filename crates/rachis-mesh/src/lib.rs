@@ -28,4 +28,6 @@ pub use node::{
 };
 #[doc(hidden)] // for rachis-testing and rachis-gateway
 pub use node::{METRICS_TYPE, beat_on_starting_runtime};
-pub use redis::{CredentialProvider, Credentials, RedisConnection, RedisManager, RedisPool, RedisSession};
+pub use redis::{
+    CredentialProvider, Credentials, RedisConnection, RedisManager, RedisPool, RedisPoolError, RedisSession,
+};

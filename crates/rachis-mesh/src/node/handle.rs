@@ -178,7 +178,7 @@ impl Node {
     /// A command fails after `redis.response_timeout` (2 s), so commands that block have to block for less.
     ///
     /// # Errors
-    /// Of `get`: after `redis.connect_timeout` (5 s) while all connections are in use or Redis does not answer.
+    /// Of `get`, as pools of deadpool-redis have them: after `redis.connect_timeout` (5 s) while all connections are in use or Redis does not answer.
     ///
     /// ```no_run
     /// use rachis::{Error, Node, Result, redis::AsyncCommands};

@@ -17,7 +17,7 @@ mod refused_scripts;
 pub(crate) mod registry;
 mod resp;
 
-pub use application::{RedisConnection, RedisManager, RedisPool, RedisSession};
+pub use application::{RedisConnection, RedisManager, RedisPool, RedisPoolError, RedisSession};
 pub use connection::credentials::{CredentialProvider, Credentials};
 
 /// What Redis, or the way to it, failed with.

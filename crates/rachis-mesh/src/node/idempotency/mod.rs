@@ -203,7 +203,9 @@ impl Idempotency {
                 .run(&mark.key, |mut live| async move { mark.begin(&mut live.connection, gone, holds).await });
             match begun.await {
                 // A process that stood still since then may count as dead, and another one have run the call: asked again.
-                Ok(Begun::Now) if asked.elapsed() > self.config.ttl() / 2 && Instant::now() < until => continue,
+                Ok(Begun::Now) if asked.elapsed() > self.config.at_start().ttl() / 2 && Instant::now() < until => {
+                    continue;
+                }
                 Ok(Begun::Now) => {
                     self.recent.begun(&mark.key);
                     return Ok(Begin::Run);

@@ -13,10 +13,10 @@ use super::connection::{
     timed_out,
     topology::Shard,
 };
-use deadpool::{
-    Runtime,
-    managed::{BuildError, Manager, Metrics, Object, Pool, PoolConfig, RecycleError, RecycleResult, Timeouts},
-};
+use deadpool::managed::{Manager, Object, Pool, RecycleError, RecycleResult};
+/// The error of `get` of a [`RedisPool`]: that of pools of deadpool-redis.
+pub use deadpool_redis::PoolError as RedisPoolError;
+use deadpool_redis::{BuildError, Metrics, PoolConfig, Runtime, Timeouts};
 use futures_util::future::try_join_all;
 use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value, aio::ConnectionLike};
 use route::{Route, route};
