@@ -1,6 +1,6 @@
 //! What is wrong with a configuration: where it is written, which key it is, and what to do.
 
-use super::secret::mask_url;
+use crate::values::secret::mask_url;
 use figment::error::{Actual, Kind};
 use serde::Serialize;
 use std::fmt;
@@ -126,7 +126,7 @@ fn shown(key: &str, found: &Actual) -> String {
 /// names, in whose place passwords end up, and what is called like a secret wherever it is written.
 fn is_secret(key: &str) -> bool {
     let holds = |secret: &str| secret.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-    let secrets = super::ENV.iter().filter(|row| row.usage == super::EnvUse::Secret);
+    let secrets = crate::ENV.iter().filter(|row| row.usage == crate::EnvUse::Secret);
     let name = key.rsplit('.').next().unwrap_or(key);
     key == "gateway.auth.jwt"
         || ["secret", "password", "username"].iter().any(|word| name.ends_with(word))
@@ -203,7 +203,7 @@ pub(super) fn known_keys() -> Vec<String> {
     }
     let mut keys = Vec::new();
     // Serializing the defaults cannot fail: all keys are strings.
-    let defaults = super::Config::default().serialize(serde_json::value::Serializer).unwrap_or_default();
+    let defaults = crate::Config::default().serialize(serde_json::value::Serializer).unwrap_or_default();
     collect("", &defaults, &mut keys);
     keys
 }

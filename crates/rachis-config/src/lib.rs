@@ -15,73 +15,49 @@
 //! # Ok::<_, rachis::config::ConfigError>(())
 //! ```
 
-mod address_map;
-mod addresses;
-mod allowed_origin;
-mod auth;
-mod calls;
-mod difference;
-mod env;
 mod error;
-mod filter;
-mod gateway;
-mod hazards;
-mod loader;
-mod log;
-mod mesh;
-mod metrics;
-mod network;
-mod origin;
-mod query;
-#[cfg(test)]
-mod schema;
-mod secret;
-mod servers;
-mod size;
-mod template;
+mod load;
+mod model;
 #[cfg(test)]
 mod tests;
-mod time;
-mod url;
-mod validate;
-mod value;
-mod watch;
+mod values;
 
-pub use address_map::AddressMap;
-pub use auth::{Algorithm, GatewayAuth, JwtOptions, KeyAlgorithm, LocalOptions, Parties};
-pub use calls::CallFilter;
-pub use env::{ENV, EnvName, EnvUse};
 pub use error::ConfigError;
-pub use filter::{NameFilter, PathFilter};
-pub use gateway::{Channels, ForwardedHeader, Gateway, Publish};
-pub use loader::Loader;
-pub use log::{Log, LogFormat};
-pub use mesh::Mesh;
-pub use metrics::Metrics;
-pub use origin::{Origin, Origins};
-pub use query::GatewayQuery;
-pub use secret::{RedisUrl, Secret};
-pub use size::ByteSize;
-pub use template::PathTemplate;
-pub use time::{Linger, StartDelay};
-pub use watch::Watch;
+pub use load::env::{ENV, EnvName, EnvUse};
+pub use load::loader::Loader;
+pub use load::watch::Watch;
+pub use model::auth::{Algorithm, GatewayAuth, JwtOptions, KeyAlgorithm, LocalOptions, Parties};
+pub use model::gateway::{Channels, ForwardedHeader, Gateway, Publish};
+pub use model::log::{Log, LogFormat};
+pub use model::mesh::Mesh;
+pub use model::metrics::Metrics;
+pub use model::query::GatewayQuery;
+pub use values::address_map::AddressMap;
+pub use values::calls::CallFilter;
+pub use values::filter::{NameFilter, PathFilter};
+pub use values::origin::{Origin, Origins};
+pub use values::secret::{RedisUrl, Secret};
+pub use values::size::ByteSize;
+pub use values::template::PathTemplate;
+pub use values::time::{Linger, StartDelay};
 
 /// What the other crates of Rachis read of a configuration. Not a part of the stable interface.
 #[doc(hidden)]
 pub mod host {
     pub use crate::{
-        addresses::Addresses,
-        allowed_origin::AllowedOrigin,
-        auth::SECRET_BYTES,
-        difference::{Difference, differences},
-        network::Network,
-        servers::RedisServers,
-        time::duration,
-        validate::MAX_PARTITIONS,
+        load::{
+            difference::{Difference, differences},
+            validate::MAX_PARTITIONS,
+        },
+        model::auth::SECRET_BYTES,
+        values::{
+            addresses::Addresses, allowed_origin::AllowedOrigin, network::Network, servers::RedisServers,
+            time::duration,
+        },
     };
 }
 
-use crate::time::duration;
+use crate::values::time::duration;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -114,21 +90,21 @@ pub struct Config {
     pub remote_service_options: Vec<String>,
     /// How long a caller waits for a reply. Default 20 s.
     #[serde(with = "duration")]
-    #[cfg_attr(test, schemars(with = "schema::Time"))]
+    #[cfg_attr(test, schemars(with = "load::schema::Time"))]
     pub timeout: Duration,
     /// How long after the start local services are announced. Default 0.
     #[serde(with = "duration")]
-    #[cfg_attr(test, schemars(with = "schema::Time"))]
+    #[cfg_attr(test, schemars(with = "load::schema::Time"))]
     pub publication_delay: Duration,
     /// When the node joins the mesh. Default at once.
     pub start_delay: StartDelay,
     /// How often a node says that it is alive. Default 2 s, at least 10 ms.
     #[serde(with = "duration")]
-    #[cfg_attr(test, schemars(with = "schema::Time"))]
+    #[cfg_attr(test, schemars(with = "load::schema::Time"))]
     pub heartbeat_interval: Duration,
     /// How long a node counts as alive after its last beat. Default `None`: see [`Config::ttl`].
     #[serde(default, with = "duration::option")]
-    #[cfg_attr(test, schemars(with = "Option<schema::Time>"))]
+    #[cfg_attr(test, schemars(with = "Option<load::schema::Time>"))]
     pub ttl: Option<Duration>,
     /// How long a path stays callable after its last replica went. Default 60 s.
     pub linger: Linger,
@@ -202,7 +178,7 @@ pub struct Limits {
     pub dead_letters: usize,
     /// How long the reply to a call with an idempotency key is kept for repeats. Default 24 h.
     #[serde(with = "duration")]
-    #[cfg_attr(test, schemars(with = "schema::Time"))]
+    #[cfg_attr(test, schemars(with = "load::schema::Time"))]
     pub idempotency_ttl: Duration,
     /// Conditions in one query. Default 1000.
     pub query_conditions: usize,
@@ -231,12 +207,12 @@ impl Limits {
 pub struct Shutdown {
     /// How long running calls may take to finish. Default 10 s.
     #[serde(with = "duration")]
-    #[cfg_attr(test, schemars(with = "schema::Time"))]
+    #[cfg_attr(test, schemars(with = "load::schema::Time"))]
     pub grace: Duration,
     /// How long a gateway goes on as before after it was told to stop, while `/readyz` says that it drains: so long load
     /// balancers may take to hear of it. Default none.
     #[serde(with = "duration")]
-    #[cfg_attr(test, schemars(with = "schema::Time"))]
+    #[cfg_attr(test, schemars(with = "load::schema::Time"))]
     pub delay: Duration,
 }
 
@@ -267,23 +243,23 @@ pub struct Redis {
     pub sentinel_tls: Option<bool>,
     /// How long one attempt to connect may take, never more than a third of the TTL. Default 5 s.
     #[serde(with = "duration")]
-    #[cfg_attr(test, schemars(with = "schema::Time"))]
+    #[cfg_attr(test, schemars(with = "load::schema::Time"))]
     pub connect_timeout: Duration,
     /// How long a command may take before its connection is made anew. Default 2 s.
     #[serde(with = "duration")]
-    #[cfg_attr(test, schemars(with = "schema::Time"))]
+    #[cfg_attr(test, schemars(with = "load::schema::Time"))]
     pub response_timeout: Duration,
     /// Connections for the application's own commands and admin commands. Default 4.
     pub pool_size: usize,
     /// How long one blocking read waits. Default 10 s: with `response_timeout` less than `timeout`, so that calls outlive
     /// it when the way of one connection is cut without a word to either end.
     #[serde(with = "duration")]
-    #[cfg_attr(test, schemars(with = "schema::Time"))]
+    #[cfg_attr(test, schemars(with = "load::schema::Time"))]
     pub block: Duration,
     /// After how long without a word a connection that does not read asks whether Redis is there, so that nobody on the
     /// way cuts it for being idle. Default 30 s.
     #[serde(with = "duration")]
-    #[cfg_attr(test, schemars(with = "schema::Time"))]
+    #[cfg_attr(test, schemars(with = "load::schema::Time"))]
     pub keep_alive: Duration,
     /// How many replicas shall have each request and each reply before the next are written. Default 0: none is waited
     /// for.
@@ -291,7 +267,7 @@ pub struct Redis {
     /// How long to wait for them; a write that too few have by then counts all the same. Default 100 ms, less than
     /// `response_timeout`.
     #[serde(with = "duration")]
-    #[cfg_attr(test, schemars(with = "schema::Time"))]
+    #[cfg_attr(test, schemars(with = "load::schema::Time"))]
     pub wait_timeout: Duration,
     /// PEM file of the authority that signed the server's certificate. Default: those the system trusts.
     pub ca_file: Option<PathBuf>,
@@ -330,7 +306,7 @@ impl Config {
     /// # Ok::<_, rachis::config::ConfigError>(())
     /// ```
     pub fn from_toml(toml: &str) -> Result<Self, ConfigError> {
-        loader::from_toml(toml)
+        load::loader::from_toml(toml)
     }
 
     /// The name of this node's app: `app`, or else the name of the executable, with `-` for what no name may contain.
@@ -364,14 +340,14 @@ impl Config {
 impl Default for Config {
     /// The defaults of `config/default.toml`, and nothing else.
     fn default() -> Self {
-        loader::defaults()
+        load::loader::defaults()
     }
 }
 
 fn name_of_executable(file: &str) -> String {
     // Linux says so of a program that was replaced by a newer one while it runs.
     let name = file.trim_end_matches(" (deleted)").trim_end_matches(".exe");
-    let name: String = name.chars().map(|c| if validate::may_be_in_a_name(c) { c } else { '-' }).collect();
+    let name: String = name.chars().map(|c| if load::validate::may_be_in_a_name(c) { c } else { '-' }).collect();
     if name.is_empty() { "app".into() } else { name }
 }
 

@@ -3,7 +3,7 @@
 mod env;
 mod mistakes;
 
-use super::*;
+use crate::*;
 use serde::Serialize;
 use serde_json::json;
 use std::fs;

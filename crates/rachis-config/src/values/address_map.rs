@@ -1,7 +1,7 @@
 //! Which address leads to a server of Redis that announces another.
 
-use super::{secret::is_host, value};
-use crate::addresses::Addresses;
+use crate::values::addresses::Addresses;
+use crate::values::{secret::is_host, value};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::Value;
 
@@ -29,9 +29,9 @@ impl AddressMap {
     ///
     /// # Errors
     /// One of them is not of the form `announced=reachable`.
-    pub fn new<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Self, super::ConfigError> {
+    pub fn new<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Self, crate::ConfigError> {
         let written = texts.into_iter().map(|text| text.as_ref().to_owned()).collect();
-        AddressMap::read(written).map_err(super::ConfigError::new)
+        AddressMap::read(written).map_err(crate::ConfigError::new)
     }
 
     /// The texts it was made of.

@@ -1,6 +1,6 @@
 //! What kind of Redis a URL means, and the servers it names.
 
-use super::{RedisUrl, secret::is_host};
+use crate::{RedisUrl, values::secret::is_host};
 
 const SENTINEL_PORT: u16 = 26_379;
 const CLUSTER_PORT: u16 = 6_379;
@@ -34,7 +34,7 @@ impl RedisUrl {
             return Err("is not a URL: write it as redis://host:6379, or rediss://host:6379 for TLS".into());
         };
         let (plain, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
-        super::url::check(scheme, rest)?;
+        crate::values::url::check(scheme, rest)?;
         let is_ours = matches!(plain, "redis" | "rediss");
         match kind {
             "sentinel" if is_ours => sentinel(&Parts::read(plain, rest)),

@@ -9,16 +9,16 @@ macro_rules! deserialize_by_reading {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
                 let value = serde_json::Value::deserialize(deserializer)?;
-                <$type>::read(&value).ok_or_else(|| crate::value::wrong(&value, $expected))
+                <$type>::read(&value).ok_or_else(|| crate::values::value::wrong(&value, $expected))
             }
         }
     };
 }
-pub(super) use deserialize_by_reading;
+pub(crate) use deserialize_by_reading;
 
 /// The error for a value that is not what was expected. It carries the value apart from the words, so that whoever
 /// prints it can hide a secret.
-pub(super) fn wrong<E: de::Error>(found: &Value, expected: &str) -> E {
+pub(crate) fn wrong<E: de::Error>(found: &Value, expected: &str) -> E {
     let unexpected = match found {
         Value::Null => Unexpected::Unit,
         Value::Bool(bool) => Unexpected::Bool(*bool),
@@ -35,6 +35,6 @@ pub(super) fn wrong<E: de::Error>(found: &Value, expected: &str) -> E {
 }
 
 /// A list of strings, or nothing if any of it is something else.
-pub(super) fn strings(value: &Value) -> Option<Vec<String>> {
+pub(crate) fn strings(value: &Value) -> Option<Vec<String>> {
     value.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
 }

@@ -1,6 +1,6 @@
 //! Which calls are meant: paths by globs, methods by name.
 
-use super::{ConfigError, value};
+use crate::{ConfigError, values::value};
 use globset::{Glob, GlobMatcher};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use serde_json::Value;
 /// Which calls are meant: a list of globs over paths, each with or without `:method` at its end.
 ///
 /// `users` is every method of `users`, `users:create` only that one; `api/*` is everything below `api`, `api/*:find`
-/// every list there. `*` crosses slashes, as in [`PathFilter`](super::PathFilter). What begins with `!` takes calls out
+/// every list there. `*` crosses slashes, as in [`PathFilter`](crate::PathFilter). What begins with `!` takes calls out
 /// again, wherever in the list it stands. Nothing is meant that is not named: an empty list means no call.
 ///
 /// Paths are those that are called, so `orgs/*/news` is what a service `orgs/:orgId/news` is written as.

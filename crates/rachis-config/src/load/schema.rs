@@ -1,7 +1,7 @@
 //! The JSON Schema of `distribution.toml`: what may stand there comes from the types, what it means from the comments of
 //! `default.toml`.
 
-use super::{
+use crate::{
     Algorithm, ByteSize, CallFilter, Config, KeyAlgorithm, Linger, NameFilter, Parties, PathFilter, PathTemplate,
     StartDelay,
 };
@@ -13,7 +13,7 @@ const DURATION: &str = r"^\s*(\d+\s*|\d+\s*[a-zA-Zµ]+(\s*\d+\s*[a-zA-Zµ]+)*)\s
 const SIZE: &str = r"^\s*\d+\s*([kKmMgG][iI]?)?[bB]?\s*$";
 
 /// How a duration is written.
-pub(super) struct Time;
+pub(crate) struct Time;
 
 macro_rules! written_as {
     ($($type:ty: $schema:expr;)*) => { $(
@@ -104,7 +104,7 @@ fn is_name(text: &str) -> bool {
 fn schema() -> Value {
     let generator = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true).into_generator();
     let mut schema = generator.into_root_schema_for::<Config>().to_value();
-    let defaults = include_str!("../default.toml");
+    let defaults = include_str!("../../default.toml");
     let values = serde_json::to_value(defaults.parse::<toml::Table>().unwrap()).unwrap();
     describe("", &mut schema, &values, &Comments::read(defaults));
     schema["title"] = json!("distribution.toml");
@@ -165,7 +165,7 @@ fn the_file_is_what_types_and_defaults_say() {
 #[test]
 fn every_key_is_described() {
     let schema = schema();
-    for key in super::error::known_keys() {
+    for key in crate::error::known_keys() {
         let place = key.split('.').fold(String::new(), |place, name| format!("{place}/properties/{name}"));
         let found = schema.pointer(&place).unwrap_or_else(|| panic!("{key} is not in the schema"));
         assert!(found["description"].as_str().is_some_and(|words| words.len() > 10), "{key}: {found}");
@@ -190,7 +190,7 @@ fn every_configuration_of_this_repository_is_valid_by_the_schema() {
         }
         Config::from_toml(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
-    checked(&super::tests::shown_with_optional_keys()).unwrap();
+    checked(&crate::tests::shown_with_optional_keys()).unwrap();
 }
 
 #[test]

@@ -18,9 +18,9 @@ pub enum Origin {
     },
     /// The environment variable of this name.
     Variable(String),
-    /// [`Loader::overrides`](super::Loader::overrides), which is where a command line ends up.
+    /// [`Loader::overrides`](crate::Loader::overrides), which is where a command line ends up.
     CommandLine,
-    /// [`Loader::overrides_of`](super::Loader::overrides_of), with the name that was given there.
+    /// [`Loader::overrides_of`](crate::Loader::overrides_of), with the name that was given there.
     Program(String),
 }
 
@@ -36,7 +36,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Where each value of a configuration comes from; begun by [`Loader::explain`](super::Loader::explain).
+/// Where each value of a configuration comes from; begun by [`Loader::explain`](crate::Loader::explain).
 ///
 /// ```
 /// use rachis::{Config, config::Origin};
@@ -63,7 +63,7 @@ impl Origins {
     }
 
     /// Notes that `source` brought `values`.
-    pub(super) fn note(&mut self, source: &Source, values: &Dict) {
+    pub(crate) fn note(&mut self, source: &Source, values: &Dict) {
         self.note_below("", source, values);
     }
 
@@ -78,7 +78,7 @@ impl Origins {
     }
 }
 
-/// The key of `name` in the section `above`. Paths of services stand there as [`Config`](super::Config) has them.
+/// The key of `name` in the section `above`. Paths of services stand there as [`Config`](crate::Config) has them.
 fn dotted(above: &str, name: &str) -> String {
     let name = if above == "service" { name.trim_matches('/') } else { name };
     let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
@@ -88,7 +88,7 @@ fn dotted(above: &str, name: &str) -> String {
 
 /// One layer.
 #[derive(Clone)]
-pub(super) enum Source {
+pub(crate) enum Source {
     Defaults,
     /// Text of this name, and the lines of its keys.
     Toml(String, BTreeMap<String, usize>),
@@ -99,7 +99,7 @@ pub(super) enum Source {
 
 impl Source {
     /// TOML that has been read without error.
-    pub(super) fn toml(name: &str, text: &str) -> Self {
+    pub(crate) fn toml(name: &str, text: &str) -> Self {
         let mut lines = BTreeMap::new();
         if let Ok(table) = toml::de::DeTable::parse(text) {
             let starts: Vec<usize> =
@@ -110,7 +110,7 @@ impl Source {
     }
 
     /// As errors call it.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             Source::Defaults => "default.toml".into(),
             Source::Toml(name, _) => name.clone(),
@@ -150,7 +150,7 @@ fn note_lines(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, tests::file};
+    use crate::{Config, tests::file};
     use serde_json::json;
 
     #[test]

@@ -1,6 +1,6 @@
 //! What is wrong with a URL of Redis, told without a word of it that could be a secret.
 
-use super::secret::is_host;
+use crate::values::secret::is_host;
 
 const SCHEMES: [&str; 11] = [
     "redis",
@@ -53,7 +53,7 @@ impl<'a> Parts<'a> {
 }
 
 /// Says which part of the URL is wrong, and what to write.
-pub(super) fn check(scheme: &str, rest: &str) -> Result<(), String> {
+pub(crate) fn check(scheme: &str, rest: &str) -> Result<(), String> {
     if !SCHEMES.contains(&scheme) {
         return Err(
             "begins with a scheme that is none of Redis: write it as redis://host:6379, or rediss://host:6379 for \

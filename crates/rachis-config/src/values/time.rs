@@ -1,6 +1,6 @@
 //! Durations: `"500ms"`, `"10s"`, or a number of milliseconds.
 
-use super::value::deserialize_by_reading;
+use crate::values::value::deserialize_by_reading;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use std::{fmt, time::Duration};

@@ -1,6 +1,6 @@
 //! Sizes: `"64KiB"`, `"1MB"`, or a number of bytes.
 
-use super::value::deserialize_by_reading;
+use crate::values::value::deserialize_by_reading;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use std::fmt;

@@ -1,6 +1,6 @@
 //! What is let through: paths by globs, names by lists.
 
-use super::{ConfigError, value};
+use crate::{ConfigError, values::value};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::Value;

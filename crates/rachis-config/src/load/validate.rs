@@ -1,6 +1,9 @@
 //! What types cannot say: ranges, and keys that depend on each other.
 
-use super::{ByteSize, Config, ConfigError, allowed_origin::AllowedOrigin, network::Network};
+use crate::{
+    ByteSize, Config, ConfigError,
+    values::{allowed_origin::AllowedOrigin, network::Network},
+};
 use std::time::Duration;
 
 /// Below it, beats would cost more than the calls.
@@ -218,7 +221,7 @@ fn is_token(text: &str) -> bool {
 
 /// Whether names that become part of Redis keys, patterns and paths may contain `c`. Braces choose a cluster's slot, and
 /// a slash separates key and app.
-pub(super) fn may_be_in_a_name(c: char) -> bool {
+pub(crate) fn may_be_in_a_name(c: char) -> bool {
     !(c.is_whitespace() || c.is_control() || "{}*?[]\\/".contains(c))
 }
 
@@ -233,7 +236,7 @@ fn positive(key: &str, time: Duration) -> Checked {
     check(time >= Duration::from_millis(1), key, || format!("is {}: set it to 1ms or more", text(time)))
 }
 
-pub(super) fn check(holds: bool, key: &str, message: impl FnOnce() -> String) -> Checked {
+pub(crate) fn check(holds: bool, key: &str, message: impl FnOnce() -> String) -> Checked {
     if holds { Ok(()) } else { Err(ConfigError::new(message()).at(key)) }
 }
 

@@ -1,6 +1,6 @@
 //! Settings that are allowed and together break a promise: what follows from them, and what to change.
 
-use super::{Config, Linger, servers::RedisServers};
+use crate::{Config, Linger, values::servers::RedisServers};
 use std::time::Duration;
 
 /// The shortest time after which balancers and proxies in wide use cut what is silent: a minute, about.
@@ -279,13 +279,13 @@ mod tests {
     #[test]
     fn the_defaults_and_the_example_break_no_promise() {
         assert_eq!(Config::default().hazards(), Vec::<String>::new());
-        let example = include_str!("../distribution.example.toml");
+        let example = include_str!("../../distribution.example.toml");
         assert_eq!(hazards(example), Vec::<String>::new());
     }
 
     #[test]
     fn what_the_documentation_shows_breaks_no_promise() {
-        let page = include_str!("../../../docs/configuration.md");
+        let page = include_str!("../../../../docs/configuration.md");
         let shown = page.split("```toml\n").skip(1).filter_map(|block| block.split("```").next());
         let mut seen = 0;
         for block in shown.filter(|block| block.contains("timeout")) {

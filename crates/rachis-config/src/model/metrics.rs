@@ -1,6 +1,6 @@
 //! Where the counters are told.
 
-use super::Secret;
+use crate::Secret;
 use serde::{Deserialize, Serialize};
 
 /// Where a node serves its counters, as OpenMetrics text, which Prometheus reads.

@@ -1,7 +1,7 @@
 //! Which calls pass a gateway, and how tokens and logins are written. The types are here, and not beside what uses
 //! them, since a configuration is read by programs without the feature `auth`, too.
 
-use super::{CallFilter, Config, ConfigError, Gateway, Secret, duration};
+use crate::{CallFilter, Config, ConfigError, Gateway, Secret, duration};
 use serde::{Deserialize, Serialize};
 use std::{net::Ipv4Addr, time::Duration};
 
@@ -60,11 +60,11 @@ pub struct JwtOptions {
     /// How long new tokens are good for, at least a second. Default one day. Written as text with a unit; a bare number
     /// is milliseconds, as everywhere in our configuration, where Feathers takes it for seconds.
     #[serde(with = "duration")]
-    #[cfg_attr(test, schemars(with = "super::schema::Time"))]
+    #[cfg_attr(test, schemars(with = "crate::load::schema::Time"))]
     pub expires_in: Duration,
     /// How far clocks may differ: for so long a token is taken before it begins and after it ends. Default 0.
     #[serde(with = "duration")]
-    #[cfg_attr(test, schemars(with = "super::schema::Time"))]
+    #[cfg_attr(test, schemars(with = "crate::load::schema::Time"))]
     pub leeway: Duration,
     /// A file with public keys that tokens of others are verified by: a JSON Web Key Set, or one key in PEM. Default none.
     pub keys_file: Option<String>,

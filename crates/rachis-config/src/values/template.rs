@@ -1,6 +1,6 @@
 //! The path under which a remote service is known here.
 
-use super::ConfigError;
+use crate::ConfigError;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::{fmt, str::FromStr};
 

@@ -1,6 +1,6 @@
 //! A configuration that is read again when its files change, or when the process is told to (SIGHUP).
 
-use super::{Config, ConfigError, ENV, EnvUse, Loader};
+use crate::{Config, ConfigError, ENV, EnvUse, Loader};
 use std::{
     collections::hash_map::DefaultHasher,
     fs,
@@ -42,7 +42,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(loader: Loader) -> Self {
+    pub(crate) fn new(loader: Loader) -> Self {
         // What cannot be read yet names no files.
         let named = loader.clone().load().map(|config| named(&config)).unwrap_or_default();
         let mut watch = Watch {
@@ -139,8 +139,8 @@ impl Loader {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use super::super::tests::file;
     use super::*;
+    use crate::tests::file;
     use std::os::unix::fs::symlink;
 
     #[tokio::test]

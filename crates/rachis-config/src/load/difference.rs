@@ -1,11 +1,11 @@
 //! In which keys two configurations differ.
 
-use super::{Config, ConfigError, Secret};
+use crate::{Config, ConfigError, Secret};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Every secret, since they all look the same where a configuration is serialized.
-pub(super) fn secret<'a>(config: &'a Config, key: &str) -> Option<&'a str> {
+pub(crate) fn secret<'a>(config: &'a Config, key: &str) -> Option<&'a str> {
     let auth = &config.gateway.auth;
     let secret = match key {
         "redis.url" => return Some(config.redis.url.expose()),
@@ -38,7 +38,7 @@ pub fn differences(old: &Config, new: &Config) -> Result<Vec<Difference>, Config
     let (shown, then) = (value(old)?, value(new)?);
     let mut keys = BTreeSet::new();
     compare("", &shown, &then, &mut keys);
-    let secrets = super::ENV.iter().filter(|row| row.usage == super::EnvUse::Secret).map(|row| row.key);
+    let secrets = crate::ENV.iter().filter(|row| row.usage == crate::EnvUse::Secret).map(|row| row.key);
     keys.extend(secrets.filter(|key| secret(old, key) != secret(new, key)).map(str::to_owned));
     let was = |key: &str| match shown.pointer(&format!("/{}", key.replace('.', "/"))) {
         None | Some(Value::Null) => "not set".to_owned(),

@@ -89,7 +89,7 @@ impl Serialize for RedisUrl {
 
 /// Masks what could be a password, also in text that only resembles a URL: people forget to escape `@` and `/`, and
 /// leave out the scheme or the host. So it shows only what cannot be one, and rather hides too much.
-pub(super) fn mask_url(text: &str) -> String {
+pub(crate) fn mask_url(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return MASK.into() };
     let (user, rest) = match rest.rsplit_once('@') {
         None => (String::new(), rest),
@@ -110,7 +110,7 @@ pub(super) fn mask_url(text: &str) -> String {
 }
 
 /// Whether `text` reads as `host` or `host:port`, IPv6 in brackets included.
-pub(super) fn is_host(text: &str) -> bool {
+pub(crate) fn is_host(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port),
         _ => (text, ""),

@@ -1,6 +1,6 @@
 //! The table `gateway.query`: how large a query string may be.
 
-use super::{ConfigError, validate::check};
+use crate::{ConfigError, load::validate::check};
 use serde::{Deserialize, Serialize};
 
 /// Deeper than any query, and below the depth at which readers of JSON give up.
@@ -22,7 +22,7 @@ pub struct GatewayQuery {
 }
 
 impl GatewayQuery {
-    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         for (key, count, most) in [
             ("gateway.query.parameters", self.parameters, MOST),
             ("gateway.query.depth", self.depth, DEEPEST),

@@ -1,6 +1,6 @@
 //! The table `log`: what a program says while it runs.
 
-use super::value;
+use crate::values::value;
 use serde::{Deserialize, Serialize};
 
 /// What is said while running.

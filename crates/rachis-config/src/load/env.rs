@@ -1,6 +1,6 @@
 //! The environment: every variable of a name of its own in one table, and `DISTRIBUTION__SECTION__KEY` for the rest.
 
-use super::{ConfigError, loader::Layers, origin::Source};
+use crate::{ConfigError, load::loader::Layers, values::origin::Source};
 use figment::value::{Dict, Value};
 use std::{collections::BTreeMap, ffi::OsString, fs};
 
@@ -76,7 +76,7 @@ const fn row(name: &'static str, key: &'static str, usage: EnvUse) -> EnvName {
 }
 
 /// Puts what `variables` say on top of `layers`.
-pub(super) fn add(layers: &mut Layers, variables: Vec<(OsString, OsString)>) -> Result<(), ConfigError> {
+pub(crate) fn add(layers: &mut Layers, variables: Vec<(OsString, OsString)>) -> Result<(), ConfigError> {
     let variables = Variables::new(variables);
     for row in ENV.iter().filter(|row| row.usage != EnvUse::Port) {
         variables.add_row(layers, row)?;

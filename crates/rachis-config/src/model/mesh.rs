@@ -1,6 +1,6 @@
 //! How nodes know each other.
 
-use super::{ConfigError, Secret};
+use crate::{ConfigError, Secret};
 use serde::{Deserialize, Serialize};
 
 /// The shortest secret: with fewer bytes, a reader of a signed frame might find it by trying.
@@ -21,7 +21,7 @@ pub struct Mesh {
 }
 
 impl Mesh {
-    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         for (key, secret) in [("mesh.secret", &self.secret), ("mesh.previous_secret", &self.previous_secret)] {
             if secret.as_ref().is_some_and(|secret| secret.expose().len() < SECRET_BYTES) {
                 let message = format!(

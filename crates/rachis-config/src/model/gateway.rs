@@ -1,6 +1,6 @@
 //! The table `gateway`: how services are served over HTTP.
 
-use super::{ByteSize, GatewayAuth, GatewayQuery, duration, value};
+use crate::{ByteSize, GatewayAuth, GatewayQuery, duration, values::value};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -29,11 +29,11 @@ pub struct Gateway {
     pub cors_credentials: bool,
     /// How long browsers may remember what pages may do. Default 10 min.
     #[serde(with = "duration")]
-    #[cfg_attr(test, schemars(with = "super::schema::Time"))]
+    #[cfg_attr(test, schemars(with = "crate::load::schema::Time"))]
     pub cors_max_age: Duration,
     /// How long a connection may be idle. Default 75 s.
     #[serde(with = "duration")]
-    #[cfg_attr(test, schemars(with = "super::schema::Time"))]
+    #[cfg_attr(test, schemars(with = "crate::load::schema::Time"))]
     pub keep_alive: Duration,
     /// Proxies whose word for the client's address counts, as addresses and networks. Default none.
     pub trusted_proxies: Vec<String>,
@@ -57,7 +57,7 @@ pub struct Gateway {
     pub socket_outbox: ByteSize,
     /// How long a client may take nothing of what waits for it. Default 60 s.
     #[serde(with = "duration")]
-    #[cfg_attr(test, schemars(with = "super::schema::Time"))]
+    #[cfg_attr(test, schemars(with = "crate::load::schema::Time"))]
     pub socket_patience: Duration,
     /// The service whose `create` and `remove` are logins and logouts. Default `authentication`; empty: none is.
     pub authentication_path: String,

@@ -1,7 +1,7 @@
 //! One layer over the other. Each has to hold on its own over those below it, so that an error names the layer that brought
 //! it.
 
-use super::{Config, ConfigError, Origins, env, origin::Source};
+use crate::{Config, ConfigError, Origins, load::env, values::origin::Source};
 use figment::{
     Error, Figment, Metadata, Profile, Provider,
     value::{Dict, Map, Value},
@@ -9,7 +9,7 @@ use figment::{
 use serde::Serialize;
 use std::{ffi::OsString, fs, io, path::PathBuf};
 
-const DEFAULTS: &str = include_str!("../default.toml");
+const DEFAULTS: &str = include_str!("../../default.toml");
 const FILE: &str = "distribution.toml";
 /// Names another file.
 const FILE_VARIABLE: &str = "DISTRIBUTION_CONFIG";
@@ -36,14 +36,14 @@ pub struct Loader {
 
 /// A file of the configuration.
 #[derive(Clone, Debug)]
-pub(super) struct File {
-    pub(super) path: PathBuf,
+pub(crate) struct File {
+    pub(crate) path: PathBuf,
     /// Whether it was asked for, so that it has to be there.
     required: bool,
 }
 
 impl Loader {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Loader { file: None, env: None, overrides: Vec::new() }
     }
 
@@ -55,12 +55,12 @@ impl Loader {
 
     /// Reads this file if it is there.
     #[cfg(test)]
-    pub(super) fn file_if_there(self, path: impl Into<PathBuf>) -> Self {
+    pub(crate) fn file_if_there(self, path: impl Into<PathBuf>) -> Self {
         Loader { file: Some(File { path: path.into(), required: false }), ..self }
     }
 
     /// The file that is read.
-    pub(super) fn source(&self) -> File {
+    pub(crate) fn source(&self) -> File {
         if let Some(file) = &self.file {
             return file.clone();
         }
@@ -71,7 +71,7 @@ impl Loader {
     }
 
     /// The value of a variable of the environment that is read.
-    pub(super) fn variable(&self, name: &str) -> Option<OsString> {
+    pub(crate) fn variable(&self, name: &str) -> Option<OsString> {
         match &self.env {
             Some(env) => env.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone()),
             None => std::env::var_os(name),
@@ -147,13 +147,13 @@ impl std::fmt::Debug for Loader {
     }
 }
 
-pub(super) fn from_toml(text: &str) -> Result<Config, ConfigError> {
+pub(crate) fn from_toml(text: &str) -> Result<Config, ConfigError> {
     let mut layers = Layers::defaults();
     layers.add_toml("TOML text", text)?;
     layers.finish().map(|(config, _)| config)
 }
 
-pub(super) fn defaults() -> Config {
+pub(crate) fn defaults() -> Config {
     // The text is part of the program, and a test loads it: it cannot fail where the tests passed.
     #[allow(clippy::expect_used)]
     Layers::defaults().figment.extract().expect("default.toml holds every key")
@@ -161,10 +161,10 @@ pub(super) fn defaults() -> Config {
 
 /// The layers so far. Whatever is in them has been read as a [`Config`] without error.
 #[derive(Clone)]
-pub(super) struct Layers {
+pub(crate) struct Layers {
     figment: Figment,
     origins: Origins,
-    pub(super) warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 struct Layer {
@@ -190,7 +190,7 @@ impl Layers {
     }
 
     /// Puts `values` on top, unless a key is unknown or has a value of the wrong type.
-    pub(super) fn add(&mut self, source: &Source, values: Dict) -> Result<(), ConfigError> {
+    pub(crate) fn add(&mut self, source: &Source, values: Dict) -> Result<(), ConfigError> {
         let mut origins = self.origins.clone();
         origins.note(source, &values);
         let figment = self.figment.clone().merge(Layer { origin: source.name(), values });
@@ -201,7 +201,7 @@ impl Layers {
     }
 
     /// The text at `key`, or nothing if it is of another type.
-    pub(super) fn text(&self, key: &str) -> String {
+    pub(crate) fn text(&self, key: &str) -> String {
         let value = self.figment.find_value(key).ok();
         value.and_then(|value| value.into_string()).unwrap_or_default()
     }

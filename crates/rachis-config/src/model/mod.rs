@@ -1,0 +1,8 @@
+//! The sections of the file.
+
+pub(crate) mod auth;
+pub(crate) mod gateway;
+pub(crate) mod log;
+pub(crate) mod mesh;
+pub(crate) mod metrics;
+pub(crate) mod query;
