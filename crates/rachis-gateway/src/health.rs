@@ -1,6 +1,9 @@
 //! Is the mesh, is this process well? For monitors, load balancers and orchestrators.
 
-use super::{monitor, reply, target};
+use crate::{
+    http::{reply, target},
+    serve::monitor,
+};
 use axum::{
     extract::Request,
     response::{IntoResponse, Response},

@@ -25,48 +25,33 @@
 //! # Ok(()) }
 //! ```
 
-mod body;
 mod channels;
-mod client;
-mod cors;
-mod framing;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 #[allow(missing_docs, clippy::expect_used)] // for `fuzz/` alone
 #[path = "../../../fuzz/inside/gateway.rs"]
 pub mod fuzzing;
 mod guarded;
-mod heads;
 mod health;
-mod json;
-mod layers;
-mod listen;
+mod http;
 mod metrics;
-mod monitor;
-mod params;
-mod query_string;
 mod realtime;
-mod refusal;
-mod reply;
-mod rest;
 mod serve;
-mod signal;
-mod target;
 
 pub use channels::{Channel, Channels, Connection, Login, Names, Publication};
-pub use cors::{CorsLayer, CorsService, cors};
 pub use guarded::{Guard, guarded, guarded_by};
-pub use listen::listen;
+pub use http::cors::{CorsLayer, CorsService, cors};
 pub use metrics::serve_metrics;
+pub use serve::listen::listen;
 pub use serve::{Serve, serve};
 
 use axum::{extract::Request, response::Response};
-use client::Proxies;
 use futures_util::{
     FutureExt,
     future::{BoxFuture, Map},
 };
-use layers::Layers;
+use http::client::Proxies;
+use http::layers::Layers;
 use rachis_mesh::Node;
 use realtime::Realtime;
 use std::{
@@ -208,14 +193,14 @@ struct Settings {
 }
 
 async fn answer(gateway: &Front, request: Request) -> Response {
-    let head = request.method() == http::Method::HEAD;
+    let head = request.method() == ::http::Method::HEAD;
     let path = request.uri().path().trim_matches('/');
     let response = match health::Probe::of(path, &gateway.settings.healthcheck) {
         Some(probe) => health::answer(&gateway.node, probe, &request),
         None if !path.is_empty() && path == gateway.settings.metrics => {
             metrics::answer(&gateway.node, request.method(), request.headers(), gateway.realtime.sockets()).await
         }
-        None => rest::answer(gateway, request).await,
+        None => http::rest::answer(gateway, request).await,
     };
-    if head { reply::without_body(response) } else { response }
+    if head { http::reply::without_body(response) } else { response }
 }

@@ -1,9 +1,9 @@
 //! The counters of a node over HTTP.
 
-use super::{
+use crate::{
     health::{self, Probe},
-    listen::listen,
-    monitor, reply,
+    http::reply,
+    serve::{listen::listen, monitor},
 };
 use axum::{
     Router,

@@ -1,7 +1,6 @@
 //! Which address leads to a server of Redis that announces another.
 
-use crate::values::addresses::Addresses;
-use crate::values::{secret::is_host, value};
+use crate::values::{addresses::Addresses, secret::is_host, value};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::Value;
 

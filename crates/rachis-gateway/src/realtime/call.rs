@@ -1,7 +1,10 @@
 //! One call of a client, from its arguments to its answer.
 
 use super::Realtime;
-use crate::{channels::Connection, refusal, reply, target};
+use crate::{
+    channels::Connection,
+    http::{refusal, reply, target},
+};
 use futures_util::FutureExt;
 use rachis_core::{
     Call, Error, Id, Method, Params, Query, Result,

@@ -1,7 +1,7 @@
 //! Which requests may open a socket, and when all sockets close.
 
 use super::{Realtime, engine, relay};
-use crate::{cors::Origins, params, reply};
+use crate::http::{cors::Origins, params, reply};
 use axum::{
     extract::{Request, State},
     response::Response,

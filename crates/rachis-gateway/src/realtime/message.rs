@@ -4,7 +4,7 @@ use super::{
     binary::{self, Binary},
     engine::Packet,
 };
-use crate::json;
+use crate::http::json;
 use bytes::Bytes;
 use rachis_core::{Error, Result};
 use serde::Serialize;

@@ -19,7 +19,10 @@ mod users;
 
 pub(super) use handshake::Stopping;
 
-use super::{Channels, client::Proxies, layers::Answers};
+use crate::{
+    Channels,
+    http::{client::Proxies, layers::Answers},
+};
 use axum::{http::Uri, routing::any};
 use engine::{Bounds, Sessions};
 use handshake::HandshakeGate;

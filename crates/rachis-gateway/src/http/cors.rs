@@ -4,7 +4,7 @@ mod layer;
 mod origins;
 
 pub use layer::{CorsLayer, CorsService, cors};
-pub(super) use origins::Origins;
+pub(crate) use origins::Origins;
 
 use axum::{body::Body, response::Response};
 use http::{
@@ -23,7 +23,7 @@ const YES: HeaderValue = HeaderValue::from_static("true");
 const EXPOSED: [&str; 5] = ["allow", "location", "idempotency-replayed", "x-request-id", "retry-after"];
 
 /// Everything that answers say is made once: an answer only gets copies, which share it.
-pub(super) struct Cors {
+pub(crate) struct Cors {
     origins: Origins,
     credentials: bool,
     methods: HeaderValue,
@@ -35,7 +35,7 @@ pub(super) struct Cors {
 
 impl Cors {
     /// What `config` says; `None` where no origin is named, so that there is no CORS.
-    pub(super) fn new(config: &Gateway) -> Option<Self> {
+    pub(crate) fn new(config: &Gateway) -> Option<Self> {
         let origins = Origins::new(&config.cors_origins);
         let exposed = EXPOSED.into_iter().chain(config.cors_exposed_headers.iter().map(String::as_str));
         (!origins.is_empty()).then(|| Cors {
@@ -49,7 +49,7 @@ impl Cors {
     }
 
     /// Returns the answer to a preflight.
-    pub(super) fn preflight(&self, request: &HeaderMap) -> Response {
+    pub(crate) fn preflight(&self, request: &HeaderMap) -> Response {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         let headers = response.headers_mut();
@@ -69,7 +69,7 @@ impl Cors {
     }
 
     /// Marks any other answer with the origins that may read it and the headers that they may read.
-    pub(super) fn mark(&self, request: &HeaderMap, headers: &mut HeaderMap) {
+    pub(crate) fn mark(&self, request: &HeaderMap, headers: &mut HeaderMap) {
         if self.origins.has_any() {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
         } else {

@@ -1,10 +1,16 @@
 //! Serves a router until it is told to stop, and then stops in a known time.
 
-use super::{
-    framing::{self, Ambiguity, Scanner},
-    heads::Heads,
+pub(crate) mod listen;
+pub(crate) mod monitor;
+pub(crate) mod signal;
+
+use crate::{
+    http::{
+        framing::{self, Ambiguity, Scanner},
+        heads::Heads,
+    },
     realtime::{self, Stopping},
-    signal::{Signal, Watch},
+    serve::signal::{Signal, Watch},
 };
 use axum::{
     body::{Body, HttpBody},
@@ -40,7 +46,7 @@ const STALLED: Duration = Duration::from_secs(60);
 /// How long a client may take to send the head of a request, from its first byte on, however long it may be idle before.
 pub(super) const HEAD: Duration = Duration::from_secs(75);
 
-/// Serves a [`Gateway`](super::Gateway), an axum router or any other tower service over HTTP/1.1.
+/// Serves a [`Gateway`](crate::Gateway), an axum router or any other tower service over HTTP/1.1.
 ///
 /// It runs until the future of [`with_graceful_shutdown`](Serve::with_graceful_shutdown) is ready, and without one for ever.
 /// A connection that is idle for longer than [`keep_alive`](Serve::keep_alive) is closed, and so is one whose next head

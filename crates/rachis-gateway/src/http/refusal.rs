@@ -5,7 +5,7 @@ use rachis_mesh::{Node, Resolved};
 
 /// Returns the error for a call that can not be made because of `error`: a client that the hooks of the service refuse gets
 /// their error instead. `method` is `None` if the service does not offer what was called.
-pub(super) async fn of(
+pub(crate) async fn of(
     node: &Node,
     service: &Resolved,
     path: &str,

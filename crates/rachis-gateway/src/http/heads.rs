@@ -21,7 +21,7 @@ const NEVER: u64 = u64::MAX;
 /// entered into its wheel and taken out again at each request, under a lock that all connections share. So here is only
 /// noted until when hyper waits, and the connection has one sleep that is looked after when it ends: [`Alarm`].
 #[derive(Clone)]
-pub(super) struct Heads(Arc<Waiting>);
+pub(crate) struct Heads(Arc<Waiting>);
 
 struct Waiting {
     began: Instant,
@@ -30,17 +30,17 @@ struct Waiting {
 }
 
 impl Heads {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Heads(Arc::new(Waiting { began: now(), until: AtomicU64::new(NEVER) }))
     }
 
     /// What wakes the connection in time.
-    pub(super) fn alarm(&self) -> Alarm {
+    pub(crate) fn alarm(&self) -> Alarm {
         Alarm { heads: self.clone(), sleep: None }
     }
 
     /// Says that something came: if hyper waits for a head, that has to end after `longest` from now.
-    pub(super) fn begun(&self, longest: Duration) {
+    pub(crate) fn begun(&self, longest: Duration) {
         let waiting = &self.0.until;
         let until = waiting.load(Ordering::Relaxed);
         if until != NEVER {
@@ -105,7 +105,7 @@ impl Drop for Head {
 }
 
 /// Wakes the task of a connection when hyper has waited for long enough.
-pub(super) struct Alarm {
+pub(crate) struct Alarm {
     heads: Heads,
     sleep: Option<Pin<Box<tokio::time::Sleep>>>,
 }
@@ -116,7 +116,7 @@ impl Alarm {
     ///
     /// A sleep is left as it is when hyper waits for the next head, and set anew when it ends too early, or would too late:
     /// that is once in a while, and heads are many.
-    pub(super) fn poll(&mut self, task: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, task: &mut Context<'_>) -> Poll<()> {
         loop {
             let Some(sleep) = &mut self.sleep else {
                 let Some(until) = self.heads.until() else { return Poll::Pending };

@@ -3,7 +3,7 @@
 //! Only the query, the headers, the credentials, the idempotency key and the address of a request reach params. Whatever else a client
 //! sends, it can not name its provider, its user or pretend to be another node.
 
-use super::{layers::IDEMPOTENCY_KEY, query_string};
+use crate::http::{layers::IDEMPOTENCY_KEY, query_string};
 use http::{HeaderMap, request::Parts};
 use rachis_auth::parse_header;
 use rachis_config::GatewayQuery;
@@ -19,7 +19,7 @@ const HEADER_LINES: usize = 100;
 ///
 /// # Errors
 /// `BadRequest` for more headers than can travel with a call.
-pub(super) fn caller(parts: &Parts, ip: Option<IpAddr>) -> Result<Params> {
+pub(crate) fn caller(parts: &Parts, ip: Option<IpAddr>) -> Result<Params> {
     let headers = headers(&parts.headers)?;
     Ok(Params {
         provider: Some("rest".into()),
@@ -34,7 +34,7 @@ pub(super) fn caller(parts: &Parts, ip: Option<IpAddr>) -> Result<Params> {
 ///
 /// # Errors
 /// `BadRequest` for a query string that exceeds `limits`, and for an idempotency key that is none.
-pub(super) fn read(caller: Params, parts: &Parts, limits: &GatewayQuery) -> Result<Params> {
+pub(crate) fn read(caller: Params, parts: &Parts, limits: &GatewayQuery) -> Result<Params> {
     Ok(Params {
         query: query_string::parse(parts.uri.query().unwrap_or_default(), limits)?.into(),
         idempotency_key: idempotency_key(&parts.headers)?,
@@ -61,7 +61,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
 }
 
 /// The headers by lower-case name; repeated ones are joined, those that are no UTF-8 are left out.
-pub(super) fn headers(headers: &HeaderMap) -> Result<BTreeMap<String, String>> {
+pub(crate) fn headers(headers: &HeaderMap) -> Result<BTreeMap<String, String>> {
     let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if size > HEADERS || headers.len() > HEADER_LINES {
         return Err(Error::bad_request(format!(

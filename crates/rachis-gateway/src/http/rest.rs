@@ -1,8 +1,11 @@
 //! REST: which method a verb means, and the call it becomes.
 
-use super::{
-    Front, body, params, refusal, reply,
-    target::{self, RestTarget},
+use crate::{
+    Front,
+    http::{
+        body, params, refusal, reply,
+        target::{self, RestTarget},
+    },
 };
 use axum::{
     body::{Body, HttpBody},
@@ -14,9 +17,9 @@ use rachis_core::{Answer, Call, Descriptor, Error, Method, Params, Result};
 use serde_json::Value;
 
 /// Names the custom method that a `POST` calls.
-pub(super) const SERVICE_METHOD: HeaderName = HeaderName::from_static("x-service-method");
+pub(crate) const SERVICE_METHOD: HeaderName = HeaderName::from_static("x-service-method");
 
-pub(super) async fn answer(gateway: &Front, request: Request) -> Response {
+pub(crate) async fn answer(gateway: &Front, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
     let response = respond(gateway, &parts, &mut body).await;
     body::discard(&parts.headers, body);

@@ -15,7 +15,7 @@ const REPLACEMENT: &str = "\\ufffd";
 ///
 /// # Errors
 /// When `text` is anything but one JSON value, is nested deeper than 128, or holds a number that no `f64` can.
-pub(super) fn read<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
+pub(crate) fn read<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
     serde_json::from_str(&whole(text))
 }
 

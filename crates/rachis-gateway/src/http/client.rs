@@ -11,14 +11,14 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 ///
 /// Each writes the address that a request came to it from behind those that are there: the client's own word is the first,
 /// the nearest proxy's the last.
-pub(super) struct Proxies {
+pub(crate) struct Proxies {
     networks: Vec<Network>,
     hops: usize,
     header: ForwardedHeader,
 }
 
 impl Proxies {
-    pub(super) fn new(config: &config::Gateway) -> Self {
+    pub(crate) fn new(config: &config::Gateway) -> Self {
         Proxies {
             networks: config.trusted_proxies.iter().filter_map(|proxy| Network::parse(proxy)).collect(),
             hops: config.trusted_hops,
@@ -28,7 +28,7 @@ impl Proxies {
 
     /// The address that a request comes from: of its connection, or the last that no trusted proxy stands at; `None` where
     /// the server does not tell the connection's.
-    pub(super) fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
+    pub(crate) fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
         let ConnectInfo(peer) = extensions.get::<ConnectInfo<SocketAddr>>()?;
         Some(self.beyond(peer.ip().to_canonical(), headers))
     }

@@ -6,11 +6,11 @@ use rachis_mesh::{Node, Readiness, Resolved};
 use std::borrow::Cow;
 
 /// A service on the mesh and the record that a path named.
-pub(super) struct RestTarget {
+pub(crate) struct RestTarget {
     /// What to call, decoded, without outer slashes.
-    pub(super) path: String,
-    pub(super) service: Resolved,
-    pub(super) id: Option<Id>,
+    pub(crate) path: String,
+    pub(crate) service: Resolved,
+    pub(crate) id: Option<Id>,
 }
 
 impl RestTarget {
@@ -18,7 +18,7 @@ impl RestTarget {
     ///
     /// # Errors
     /// `BadRequest` for percent codes that are no UTF-8.
-    pub(super) fn find(node: &Node, prefix: &str, path: &str) -> Result<Option<RestTarget>> {
+    pub(crate) fn find(node: &Node, prefix: &str, path: &str) -> Result<Option<RestTarget>> {
         let Some(path) = below(prefix, path) else { return Ok(None) };
         let whole = named(path)?;
         let as_whole = node.resolve(&whole);
@@ -53,7 +53,7 @@ fn one(path: &str, parent: &str, found: Resolved) -> Result<Option<RestTarget>> 
 /// A gateway listens before it has joined the mesh, and knows no service then. And clients forget their tokens when the
 /// authentication service is not found, so of that one it is never said: its node may be about to come back, or has not
 /// come yet.
-pub(super) fn away(node: &Node, path: &str) -> Option<Error> {
+pub(crate) fn away(node: &Node, path: &str) -> Option<Error> {
     let why = if node.readiness() == Readiness::Starting {
         "This gateway has not joined the mesh yet and knows no services: try again when /readyz says so".to_owned()
     } else if is_authentication(node, path) {
@@ -76,7 +76,7 @@ fn is_authentication(node: &Node, path: &str) -> bool {
 }
 
 /// The same for the path of a URL.
-pub(super) fn away_at(node: &Node, prefix: &str, path: &str) -> Option<Error> {
+pub(crate) fn away_at(node: &Node, prefix: &str, path: &str) -> Option<Error> {
     away(node, &below(prefix, path).map(named)?.ok()?)
 }
 
@@ -118,7 +118,7 @@ fn segments(path: &str) -> Result<Vec<String>> {
 
 /// # Errors
 /// `BadRequest` for percent codes that are no UTF-8.
-pub(super) fn decode(segment: &str) -> Result<String> {
+pub(crate) fn decode(segment: &str) -> Result<String> {
     let decoded = percent_decode_str(segment).decode_utf8();
     decoded
         .map(|text| text.into_owned())

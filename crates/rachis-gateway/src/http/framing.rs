@@ -4,7 +4,7 @@
 //! `Transfer-Encoding` that does not end in `chunked`; a length beside `chunked` it leaves out of the headers. What it lets
 //! pass is looked at here; what it leaves out is seen in the bytes that it reads.
 
-use super::reply;
+use crate::http::reply;
 use axum::response::Response;
 use http::{
     HeaderMap, HeaderValue, Request, Version,
@@ -19,7 +19,7 @@ use std::sync::{
 
 /// The answer to a request that has no clear meaning, after which the connection is closed. `heads` is what was seen of the
 /// connection it came by.
-pub(super) fn refuse<B>(request: &Request<B>, heads: &Ambiguity) -> Option<Response> {
+pub(crate) fn refuse<B>(request: &Request<B>, heads: &Ambiguity) -> Option<Response> {
     let headers = request.headers();
     let checked = check_host(request.version(), headers).and_then(|()| check_encoding(headers, heads));
     let error = checked.err()?;
@@ -67,7 +67,7 @@ fn check_encoding(headers: &HeaderMap, heads: &Ambiguity) -> Result<()> {
 /// connection, so this is said once; a request with an encoding that came right before it, without waiting for an answer, is
 /// refused with it.
 #[derive(Clone, Default)]
-pub(super) struct Ambiguity(Arc<AtomicBool>);
+pub(crate) struct Ambiguity(Arc<AtomicBool>);
 
 impl Ambiguity {
     fn was_seen(&self) -> bool {
@@ -80,7 +80,7 @@ const LINE: usize = 64;
 
 /// Follows the bytes of a connection from head to head. Where it can not, it takes all that follows for ambiguous: hyper
 /// refuses what is not well formed anyway.
-pub(super) struct Scanner {
+pub(crate) struct Scanner {
     ambiguity: Ambiguity,
     state: ScanState,
     /// The line that is being read, without spaces and its end.
@@ -112,12 +112,12 @@ enum ScanState {
 }
 
 impl Scanner {
-    pub(super) fn new(ambiguity: Ambiguity) -> Self {
+    pub(crate) fn new(ambiguity: Ambiguity) -> Self {
         Scanner { ambiguity, state: ScanState::Head, line: [0; LINE], kept: 0, head: Head::default() }
     }
 
     /// Takes in what has just been read.
-    pub(super) fn read(&mut self, mut bytes: &[u8]) {
+    pub(crate) fn read(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             bytes = match self.state {
                 ScanState::Lost => return,

@@ -35,7 +35,7 @@ const FRAMING: &[HeaderName] = &[
 ];
 
 /// The reply to a call that went well.
-pub(super) fn answer(method: &Method, answer: Answer) -> Response {
+pub(crate) fn answer(method: &Method, answer: Answer) -> Response {
     let mut headers = custom_headers(&answer.http.headers);
     if let Some(location) = answer.http.location.as_deref().and_then(|location| encode_url(location).parse().ok()) {
         headers.insert(LOCATION, location);
@@ -54,7 +54,7 @@ pub(super) fn answer(method: &Method, answer: Answer) -> Response {
 }
 
 /// A response with this JSON, and with room for the headers that are added on its way out.
-pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let mut bytes = Vec::with_capacity(BODY);
     if let Err(error) = serde_json::to_writer(&mut bytes, body) {
         return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response();
@@ -68,13 +68,13 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
 }
 
 /// The reply to a call that failed: the error as Feathers clients expect it.
-pub(super) fn error(error: &Error) -> Response {
+pub(crate) fn error(error: &Error) -> Response {
     let status = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     json(status, &error.to_json())
 }
 
 /// The reply to a path that leads nowhere: JSON, or a page for a browser that asks for one.
-pub(super) fn page_not_found(url: &str, request: &HeaderMap) -> Response {
+pub(crate) fn page_not_found(url: &str, request: &HeaderMap) -> Response {
     let mut response = if wants_page(request) {
         // The URL is not on the page, so it needs no escaping.
         (StatusCode::NOT_FOUND, Html(PAGE)).into_response()
@@ -95,7 +95,7 @@ fn wants_page(request: &HeaderMap) -> bool {
 }
 
 /// Says which verbs a path takes.
-pub(super) fn allow(mut response: Response, verbs: &[&str]) -> Response {
+pub(crate) fn allow(mut response: Response, verbs: &[&str]) -> Response {
     if let Ok(verbs) = verbs.join(", ").parse() {
         response.headers_mut().insert(ALLOW, verbs);
     }
@@ -103,7 +103,7 @@ pub(super) fn allow(mut response: Response, verbs: &[&str]) -> Response {
 }
 
 /// The same response as to a `HEAD` request: its headers, and the length the body would have.
-pub(super) fn without_body(response: Response) -> Response {
+pub(crate) fn without_body(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     if let Some(length) = body.size_hint().exact().filter(|_| parts.status != StatusCode::NO_CONTENT) {
         parts.headers.insert(CONTENT_LENGTH, length.into());
@@ -121,7 +121,7 @@ fn default_status(method: &Method, body: &Value, redirects: bool) -> StatusCode 
 }
 
 /// What JavaScript takes for false.
-pub(super) fn is_falsy(body: &Value) -> bool {
+pub(crate) fn is_falsy(body: &Value) -> bool {
     match body {
         Value::Null => true,
         Value::Bool(flag) => !flag,

@@ -1,6 +1,6 @@
 //! What goes around every request: its id and span, compression, CORS, and a net for panics.
 
-use super::{client::Proxies, cors::Cors, reply};
+use crate::http::{client::Proxies, cors::Cors, reply};
 use axum::{body::Body, extract::Request, response::Response};
 use futures_util::FutureExt;
 use http::{
@@ -17,8 +17,8 @@ use tower_http::compression::CompressionLayer;
 use tracing::Instrument;
 use ulid::{ULID_LEN, Ulid};
 
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Tells browsers to believe the type of an answer rather than guess it.
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 /// Longer ids are replaced: they travel with the call and stand in every log line.
@@ -27,7 +27,7 @@ const REQUEST_ID_LENGTH: usize = 128;
 const SECRET: [HeaderName; 4] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SET_COOKIE];
 
 /// A tower service that answers requests, whatever becomes of them.
-pub(super) trait Answers:
+pub(crate) trait Answers:
     Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
 {
 }
@@ -39,14 +39,14 @@ impl<S> Answers for S where
 
 /// What the configuration says of all answers.
 #[derive(Clone)]
-pub(super) struct Layers {
+pub(crate) struct Layers {
     cors: Option<Arc<Cors>>,
     compression: bool,
     proxies: Arc<Proxies>,
 }
 
 impl Layers {
-    pub(super) fn new(config: &Gateway, proxies: Arc<Proxies>) -> Self {
+    pub(crate) fn new(config: &Gateway, proxies: Arc<Proxies>) -> Self {
         Layers { cors: Cors::new(config).map(Arc::new), compression: config.compression, proxies }
     }
 
@@ -54,7 +54,7 @@ impl Layers {
     ///
     /// Not stacked on a router, which would forget the type of each layer: that is some boxes for each of them and each
     /// request.
-    pub(super) fn around<S: Answers>(&self, service: S) -> impl Answers + use<S> {
+    pub(crate) fn around<S: Answers>(&self, service: S) -> impl Answers + use<S> {
         let cors = self.cors.clone();
         let inner = service_fn(move |request| shared(cors.clone(), service.clone(), request));
         let inner = if self.compression {

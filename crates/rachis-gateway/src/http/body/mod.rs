@@ -4,7 +4,7 @@ mod charset;
 mod coding;
 mod media_type;
 
-use super::{json, query_string};
+use crate::http::{json, query_string};
 use axum::body::{Body, BodyDataStream, HttpBody};
 use charset::Charset;
 use coding::Coding;
@@ -78,7 +78,7 @@ fn unsupported(what: &str) -> Error {
 /// `BadRequest` for a body that is not what its type says and for a form that exceeds `settings.query`, `UnsupportedMediaType` for one of a type, charset or
 /// compression that is not read, `PayloadTooLarge` above `settings.body_limit`, compressed or not, `Timeout` when it has not
 /// arrived after `timeout`.
-pub(super) async fn read(
+pub(crate) async fn read(
     headers: &HeaderMap,
     body: &mut Body,
     settings: &config::Gateway,
@@ -133,7 +133,7 @@ fn check_length(headers: &HeaderMap, limit: usize) -> Result<()> {
 ///
 /// A client that still writes when the server closes often sees a broken connection instead of the answer. One that
 /// asked whether to send the body at all (`Expect`) is answered before it does.
-pub(super) fn discard(headers: &HeaderMap, body: Body) {
+pub(crate) fn discard(headers: &HeaderMap, body: Body) {
     if !body.is_end_stream() && !headers.contains_key(EXPECT) {
         forget(body.into_data_stream());
     }

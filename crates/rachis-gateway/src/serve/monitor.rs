@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 /// # Errors
 /// `NotAuthenticated` for a request without the token of `metrics.token`, where one is set.
-pub(super) fn admit(node: &Node, headers: &HeaderMap) -> Result<()> {
+pub(crate) fn admit(node: &Node, headers: &HeaderMap) -> Result<()> {
     let Some(token) = &node.config().metrics.token else { return Ok(()) };
     let sent = headers.get(AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
     let is_bearer = sent.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));

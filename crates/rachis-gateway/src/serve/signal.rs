@@ -16,38 +16,38 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 /// It is a token with a flag in front: connections ask at every read and write, and the token would take two locks each
 /// time.
 #[derive(Clone)]
-pub(super) struct Signal {
+pub(crate) struct Signal {
     raised: Arc<AtomicBool>,
     token: CancellationToken,
 }
 
 impl Signal {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Signal { raised: Arc::default(), token: CancellationToken::new() }
     }
 
-    pub(super) fn raise(&self) {
+    pub(crate) fn raise(&self) {
         self.raised.store(true, Ordering::Release);
         self.token.cancel();
     }
 
     /// Raises it when it is dropped.
-    pub(super) fn at_end(&self) -> AtEnd {
+    pub(crate) fn at_end(&self) -> AtEnd {
         AtEnd(self.clone())
     }
 
-    pub(super) fn token(&self) -> &CancellationToken {
+    pub(crate) fn token(&self) -> &CancellationToken {
         &self.token
     }
 
-    pub(super) fn watch(&self) -> Watch {
+    pub(crate) fn watch(&self) -> Watch {
         let waiting = Box::pin(self.token.clone().cancelled_owned());
         Watch { raised: self.raised.clone(), waiting, task: None }
     }
 }
 
 /// Raises a signal when it is dropped.
-pub(super) struct AtEnd(Signal);
+pub(crate) struct AtEnd(Signal);
 
 impl Drop for AtEnd {
     fn drop(&mut self) {
@@ -56,7 +56,7 @@ impl Drop for AtEnd {
 }
 
 /// What one task knows of a signal.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     raised: Arc<AtomicBool>,
     waiting: Pin<Box<WaitForCancellationFutureOwned>>,
     /// The task to wake.
@@ -65,7 +65,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Whether it was raised; if not, the task is woken when it is. Any number of times, also after it was.
-    pub(super) fn poll(&mut self, task: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, task: &mut Context<'_>) -> Poll<()> {
         if self.raised.load(Ordering::Acquire) {
             return Poll::Ready(());
         }
