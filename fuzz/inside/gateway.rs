@@ -1,7 +1,7 @@
 //! The fuzz target of query strings. This file is a module of rachis-gateway when that is built with `--cfg fuzzing`, as
 //! cargo-fuzz does: their parser is private to it.
 
-use crate::query_string;
+use crate::http::query_string;
 use rachis_config::GatewayQuery;
 use rachis_core::Query;
 use serde_json::Value;
