@@ -1,4 +1,4 @@
-//! Which sockets hear of what.
+//! Which sockets get which events.
 
 use rachis::gateway::{Channel, Channels};
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ pub(crate) fn channels() -> Channels {
         .publish_service_event("notes", "patched", |event, channels| {
             let method = event.context.as_ref().map(|context| context.method.name());
             let redacted = json!({ "id": event.data["id"], "redacted": true, "method": method });
-            // Whoever is in both gets it by the first.
+            // A socket in both gets it by the first.
             [owner(&event.data, channels), channels.channel(EVERYONE).send(redacted)]
         })
 }

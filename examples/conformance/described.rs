@@ -2,7 +2,7 @@
 
 use crate::echo::Echo;
 use rachis::{
-    Method, Registration, ServiceExt,
+    Method, Registration,
     schema::{Schema, Schemas},
 };
 
@@ -11,5 +11,5 @@ use rachis::{
 pub(crate) fn described() -> Registration {
     let schema: serde_json::Value = serde_json::from_str(include_str!("described.json")).expect("the schema is JSON");
     let person = Schema::from(schema);
-    Echo.schemas(Schemas::new().query(person.clone()).data(Method::Create, person))
+    Registration::dynamic(Echo).schemas(Schemas::new().query(person.clone()).data(Method::Create, person))
 }

@@ -1,62 +1,29 @@
 //! A service that says what came.
 
-use rachis::{Error, Id, Method, Params, Result, Service};
+use rachis::{Answer, BoxFuture, Call, Descriptor, DynService, Error, Method, Result};
 use serde_json::{Map, Value, json};
+use std::future::ready;
 
 pub(crate) struct Echo;
 
-impl Service for Echo {
+impl DynService for Echo {
     // All but `internalOnly`, which stays for code of this process.
-    const METHODS: &'static [Method] = &[
-        Method::Find,
-        Method::Get,
-        Method::Create,
-        Method::Update,
-        Method::Patch,
-        Method::Remove,
-        Method::custom("inspect"),
-    ];
-
-    async fn find(&self, params: Params) -> Result<Value> {
-        Ok(said("find", None, None, &params))
+    fn descriptor(&self) -> Descriptor {
+        Descriptor::new(Method::STANDARD.iter().cloned().chain([Method::custom("inspect")]))
     }
 
-    async fn get(&self, id: Id, params: Params) -> Result<Value> {
-        Ok(said("get", Some(Some(id)), None, &params))
-    }
-
-    async fn create(&self, data: Value, params: Params) -> Result<Value> {
-        Ok(said("create", None, Some(data), &params))
-    }
-
-    async fn update(&self, id: Option<Id>, data: Value, params: Params) -> Result<Value> {
-        Ok(said("update", Some(id), Some(data), &params))
-    }
-
-    async fn patch(&self, id: Option<Id>, data: Value, params: Params) -> Result<Value> {
-        Ok(said("patch", Some(id), Some(data), &params))
-    }
-
-    async fn remove(&self, id: Option<Id>, params: Params) -> Result<Value> {
-        Ok(said("remove", Some(id), None, &params))
-    }
-
-    async fn custom(&self, method: &str, data: Value, params: Params) -> Result<Value> {
-        match method {
-            "inspect" | "internalOnly" => Ok(said(method, None, Some(data), &params)),
-            _ => Err(Error::method_not_allowed(format!("echo has no method {method}"))),
-        }
+    fn call(&self, call: Call) -> BoxFuture<'_, Result<Answer>> {
+        Box::pin(ready(said(call).map(Answer::from)))
     }
 }
 
-/// `id` is missing for methods that take none, and null for many records.
-fn said(method: &str, id: Option<Option<Id>>, data: Option<Value>, params: &Params) -> Value {
+fn said(Call { method, id, data, params, .. }: Call) -> Result<Value> {
     let headers: Map<String, Value> = ["x-compat", "authorization"]
         .iter()
         .filter_map(|name| Some(((*name).to_owned(), params.headers.get(*name)?.as_str().into())))
         .collect();
     let mut said = json!({
-        "method": method,
+        "method": method.name(),
         "query": Value::from(params.query.clone()),
         "route": params.route,
         "provider": params.provider,
@@ -66,11 +33,14 @@ fn said(method: &str, id: Option<Option<Id>>, data: Option<Value>, params: &Para
         "hasUser": params.user.is_some(),
         "ip": params.ip(),
     });
-    if let Some(id) = id {
+    if matches!(method, Method::Get | Method::Update | Method::Patch | Method::Remove) {
+        // Null for many records.
         said["id"] = id.map_or(Value::Null, Value::from);
     }
-    if let Some(data) = data {
-        said["data"] = data;
+    match (&method, method.name()) {
+        (Method::Find | Method::Get | Method::Remove, _) => {}
+        (Method::Create | Method::Update | Method::Patch, _) | (_, "inspect" | "internalOnly") => said["data"] = data,
+        (_, name) => return Err(Error::method_not_allowed(format!("echo has no method {name}"))),
     }
-    said
+    Ok(said)
 }

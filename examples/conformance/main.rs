@@ -28,7 +28,7 @@ mod users;
 
 use clap::{Parser, ValueEnum};
 use rachis::{
-    App, Config, MemoryService, Method, Node, ServiceExt,
+    App, Config, MemoryService, Method, Node, Registration, ServiceExt,
     auth::Authentication,
     config::RedisUrl,
     gateway::{Gateway, serve},
@@ -96,10 +96,10 @@ fn services(auth: &Authentication) -> App {
     let app = App::new()
         .register("people", people::people("id"))
         .register("people-customid", people::people("customid"))
-        .register("messages", messages::Messages::new())
-        .register("echo", echo::Echo)
-        .register("api/v1/echo", echo::Echo)
-        .register("orgs/:orgId/echo", echo::Echo)
+        .register("messages", messages::messages())
+        .register("echo", Registration::dynamic(echo::Echo))
+        .register("api/v1/echo", Registration::dynamic(echo::Echo))
+        .register("orgs/:orgId/echo", Registration::dynamic(echo::Echo))
         .register("described", described::described())
         .register("failures", failures::Failures)
         .register("readonly", readonly::Readonly)
@@ -111,8 +111,8 @@ fn services(auth: &Authentication) -> App {
     hooks_order::add(app)
 }
 
-/// Records whose creation nobody hears of.
-fn muted() -> rachis::Registration {
+/// Records that are created without an event.
+fn muted() -> Registration {
     MemoryService::new().after(Method::Create, async |mut ctx: rachis::Context| {
         ctx.event = None;
         Ok(ctx)

@@ -46,7 +46,9 @@ async fn reply(mut ctx: Context) -> Result<Context> {
     if let Some(http) = &mut ctx.http {
         match id.as_str() {
             "status" => http.status = Some(202),
-            "headers" => drop(http.headers.insert("X-Compat-Reply".into(), "yes".into())),
+            "headers" => {
+                http.headers.insert("X-Compat-Reply".into(), "yes".into());
+            }
             "redirect" => http.location = Some("/messages?name=a b".into()),
             _ => {}
         }

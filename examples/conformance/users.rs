@@ -1,4 +1,4 @@
-//! Who may log in, and what only those may see who did.
+//! Users, their logins, and records for logged-in users only.
 
 use rachis::{
     ALL, Context, Id, MemoryService, Method, Registration, Result, ServiceExt,
@@ -12,7 +12,7 @@ pub(crate) fn authentication() -> Result<Authentication> {
     Authentication::new(AuthConfig { allow_weak_secret: true, ..AuthConfig::new("compat-secret") })
 }
 
-/// Everybody may sign up; all else takes a login. Nobody outside sees a password.
+/// Signing up takes no login, all else does. Clients see no password.
 pub(crate) fn users(auth: &Authentication) -> Registration {
     let guarded = [Method::Find, Method::Get, Method::Update, Method::Patch, Method::Remove];
     MemoryService::new()
@@ -22,7 +22,7 @@ pub(crate) fn users(auth: &Authentication) -> Registration {
         .after(ALL, protect(["password"]))
 }
 
-/// Records that know who made them.
+/// Records with the id of the user who made them.
 pub(crate) fn secured(auth: &Authentication) -> Registration {
     MemoryService::new().multi(true).before(ALL, auth.authenticate("jwt")).before(Method::Create, with_user_id)
 }
