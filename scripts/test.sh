@@ -73,8 +73,8 @@ check "clippy, library alone" cargo clippy --lib --locked -- -D warnings
 check "rachis-core does no I/O" core_is_without_io
 check "clippy, services without a mesh" cargo clippy --package rachis-core --lib --locked -- -D warnings
 if cargo nextest --version >/dev/null 2>&1; then
-  # What a busy machine made late gets a second try, and is listed as flaky.
-  tests "tests" cargo nextest run --workspace --all-features --locked --no-fail-fast --retries 1 --status-level retry
+  # What a busy machine made late is tried again, and is listed as flaky.
+  tests "tests" cargo nextest run --workspace --all-features --locked --no-fail-fast --retries 2 --status-level retry
 else
   tests "tests" cargo test --workspace --all-features --locked --no-fail-fast --lib --bins --tests
 fi

@@ -48,6 +48,9 @@ struct Args {
     /// What this process does.
     #[arg(long, value_enum, default_value_t = Role::Both)]
     role: Role,
+    /// Serves `described` as well, of which data and queries are described by a schema.
+    #[arg(long)]
+    described: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -62,7 +65,7 @@ enum Role {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let Args { port, redis, role } = Args::parse();
+    let Args { port, redis, role, described } = Args::parse();
     let mut config = Config::load()?;
     if let Some(url) = redis {
         config.redis.url = url;
@@ -82,6 +85,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Role::Gateway => App::new().register("authentication", auth),
         Role::Services => services(&auth),
     };
+    let app = if described { app.register("described", described::described()) } else { app };
     let node = Node::builder(config).app(app).start().await?;
     if role == Role::Services {
         println!("serving {} services", node.app().paths().len());
@@ -100,7 +104,6 @@ fn services(auth: &Authentication) -> App {
         .register("echo", Registration::dynamic(echo::Echo))
         .register("api/v1/echo", Registration::dynamic(echo::Echo))
         .register("orgs/:orgId/echo", Registration::dynamic(echo::Echo))
-        .register("described", described::described())
         .register("failures", failures::Failures)
         .register("readonly", readonly::Readonly)
         .register("meta", meta::meta())

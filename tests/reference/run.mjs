@@ -20,7 +20,7 @@ const started = []
 try {
   const server = await redis()
   started.push(server)
-  const gateway = await conformance(binary, server.url, 'both')
+  const gateway = await conformance(binary, server.url, 'both', { args: ['--described'] })
   started.push(gateway)
   // For checks that start gateways of their own, with other settings.
   Object.assign(process.env, {

@@ -75,10 +75,10 @@ export async function redis(wanted) {
 /**
  * The example, in one of its roles. `env` configures it as usual; without a port, it takes a free one.
  */
-export async function conformance(binary, redisUrl, role, { port = 0, env } = {}) {
+export async function conformance(binary, redisUrl, role, { port = 0, env, args: more = [] } = {}) {
   const ready = role === 'services' ? 'serving ' : 'listening on '
   const folder = await mkdtemp(join(tmpdir(), 'rachis-clients-'))
-  const args = ['--role', role, '--redis', redisUrl, '--port', String(port)]
+  const args = ['--role', role, '--redis', redisUrl, '--port', String(port), ...more]
   // In a folder of its own, so that no distribution.toml of the project changes what is checked.
   const program = await start(binary, args, ready, { cwd: folder, env })
   program.url = /listening on (\S+)/.exec(program.said())?.[1]
