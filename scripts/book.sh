@@ -21,6 +21,7 @@ done
 # Pages link to the README and to the defaults, which lie outside of docs/: the book has them as pages of its own.
 source=target/book-source
 rm -rf "$source"
+mkdir -p target
 cp -r docs "$source"
 perl -0pe 's/\]\(docs\//](/g; s/\[([^\]]*)\]\((?!https?:|#)(?![^)]*\.md[)#])[^)]*\)/$1/g; s/\[([^\]]*)\]\(CHANGELOG\.md\)/$1/g' \
   README.md >"$source/introduction.md"

@@ -2,7 +2,7 @@
 //!
 //! JavaScript and Rust talk by two strings of JSON: all that JavaScript has to say in one turn of its event loop goes to
 //! [`Mailbox::send`], a line a message; all that has come meanwhile is fetched by [`Mailbox::take`]. So a crossing of the
-//! boundary, which costs as much as a small call, is shared by many messages. [`message`] lists them.
+//! boundary, which costs as much as a small call, is shared by many messages. `message.rs` lists them.
 
 mod emitted;
 mod incoming;

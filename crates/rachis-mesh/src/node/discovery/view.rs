@@ -143,7 +143,7 @@ impl View {
     }
 
     /// Remote services as they come (`"service"`) or go (`"service-removed"`), by the names feathers-distributed gave
-    /// these events. Any other name never yields anything; [`Node::changes`] has more.
+    /// these events. Any other name never yields anything; [`changes`](Self::changes) has more.
     pub(crate) fn on(&self, event: &str) -> impl Stream<Item = ServiceInfo> + Send + Unpin + use<> {
         let event = event.to_owned();
         Box::pin(self.changes().filter_map(move |change| {
