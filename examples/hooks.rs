@@ -36,7 +36,8 @@ async fn not_done_yet(mut ctx: Context) -> Result<Context> {
     Ok(ctx)
 }
 
-/// The texts that are taken already: state, which all calls share.
+/// The texts that are taken already: state, which all calls of this process share. Other replicas have their own, so what
+/// must hold for all of them belongs into a store, such as `node.redis()`.
 type Texts = Arc<Mutex<HashSet<String>>>;
 
 /// Before, with state: refuses a second todo with the same text.

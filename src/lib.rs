@@ -245,13 +245,14 @@
 //! | `gateway` | [`gateway`](mod@gateway) |
 //! | `tls` | `rediss://` URLs, and keys of identity providers over https |
 //! | `aws` | [`aws`]: ElastiCache with IAM; includes `tls` |
-//! | `cli` | the `rachis` binary; includes `gateway` and `tls` |
+//! | `schema` | [`schema`]: data and queries checked by JSON Schema |
+//! | `cli` | the `rachis` binary; includes `gateway`, `schema` and `tls` |
 //!
 //! # Testing
 //!
 //! An [`App`] works without a mesh, so services and hooks are tested like any function. The crate `rachis-testing` runs a
 //! whole mesh in one process, on a `redis-server` of its own; `cluster_with` configures each node, and `gateway` (a feature)
-//! serves the mesh over HTTP:
+//! serves the mesh over HTTP. Each `config()` of it is a mesh of its own: nodes that are to meet are given clones of one.
 //!
 //! ```no_run
 //! use rachis::{App, MemoryService};
@@ -296,6 +297,8 @@ mod pages {
     struct Promises;
     #[doc = include_str!("../docs/clients.md")]
     struct Clients;
+    #[doc = include_str!("../docs/redis.md")]
+    struct Redis;
     #[cfg(feature = "schema")]
     #[doc = include_str!("../docs/schemas.md")]
     struct Schemas;

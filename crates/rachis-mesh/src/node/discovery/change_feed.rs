@@ -70,7 +70,8 @@ impl ChangeFeed {
             CatalogChange::Service(route) => {
                 let info = self.info(&route);
                 tracing::info!(path = %info.path, app = %route.app, replicas = route.replicas.len(), "service");
-                if self.app.find_named(&info.path).is_some() {
+                // Not where it is another replica of this app.
+                if route.app != self.identity.app && self.app.find_named(&info.path).is_some() {
                     tracing::warn!(path = %info.path, app = %route.app, "this node serves that path itself and goes on to");
                 }
                 Change::Service(info)
