@@ -3,9 +3,7 @@
 use crate::PATIENCE;
 use rachis::{
     ALL, Config, Context, Error, Id, Method, Node, Page, Params, RedisConnection, RedisPool, Result, Service,
-    ServiceExt,
-    config::StartDelay,
-    gateway,
+    ServiceExt, gateway,
     query::Filter,
     redis::{AsyncCommands, Script},
 };
@@ -33,12 +31,9 @@ pub(crate) async fn run(mut config: Config) -> Result<()> {
     }
     // The gateway has checked who calls. Whoever else reaches Redis is believed, too.
     config.authentication = false;
-    config.start_delay = StartDelay::Manual;
-    let node = Node::builder(config).start().await?;
-    // It joins with its service: calls that wait for a replica would be refused by one without it.
+    let node = Node::builder(config).connect_within(PATIENCE).start().await?;
     let todos = Todos { redis: node.redis() };
     node.register("todos", todos.before(Method::Find, booleans).after(ALL, sign)).await?;
-    node.join_within(PATIENCE).await?;
     gateway::serve_metrics(&node).await?;
     println!("replica {} serves todos", std::process::id());
     node.run_until_signal().await

@@ -50,6 +50,24 @@ async fn what_no_replica_has_is_refused_and_does_not_go_round() {
 }
 
 #[tokio::test]
+async fn calls_that_wait_are_not_refused_by_a_replica_that_registers_its_service_after_it_joined() {
+    let config = testing::config();
+    let first = start(&config, "worker", App::new().register("todos", Named("first"))).await;
+    let caller = start(&config, "caller", App::new()).await;
+    knows(&caller, "todos").await;
+    first.shutdown().await.unwrap();
+    let calls: Vec<_> = (0..10).map(|n| tokio::spawn(caller.service("todos").create(n).answer())).collect();
+    testing::eventually("all wait", async || queued(&config, "worker").await == 10).await;
+    let next = start(&config, "worker", App::new()).await;
+    // Long enough for a replica that would pull.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    next.register("todos", Named("next")).await.unwrap();
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap().result, "next");
+    }
+}
+
+#[tokio::test]
 async fn a_call_that_was_handed_on_is_not_handed_on_again() {
     let config = testing::config();
     let only = |name| App::new().register("todos", Registration::from(Named(name)).methods(["find"]));

@@ -99,6 +99,11 @@ impl Partitions {
         self.lock().iter().map(|open| open.responder.clone()).collect()
     }
 
+    /// Completes when this node has published its first service.
+    pub(super) async fn offer_something(&self) {
+        self.work.admission.published.begun().await;
+    }
+
     /// Changes when more are read than before.
     pub(crate) fn opened(&self) -> watch::Receiver<usize> {
         self.opened.subscribe()

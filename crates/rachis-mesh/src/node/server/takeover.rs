@@ -54,6 +54,10 @@ enum ScanDepth {
 impl Takeover {
     pub(crate) async fn run(self) {
         let pulling = self.life.pulling.clone();
+        // It has to be a service that takes them over.
+        if pulling.run_until_cancelled(self.partitions.offer_something()).await.is_none() {
+            return;
+        }
         // What was claimed and not begun when this ends stays pending, for the next heir to claim.
         pulling.run_until_cancelled(self.watch()).await;
     }

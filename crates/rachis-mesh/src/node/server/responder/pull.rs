@@ -16,9 +16,13 @@ const LATER: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)
 const REGROUP_PAUSE: Duration = Duration::from_secs(1);
 
 impl Responder {
-    /// Pulls requests until the reader is stopped, never more than there are slots for.
+    /// Pulls requests until the reader is stopped, never more than there are slots for. The first one is pulled when this
+    /// node has published a service: before, it could only refuse what waits for a replica that has one.
     pub(crate) async fn pull(self: Arc<Self>, mut reader: Reader, stop: CancellationToken) {
         let mut troubled = false;
+        if stop.run_until_cancelled(self.work.admission.published.begun()).await.is_none() {
+            return;
+        }
         loop {
             // A slot is free before anything is pulled: what this replica can not start, another can.
             let mut slot = std::pin::pin!(self.work.slots.acquire());
