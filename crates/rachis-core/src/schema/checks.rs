@@ -77,37 +77,44 @@ impl Hook for Checks {
 
 impl QueryCheck {
     fn run(&self, method: &Method, query: &mut Query) -> Result<()> {
+        if query.values().any(|value| is_deeper_than(DEEPEST - 1, value)) {
+            return Err(too_deep("query", method));
+        }
         self.syntax.coerce(query);
         let value = Value::Object(std::mem::take(query));
-        let outcome = check_value(&self.validator, &value, "query", method, &[&value]);
+        let outcome = check_parts(&self.validator, &[(String::new(), &value)], "query", method);
         *query = Query::from(value);
         outcome
     }
 }
 
 fn check_data(validator: &Validator, method: &Method, data: &Value) -> Result<()> {
-    match data {
-        Value::Array(records) if *method == Method::Create => {
-            check_value(validator, data, "data", method, &records.iter().collect::<Vec<_>>())
-        }
-        data => check_value(validator, data, "data", method, &[data]),
+    if is_deeper_than(DEEPEST, data) {
+        return Err(too_deep("data", method));
     }
+    let parts = match data {
+        Value::Array(records) if *method == Method::Create => {
+            records.iter().enumerate().map(|(index, record)| (format!("{index}."), record)).collect()
+        }
+        data => vec![(String::new(), data)],
+    };
+    check_parts(validator, &parts, "data", method)
 }
 
-/// Checks each of `parts` of a value.
-fn check_value(validator: &Validator, whole: &Value, what: &str, method: &Method, parts: &[&Value]) -> Result<()> {
-    if is_deeper_than(DEEPEST, whole) {
-        return Err(Error::bad_request(format!("Invalid {what} for {method}: it is nested deeper than {DEEPEST}")));
-    }
-    if parts.iter().all(|part| validator.is_valid(part)) {
+/// Checks values, each with the place that its errors begin with.
+fn check_parts(validator: &Validator, parts: &[(String, &Value)], what: &str, method: &Method) -> Result<()> {
+    if parts.iter().all(|(_, part)| validator.is_valid(part)) {
         return Ok(());
     }
     let mut violations = Violations::default();
-    for (index, part) in parts.iter().enumerate() {
-        let place = if whole.is_array() { format!("{index}.") } else { String::new() };
-        violations.look(validator, part, &place);
+    for (place, part) in parts {
+        violations.look(validator, part, place);
     }
     violations.into_result(what, method.name())
+}
+
+fn too_deep(what: &str, method: &Method) -> Error {
+    Error::bad_request(format!("Invalid {what} for {method}: it is nested deeper than {DEEPEST}"))
 }
 
 fn is_deeper_than(depth: usize, value: &Value) -> bool {

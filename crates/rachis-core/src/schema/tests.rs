@@ -192,6 +192,20 @@ fn data_nested_a_thousand_deep_is_refused_at_once() {
 }
 
 #[test]
+fn a_query_nested_two_hundred_deep_is_refused_before_it_is_typed() {
+    let deep = (0..100).fold(json!({}), |branch, _| json!({ "$or": [branch] }));
+    let error = query(&people(), deep).unwrap_err();
+    assert_eq!(error.message(), "Invalid query for find: it is nested deeper than 128");
+}
+
+#[test]
+fn a_list_where_one_record_belongs_is_told_as_a_whole() {
+    let checks = compiled(&Schemas::new().data(Method::Patch, Schema::input::<NewPerson>()));
+    let error = checks.check(&Method::Patch, &json!([{ "name": "Ada" }]), &mut Query::new()).unwrap_err();
+    assert_eq!(error.errors(), Some(&json!({ "": "value is not of type \"object\"" })));
+}
+
+#[test]
 fn what_is_no_schema_is_an_error_at_registration() {
     let fine = json!({ "type": "object" });
     for (schema, why) in [
