@@ -181,6 +181,21 @@ impl App {
         self.find(path).map(|found| Descriptor::clone(&found.value.descriptor))
     }
 
+    /// The schemas of the service that serves `path`, if it has any.
+    ///
+    /// ```
+    /// use rachis::{App, MemoryService, ServiceExt, schema::Schemas};
+    /// use serde_json::json;
+    ///
+    /// let schemas = Schemas::new().record(json!({ "type": "object", "properties": { "text": { "type": "string" } } }));
+    /// let app = App::new().register("notes", MemoryService::new().schemas(schemas.clone()));
+    /// assert_eq!(app.schemas("notes"), Some(schemas));
+    /// ```
+    #[cfg(feature = "schema")]
+    pub fn schemas(&self, path: &str) -> Option<crate::schema::Schemas> {
+        self.find(path)?.value.schemas().cloned()
+    }
+
     /// Runs [`Service::setup`](crate::Service::setup) of every service. A node does this when it starts.
     ///
     /// # Errors

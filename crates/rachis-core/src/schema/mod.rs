@@ -52,15 +52,17 @@ mod tests;
 mod violations;
 
 pub(crate) use checks::Checks;
-pub use schemas::Schemas;
+pub use schemas::{QueryField, Schemas};
 
 use schemars::{JsonSchema, generate::SchemaSettings};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// A JSON Schema, of draft 2020-12 unless its `$schema` names another one.
 ///
 /// References lead to places inside of it: nothing is fetched. It is checked when its service is registered.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Schema(Value);
 
 impl Schema {

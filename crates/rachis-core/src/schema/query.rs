@@ -6,6 +6,7 @@ use super::{
     fields::{Fields, escaped},
 };
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// Where the schema of the records is found in the schema of queries.
 const RECORD: &str = "rachis:record";
@@ -19,7 +20,7 @@ const REFERENCES: usize = 8;
 pub(super) struct QuerySyntax {
     record: Value,
     fields: Fields,
-    operators: Vec<(String, Schema)>,
+    operators: BTreeMap<String, Schema>,
     open: bool,
 }
 
@@ -82,9 +83,9 @@ impl QuerySyntax {
         match value {
             Value::Object(map) if is_condition(map) => {
                 for (operator, operand) in map {
-                    let known = self.operators.iter().find(|(name, _)| name == operator);
+                    let known = self.operators.get(operator);
                     match (known, operand) {
-                        (Some((_, schema)), operand) => coerce(operand, schema.as_value(), schema.as_value()),
+                        (Some(schema), operand) => coerce(operand, schema.as_value(), schema.as_value()),
                         (None, Value::Array(items)) if AMONG.contains(&operator.as_str()) => {
                             items.iter_mut().for_each(|item| self.coerce_operand(field, item));
                         }
@@ -98,7 +99,7 @@ impl QuerySyntax {
 
     fn coerce_operand(&self, field: &str, value: &mut Value) {
         for place in self.fields.places(field) {
-            let element = self.element(place, REFERENCES).filter(|_| !value.is_array());
+            let element = element_of(&self.record, place).filter(|_| !value.is_array());
             if let Some(schema) = self.record.pointer(element.as_deref().unwrap_or(place)) {
                 coerce(value, schema, &self.record);
             }
@@ -143,26 +144,12 @@ impl QuerySyntax {
         let mut forms = Vec::new();
         for place in self.fields.places(field) {
             forms.push(refer(place));
-            forms.extend(self.element(place, REFERENCES).map(|element| refer(&element)));
+            forms.extend(element_of(&self.record, place).map(|element| refer(&element)));
         }
         match forms.len() {
             1 => forms.remove(0),
             _ => json!({ "anyOf": forms }),
         }
-    }
-
-    /// Returns the place of what a list at `place` consists of; `None` if it is no list.
-    fn element(&self, place: &str, references: usize) -> Option<String> {
-        let references = references.checked_sub(1)?;
-        let schema = self.record.pointer(place)?;
-        if schema.get("items").is_some_and(Value::is_object) {
-            return Some(format!("{place}/items"));
-        }
-        if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
-            return self.element(target.strip_prefix('#')?, references);
-        }
-        let choices = schema.get("anyOf").and_then(Value::as_array)?.len();
-        (0..choices).find_map(|index| self.element(&format!("{place}/anyOf/{index}"), references))
     }
 
     /// Returns `true` unless what stands at `place` is certainly no object.
@@ -184,6 +171,24 @@ impl QuerySyntax {
             }
         }
     }
+}
+
+/// Returns the place of what a list at `place` consists of; `None` if it is no list.
+pub(super) fn element_of(document: &Value, place: &str) -> Option<String> {
+    element(document, place, REFERENCES)
+}
+
+fn element(document: &Value, place: &str, references: usize) -> Option<String> {
+    let references = references.checked_sub(1)?;
+    let schema = document.pointer(place)?;
+    if schema.get("items").is_some_and(Value::is_object) {
+        return Some(format!("{place}/items"));
+    }
+    if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
+        return element(document, target.strip_prefix('#')?, references);
+    }
+    let choices = schema.get("anyOf").and_then(Value::as_array)?.len();
+    (0..choices).find_map(|index| element(document, &format!("{place}/anyOf/{index}"), references))
 }
 
 /// A JSON pointer as the fragment of a URI.

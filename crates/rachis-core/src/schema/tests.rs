@@ -247,3 +247,50 @@ fn a_schema_with_many_ways_through_it_is_looked_through_less_deep() {
     assert!(query(&schemas, json!({ "f1": {} })).is_ok());
     assert!(query(&schemas, json!({ "x": {} })).is_err());
 }
+
+#[test]
+fn schemas_are_one_document_with_a_fixed_order_and_without_what_is_left_out() {
+    assert_eq!(serde_json::to_string(&Schemas::new()).unwrap(), "{}");
+    let text = json!({ "type": "string" });
+    let schemas = Schemas::new()
+        .event("sent", text.clone())
+        .result("send", text.clone())
+        .data("send", text.clone())
+        .data(Method::Create, text.clone())
+        .operator("$like", text.clone())
+        .operator("$ilike", text.clone())
+        .open_queries()
+        .multi([Method::Remove, Method::Create])
+        .pages()
+        .describe("Mails")
+        .describe_method("send", "Sends")
+        .record(text);
+    let document = serde_json::to_string(&schemas).unwrap();
+    assert_eq!(
+        document,
+        "{\"description\":\"Mails\",\"methods\":{\"send\":\"Sends\"},\"record\":{\"type\":\"string\"},\
+         \"openQueries\":true,\"operators\":{\"$ilike\":{\"type\":\"string\"},\"$like\":{\"type\":\"string\"}},\
+         \"data\":{\"create\":{\"type\":\"string\"},\"send\":{\"type\":\"string\"}},\
+         \"results\":{\"send\":{\"type\":\"string\"}},\"events\":{\"sent\":{\"type\":\"string\"}},\
+         \"multi\":[\"create\",\"remove\"],\"pages\":true}"
+    );
+    assert_eq!(serde_json::from_str::<Schemas>(&document).unwrap(), schemas);
+}
+
+#[test]
+fn a_part_that_is_not_known_yet_is_passed_over() {
+    let read: Schemas = serde_json::from_value(json!({ "record": true, "later": 1 })).unwrap();
+    assert_eq!(read, Schemas::new().record(json!(true)));
+}
+
+#[test]
+fn the_fields_of_queries_come_with_what_they_are_compared_with() {
+    let fields = people().query_fields();
+    let operands = |name: &str| fields.iter().find(|field| field.name == name).map(|field| field.operands.clone());
+    assert_eq!(operands("member"), Some(vec![json!({ "type": "boolean" })]));
+    assert_eq!(operands("tags").unwrap()[1], json!({ "type": "string" }));
+    assert_eq!(operands("address.city"), Some(vec![json!({ "type": "string" })]));
+    assert_eq!(operands("nothing"), None);
+    assert!(!people().has_open_queries() && people().open_queries().has_open_queries());
+    assert!(Schemas::new().has_open_queries());
+}

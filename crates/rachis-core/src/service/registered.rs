@@ -63,6 +63,12 @@ impl Registered {
         Registered::new(&self.descriptor.path, self.registration.clone(), app)
     }
 
+    /// The schemas that it was registered with.
+    #[cfg(feature = "schema")]
+    pub fn schemas(&self) -> Option<&crate::schema::Schemas> {
+        self.registration.schemas.as_ref()
+    }
+
     /// Returns `true` if clients and other nodes may call `method`.
     pub fn offers(&self, method: &Method) -> bool {
         self.descriptor.methods.contains(method)
