@@ -6,9 +6,11 @@ use rachis::{
     ServiceExt, gateway,
     query::Filter,
     redis::{AsyncCommands, Script},
+    schema::{Schema, Schemas},
 };
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Map, Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
 
 /// Where the todos are: id → JSON.
 const TODOS: &str = "todo-example:todos";
@@ -33,19 +35,21 @@ pub(crate) async fn run(mut config: Config) -> Result<()> {
     config.authentication = false;
     let node = Node::builder(config).connect_within(PATIENCE).start().await?;
     let todos = Todos { redis: node.redis() };
-    node.register("todos", todos.before(Method::Find, booleans).after(ALL, sign)).await?;
+    node.register("todos", todos.after(ALL, sign).schemas(schemas())).await?;
     gateway::serve_metrics(&node).await?;
     println!("replica {} serves todos", std::process::id());
     node.run_until_signal().await
 }
 
-/// A URL knows only text, a todo knows booleans: `?done=true` shall find some.
-async fn booleans(mut ctx: Context) -> Result<Context> {
-    let done = ctx.params.query.get("done").and_then(|done| done.as_str()?.parse::<bool>().ok());
-    if let Some(done) = done {
-        ctx.params.query.insert("done".into(), done.into());
-    }
-    Ok(ctx)
+/// What the service takes and returns. By it, data that does not fit is refused, the `true` of `?done=true` is one, and
+/// `/openapi.json` of the gateway describes it.
+fn schemas() -> Schemas {
+    Schemas::new()
+        .record(Schema::output::<Todo>())
+        .data(Method::Create, Schema::input::<NewTodo>())
+        .data(Method::Patch, Schema::input::<Changes>())
+        .pages()
+        .describe("What is to be done. All replicas show the same list.")
 }
 
 /// Says which replica answered.
@@ -61,13 +65,30 @@ struct Todos {
     redis: RedisPool,
 }
 
-#[derive(Deserialize)]
+/// Something to do.
+#[derive(Serialize, JsonSchema)]
+struct Todo {
+    id: i64,
+    text: String,
+    /// Whether it is done.
+    done: bool,
+    /// The process that answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replica: Option<u32>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 struct NewTodo {
+    /// What is to be done.
+    #[schemars(length(min = 1, max = MAX_TEXT), regex(pattern = r"\S"))]
     text: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 struct Changes {
+    #[schemars(length(min = 1, max = MAX_TEXT), regex(pattern = r"\S"))]
     text: Option<String>,
     done: Option<bool>,
 }
@@ -98,7 +119,7 @@ impl Service for Todos {
         let text = checked(&text)?;
         let mut redis = self.redis().await?;
         let id: i64 = redis.incr(LAST_ID, 1).await.map_err(unavailable)?;
-        let todo = json!({ "id": id, "text": text, "done": false });
+        let todo = serde_json::to_value(Todo { id, text: text.to_owned(), done: false, replica: None })?;
         let () = redis.hset(TODOS, id, todo.to_string()).await.map_err(unavailable)?;
         Ok(todo)
     }

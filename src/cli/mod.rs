@@ -13,10 +13,12 @@ mod health;
 mod log;
 mod nodes;
 mod observe;
+mod openapi;
 mod out;
 mod plain;
 mod request;
 mod services;
+mod types;
 mod watch;
 
 pub(crate) use exit::Exit;
@@ -58,6 +60,8 @@ enum Command {
     Services(services::Args),
     Call(call::Args),
     Bench(bench::Args),
+    Openapi(openapi::Args),
+    Types(types::Args),
     Watch(watch::Args),
     Dead(dead::Args),
     Health(health::Args),
@@ -129,6 +133,8 @@ impl Command {
             Command::Services(args) => services::run(args, global, out).await,
             Command::Call(args) => call::run(args, global, out).await,
             Command::Bench(args) => bench::run(args, global, out).await,
+            Command::Openapi(args) => openapi::run(args, global, out).await,
+            Command::Types(args) => types::run(args, global, out).await,
             Command::Watch(args) => watch::run(args, global, out).await,
             Command::Dead(args) => dead::run(args, global, out).await,
             Command::Health(args) => health::run(args, global, out).await,

@@ -93,3 +93,38 @@ async fn a_mesh_with_a_secret_is_seen_by_who_has_it() {
         assert!(ended.code != 0 && ended.err.contains("this mesh signs its frames: set mesh.secret"), "{ended:?}");
     }
 }
+
+#[tokio::test]
+async fn services_are_described_for_generators_and_their_types_are_those_of_the_document() {
+    let (_node, rachis) = mesh().await;
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("openapi.json");
+    let ended = rachis.run(&["openapi", "--server", "https://api.example.org/", "--out", file.to_str().unwrap()]).await;
+    assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (0, "", ""), "{ended:?}");
+    let written: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(written["servers"], json!([{ "url": "https://api.example.org" }]));
+    assert!(written["paths"]["/todos/{id}"]["get"].is_object());
+    let shown = rachis.run(&["openapi", "--json"]).await.json();
+    assert_eq!(shown["paths"], written["paths"]);
+
+    let live = rachis.run(&["types"]).await;
+    assert_eq!(live.code, 0, "{live:?}");
+    assert!(live.out.contains("  'todos': TodosService\n"), "{}", live.out);
+    let from_file = rachis.run(&["types", "--from", file.to_str().unwrap()]).await;
+    assert_eq!(from_file.out, live.out);
+}
+
+#[tokio::test]
+async fn what_is_no_document_of_services_has_no_types() {
+    let rachis = Rachis::on(&testing::config());
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("openapi.json");
+    for (text, why) in [(None, "can not read"), (Some("{"), "can not read"), (Some("{}"), "has no x-rachis-services")] {
+        if let Some(text) = text {
+            std::fs::write(&file, text).unwrap();
+        }
+        let ended = rachis.run(&["types", "--from", file.to_str().unwrap()]).await;
+        assert_eq!((ended.code, ended.out.as_str()), (2, ""), "{ended:?}");
+        assert!(ended.err.contains(why), "{ended:?}");
+    }
+}

@@ -12,6 +12,7 @@ mod errors;
 mod health;
 mod idempotency;
 mod metrics;
+mod openapi;
 mod query;
 mod rest;
 mod schema;

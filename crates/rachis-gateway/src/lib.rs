@@ -11,6 +11,7 @@
 //! | `PUT`, `PATCH`, `DELETE /todos` | update, patch, remove many |
 //! | `GET /distribution/healthcheck[/key]` | which remote services have a replica up |
 //! | `GET /livez`, `GET /readyz` | whether this process lives, and whether it should get traffic |
+//! | `GET /openapi.json`, or `gateway.openapi` | what the services offer, as OpenAPI (feature `schema`) |
 //! | `/socket.io/`, or `gateway.socket_path` | Socket.IO: calls and events for the clients of Feathers |
 //!
 //! Which events go to which sockets is said by [`Channels`]; without them, none is sent. Who may call is said by hooks, or
@@ -35,6 +36,8 @@ mod guarded;
 mod health;
 mod http;
 mod metrics;
+#[cfg(feature = "schema")]
+pub mod openapi;
 mod realtime;
 mod serve;
 
@@ -125,6 +128,8 @@ impl Gateway {
                 String::new()
             },
             metrics: config.metrics.path.trim_matches('/').to_owned(),
+            #[cfg(feature = "schema")]
+            openapi: config.gateway.openapi.trim_matches('/').to_owned(),
         };
         let proxies = Arc::new(Proxies::new(&config.gateway));
         let layers = Layers::new(&config.gateway, proxies.clone());
@@ -190,6 +195,9 @@ struct Settings {
     healthcheck: String,
     /// Where counters are; without outer slashes, and empty for nowhere.
     metrics: String,
+    /// Where services are described; without outer slashes, and empty for nowhere.
+    #[cfg(feature = "schema")]
+    openapi: String,
 }
 
 async fn answer(gateway: &Front, request: Request) -> Response {
@@ -200,6 +208,8 @@ async fn answer(gateway: &Front, request: Request) -> Response {
         None if !path.is_empty() && path == gateway.settings.metrics => {
             metrics::answer(&gateway.node, request.method(), request.headers(), gateway.realtime.sockets()).await
         }
+        #[cfg(feature = "schema")]
+        None if openapi::endpoint::is_at(gateway, path) => openapi::endpoint::answer(gateway, request).await,
         None => http::rest::answer(gateway, request).await,
     };
     if head { http::reply::without_body(response) } else { response }

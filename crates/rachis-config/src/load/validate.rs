@@ -141,6 +141,10 @@ impl Config {
         check(health.is_empty() || health.starts_with('/'), "healthcheck_path", || {
             format!("is {health:?}: begin it with a slash")
         })?;
+        let openapi = &gateway.openapi;
+        check(openapi.is_empty() || openapi.starts_with('/'), "gateway.openapi", || {
+            format!("is {openapi:?}: begin it with a slash")
+        })?;
         let sockets = gateway.socket_path.trim_matches('/');
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
         check(
@@ -155,6 +159,7 @@ impl Config {
             ("gateway.prefix", gateway.prefix.trim_matches('/')),
             ("healthcheck_path", health.trim_matches('/')),
             ("metrics.path", self.metrics.path.trim_matches('/')),
+            ("gateway.openapi", openapi.trim_matches('/')),
         ];
         for (key, path) in taken {
             check(path != sockets, "gateway.socket_path", || format!("is {path:?}, as {key} is: choose another"))?;

@@ -15,6 +15,8 @@ pub struct Gateway {
     pub prefix: String,
     /// Whether the health of the mesh is told here, at `healthcheck_path`. Default yes; at `metrics.listen` it always is.
     pub healthcheck: bool,
+    /// Where the services are described, as OpenAPI. Default `/openapi.json`; empty: nowhere.
+    pub openapi: String,
     /// Where Socket.IO is. Default `/socket.io/`.
     pub socket_path: String,
     /// Origins whose pages may call, and open sockets. Default `*`: any.

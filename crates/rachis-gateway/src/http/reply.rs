@@ -67,6 +67,12 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     response
 }
 
+/// A response with JSON that is written already.
+#[cfg(feature = "schema")]
+pub(crate) fn text(status: StatusCode, json: String) -> Response {
+    (status, [(header::CONTENT_TYPE, JSON)], json).into_response()
+}
+
 /// The reply to a call that failed: the error as Feathers clients expect it.
 pub(crate) fn error(error: &Error) -> Response {
     let status = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

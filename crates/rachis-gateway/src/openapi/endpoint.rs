@@ -1,0 +1,122 @@
+//! The document of a mesh, as a gateway serves it.
+
+use super::{Described, Document};
+use crate::{
+    Front, health,
+    http::{params, reply},
+};
+use axum::{
+    extract::{OriginalUri, Request},
+    response::{IntoResponse, Response},
+};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH},
+    request::Parts,
+};
+use rachis_core::{Call, Method, Result, host::guarded, schema::Schemas};
+use rachis_mesh::Node;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::sync::{Arc, Once};
+
+/// Returns the OpenAPI document of all services that `node` can call, which are below `server`.
+///
+/// # Errors
+/// `Unavailable` if the schemas of other nodes can not be read.
+pub async fn describe(node: &Node, server: &str) -> Result<Value> {
+    let config = node.live();
+    let title = if config.app.is_empty() { "Services" } else { &config.app };
+    let mut document = Document::new(title, "1.0.0").server(server);
+    for service in node.services() {
+        let Some(found) = node.resolve(&service.path) else { continue };
+        let is_open = |method: &Method| config.gateway.auth.public.allows(&service.path, method.name());
+        let is_login = service.path == config.gateway.authentication_path.trim_matches('/');
+        let guarded =
+            |method: &&Method| found.guarded.covers(Some(method), &found.descriptor) && !is_open(method) && !is_login;
+        let mut descriptor = (*found.descriptor).clone();
+        // A path with placeholders leads to itself, too; the name by which it is called here is what counts.
+        descriptor.path.clone_from(&service.path);
+        let (schemas, note) = schemas(node, &service.path).await?;
+        let guarded = descriptor.methods.iter().filter(guarded).cloned().collect();
+        document = document.service(&Described { descriptor, schemas, guarded, note });
+    }
+    Ok(document.into_value())
+}
+
+/// Returns `true` if the document is at `path`. A service of just that name is not hidden by it: it is called.
+pub(crate) fn is_at(gateway: &Front, path: &str) -> bool {
+    static TAKEN: Once = Once::new();
+    if path.is_empty() || path != gateway.settings.openapi {
+        return false;
+    }
+    let is_taken = gateway.node.resolve(path).is_some_and(|found| found.descriptor.path == path);
+    if is_taken {
+        TAKEN.call_once(|| {
+            tracing::warn!(path, "a service has the path of gateway.openapi and is served there: set another")
+        });
+    }
+    !is_taken
+}
+
+/// Returns the schemas of a service.
+async fn schemas(node: &Node, path: &str) -> Result<(Option<Schemas>, Option<String>)> {
+    Ok((node.app().schemas(path), None))
+}
+
+pub(crate) async fn answer(gateway: &Front, request: Request) -> Response {
+    if let Some(refused) = health::unless_read(request.method()) {
+        return refused;
+    }
+    let (parts, _) = request.into_parts();
+    match read(gateway, &parts).await {
+        Ok(document) => document,
+        Err(error) => reply::error(&error),
+    }
+}
+
+async fn read(gateway: &Front, parts: &Parts) -> Result<Response> {
+    admit(gateway, parts).await?;
+    let server = format!("{}/{}", mount(parts), gateway.settings.prefix);
+    let document = describe(&gateway.node, &server).await?.to_string();
+    let tag = format!("\"{}\"", hex(&Sha256::digest(&document)[..16]));
+    let mut response = if names(&parts.headers, &tag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        reply::text(StatusCode::OK, document)
+    };
+    // Services come and go, so it is asked for each time; what has not changed is not sent again.
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if let Ok(tag) = tag.parse() {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    Ok(response)
+}
+
+/// Lets pass whom the hooks of the app would let call a service of that name: a gateway that is closed to strangers does not
+/// tell them what is behind it, unless its path is `public`.
+async fn admit(gateway: &Front, parts: &Parts) -> Result<()> {
+    let caller = params::caller(parts, gateway.proxies.client(&parts.extensions, &parts.headers))?;
+    let path = gateway.settings.openapi.clone();
+    let mut call = Call { path, method: Method::Find, id: None, data: Value::Null, params: caller, timeout: None };
+    call.params.caller = Some(Arc::new(gateway.node.clone()));
+    guarded::ask(&[&gateway.node.app().hooks()], &Method::Find, Box::new(call), None).await
+}
+
+/// The part of the path that a router has taken off in front of this one.
+fn mount(parts: &Parts) -> String {
+    let whole = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri).path();
+    let own = parts.uri.path().trim_matches('/');
+    whole.trim_end_matches('/').strip_suffix(own).unwrap_or_default().trim_end_matches('/').to_owned()
+}
+
+fn names(headers: &HeaderMap, tag: &str) -> bool {
+    let listed = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    listed
+        .flat_map(|list| list.split(','))
+        .any(|known| matches!(known.trim(), "*") || known.trim().trim_start_matches("W/") == tag)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

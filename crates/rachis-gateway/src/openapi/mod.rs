@@ -1,0 +1,16 @@
+//! OpenAPI: what the services of a mesh offer, in the form that generators, validators and people read.
+//!
+//! A [`Document`] is made from the faces of services and, where they have some, their schemas. A gateway serves the one of
+//! its mesh at `gateway.openapi`, by default `/openapi.json`.
+
+mod components;
+mod document;
+pub(crate) mod endpoint;
+mod names;
+mod operations;
+mod parameters;
+#[cfg(test)]
+mod tests;
+
+pub use document::{Described, Document};
+pub use endpoint::describe;
