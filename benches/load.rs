@@ -50,7 +50,8 @@ where
         .map(|caller| {
             let call = call.clone();
             tokio::spawn(async move {
-                let (mut latencies, mut errors) = (Vec::new(), 0);
+                let mut latencies = Vec::new();
+                let mut errors = 0;
                 loop {
                     let asked = Instant::now();
                     if asked >= end {

@@ -133,7 +133,8 @@ async fn live(redis: &Guarded, todos_user: &str, other_user: &str) {
     // Nonsense becomes a dead letter.
     let calls = "rachis:{app:default/todos}:calls";
     run(&redis.url(other_user), &["XADD", calls, "*", "m", "nonsense"]).await.unwrap();
-    let (admin, dead) = (redis.url("admin"), ["XLEN", "rachis:{app:default/todos}:dead"]);
+    let admin = redis.url("admin");
+    let dead = ["XLEN", "rachis:{app:default/todos}:dead"];
     eventually("it is set aside", async || run(&admin, &dead).await == Ok(redis::Value::Int(1))).await;
 
     // A replica dies while it works: without a shutdown, as if it was killed.
@@ -310,7 +311,8 @@ async fn what_a_replica_might_not_delete_it_deletes_when_it_may() {
     let replica = testing::start(fast("todos"), App::new().register("todos", MemoryService::new())).await;
     let caller = testing::start(fast("web"), App::new()).await;
     caller.wait_for("todos").await.unwrap();
-    let (admin, calls) = (redis.url("admin"), "rachis:{app:default/todos}:calls");
+    let admin = redis.url("admin");
+    let calls = "rachis:{app:default/todos}:calls";
     let left = async || run(&admin, &["XLEN", calls]).await.unwrap();
     run(&admin, &["ACL", "SETUSER", "mesh", "-xdel"]).await.unwrap();
     for n in 0..3 {

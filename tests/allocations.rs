@@ -29,7 +29,8 @@ async fn find(people: &Handle, query: Value) -> (Value, usize) {
 
 #[tokio::test]
 async fn a_page_costs_as_many_allocations_however_many_records_there_are() {
-    let (few, many) = (people(100), people(20_000));
+    let few = people(100);
+    let many = people(20_000);
     for query in [
         json!({ "$limit": 10, "$skip": 20 }),
         json!({ "age": { "$gte": 18 }, "$limit": 10 }),

@@ -18,7 +18,8 @@ fn registered(count: usize) -> usize {
 
 #[test]
 fn ten_times_as_many_services_cost_ten_times_as_much_to_register() {
-    let (few, many) = (registered(1_000), registered(10_000));
+    let few = registered(1_000);
+    let many = registered(10_000);
     assert!(few > 1_000 * 100, "{few} bytes are too few for a thousand services");
     // Tables that double may have done so just before or just after.
     assert!(many < 20 * few, "{many} bytes for ten thousand services, {few} for a thousand");

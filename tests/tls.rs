@@ -34,7 +34,10 @@ fn certificates_for(folder: &Path, names: &str) {
 fn server(folder: &Path, more: &[&str]) -> (ThrowawayRedis, String) {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let file = |name: &str| folder.join(name).display().to_string();
-    let (port_text, ca, cert, key) = (port.to_string(), file("ca.crt"), file("node.crt"), file("node.key"));
+    let port_text = port.to_string();
+    let ca = file("ca.crt");
+    let cert = file("node.crt");
+    let key = file("node.key");
     let arguments = [
         "--tls-port",
         &port_text,
@@ -126,7 +129,8 @@ async fn the_servers_of_a_cluster_are_reached_by_the_same_certificates() {
 
 #[tokio::test]
 async fn a_server_that_the_authority_does_not_vouch_for_is_refused() {
-    let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ours = tempfile::tempdir().unwrap();
+    let theirs = tempfile::tempdir().unwrap();
     certificates(ours.path());
     certificates(theirs.path());
     let (_redis, url) = server(theirs.path(), &[]);
@@ -162,7 +166,8 @@ async fn a_server_is_verified_by_the_name_that_is_set_and_not_by_its_address() {
 
 #[tokio::test]
 async fn a_server_that_signed_its_own_certificate_is_taken_only_where_that_is_asked_for_and_is_warned_of() {
-    let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ours = tempfile::tempdir().unwrap();
+    let theirs = tempfile::tempdir().unwrap();
     certificates(ours.path());
     certificates(theirs.path());
     let (_redis, url) = server(theirs.path(), &["--tls-auth-clients", "no"]);
@@ -194,7 +199,8 @@ async fn a_certificate_file_that_is_missing_is_named() {
 
 #[tokio::test]
 async fn certificates_are_swapped_while_nodes_run() {
-    let (folder, next) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let next = tempfile::tempdir().unwrap();
     certificates(folder.path());
     certificates(next.path());
     let (redis, url) = server(folder.path(), &[]);

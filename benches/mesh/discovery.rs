@@ -16,7 +16,8 @@ pub(crate) struct Args {
 pub(crate) async fn run(redis: &str, args: &Args) -> Result<()> {
     let here = Node::builder(config(redis, "here")?).start().await?;
     let there = Node::builder(config(redis, "there")?).start().await?;
-    let (mut callable, mut gone) = (Vec::new(), Vec::new());
+    let mut callable = Vec::new();
+    let mut gone = Vec::new();
     for number in 0..args.count {
         let path = format!("new-{number}");
         callable.push(appear(&here, &there, &path).await?);

@@ -67,7 +67,8 @@ async fn start(redis: &str, count: usize) -> Result<Vec<Node>> {
 }
 
 async fn stop(nodes: Vec<Node>) {
-    let (mut stopped, count) = (0, nodes.len());
+    let mut stopped = 0;
+    let count = nodes.len();
     let mut stopping = stream::iter(nodes).map(async |node| node.shutdown().await).buffer_unordered(AT_ONCE);
     while let Some(outcome) = stopping.next().await {
         if let Err(error) = outcome {

@@ -56,7 +56,8 @@ async fn log(ctx: Context, next: Next) -> Result<Context> {
     if ctx.params.is_internal() {
         return next.run(ctx).await;
     }
-    let (call, started) = (format!("{} {}", ctx.method, ctx.path), Instant::now());
+    let call = format!("{} {}", ctx.method, ctx.path);
+    let started = Instant::now();
     let outcome = next.run(ctx).await;
     match &outcome {
         Ok(_) => println!("{call}: ok after {:.1?}", started.elapsed()),

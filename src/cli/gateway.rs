@@ -170,7 +170,8 @@ struct Shown {
 impl Shown {
     fn new(config: &Config, address: SocketAddr, dev: bool) -> Self {
         let url = format!("http://{address}{}", config.gateway.prefix.trim_end_matches('/'));
-        let (redis, namespace) = (config.redis.url.to_string(), config.namespace.clone());
+        let redis = config.redis.url.to_string();
+        let namespace = config.namespace.clone();
         Shown { url, redis, namespace, dev, authenticates: config.gateway.auth.secret.is_some() }
     }
 

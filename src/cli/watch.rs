@@ -155,7 +155,8 @@ fn show_event(event: &Event, out: &mut Out) -> Result<(), Failure> {
     let mut data = event.data.clone();
     mask_secrets(&mut data);
     if out.json {
-        let (path, name) = (&event.path, &event.name);
+        let path = &event.path;
+        let name = &event.name;
         let line = json!({ "time": now(), "type": "event", "path": path, "event": name, "data": data });
         return Ok(out.document(&line)?);
     }

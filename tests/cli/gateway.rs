@@ -43,7 +43,8 @@ async fn a_development_gateway_brings_and_takes_its_redis() {
         // What is meant for another Redis must not get in the way.
         let rachis = Rachis::new().env("REDIS_URL", "redis://127.0.0.1:1").env("REDIS_PASSWORD", "hunter2");
         let mut gateway = rachis.start(&[&ANY[..], &["--dev"]].concat());
-        let (url, redis) = (gateway.line().await, gateway.line().await);
+        let url = gateway.line().await;
+        let redis = gateway.line().await;
         let hint = gateway.said("REDIS_URL=").await;
         assert_eq!(hint.trim(), format!("REDIS_URL={redis} DISTRIBUTION_NAMESPACE=rachis cargo run"));
 

@@ -190,7 +190,8 @@ async fn a_gateway_that_shares_the_secret_knows_the_tokens_of_another() {
 async fn only_sockets_that_have_logged_in_hear_events() {
     let guarded = Guarded::start("entity = 'person'\n[gateway.channels]\npublish = 'authenticated'").await;
     guarded.ada().await;
-    let (mut ada, mut stranger) = (guarded.socket().await, guarded.socket().await);
+    let mut ada = guarded.socket().await;
+    let mut stranger = guarded.socket().await;
     let error = ada.call(json!(["get", "whoami", 1])).await.unwrap_err();
     assert_eq!((&error["code"], &error["message"]), (&json!(401), &json!("Not authenticated")));
     ada.call(json!(["create", "authentication", with_password("hunter2")])).await.unwrap();

@@ -63,8 +63,10 @@ async fn the_secret_of_tokens_is_changed_and_nobody_has_to_log_in_again() {
     let _home = testing::start(config.clone(), app).await;
     let rachis = Rachis::on(&config).file("[gateway.auth]\npublic = ['users:create']");
     let at = |name: &str| rachis.path().join(name);
-    let (secret, previous) = (at("secret"), at("previous"));
-    let (one, two) = ("one-".repeat(10), "two-".repeat(10));
+    let secret = at("secret");
+    let previous = at("previous");
+    let one = "one-".repeat(10);
+    let two = "two-".repeat(10);
     fs::write(&secret, &one).unwrap();
     fs::write(&previous, &one).unwrap();
     let rachis = rachis.env("JWT_SECRET_FILE", secret.to_str().unwrap());

@@ -44,7 +44,8 @@ async fn a_service_of_the_gateways_own_node_is_served_alike() {
 #[tokio::test]
 async fn head_answers_as_get_without_a_body() {
     let web = Web::remote(app()).await;
-    let (get, head) = (web.get("/readonly/1").await, web.send("HEAD", "/readonly/1").await);
+    let get = web.get("/readonly/1").await;
+    let head = web.send("HEAD", "/readonly/1").await;
     assert_eq!((head.status, head.text.as_str()), (200, ""));
     assert_eq!(head.header("content-length"), Some(get.text.len().to_string().as_str()));
     assert_eq!(web.send("HEAD", "/meta/null").await.status, 204);

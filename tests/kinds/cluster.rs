@@ -30,7 +30,8 @@ fn registry(config: &Config) -> String {
 async fn survives_the_death_of_the_owner_of(what: &str, key: fn(&Config) -> String) {
     let redis = Cluster::start();
     let config = config(&redis);
-    let (calls, registry) = (redis.owner(&calls(&config)), redis.owner(&registry(&config)));
+    let calls = redis.owner(&calls(&config));
+    let registry = redis.owner(&registry(&config));
     println!("requests lie on master {calls}, the registry on master {registry}");
     let victim = redis.owner(&key(&config));
     let mesh = Mesh::start(config.clone()).await;
@@ -80,7 +81,8 @@ async fn requests_move_to_another_master_and_no_call_is_lost() {
         })
         .await;
     assert!(books.failed.is_empty(), "{:?}", books.failed);
-    let (events, to) = (&keys[2], (redis.owner(&keys[2]) + 1) % 3);
+    let events = &keys[2];
+    let to = (redis.owner(&keys[2]) + 1) % 3;
     let listened_to: Vec<String> = redis.ask(to, &["PUBSUB", "SHARDCHANNELS"]);
     assert!(listened_to.contains(events), "subscribed where the slot is now: {listened_to:?}");
     mesh.agrees_with(&books).await;
@@ -208,6 +210,7 @@ async fn a_call_with_a_key_is_not_answered_before_its_reply_is_kept_on_whatever_
     drop(doomed);
     redis.servers[there].thaw().unwrap();
     let _next = replica().await;
-    let (first, repeat) = (first.await.unwrap().unwrap().result, create().await.unwrap().unwrap().result);
+    let first = first.await.unwrap().unwrap().result;
+    let repeat = create().await.unwrap().unwrap().result;
     assert_eq!(first, repeat, "answered while the server was away: {was_answered}");
 }

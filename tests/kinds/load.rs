@@ -61,7 +61,8 @@ impl Mesh {
         testing::eventually("all know all", async || caller.nodes().len() == 3 && caller.resolve("journal").is_some())
             .await;
         let downs = Arc::new(AtomicU64::new(0));
-        let (mut changes, count) = (caller.changes(), downs.clone());
+        let mut changes = caller.changes();
+        let count = downs.clone();
         tokio::spawn(async move {
             while let Some(change) = changes.next().await {
                 if matches!(change, Change::NodeDown(_)) {
@@ -86,13 +87,17 @@ impl Mesh {
 
     /// Calls all the time while `fault` happens and until calls work again, then counts.
     pub(crate) async fn suffer<Fut: Future<Output = Instant>>(&self, what: &str, fault: impl FnOnce() -> Fut) -> Books {
-        let (going, next) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU64::new(0)));
+        let going = Arc::new(AtomicBool::new(true));
+        let next = Arc::new(AtomicU64::new(0));
         let books = Arc::new(Mutex::new(Books::default()));
         let first_number = self.journal.0.lock().unwrap().iter().max().map_or(0, |last| last + 1);
         next.store(first_number, Ordering::Relaxed);
         let callers: Vec<_> = (0..CALLERS)
             .map(|_| {
-                let (caller, going, next, books) = (self.caller.clone(), going.clone(), next.clone(), books.clone());
+                let caller = self.caller.clone();
+                let going = going.clone();
+                let next = next.clone();
+                let books = books.clone();
                 tokio::spawn(async move {
                     while going.load(Ordering::Relaxed) {
                         let number = next.fetch_add(1, Ordering::Relaxed);

@@ -92,7 +92,8 @@ impl Cluster {
 
     /// Moves the slot of `key` to another master, as `redis-cli --cluster reshard` does.
     pub(crate) fn migrate(&self, key: &str, to: usize) {
-        let (slot, from) = (self.slot(key).to_string(), self.owner(key));
+        let slot = self.slot(key).to_string();
+        let from = self.owner(key);
         let id = |n: usize| self.ask::<String>(n, &["CLUSTER", "MYID"]);
         let port = self.servers[to].port().to_string();
         self.ask::<String>(to, &["CLUSTER", "SETSLOT", &slot, "IMPORTING", &id(from)]);

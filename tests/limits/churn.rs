@@ -40,7 +40,8 @@ async fn come_and_drop(address: SocketAddr, number: usize) {
 async fn ten_thousand_sockets_that_connect_and_drop_leave_nothing() {
     let mut server = Server::start();
     server.is_well().await;
-    let (files, before) = (server.files(), server.memory());
+    let files = server.files();
+    let before = server.memory();
     let started = Instant::now();
     let mut memory = Vec::new();
     for round in 0..ROUNDS {

@@ -240,7 +240,8 @@ impl Server {
             }
             round().await;
         }
-        let (after, took) = (self.memory(), started.elapsed());
+        let after = self.memory();
+        let took = started.elapsed();
         println!("figure: {what}, {rounds} times in {took:.1?}: {before} KiB before, {half} at half, {after} after");
         assert!(after <= half + allowed, "{what}: memory grows");
     }

@@ -156,7 +156,8 @@ async fn each_call_ends_in_its_own_time_and_one_without_an_end_is_answered() {
     let patient = tokio::spawn(here.service("slow").find().timeout(Duration::MAX).answer());
     // Neither the first nor the last to begin is the first to end.
     let calls = [300, 700, 100, 500].map(|ms| {
-        let (time, asked) = (Duration::from_millis(ms), Instant::now());
+        let time = Duration::from_millis(ms);
+        let asked = Instant::now();
         let call = here.service("slow").find().timeout(time).answer();
         async move {
             let error = call.await.unwrap_err();
@@ -373,7 +374,8 @@ async fn a_node_waits_for_no_more_than_max_pending_replies() {
 async fn replicas_share_the_load() {
     let mut config = testing::config();
     config.limits.max_in_flight = 2;
-    let (left, right) = (Gate::open("left"), Gate::open("right"));
+    let left = Gate::open("left");
+    let right = Gate::open("right");
     let _left = start(&config, "worker", App::new().register("jobs", left.clone())).await;
     let _right = start(&config, "worker", App::new().register("jobs", right.clone())).await;
     let caller = start(&config, "caller", App::new()).await;

@@ -81,8 +81,10 @@ async fn events_missed_while_the_log_can_not_be_read_are_read_later_though_no_ot
     let mut events = here.service("jobs").on("*").await.unwrap();
     there.service("jobs").emit("shouted", 0).unwrap();
     assert_eq!(next(&mut events).await.data, 0);
-    let (held, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (reached, went_on) = (held.clone(), go_on.clone());
+    let held = Arc::new(Notify::new());
+    let go_on = Arc::new(Notify::new());
+    let reached = held.clone();
+    let went_on = go_on.clone();
     let mut refused = 0;
     way.decide(move |command| match () {
         // The events come while nobody listens.
@@ -175,9 +177,12 @@ async fn a_node_that_has_left_stays_away_though_a_beat_of_it_comes_late_and_its_
     let here = start(&config, "caller", App::new()).await;
     knows(&here, "jobs").await;
     let mut events = here.service("jobs").on("*").await.unwrap();
-    let (held, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (reached, went_on) = (held.clone(), go_on.clone());
-    let (beats, mut is_held) = (Arc::new(AtomicUsize::new(0)), false);
+    let held = Arc::new(Notify::new());
+    let go_on = Arc::new(Notify::new());
+    let reached = held.clone();
+    let went_on = go_on.clone();
+    let beats = Arc::new(AtomicUsize::new(0));
+    let mut is_held = false;
     let counted = beats.clone();
     way.decide(move |command| {
         // The script with five keys is a beat's.

@@ -153,7 +153,8 @@ async fn a_replica_that_goes_takes_a_path_along_only_if_nobody_else_has_it() {
 #[tokio::test]
 async fn services_are_told_of_as_they_come_and_go() {
     let [there, here] = testing::cluster([App::new(), App::new()]).await;
-    let (mut came, mut went) = (here.on("service"), here.on("service-removed"));
+    let mut came = here.on("service");
+    let mut went = here.on("service-removed");
     there.register("todos", Echo).await.unwrap();
     let info: ServiceInfo = came.next().await.unwrap();
     assert_eq!((info.path.as_str(), info.remote, info.healthy), ("todos", true, true));

@@ -112,7 +112,9 @@ async fn every_list_that_narrows_what_is_published_holds_for_requests_written_by
         .register("narrow", Registration::from(Echo).methods(["update"]).distributed_methods(["update"]))
         .register("local", Registration::from(Echo).local_only());
     let _there = start(&config, "worker", app).await;
-    let (yes, no, absent) = ("ran", "MethodNotAllowed", "NotFound");
+    let yes = "ran";
+    let no = "MethodNotAllowed";
+    let absent = "NotFound";
     let cases = [
         (("plain", "find"), yes),
         (("plain", "create"), no),

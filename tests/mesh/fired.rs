@@ -84,7 +84,8 @@ impl Mesh {
 #[tokio::test]
 async fn a_reply_can_be_read_once_the_events_of_its_call_are_in_the_log() {
     let mesh = Mesh::start(|_| {}).await;
-    let (notes, loud) = (mesh.caller.service("notes"), mesh.caller.service("loud"));
+    let notes = mesh.caller.service("notes");
+    let loud = mesh.caller.service("loud");
     let calls: [(&str, u64, rachis::CallBuilder); 6] = [
         ("notes", 1, notes.create(json!({ "n": 1 }))),
         ("notes", 3, notes.create(json!([{ "n": 2 }, { "n": 3 }, { "n": 4 }]))),
@@ -94,7 +95,8 @@ async fn a_reply_can_be_read_once_the_events_of_its_call_are_in_the_log() {
         ("notes", 1, loud.custom("pass", json!({ "n": 7 }))),
     ];
     for (path, events, call) in calls {
-        let (before, cuts) = (mesh.logged(path).await, mesh.proxy.cuts());
+        let before = mesh.logged(path).await;
+        let cuts = mesh.proxy.cuts();
         mesh.hold_events_back().await;
         let call = tokio::spawn(call.answer());
         // Twice, so that a reply that does not wait has had its time.

@@ -97,7 +97,8 @@ async fn what_an_idle_mesh_costs_grows_with_its_nodes_and_not_with_their_square(
             .map(|name| commands.get(*name).copied().unwrap_or(0))
             .sum::<u64>();
         let minute = 60.0 / window.as_secs_f64();
-        let (calls, bytes) = (calls as f64 * minute, bytes as f64 * minute);
+        let calls = calls as f64 * minute;
+        let bytes = bytes as f64 * minute;
         println!(
             "figure: {count} idle nodes (beat 1 s, reads 2.5 s): {calls:.0} commands and {bytes:.0} bytes a minute; {:.1} and {:.0} a node",
             calls / count as f64,
@@ -106,6 +107,7 @@ async fn what_an_idle_mesh_costs_grows_with_its_nodes_and_not_with_their_square(
         println!("figure:   {commands:?}");
         figures.push((calls / count as f64, bytes / count as f64));
     }
-    let (few, many) = (figures[0], figures[2]);
+    let few = figures[0];
+    let many = figures[2];
     assert!(many.0 < few.0 * 1.4 && many.1 < few.1 * 1.4, "{figures:?}");
 }

@@ -57,7 +57,8 @@ async fn a_channel_that_redis_forbids_makes_no_other_deaf() {
     let redis = ThrowawayRedis::start().unwrap();
     let config = testing::config_for(&redis.url());
     let channels = |rest: &str| format!("&{}:{rest}", config.namespace);
-    let (lifecycle, jobs) = (channels("lifecycle"), channels("{events:default/jobs}"));
+    let lifecycle = channels("lifecycle");
+    let jobs = channels("{events:default/jobs}");
     command(&config, &["ACL", "SETUSER", "narrow", "on", ">word", "~*", "+@all", "resetchannels", &lifecycle, &jobs])
         .await
         .unwrap();

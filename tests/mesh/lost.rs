@@ -175,7 +175,8 @@ async fn a_create_that_never_reached_redis_is_sent_again_and_runs_once() {
 /// between the create and what is behind it, and `hold` stop its caller from looking for it meanwhile.
 async fn a_reply_without_memory(cut: impl FnOnce(&Proxy), hold: impl AsyncFnOnce(&Proxy)) {
     let redis = ThrowawayRedis::start().unwrap();
-    let (to_here, to_there) = (Proxy::before(&redis).await, Proxy::before(&redis).await);
+    let to_here = Proxy::before(&redis).await;
+    let to_there = Proxy::before(&redis).await;
     // No node is taken for dead while it is cut off.
     let config = Config { ttl: Some(Duration::from_secs(30)), ..config_of(&redis) };
     let behind = |proxy: &Proxy| {
@@ -266,9 +267,11 @@ async fn creates_whose_connection_is_killed_again_and_again_all_end_and_run_at_m
     let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let callers: Vec<_> = (0..8u64)
         .map(|caller| {
-            let (journal, over) = (here.service("journal"), over.clone());
+            let journal = here.service("journal");
+            let over = over.clone();
             tokio::spawn(async move {
-                let (mut made, mut worst) = (0, Duration::ZERO);
+                let mut made = 0;
+                let mut worst = Duration::ZERO;
                 while !over.load(std::sync::atomic::Ordering::SeqCst) {
                     let asked = Instant::now();
                     journal.create(caller * 1_000_000 + made).await?;
@@ -281,7 +284,8 @@ async fn creates_whose_connection_is_killed_again_and_again_all_end_and_run_at_m
         .collect();
     killer.await.unwrap();
     over.store(true, std::sync::atomic::Ordering::SeqCst);
-    let (mut all, mut worst) = (0, Duration::ZERO);
+    let mut all = 0;
+    let mut worst = Duration::ZERO;
     for caller in callers {
         let (made, longest) = caller.await.unwrap().expect("Redis lost nothing, so every create is answered");
         (all, worst) = (all + made, worst.max(longest));
@@ -298,8 +302,10 @@ async fn of_an_app_whose_last_replica_died_nobody_waits_for_what_it_had_begun() 
     let caller = start(&config, "caller", App::new()).await;
     let mut doomed = Replica::spawn(&config, "worker", false);
     knows(&caller, "jobs").await;
-    let (get, create) = (caller.service("jobs").get(1), caller.service("jobs").create(json!({})));
-    let (get, create) = (tokio::spawn(get.answer()), tokio::spawn(create.answer()));
+    let get = caller.service("jobs").get(1);
+    let create = caller.service("jobs").create(json!({}));
+    let get = tokio::spawn(get.answer());
+    let create = tokio::spawn(create.answer());
     for method in ["get", "create"] {
         testing::eventually("it has begun", async || ran(&config, method).await == 1).await;
     }
@@ -377,14 +383,16 @@ async fn a_flush_under_load_hangs_no_call_and_runs_no_create_twice() {
     let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let callers: Vec<_> = (0..16u64)
         .map(|caller| {
-            let (journal, over) = (here.service("journal"), over.clone());
+            let journal = here.service("journal");
+            let over = over.clone();
             tokio::spawn(async move {
                 let mut ends = Vec::new();
                 for n in 0.. {
                     if over.load(std::sync::atomic::Ordering::SeqCst) {
                         break;
                     }
-                    let (asked, number) = (Instant::now(), caller * 1_000_000 + n);
+                    let asked = Instant::now();
+                    let number = caller * 1_000_000 + n;
                     let create = (caller + n).is_multiple_of(2);
                     let outcome = match create {
                         true => journal.create(number).await,
@@ -455,7 +463,8 @@ async fn what_a_lost_connection_is_given_after_its_replica_has_looked_is_found_a
     assert_eq!(here.service("echo").get(1).await.unwrap(), "there");
 
     // The old one, of which the server does not know yet that nobody listens: it waits behind the new one.
-    let (stream, id) = (calls_of(&config, "worker"), there.id().to_owned());
+    let stream = calls_of(&config, "worker");
+    let id = there.id().to_owned();
     let lost = tokio::spawn({
         let config = config.clone();
         async move {
@@ -481,7 +490,8 @@ async fn what_a_lost_connection_is_given_after_its_replica_has_looked_is_found_a
 #[tokio::test]
 async fn a_stream_that_can_not_be_asked_about_does_not_keep_others_from_being_looked_after() {
     let config = Config { timeout: LONG, ..testing::config() };
-    let (one, two) = (Gate::closed("one"), Gate::closed("two"));
+    let one = Gate::closed("one");
+    let two = Gate::closed("two");
     // Looked at one after the other by name, the first would be the one that fails.
     let _one = start(&config, "a-worker", App::new().register("one", one.clone())).await;
     let _two = start(&config, "b-worker", App::new().register("two", two.clone())).await;

@@ -27,7 +27,8 @@ impl Replica {
     /// The same with reads that block for that long.
     pub(crate) fn spawn_blocking(config: &Config, app: &str, works: bool, block: Duration) -> Self {
         let works = if works { "works" } else { "hangs" };
-        let (url, block) = (config.redis.url.expose(), block.as_millis());
+        let url = config.redis.url.expose();
+        let block = block.as_millis();
         let spec = format!("{url} {} {app} {works} {} {block}", config.namespace, config.partitions);
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", ENTRY, "--nocapture"]).env(SPEC, spec).stdout(Stdio::null());

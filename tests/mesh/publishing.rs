@@ -79,9 +79,12 @@ async fn events_stay_in_order_and_come_once_though_redis_refuses_some_of_those_t
     .enumerate()
     {
         let first = round as u64 * 1000;
-        let (held, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let (reached, went_on) = (held.clone(), go_on.clone());
-        let (mut calls, refused) = (0, 4);
+        let held = Arc::new(Notify::new());
+        let go_on = Arc::new(Notify::new());
+        let reached = held.clone();
+        let went_on = go_on.clone();
+        let mut calls = 0;
+        let refused = 4;
         pair.way.decide(move |command| {
             if !is_script_on(command, "jobs}:log") {
                 return Act::Pass;
@@ -188,7 +191,10 @@ async fn events_of_a_service_whose_log_an_acl_forbids_harm_no_others_and_end_in_
     let redis = ThrowawayRedis::start().unwrap();
     let (config, there, here) = with_user(&redis).await;
     let keys = |rest: &str| format!("~{}:{rest}", config.namespace);
-    let (mesh, node, app, good) = (keys("{mesh}:*"), keys("{node:*"), keys("{app:*"), keys("{events:default/good}*"));
+    let mesh = keys("{mesh}:*");
+    let node = keys("{node:*");
+    let app = keys("{app:*");
+    let good = keys("{events:default/good}*");
     let refuse = ["ACL", "SETUSER", "narrow", "resetkeys", &mesh, &node, &app, &good];
     refused_alone(&config, &there, &here, &refuse, &["ACL", "SETUSER", "narrow", "~*"], false).await;
 }
@@ -198,7 +204,8 @@ async fn events_of_a_service_whose_channel_an_acl_forbids_harm_no_others() {
     let redis = ThrowawayRedis::start().unwrap();
     let (config, there, here) = with_user(&redis).await;
     let channels = |rest: &str| format!("&{}:{rest}", config.namespace);
-    let (lifecycle, good) = (channels("lifecycle"), channels("{events:default/good}"));
+    let lifecycle = channels("lifecycle");
+    let good = channels("{events:default/good}");
     let refuse = ["ACL", "SETUSER", "narrow", "resetchannels", &lifecycle, &good];
     refused_alone(&config, &there, &here, &refuse, &["ACL", "SETUSER", "narrow", "&*"], true).await;
 }

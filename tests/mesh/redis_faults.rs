@@ -129,7 +129,8 @@ impl Mesh {
 
     async fn events_come(&mut self, name: &str) {
         let emitting = tokio::spawn({
-            let (replica, name) = (self.replicas[0].service("journal"), name.to_owned());
+            let replica = self.replicas[0].service("journal");
+            let name = name.to_owned();
             async move {
                 loop {
                     replica.emit("noted", name.clone()).unwrap();
@@ -153,7 +154,8 @@ impl Mesh {
         let said = |what: &str| {
             ends.iter().filter(|end| end.outcome.as_ref().is_err_and(|error| outcome(error) == what)).count()
         };
-        let (unknown, never) = (said("unknown"), said("never ran"));
+        let unknown = said("unknown");
+        let never = said("never ran");
         println!(
             "figure: {name}: {} calls, {unknown} unknown, {never} never ran, worst {worst:?}, works {recovered:?} after its end, {lines} lines logged",
             ends.len()
@@ -198,7 +200,9 @@ async fn call(node: Node, caller: u64, over: Arc<AtomicBool>) -> Vec<End> {
         if over.load(Ordering::SeqCst) {
             break;
         }
-        let (number, create, asked) = (caller * 1_000_000 + n, (caller + n).is_multiple_of(2), Instant::now());
+        let number = caller * 1_000_000 + n;
+        let create = (caller + n).is_multiple_of(2);
+        let asked = Instant::now();
         let outcome = match create {
             true => journal.create(number).await,
             false => journal.get(number as i64).await,

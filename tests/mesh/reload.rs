@@ -31,9 +31,12 @@ struct Load {
 
 impl Load {
     fn on(node: &Node) -> Self {
-        let (done, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let done = Arc::new(AtomicUsize::new(0));
+        let stop = Arc::new(AtomicBool::new(false));
         let call = |_| {
-            let (node, done, stop) = (node.clone(), done.clone(), stop.clone());
+            let node = node.clone();
+            let done = done.clone();
+            let stop = stop.clone();
             tokio::spawn(async move {
                 let mut failed = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
@@ -65,7 +68,8 @@ impl Load {
 #[tokio::test]
 async fn a_filter_that_changes_hides_and_publishes_services_elsewhere() {
     let config = testing::config();
-    let (a, b) = (start(&config, "a", app()).await, start(&config, "b", App::new()).await);
+    let a = start(&config, "a", app()).await;
+    let b = start(&config, "b", App::new()).await;
     knows(&b, "internal/keys").await;
     let mut new = named(&config, "a");
     new.services = PathFilter::new(["!internal/*"]).unwrap();
@@ -87,7 +91,8 @@ async fn a_filter_that_changes_hides_and_publishes_services_elsewhere() {
 #[tokio::test]
 async fn a_filter_that_changes_hides_services_of_others() {
     let config = testing::config();
-    let (_a, b) = (start(&config, "a", app()).await, start(&config, "b", App::new()).await);
+    let _a = start(&config, "a", app()).await;
+    let b = start(&config, "b", App::new()).await;
     knows(&b, "internal/keys").await;
     let mut new = named(&config, "b");
     new.remote_services = PathFilter::new(["todos"]).unwrap();
@@ -155,7 +160,8 @@ async fn limits_that_change_count_at_once() {
 #[tokio::test]
 async fn what_can_not_change_is_told_and_what_is_wrong_changes_nothing() {
     let config = testing::config();
-    let (a, b) = (start(&config, "a", app()).await, start(&config, "b", App::new()).await);
+    let a = start(&config, "a", app()).await;
+    let b = start(&config, "b", App::new()).await;
     knows(&b, "internal/keys").await;
     let mut wrong = named(&config, "a");
     wrong.services = PathFilter::none();
@@ -182,7 +188,8 @@ async fn what_a_program_takes_is_prepared_before_anything_changes() {
     let taken = level.clone();
     let config = testing::config();
     let node = Node::builder(config.clone()).on_reload(["log.level"], move |config| {
-        let (taken, level) = (taken.clone(), config.log.level.clone());
+        let taken = taken.clone();
+        let level = config.log.level.clone();
         match level.as_str() {
             "loud" => Err(rachis::Error::bad_request("there is no such level")),
             _ => Ok(Box::new(move || *taken.lock().unwrap() = level)),
@@ -204,9 +211,11 @@ async fn what_a_program_takes_is_prepared_before_anything_changes() {
 #[tokio::test]
 async fn the_secret_of_a_mesh_is_changed_with_calls_under_way_and_none_fails() {
     let mut config = testing::config();
-    let (one, two) = (Secret::from("the-first-secret-of-all"), Secret::from("the-second-secret-of-all"));
+    let one = Secret::from("the-first-secret-of-all");
+    let two = Secret::from("the-second-secret-of-all");
     config.mesh.secret = Some(one.clone());
-    let (a, b) = (start(&config, "a", app()).await, start(&config, "b", App::new()).await);
+    let a = start(&config, "a", app()).await;
+    let b = start(&config, "b", App::new()).await;
     knows(&b, "todos").await;
     let load = Load::on(&b);
     // First all learn to believe the new one, then all sign with it, then all forget the old one.
@@ -281,7 +290,8 @@ async fn a_password_of_redis_is_changed_with_calls_under_way_and_none_fails() {
     for (old, new) in [("one", "two"), ("two", "three")] {
         load.goes_on().await;
         guarded.user("node", new).await;
-        let (before, open) = (guarded.logins().await, guarded.connections_of("node").await);
+        let before = guarded.logins().await;
+        let open = guarded.connections_of("node").await;
         for (node, app) in [(&a, "a"), (&b, "b")] {
             assert_eq!(node.reload(guarded.config(app, new)).unwrap().taken, ["redis.password"]);
         }
@@ -340,7 +350,8 @@ impl CredentialProvider for Tokens {
 #[tokio::test]
 async fn tokens_that_expire_are_renewed_on_live_connections_and_no_call_fails() {
     let guarded = Arc::new(Guarded::start().await);
-    let (count, fails) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(true)));
+    let count = Arc::new(AtomicUsize::new(0));
+    let fails = Arc::new(AtomicBool::new(true));
     let tokens = |name| Tokens {
         guarded: guarded.clone(),
         count: count.clone(),

@@ -35,7 +35,8 @@ pub(crate) struct Scripted {
 impl Scripted {
     pub(crate) async fn before(redis: &ThrowawayRedis) -> Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (port, to) = (listener.local_addr().unwrap().port(), redis.port());
+        let port = listener.local_addr().unwrap().port();
+        let to = redis.port();
         let decide = Arc::<Mutex<Option<Decide>>>::default();
         let decides = decide.clone();
         tokio::spawn(async move {
@@ -65,7 +66,8 @@ async fn serve(near: TcpStream, to: u16, decides: Arc<Mutex<Option<Decide>>>) {
     let Ok(far) = TcpStream::connect(("127.0.0.1", to)).await else { return };
     let (near, mut to_near) = near.into_split();
     let (far, mut to_far) = far.into_split();
-    let (mut near, mut far) = (BufReader::new(near), BufReader::new(far));
+    let mut near = BufReader::new(near);
+    let mut far = BufReader::new(far);
     loop {
         let Some((command, bytes)) = command(&mut near).await else { return };
         let decide = decides.lock().unwrap().clone();

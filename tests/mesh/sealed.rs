@@ -189,7 +189,8 @@ async fn a_good_request_that_is_written_again_after_its_deadline_never_runs() {
     let config = with_secret();
     let gate = Gate::open("worker");
     let _there = start(&config, "worker", App::new().register("jobs", gate.clone())).await;
-    let (stream, now) = (calls_of(&config, "worker"), redis_now(&config).await);
+    let stream = calls_of(&config, "worker");
+    let now = redis_now(&config).await;
     // Nodes know Redis's time to some milliseconds only.
     let mut replayed = sign(SECRET, &stream, now - 60_000, &request(1, "jobs", "find", LONG));
     // The time left is not signed; whoever stretches it wins nothing.
@@ -369,7 +370,8 @@ async fn the_secret_is_changed_in_three_rounds_without_a_call_lost() {
         let config = config.clone();
         async move { start(&config, "worker", App::new().register("echo", Echo)).await }
     };
-    let (mut a, mut b) = (worker(&config_of(rounds[0])).await, start(&config_of(rounds[0]), "b", App::new()).await);
+    let mut a = worker(&config_of(rounds[0])).await;
+    let mut b = start(&config_of(rounds[0]), "b", App::new()).await;
     for round in &rounds[1..] {
         let next = config_of(*round);
         calls_work(&b, "echo").await;

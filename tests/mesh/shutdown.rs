@@ -80,8 +80,10 @@ async fn what_still_runs_after_the_grace_is_said_and_left_to_the_others() {
     let stuck = start(&config, "worker", App::new().register("jobs", gate.clone())).await;
     let caller = start(&config, "caller", App::new()).await;
     knows(&caller, "jobs").await;
-    let (get, create) = (caller.service("jobs").get(1), caller.service("jobs").create("x"));
-    let (get, create) = (tokio::spawn(get.answer()), tokio::spawn(create.answer()));
+    let get = caller.service("jobs").get(1);
+    let create = caller.service("jobs").create("x");
+    let get = tokio::spawn(get.answer());
+    let create = tokio::spawn(create.answer());
     testing::eventually("both run", async || gate.started() == 2).await;
     let _other = start(&config, "worker", App::new().register("jobs", Named("other"))).await;
     let asked = Instant::now();
@@ -106,7 +108,8 @@ async fn a_rolling_restart_under_load_loses_no_call() {
     let over = Arc::new(AtomicBool::new(false));
     let callers: Vec<_> = (0..8)
         .map(|_| {
-            let (jobs, over) = (caller.service("jobs"), over.clone());
+            let jobs = caller.service("jobs");
+            let over = over.clone();
             tokio::spawn(async move {
                 let mut made = 0;
                 while !over.load(Ordering::SeqCst) {

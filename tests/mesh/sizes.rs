@@ -27,7 +27,8 @@ async fn what_an_idle_node_takes_of_redis_is_known() {
     }
     testing::eventually("all know all", async || nodes.iter().all(|node| node.nodes().len() as u64 == NODES)).await;
     let after = (told(&config, "memory", "used_memory").await, told(&config, "clients", "connected_clients").await);
-    let (bytes, connections) = ((after.0 - before.0) / NODES, (after.1 - before.1) as f64 / NODES as f64);
+    let bytes = (after.0 - before.0) / NODES;
+    let connections = (after.1 - before.1) as f64 / NODES as f64;
     println!(
         "figure: {NODES} nodes of 10 apps, 5 services each: {bytes} B of memory and {connections} connections a node"
     );

@@ -77,8 +77,10 @@ async fn what_a_killed_replica_had_is_taken_up_by_the_first_that_comes_after_it(
     let caller = start(&config, "caller", App::new()).await;
     let mut doomed = Replica::spawn(&config, "worker", false);
     knows(&caller, "jobs").await;
-    let (get, create) = (caller.service("jobs").get(1), caller.service("jobs").create(json!({})));
-    let (get, create) = (tokio::spawn(get.answer()), tokio::spawn(create.answer()));
+    let get = caller.service("jobs").get(1);
+    let create = caller.service("jobs").create(json!({}));
+    let get = tokio::spawn(get.answer());
+    let create = tokio::spawn(create.answer());
     for method in ["get", "create"] {
         testing::eventually("it has begun", async || ran(&config, method).await == 1).await;
     }
@@ -239,7 +241,8 @@ async fn what_a_replica_was_given_and_never_got_is_begun_all_the_same() {
 async fn a_request_that_can_not_be_set_aside_stays_until_it_can_and_its_caller_is_told_at_once() {
     let config = config();
     let _worker = jobs(&config, "worker", true).await;
-    let (stream, dead) = (calls_of(&config, "worker"), crate::dead_of(&config, "worker"));
+    let stream = calls_of(&config, "worker");
+    let dead = crate::dead_of(&config, "worker");
     command(&config, &["SET", &dead, "no stream"]).await.unwrap();
     let entry = give(&config, "ghost", "find").await;
     command(&config, &["XCLAIM", &stream, "replicas", "ghost", "0", &entry, "RETRYCOUNT", "9", "JUSTID"])

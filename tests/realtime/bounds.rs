@@ -35,7 +35,8 @@ async fn handshake(server: &Server) -> StatusCode {
 #[tokio::test]
 async fn a_seat_is_free_again_when_its_socket_is_gone() {
     let server = with_seats(2).await;
-    let (one, _two) = (server.connect().await, Client::open(server.address, &[]).await);
+    let one = server.connect().await;
+    let _two = Client::open(server.address, &[]).await;
     assert_eq!(handshake(&server).await, 503);
     drop(one);
     eventually("a seat is free", async || handshake(&server).await == 200).await;
@@ -105,7 +106,8 @@ async fn other_namespaces_are_refused() {
 async fn calls_that_find_no_room_wait_their_turn() {
     let server =
         Server::local(App::new().register("gate", Gate::default()).register("todos", todos()), everyone()).await;
-    let (mut client, mut other) = (server.connect().await, server.connect().await);
+    let mut client = server.connect().await;
+    let mut other = server.connect().await;
     for number in 0..300 {
         client.ask(json!(["get", "gate", number])).await;
     }
@@ -156,7 +158,8 @@ async fn a_client_that_takes_nothing_is_closed_and_harms_no_other() {
     let channels = everyone();
     let server = Server::serve(&node, crate::routed(Gateway::with_channels(&node, channels.clone())), channels).await;
     node.service("todos").create(json!({ "id": 1, "text": "x".repeat(1_000_000) })).await.unwrap();
-    let (mut deaf, mut other) = (server.connect().await, server.connect().await);
+    let mut deaf = server.connect().await;
+    let mut other = server.connect().await;
     // It asks for far more than the system keeps for it on the way, and reads none of it.
     for _ in 0..30 {
         deaf.ask(json!(["get", "todos", 1])).await;
@@ -215,7 +218,8 @@ async fn a_client_that_reads_too_slowly_misses_events_and_is_told_so() {
     let channels = everyone();
     let server = Server::serve(&node, crate::routed(Gateway::with_channels(&node, channels.clone())), channels).await;
     let todos = server.nodes[0].service("todos");
-    let (mut slow, mut quick) = (server.connect().await, server.connect().await);
+    let mut slow = server.connect().await;
+    let mut quick = server.connect().await;
     while timeout(Duration::from_millis(100), quick.event()).await.is_err() {
         todos.create(json!({ "text": "Is the gateway listening?" })).await.unwrap();
     }

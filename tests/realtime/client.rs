@@ -172,7 +172,8 @@ impl Client {
     /// Sends a call with attachments and returns the number of its answer.
     pub(crate) async fn ask_with_bytes(&mut self, arguments: Value, attachments: &[&[u8]]) -> u64 {
         self.calls += 1;
-        let (id, count) = (self.calls, attachments.len());
+        let id = self.calls;
+        let count = attachments.len();
         self.write(format!("45{count}-{id}{arguments}")).await;
         for bytes in attachments {
             self.write_binary(bytes).await;

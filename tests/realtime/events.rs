@@ -73,7 +73,8 @@ async fn events_of_another_node_are_heard_with_their_path_and_data() {
 #[tokio::test]
 async fn what_a_client_does_is_heard_once_by_the_clients_of_every_gateway() {
     let [services, one, two] = cluster([app(), App::new(), App::new()]).await;
-    let (one, two) = (Server::of(&one, noting()).await, Server::of(&two, noting()).await);
+    let one = Server::of(&one, noting()).await;
+    let two = Server::of(&two, noting()).await;
     let mut clients = [one.connect().await, two.connect().await];
     until_heard(&services, "todos", &[&one.channels, &two.channels]).await;
     for text in ["a", "end"] {
@@ -90,7 +91,8 @@ async fn replicas_of_one_service_are_all_heard() {
     let config = testing::config();
     let replica =
         || testing::start(Config { app: "todos".into(), ..config.clone() }, App::new().register("todos", todos()));
-    let (one, two) = (replica().await, replica().await);
+    let one = replica().await;
+    let two = replica().await;
     let web = testing::start(Config { app: "web".into(), ..config.clone() }, App::new()).await;
     web.wait_for("todos").await.unwrap();
     let server = Server::of(&web, noting()).await;
@@ -305,8 +307,11 @@ async fn a_gateway_hears_what_happens_from_its_start_on_though_it_is_not_subscri
     near.redis.url = way.url().as_str().into();
     let web = testing::start(near, App::new()).await;
     web.wait_for("todos").await.unwrap();
-    let (held, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (reached, went_on, mut is_held) = (held.clone(), go_on.clone(), false);
+    let held = Arc::new(Notify::new());
+    let go_on = Arc::new(Notify::new());
+    let reached = held.clone();
+    let went_on = go_on.clone();
+    let mut is_held = false;
     way.decide(move |command| {
         let subscribes = command[0] == b"SUBSCRIBE" && command[1].ends_with(b"todos}");
         if !subscribes || std::mem::replace(&mut is_held, true) {

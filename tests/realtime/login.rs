@@ -102,7 +102,8 @@ async fn the_logout_of_another_token_leaves_the_connection_logged_in() {
 #[tokio::test]
 async fn a_login_concerns_its_own_connection_alone() {
     let server = Server::remote(app(), Channels::new()).await;
-    let (mut ada, mut bob) = (server.connect().await, server.connect().await);
+    let mut ada = server.connect().await;
+    let mut bob = server.connect().await;
     ada.call(login("ada")).await.unwrap();
     assert_eq!(seen(&mut bob).await.0, Value::Null);
 }
@@ -121,7 +122,8 @@ async fn the_server_disconnects_when_the_token_expires() {
 #[tokio::test]
 async fn a_new_login_and_a_logout_end_the_old_expiry() {
     let server = Server::remote(app(), Channels::new()).await;
-    let (mut ada, mut bob) = (server.connect().await, server.connect().await);
+    let mut ada = server.connect().await;
+    let mut bob = server.connect().await;
     for client in [&mut ada, &mut bob] {
         let soon = json!(["create", "authentication", { "strategy": "local", "name": "x", "ttl": 400 }, {}]);
         client.call(soon).await.unwrap();

@@ -115,7 +115,9 @@ async fn heard(server: &Server, client: &mut Client) -> Vec<String> {
 #[tokio::test]
 async fn a_removed_user_hears_no_more_than_strangers_on_any_socket() {
     let server = Server::remote(app(Logins::default()), channels()).await;
-    let (mut ada, mut tablet, mut bo) = (server.connect().await, server.connect().await, server.connect().await);
+    let mut ada = server.connect().await;
+    let mut tablet = server.connect().await;
+    let mut bo = server.connect().await;
     until_heard(&server, &mut ada).await;
     log_in(&mut ada, 1).await;
     log_in(&mut tablet, 1).await;
@@ -180,9 +182,11 @@ async fn whoever_logs_in_on_somebody_elses_socket_does_not_hear_in_their_place()
 #[tokio::test]
 async fn a_login_that_outlasts_its_user_ends() {
     let logins = Logins::default();
-    let (late, read) = (logins.late.clone(), logins.read.clone());
+    let late = logins.late.clone();
+    let read = logins.read.clone();
     let server = Server::remote(app(logins), channels()).await;
-    let (mut ada, mut bo) = (server.connect().await, server.connect().await);
+    let mut ada = server.connect().await;
+    let mut bo = server.connect().await;
     until_heard(&server, &mut bo).await;
     log_in(&mut bo, 1).await;
     let login = json!(["create", "authentication", { "strategy": "jwt", "accessToken": 1, "late": true }, {}]);
@@ -206,7 +210,8 @@ async fn users_who_were_removed_unheard_are_found_after_a_gap() {
     web.wait_for("users").await.unwrap();
     let channels = channels();
     let server = Server::serve(&web, crate::routed(Gateway::with_channels(&web, channels.clone())), channels).await;
-    let (mut ada, mut bo) = (server.connect().await, server.connect().await);
+    let mut ada = server.connect().await;
+    let mut bo = server.connect().await;
     log_in(&mut ada, 1).await;
     log_in(&mut bo, 2).await;
     let _after = node("after", App::new().register("users", todos().records([json!({ "id": 2 })]))).await;

@@ -77,7 +77,8 @@ fn main() -> Outcome<()> {
 }
 
 async fn run(args: Args) -> Outcome<()> {
-    let (address, most) = (&args.address, args.callers.iter().copied().max().unwrap_or(1));
+    let address = &args.address;
+    let most = args.callers.iter().copied().max().unwrap_or(1);
     match (args.role, args.transport) {
         (Role::Serve, Transport::Raw) => raw::serve(address, args.replicas).await,
         (Role::Serve, Transport::RedisRs) => redis_rs::serve(address, args.replicas).await,

@@ -24,7 +24,9 @@ pub async fn serve(address: &str, replicas: usize) -> Outcome<()> {
 }
 
 async fn consume(mut requests: Reader, replies: Writer, number: usize) -> Outcome<()> {
-    let (name, count, kept) = (format!("replica-{number}"), COUNT.to_string(), KEPT.to_string());
+    let name = format!("replica-{number}");
+    let count = COUNT.to_string();
+    let kept = KEPT.to_string();
     let read = [
         &b"XREADGROUP"[..],
         b"GROUP",
@@ -82,7 +84,8 @@ impl Client {
 }
 
 async fn read(mut replies: Reader, waiters: Arc<Waiters>) -> Outcome<()> {
-    let (count, mut last) = (COUNT.to_string(), b"0-0".to_vec());
+    let count = COUNT.to_string();
+    let mut last = b"0-0".to_vec();
     loop {
         let after = last.clone();
         let read = [b"XREAD", &b"COUNT"[..], count.as_bytes(), b"BLOCK", b"0", b"STREAMS", REPLIES.as_bytes(), &after];

@@ -51,7 +51,8 @@ async fn consume(
     read.arg("STREAMS").arg(REQUESTS).arg(">");
     loop {
         let found = requests.send_packed_command(&read).await?;
-        let (mut pipeline, mut ids) = (Pipeline::new(), Vec::new());
+        let mut pipeline = Pipeline::new();
+        let mut ids = Vec::new();
         for (id, frame) in entries(&found) {
             let mut reply = cmd("XADD");
             reply.arg(REPLIES).arg("MAXLEN").arg("~").arg(KEPT).arg("*").arg(FIELD).arg(frame);

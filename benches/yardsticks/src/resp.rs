@@ -39,7 +39,9 @@ pub fn put_list(out: &mut Vec<u8>, words: &[&[u8]], list: &[&[u8]]) {
 
 fn put_number(out: &mut Vec<u8>, kind: u8, number: usize) {
     // Formatting by the standard library takes longer than the rest of the command.
-    let (mut digits, mut at, mut rest) = ([0; 20], 20, number);
+    let mut digits = [0; 20];
+    let mut at = 20;
+    let mut rest = number;
     loop {
         at -= 1;
         digits[at] = b'0' + (rest % 10) as u8;
@@ -56,7 +58,8 @@ fn put_number(out: &mut Vec<u8>, kind: u8, number: usize) {
 /// Finds the strings of the reply that `bytes` begin with; returns its length, or `None` while some of it is missing.
 fn strings(bytes: &[u8], found: &mut Vec<Range<usize>>) -> Outcome<Option<usize>> {
     found.clear();
-    let (mut at, mut open) = (0, 1i64);
+    let mut at = 0;
+    let mut open = 1i64;
     while open > 0 {
         let Some((kind, text, next)) = line(bytes, at) else { return Ok(None) };
         (at, open) = (next, open - 1);

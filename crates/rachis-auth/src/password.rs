@@ -29,7 +29,8 @@ pub(super) async fn hash(password: String) -> Result<String> {
 
 /// Is this the password that was hashed? Without a hash it takes as long and says no.
 pub(super) async fn verify(password: &str, hash: Option<&str>) -> Result<bool> {
-    let (password, hash) = (password.to_owned(), hash.map(str::to_owned));
+    let password = password.to_owned();
+    let hash = hash.map(str::to_owned);
     work(move || {
         let checked = hash.as_deref().and_then(|hash| {
             let checked = check(&password, hash);
@@ -114,7 +115,8 @@ mod tests {
         };
         // On a busy machine one round says little. Without the work of hashing, none would ever come near.
         for _ in 0..20 {
-            let (wrong, missing) = (time(Some(&stored)).await, time(None).await);
+            let wrong = time(Some(&stored)).await;
+            let missing = time(None).await;
             if missing > wrong / 2 {
                 return;
             }

@@ -111,7 +111,9 @@ fn is_plain(value: &Value) -> bool {
 }
 
 fn sound(name: &str) -> Sound {
-    let (mut few, mut number, many) = ([""; MOST_WORDS], 0, &mut Vec::new());
+    let mut few = [""; MOST_WORDS];
+    let mut number = 0;
+    let many = &mut Vec::new();
     let mut rest = Words(name);
     for (place, word) in few.iter_mut().zip(&mut rest) {
         *place = word;
@@ -146,7 +148,8 @@ fn sound(name: &str) -> Sound {
 }
 
 fn is_joined(words: &[&str]) -> bool {
-    let (mut few, many) = ([0; MOST_LETTERS], &mut Vec::new());
+    let mut few = [0; MOST_LETTERS];
+    let many = &mut Vec::new();
     let length = words.iter().map(|word| word.len()).sum();
     let all = words.iter().flat_map(|word| word.bytes()).map(|letter| letter.to_ascii_lowercase());
     let letters: &[u8] = if length > MOST_LETTERS {
@@ -162,7 +165,8 @@ fn is_joined(words: &[&str]) -> bool {
 
 /// Returns `true` for the word and its plural.
 fn is(word: &str, told: &str) -> bool {
-    let (word, told) = (word.as_bytes(), told.as_bytes());
+    let word = word.as_bytes();
+    let told = told.as_bytes();
     word.get(..told.len()).is_some_and(|start| start.eq_ignore_ascii_case(told))
         && matches!(&word[told.len()..], [] | [b's' | b'S'])
 }

@@ -83,7 +83,8 @@ impl Guard {
         let Some(AuthConfig { secret, previous_secret, .. }) = AuthConfig::of_gateway(&config.gateway)? else {
             return Err(Error::bad_request("gateway.auth.secret is gone: restart the gateway to let everyone in"));
         };
-        let (guard, public) = (self.clone(), config.gateway.auth.public.clone());
+        let guard = self.clone();
+        let public = config.gateway.auth.public.clone();
         Ok(Box::new(move || match guard.auth.change_secret(secret, previous_secret) {
             Ok(()) => guard.public.store(Arc::new(public)),
             // It was looked at just now.

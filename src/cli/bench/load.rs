@@ -133,7 +133,8 @@ mod tests {
 
     #[test]
     fn errors_are_counted_apart_from_latencies_and_by_what_they_say() {
-        let (mut tally, mut other) = (Tally::new(), Tally::new());
+        let mut tally = Tally::new();
+        let mut other = Tally::new();
         tally.count(None, Duration::from_millis(2));
         other.count(None, Duration::from_millis(4));
         let unknown = Error::unavailable("gone").with_outcome(Outcome::Unknown);

@@ -33,7 +33,8 @@ async fn make(letters: &DeadLetters, id: Option<&str>, out: &mut Out) -> Result<
 /// Goes on after a failure: the letters have nothing to do with each other.
 async fn make_all(letters: &DeadLetters, out: &mut Out) -> Result<Exit, Failure> {
     let ids = letters.ids().await.map_err(failed)?;
-    let (mut settled, mut worst) = (0, Exit::Good);
+    let mut settled = 0;
+    let mut worst = Exit::Good;
     for id in &ids {
         let replay = match letters.replay(id).await {
             Ok(replay) => replay,

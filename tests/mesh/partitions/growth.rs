@@ -46,9 +46,12 @@ struct Load {
 
 impl Load {
     fn start(caller: &Node) -> Load {
-        let (going, next) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU64::new(0)));
+        let going = Arc::new(AtomicBool::new(true));
+        let next = Arc::new(AtomicU64::new(0));
         let callers = (0..16).map(|_| {
-            let (caller, going, next) = (caller.clone(), going.clone(), next.clone());
+            let caller = caller.clone();
+            let going = going.clone();
+            let next = next.clone();
             tokio::spawn(async move {
                 let mut failed = Vec::new();
                 while going.load(Ordering::Relaxed) {

@@ -35,7 +35,8 @@ pub fn differences(old: &Config, new: &Config) -> Result<Vec<Difference>, Config
     let value = |config: &Config| {
         serde_json::to_value(config).map_err(|error| ConfigError::new(format!("can not be compared: {error}")))
     };
-    let (shown, then) = (value(old)?, value(new)?);
+    let shown = value(old)?;
+    let then = value(new)?;
     let mut keys = BTreeSet::new();
     compare("", &shown, &then, &mut keys);
     let secrets = crate::ENV.iter().filter(|row| row.usage == crate::EnvUse::Secret).map(|row| row.key);

@@ -47,7 +47,8 @@ impl Config {
 
     /// A dead replica is noticed after its TTL, by the next beat of another one.
     fn of_takeover(&self) -> Option<String> {
-        let (ttl, beat) = (self.ttl(), self.heartbeat_interval);
+        let ttl = self.ttl();
+        let beat = self.heartbeat_interval;
         (self.timeout <= ttl + beat).then(|| {
             format!(
                 "timeout ({}) is not longer than ttl ({}) and heartbeat_interval ({}) together: when a replica is killed, its \
@@ -62,7 +63,8 @@ impl Config {
     }
 
     fn of_silent_reads(&self) -> Option<String> {
-        let (block, response) = (self.redis.block, self.redis.response_timeout);
+        let block = self.redis.block;
+        let response = self.redis.response_timeout;
         (self.timeout <= block + response).then(|| {
             format!(
                 "timeout ({}) is not longer than redis.block ({}) and redis.response_timeout ({}) together: when the way of a \
@@ -75,7 +77,9 @@ impl Config {
     }
 
     fn of_silent_beats(&self) -> Option<String> {
-        let (response, beat, ttl) = (self.redis.response_timeout, self.heartbeat_interval, self.ttl());
+        let response = self.redis.response_timeout;
+        let beat = self.heartbeat_interval;
+        let ttl = self.ttl();
         (response + beat > ttl).then(|| {
             format!(
                 "redis.response_timeout ({}) and heartbeat_interval ({}) together are longer than ttl ({}): one heartbeat that \
@@ -88,7 +92,8 @@ impl Config {
     }
 
     fn of_lost_beats(&self) -> Option<String> {
-        let (beat, ttl) = (self.heartbeat_interval, self.ttl());
+        let beat = self.heartbeat_interval;
+        let ttl = self.ttl();
         (ttl < beat * 2).then(|| {
             format!(
                 "ttl ({}) is shorter than two heartbeats (heartbeat_interval is {}): one that comes late costs a living node \
@@ -135,7 +140,8 @@ impl Config {
     }
 
     fn of_leaving(&self) -> Option<String> {
-        let (grace, delay) = (self.shutdown.grace, self.shutdown.delay);
+        let grace = self.shutdown.grace;
+        let delay = self.shutdown.delay;
         (grace + delay >= KILLED_AFTER).then(|| {
             format!(
                 "shutdown.grace ({}) and shutdown.delay ({}) together reach the 30 s after which Kubernetes and ECS kill a \
@@ -148,7 +154,8 @@ impl Config {
     }
 
     fn of_bodies(&self) -> Option<String> {
-        let (body, payload) = (self.gateway.body_limit, self.limits.max_payload);
+        let body = self.gateway.body_limit;
+        let payload = self.limits.max_payload;
         (body.0 + FRAME > payload.0 && body.0 > FRAME).then(|| {
             format!(
                 "gateway.body_limit ({body}) leaves no room for a request in limits.max_payload ({payload}): a body that the \
@@ -169,7 +176,8 @@ impl Config {
     }
 
     fn of_partitions(&self) -> Option<String> {
-        let (partitions, in_flight) = (self.partitions, self.limits.max_in_flight);
+        let partitions = self.partitions;
+        let in_flight = self.limits.max_in_flight;
         (partitions > 1 && in_flight < partitions * 2).then(|| {
             format!(
                 "limits.max_in_flight ({in_flight}) is less than twice partitions ({partitions}): a replica reads them in turn, \

@@ -64,7 +64,9 @@ struct Comments {
 impl Comments {
     fn read(text: &str) -> Self {
         let mut comments = Comments::default();
-        let (mut section, mut words, mut fresh) = (String::new(), Vec::<&str>::new(), true);
+        let mut section = String::new();
+        let mut words = Vec::<&str>::new();
+        let mut fresh = true;
         for line in text.lines() {
             let named =
                 line.trim_start_matches("# ").split_once(" =").map(|(name, _)| name).filter(|name| is_name(name));
@@ -134,7 +136,8 @@ fn describe(key: &str, schema: &mut Value, values: &Value, comments: &Comments) 
 /// Every file that is a `distribution.toml`, wherever it is used.
 fn files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let path = entry.path();
+        let name = entry.file_name().to_string_lossy().into_owned();
         if path.is_dir() {
             files(&path, found);
         } else if name == "default.toml" || name.starts_with("distribution") && name.ends_with(".toml") {
@@ -145,7 +148,8 @@ fn files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
 
 fn checked(toml: &str) -> Result<(), String> {
     let instance = serde_json::to_value(toml.parse::<toml::Table>().unwrap()).unwrap();
-    let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
+    let mut schemas = boon::Schemas::new();
+    let mut compiler = boon::Compiler::new();
     compiler.add_resource("distribution.schema.json", schema()).unwrap();
     let index = compiler.compile("distribution.schema.json", &mut schemas).unwrap();
     schemas.validate(&instance, index).map_err(|error| error.to_string())

@@ -53,7 +53,8 @@ impl Config {
         check(beat >= SHORTEST_BEAT, "heartbeat_interval", || format!("is {}: set it to 10ms or more", text(beat)))?;
         let ttl = self.ttl();
         check(ttl > beat, "ttl", || {
-            let (ttl, beat) = (text(ttl), text(beat));
+            let ttl = text(ttl);
+            let beat = text(beat);
             format!("is {ttl}, no longer than heartbeat_interval ({beat}): raise ttl, or lower heartbeat_interval")
         })?;
         positive("timeout", self.timeout)?;

@@ -52,7 +52,8 @@ impl PathFilter {
     }
 
     fn compile(globs: Vec<String>) -> Result<Self, String> {
-        let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
+        let mut wanted = Vec::new();
+        let mut unwanted = Vec::new();
         for glob in &globs {
             match glob.strip_prefix('!') {
                 Some(glob) => unwanted.push(glob),

@@ -332,7 +332,8 @@ impl App {
     /// The events of one local service, or one kind of them.
     #[doc(hidden)]
     pub fn subscribe(&self, path: &str, name: &str) -> EventStream {
-        let (path, name) = (path::strip(path).to_owned(), name.to_owned());
+        let path = path::strip(path).to_owned();
+        let name = name.to_owned();
         let wanted = path.clone();
         let wants = move |event: &Arc<Event>| event.path == wanted && (name == "*" || event.name == name);
         let listener = self.inner.events.listen(listeners::LOCAL, wants);
@@ -389,7 +390,8 @@ impl App {
 
 /// The error for a method that a service has not, or does not show.
 pub fn not_offered(method: &Method, path: &str) -> Error {
-    let (method, path) = (excerpt(method.name()), excerpt(path));
+    let method = excerpt(method.name());
+    let path = excerpt(path);
     Error::method_not_allowed(format!("Method '{method}' not allowed on service '{path}'"))
 }
 

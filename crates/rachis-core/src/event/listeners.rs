@@ -217,7 +217,8 @@ mod tests {
     #[test]
     fn what_finds_no_room_is_told_once_and_in_its_place() {
         let listeners = Listeners::default();
-        let (mut slow, mut quick) = (listeners.listen(100, |_| true), listeners.listen(100, |_| true));
+        let mut slow = listeners.listen(100, |_| true);
+        let mut quick = listeners.listen(100, |_| true);
         for item in 0..20 {
             listeners.send(&item, |_| 10);
             assert_eq!(now(&mut quick), Some(Next::Item(item)), "another one misses nothing by it");

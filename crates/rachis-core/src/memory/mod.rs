@@ -178,7 +178,8 @@ impl MemoryService {
             let limit = paginate.limit(filter.limit());
             let found = query.find(all, limit);
             let total = found.total as u64;
-            let (limit, skip) = (limit.unwrap_or(total), filter.skip() as u64);
+            let limit = limit.unwrap_or(total);
+            let skip = filter.skip() as u64;
             // Not through `Page`, which would copy the records a second time.
             let data = Value::Array(pick(found.records));
             [("total", total.into()), ("limit", limit.into()), ("skip", skip.into()), ("data", data)]

@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn large_integers_are_not_rounded() {
-        let (small, large) = (9_007_199_254_740_992_i64, 9_007_199_254_740_993_i64);
+        let small = 9_007_199_254_740_992_i64;
+        let large = 9_007_199_254_740_993_i64;
         assert_eq!(order(&json!(small), &json!(large)), Ordering::Less);
         assert_eq!(order(&json!(large), &json!(9_007_199_254_740_992.0)), Ordering::Greater);
         assert_eq!(order(&json!(1), &json!(1.5)), Ordering::Less);

@@ -181,7 +181,8 @@ fn test(field: &str, operator: &str, value: &Value, budget: &mut Budget) -> Resu
         "$gt" => Test::Ordered(Relation::Greater, value.clone()),
         "$gte" => Test::Ordered(Relation::GreaterOrEqual, value.clone()),
         other => {
-            let (field, other) = (excerpt(field), excerpt(other));
+            let field = excerpt(field);
+            let other = excerpt(other);
             return Err(Error::bad_request(if other.starts_with('$') {
                 format!("Malformed query: {other} cannot be used on the field '{field}'")
             } else {

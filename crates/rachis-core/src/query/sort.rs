@@ -139,7 +139,8 @@ fn merge_sort(
         }
         run.sort_unstable_by(compare);
     }
-    let (mut run, mut merged) = (RUN, Vec::with_capacity(items.len()));
+    let mut run = RUN;
+    let mut merged = Vec::with_capacity(items.len());
     while run < items.len() {
         for pair in items.chunks(2 * run) {
             let (mut left, mut right) = pair.split_at(run.min(pair.len()));

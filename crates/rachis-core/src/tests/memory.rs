@@ -37,7 +37,8 @@ fn with(name: &str, value: Value) -> Params {
 fn by_id(people: &Handle, id: impl Into<crate::Id>) -> Vec<crate::CallBuilder> {
     let id = id.into();
     let get = people.get(id.clone());
-    let (update, patch) = (people.update(id.clone(), named("X")), people.patch(id.clone(), named("X")));
+    let update = people.update(id.clone(), named("X"));
+    let patch = people.patch(id.clone(), named("X"));
     vec![get, update, patch, people.remove(id)]
 }
 

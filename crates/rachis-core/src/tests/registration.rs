@@ -181,7 +181,8 @@ impl Service for Counted {
 #[tokio::test]
 async fn setup_and_teardown_reach_the_service() {
     let service = Counted::default();
-    let (up, down) = (service.up.clone(), service.down.clone());
+    let up = service.up.clone();
+    let down = service.down.clone();
     let app = App::new().register("counted", service);
     app.setup().await.unwrap();
     assert_eq!((up.load(SeqCst), down.load(SeqCst)), (1, 0));

@@ -64,7 +64,8 @@ fn a_channel_is_there_while_somebody_is_in_it() {
 #[test]
 fn several_names_are_one_channel_with_everybody_once() {
     let channels = Channels::new();
-    let (ada, bob) = (connect(&channels).0, connect(&channels).0);
+    let ada = connect(&channels).0;
+    let bob = connect(&channels).0;
     channels.channel("a").join(&ada);
     channels.channel(vec!["a", "b"]).join(&bob);
     assert_eq!(channels.channel(["b", "a"]).connections(), [ada, bob]);
@@ -83,7 +84,8 @@ fn no_name_is_a_channel_that_nobody_joins() {
 #[test]
 fn those_who_leave_can_be_chosen() {
     let channels = everybody();
-    let (ada, bob) = (connect(&channels).0, connect(&channels).0);
+    let ada = connect(&channels).0;
+    let bob = connect(&channels).0;
     ada.set("admin");
     channels.channel("all").leave_if(|connection| connection.get::<&str>() == Some("admin"));
     assert_eq!(channels.channel("all").connections(), [bob]);
@@ -244,7 +246,8 @@ fn a_configuration_can_publish_to_everyone_or_to_those_who_logged_in() {
         let channels = Channels::from_config(publish);
         assert_eq!(channels.are_silent(), publish == Publish::None);
         let (ada, sent) = connect(&channels);
-        let (result, params) = (json!({}), Default::default());
+        let result = json!({});
+        let params = Default::default();
         let login = Login { result: &result, params: &params, connection: Some(&ada) };
         let hears = || {
             channels.deliver(&event("todos", "created"));

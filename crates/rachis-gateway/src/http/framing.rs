@@ -320,7 +320,8 @@ mod tests {
 
     #[test]
     fn what_stands_in_a_body_is_no_head() {
-        let (length, size) = (BOTH.len(), format!("{:X}", BOTH.len()));
+        let length = BOTH.len();
+        let size = format!("{:X}", BOTH.len());
         for text in [
             format!("POST / HTTP/1.1\r\nContent-Length: {length}\r\n\r\n{BOTH}"),
             format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\n{BOTH}\r\n0\r\n\r\n"),

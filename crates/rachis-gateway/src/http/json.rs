@@ -22,7 +22,8 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
 /// `text` with a replacement for each half of a surrogate pair.
 fn whole(text: &str) -> Cow<'_, str> {
     let mut whole = String::new();
-    let (mut kept, mut at) = (0, 0);
+    let mut kept = 0;
+    let mut at = 0;
     while let Some(backslash) = text[at..].find('\\') {
         at += backslash;
         match surrogate(&text[at..]) {

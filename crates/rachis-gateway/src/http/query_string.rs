@@ -90,7 +90,8 @@ fn parameters(text: &str, most: usize) -> Result<Vec<(String, Node)>, Excess> {
     let mut known = HashMap::new();
     for part in text.split('&') {
         let (key, value) = split(part);
-        let (key, value) = (decode(key), decode(value));
+        let key = decode(key);
+        let value = decode(value);
         if key.is_empty() {
             continue;
         }

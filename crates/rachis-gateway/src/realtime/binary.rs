@@ -81,7 +81,8 @@ mod tests {
         let place = |number: usize| json!({ "_placeholder": true, "num": number });
         let mut value = json!([{ "a\"b": place(1), "b": [place(0)] }, 1]);
         put_in(&mut value, &mut attachments).unwrap();
-        let (full, empty) = (json!({"type": "Buffer", "data": [1, 255]}), json!({"type": "Buffer", "data": []}));
+        let full = json!({"type": "Buffer", "data": [1, 255]});
+        let empty = json!({"type": "Buffer", "data": []});
         assert_eq!(value, json!([{ "a\"b": empty, "b": [full] }, 1]));
     }
 

@@ -64,7 +64,8 @@ impl HandshakeGate {
             return;
         }
         relay::start(&self.realtime);
-        let (closing, ended) = (self.realtime.node.closing(), self.realtime.ended.clone());
+        let closing = self.realtime.node.closing();
+        let ended = self.realtime.ended.clone();
         let gate = Arc::downgrade(self);
         tokio::spawn(async move {
             tokio::select! {
@@ -78,8 +79,10 @@ impl HandshakeGate {
         if self.stopping.set(()).is_err() {
             return;
         }
-        let (gate, ended) = (Arc::downgrade(self), self.realtime.ended.clone());
-        let (token, busy) = (stopping.token.clone(), stopping.busy.upgrade());
+        let gate = Arc::downgrade(self);
+        let ended = self.realtime.ended.clone();
+        let token = stopping.token.clone();
+        let busy = stopping.busy.upgrade();
         tokio::spawn(async move {
             tokio::select! {
                 () = token.cancelled() => close(&gate).await,

@@ -116,7 +116,8 @@ impl Realtime {
 
 /// What comes along with a call that is made for a connection.
 pub(super) fn params_of(connection: &Connection) -> Params {
-    let (headers, ip) = (connection.shared_headers(), connection.ip());
+    let headers = connection.shared_headers();
+    let ip = connection.ip();
     let mut params = Params { provider: Some("socketio".into()), headers, ip, ..Params::default() };
     params.extensions.insert(connection.clone());
     params

@@ -141,7 +141,8 @@ pub(super) async fn text(session: &Arc<Session>, text: String) -> Result<(), End
         return Err(Ending::Protocol(CloseCode::Policy));
     }
     if head.attachments > 0 {
-        let (missing, size) = (head.attachments, text.len());
+        let missing = head.attachments;
+        let size = text.len();
         let unfinished = Unfinished { text, missing, attachments: Vec::new(), size, refused: false };
         *session.member.unfinished() = Some(unfinished);
         return Ok(());
@@ -190,7 +191,8 @@ pub(super) async fn too_large(session: &Arc<Session>, beginning: &[u8], is_text:
         return false;
     }
     if head.attachments > 0 {
-        let (text, missing) = (text.to_owned(), head.attachments);
+        let text = text.to_owned();
+        let missing = head.attachments;
         let unfinished = Unfinished { text, missing, attachments: Vec::new(), size: 0, refused: true };
         *session.member.unfinished() = Some(unfinished);
         return true;

@@ -164,7 +164,8 @@ impl Realtime {
         if !lock(&self.removed).contains(id) {
             return;
         }
-        let (realtime, connection) = (self.clone(), connection.clone());
+        let realtime = self.clone();
+        let connection = connection.clone();
         tokio::spawn(async move {
             if realtime.is_gone(&connection).await {
                 realtime.end_login(&connection);

@@ -139,7 +139,8 @@ where
 {
     let Serve { listener, service, shutdown, grace, keep_alive } = server;
     tracing::debug!(address = ?listener.local_addr()?, "listening");
-    let (stopping, closed) = (Signal::new(), Signal::new());
+    let stopping = Signal::new();
+    let closed = Signal::new();
     // Also when the future of the server is dropped.
     let _stop = stopping.at_end();
     let (busy, mut idle) = mpsc::channel(1);

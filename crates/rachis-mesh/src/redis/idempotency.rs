@@ -185,7 +185,8 @@ mod tests {
         let mut on = redis().await;
         let one = mark("a", Some("one"), "1-0");
         let other = Mark { node: Some("two".into()), run: "2-0".into(), ..one.clone() };
-        let (value, kept) = (one.finished(b"reply"), Begun::Kept(b"reply".to_vec()));
+        let value = one.finished(b"reply");
+        let kept = Begun::Kept(b"reply".to_vec());
         one.begin(&mut on, None, LONG).await.unwrap();
         assert!(one.keep(&mut on, &value, LONG).await.unwrap());
         assert_eq!(other.begin(&mut on, None, LONG).await.unwrap(), kept);
@@ -203,7 +204,8 @@ mod tests {
     async fn a_mark_holds_for_as_long_as_it_is_renewed() {
         let mut on = redis().await;
         let short = Duration::from_millis(200);
-        let (one, lost) = (mark("a", Some("one"), "1-0"), mark("b", Some("one"), "1-0"));
+        let one = mark("a", Some("one"), "1-0");
+        let lost = mark("b", Some("one"), "1-0");
         for mark in [&one, &lost] {
             mark.begin(&mut on, None, short).await.unwrap();
         }

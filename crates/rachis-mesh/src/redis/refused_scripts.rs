@@ -104,7 +104,8 @@ impl Step {
 
 /// Replaces moments, and the ids that are made of them.
 fn timeless(text: &str) -> String {
-    let (mut out, mut digits) = (String::new(), String::new());
+    let mut out = String::new();
+    let mut digits = String::new();
     let mut after = false;
     for sign in text.chars().chain(['\n']) {
         if sign.is_ascii_digit() {
@@ -267,7 +268,8 @@ async fn whatever_of_a_script_redis_refuses_the_next_run_completes_it() {
         let name = file.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned();
         left.extend(commands(&text(&name)).into_iter().map(|command| (name.clone(), command)));
     }
-    let (mut problems, mut refusals) = (Vec::new(), 0);
+    let mut problems = Vec::new();
+    let mut refusals = 0;
     for case in &cases {
         redis.before(case).await;
         let reply = timeless(&case.run.take(&mut redis.user).await.unwrap());

@@ -111,7 +111,8 @@ impl<'de> Visitor<'de> for Reader {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<Request, A::Error> {
-        let (id, from) = (next(&mut fields)?, next::<&str, A>(&mut fields)?.into());
+        let id = next(&mut fields)?;
+        let from = next::<&str, A>(&mut fields)?.into();
         let hops = next(&mut fields)?;
         let mut call = Box::new(Call::new("", Method::Find));
         call.path = next(&mut fields)?;

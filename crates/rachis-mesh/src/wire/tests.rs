@@ -33,7 +33,8 @@ fn a_request_survives_the_trip() {
 fn a_request_is_an_array_of_its_fields_and_may_lack_the_last() {
     let data = json!({"done": true, "big": u64::MAX, "real": 1.5, "none": null});
     let none = BTreeMap::<String, String>::new();
-    let (query, user) = (json!({"$select": ["id"]}), json!({"id": 1}));
+    let query = json!({"$select": ["id"]});
+    let user = json!({"id": 1});
     let params = (&query, "rest", &none, &none, &user, (), true, &none);
     let head = [VERSION, REQUEST, 0, 0, 0, 0];
     let frame = |params: Vec<u8>| {
@@ -101,8 +102,10 @@ fn params_of_later_nodes_may_have_more_fields() {
 }
 
 fn announcement(partitions: usize) -> Announcement {
-    let (key, app) = ("default".to_owned(), "shop".to_owned());
-    let (version, host) = ("1.0".to_owned(), "host".to_owned());
+    let key = "default".to_owned();
+    let app = "shop".to_owned();
+    let version = "1.0".to_owned();
+    let host = "host".to_owned();
     Announcement { key, app, version, host, pid: 7, started: 8, linger: None, partitions }
 }
 
@@ -275,7 +278,8 @@ mod signed {
 
     #[test]
     fn without_a_secret_not_a_byte_is_added() {
-        let (plain, signer) = (request().encode(Duration::ZERO, open()).unwrap(), signer("secret"));
+        let plain = request().encode(Duration::ZERO, open()).unwrap();
+        let signer = signer("secret");
         let signed = request().encode(Duration::ZERO, signer.at("")).unwrap();
         assert_eq!((plain[1], signed[1], signed.len() - plain.len()), (b'Q', b'q', 40));
     }
@@ -297,7 +301,8 @@ mod signed {
 
     #[test]
     fn while_the_secret_is_changed_both_are_believed() {
-        let (old, new) = (signer("old"), Signer::new(Some("new"), Some("old")));
+        let old = signer("old");
+        let new = Signer::new(Some("new"), Some("old"));
         let by_old = request().encode(Duration::ZERO, old.at(STREAM)).unwrap();
         let by_new = request().encode(Duration::ZERO, new.at(STREAM)).unwrap();
         assert!(Request::decode(&by_old, new.at(STREAM)).is_ok() && Request::decode(&by_new, new.at(STREAM)).is_ok());

@@ -81,7 +81,8 @@ fn units<const N: usize>(bytes: &[u8], order: Order) -> impl Iterator<Item = [u8
 /// The order of bytes that a mark says, or else the one that makes more characters ASCII.
 fn order_of(bytes: &[u8], width: usize) -> Order {
     let is_ascii = |high: &[u8], low: u8| low != 0 && high.iter().all(|byte| *byte == 0);
-    let (mut little, mut big) = (0, 0);
+    let mut little = 0;
+    let mut big = 0;
     for (at, unit) in bytes.chunks_exact(width).take(LOOKED_AT).enumerate() {
         match unit {
             [0xff, 0xfe, rest @ ..] if at == 0 && rest.iter().all(|byte| *byte == 0) => return Order::Little,

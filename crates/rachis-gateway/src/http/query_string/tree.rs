@@ -113,7 +113,8 @@ impl List {
 
     /// The items as fields named by their indices.
     fn named(self) -> Fields {
-        let (index, guessed) = (self.end.checked_sub(1), self.guessed);
+        let index = self.end.checked_sub(1);
+        let guessed = self.guessed;
         Fields { fields: self.sorted().map(|(at, item)| (at.to_string(), item)).collect(), index, guessed }
     }
 

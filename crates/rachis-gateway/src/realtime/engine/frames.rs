@@ -177,7 +177,8 @@ impl<R: AsyncRead + Unpin> Frames<R> {
 
     /// Reads the first `length` bytes of a payload to the end of `bytes`.
     async fn take(&mut self, bytes: &mut Vec<u8>, length: u64, mask: [u8; 4]) -> Result<(), Broken> {
-        let (start, mut left) = (bytes.len(), usize::try_from(length).unwrap_or(usize::MAX));
+        let start = bytes.len();
+        let mut left = usize::try_from(length).unwrap_or(usize::MAX);
         while left > 0 {
             if self.ahead.is_empty() {
                 // Past what is read ahead, straight to its place. The room for it grows with what has come, so a length

@@ -48,7 +48,8 @@ impl Waiting {
 
     /// Packets of at most `most` bytes, but one at least.
     fn take(&mut self, most: usize, limit: usize) -> Vec<Packet> {
-        let (mut taken, mut bytes) = (Vec::new(), 0);
+        let mut taken = Vec::new();
+        let mut bytes = 0;
         while let Some(packet) = self.packets.pop_front_if(|next| bytes == 0 || bytes + next.size() <= most) {
             bytes += packet.size();
             taken.push(packet);

@@ -244,7 +244,8 @@ impl World {
 
     /// The version is read first, then the nodes, then what lingers.
     fn read(&mut self, first: &[Step], second: &[Step]) {
-        let (epoch, now) = (self.registry.epoch(), self.registry.now);
+        let epoch = self.registry.epoch();
+        let now = self.registry.now;
         first.iter().for_each(|step| self.happen(step));
         let members = self.registry.nodes().into_iter().map(member).collect();
         second.iter().for_each(|step| self.happen(step));
@@ -321,7 +322,8 @@ fn offer(service: &ServiceRecord) -> Offer {
         [1] => vec![Method::Get],
         _ => vec![Method::Find, Method::Get],
     };
-    let (events, idempotent) = (Vec::new(), Vec::new());
+    let events = Vec::new();
+    let idempotent = Vec::new();
     let descriptor =
         Descriptor { path: service.path.clone(), methods, events, idempotent, options: Default::default() };
     Offer { since: service.since, descriptor: Arc::new(descriptor) }

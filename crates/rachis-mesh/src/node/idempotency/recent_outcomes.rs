@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn calls_are_remembered_for_as_long_as_their_marks_may_stand_the_last_one_first() {
-        let (recent, start) = (RecentOutcomes::new(HOLDS), Instant::now());
+        let recent = RecentOutcomes::new(HOLDS);
+        let start = Instant::now();
         recent.add(&mark("a"), None, start);
         recent.add(&mark("b"), None, start + HOLDS / 2);
         recent.add(&mark("c"), None, start + HOLDS / 2);
@@ -151,7 +152,8 @@ mod tests {
 
     #[test]
     fn they_take_so_many_bytes_and_no_more() {
-        let (recent, now) = (RecentOutcomes::new(HOLDS), Instant::now());
+        let recent = RecentOutcomes::new(HOLDS);
+        let now = Instant::now();
         let reply = Bytes::from(vec![0; 100_000]);
         (0..200).for_each(|n| recent.add(&mark(&n.to_string()), Some((reply.clone(), now + HOLDS)), now));
         assert!(recent.lock().bytes <= BYTES);

@@ -228,7 +228,8 @@ mod tests {
         let connector = Connector::new(options, "test").unwrap();
         let mut on = connector.connect("test", "key", Duration::ZERO).await.unwrap().connection;
         let ttl = Duration::from_secs(3);
-        let (keys, clock) = (Keys::new("test"), Arc::new(Clock::new()));
+        let keys = Keys::new("test");
+        let clock = Arc::new(Clock::new());
         let of = |node: &str| Registry::new(keys.clone(), node, "default/x", ttl, Linger::For(ttl));
         for node in ["awake", "asleep"] {
             of(node).register(&mut on, &Announced::default()).await.unwrap();

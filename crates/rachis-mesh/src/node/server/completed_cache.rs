@@ -178,7 +178,8 @@ mod tests {
 
     #[test]
     fn another_request_under_the_id_of_a_finished_one_is_not_taken_for_it() {
-        let (mut cache, id) = (CompletedCache::default(), EntryId::new(5, 1));
+        let mut cache = CompletedCache::default();
+        let id = EntryId::new(5, 1);
         let prints = [b"\x00R0000one", b"\x00R0000two"].map(|frame| Print::of(frame));
         cache.add(id, prints[0], Some(&reply(3)), Instant::now(), Duration::ZERO);
         assert_eq!((cache.reply(id, prints[0]), cache.reply(id, prints[1])), (Some(Some(reply(3))), None));
@@ -217,7 +218,8 @@ mod tests {
 
     #[test]
     fn what_was_finished_long_ago_is_forgotten_with_its_reply() {
-        let (mut cache, start) = (CompletedCache::default(), Instant::now());
+        let mut cache = CompletedCache::default();
+        let start = Instant::now();
         (0..100).for_each(|n| cache.add(EntryId::new(n as u64, 0), ONE, Some(&reply(100)), start, Duration::ZERO));
         cache.add(EntryId::new(100, 0), ONE, Some(&reply(100)), start + TIME, Duration::ZERO);
         assert_eq!(cache.requests, 101);
@@ -231,7 +233,8 @@ mod tests {
 
     #[test]
     fn what_was_finished_is_remembered_for_as_long_as_its_caller_waits() {
-        let (mut cache, start) = (CompletedCache::default(), Instant::now());
+        let mut cache = CompletedCache::default();
+        let start = Instant::now();
         cache.add(EntryId::new(1, 0), ONE, Some(&reply(100)), start, TIME * 2);
         cache.add(EntryId::new(2, 0), ONE, None, start + TIME * 2, Duration::ZERO);
         assert_eq!(cache.reply(EntryId::new(1, 0), ONE), Some(Some(reply(100))));
@@ -242,7 +245,8 @@ mod tests {
     proptest! {
         #[test]
         fn it_knows_what_a_map_knows(finished in proptest::collection::vec((0u64..500, 0usize..40), 0..3000), asked in 0u64..600) {
-            let (mut cache, mut map) = (CompletedCache::default(), HashMap::new());
+            let mut cache = CompletedCache::default();
+            let mut map = HashMap::new();
             let now = Instant::now();
             for (id, bytes) in finished {
                 let id = EntryId::new(id, 0);

@@ -200,7 +200,8 @@ mod tests {
     #[test]
     fn two_requests_under_one_id_are_in_flight_beside_each_other() {
         let all = InFlight::default();
-        let (one, two) = (all.take(ONE, Print(7)).unwrap(), all.take(ONE, Print(8)).unwrap());
+        let one = all.take(ONE, Print(7)).unwrap();
+        let two = all.take(ONE, Print(8)).unwrap();
         assert!(all.take(ONE, Print(7)).is_none() && all.take(ONE, Print(8)).is_none());
         assert_eq!((all.len(), all.all().len()), (2, 1));
         drop(one);
@@ -244,7 +245,8 @@ mod tests {
     #[test]
     fn of_two_requests_under_one_id_none_ends_early() {
         let all = InFlight::default();
-        let (one, two) = (all.take(ONE, Print(7)).unwrap(), all.take(ONE, Print(8)).unwrap());
+        let one = all.take(ONE, Print(7)).unwrap();
+        let two = all.take(ONE, Print(8)).unwrap();
         all.abandon(ONE);
         assert!([&one, &two].iter().all(|request| request.run(async {}).now_or_never().unwrap().is_ok()));
     }

@@ -233,7 +233,8 @@ mod tests {
 
     #[test]
     fn a_replica_that_is_missing_twice_and_long_enough_is_inherited_from() {
-        let (mut strangers, start) = (Strangers::default(), Instant::now());
+        let mut strangers = Strangers::default();
+        let start = Instant::now();
         assert!(strangers.confirmed(unknown(&["a", "b"]), ABSENCE, start).is_empty());
         assert!(strangers.confirmed(unknown(&["a", "b"]), ABSENCE, start + ABSENCE / 2).is_empty());
         assert!(strangers.confirmed(unknown(&["a"]), ABSENCE, start + ABSENCE / 2).is_empty());

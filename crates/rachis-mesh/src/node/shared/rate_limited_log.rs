@@ -39,7 +39,8 @@ mod tests {
 
     #[test]
     fn one_of_many_is_said_and_the_next_one_tells_of_the_others() {
-        let (log, start) = (RateLimitedLog::new(), Instant::now());
+        let log = RateLimitedLog::new();
+        let start = Instant::now();
         let said: Vec<_> = (0..5).map(|_| log.permit_at(start)).collect();
         assert_eq!(said, [Some(0), None, None, None, None]);
         assert_eq!((log.permit_at(start + PAUSE), log.permit_at(start + PAUSE)), (Some(4), None));

@@ -173,7 +173,8 @@ mod tests {
     async fn a_connection_that_nobody_asks_for_is_closed_and_one_in_use_is_not() {
         let options = Options::for_tests(Duration::from_secs(5));
         let admin = Admin::new(&Connector::new(options, "test").unwrap());
-        let (mut kept, given_back) = (admin.get("key").await.unwrap(), admin.get("key").await.unwrap());
+        let mut kept = admin.get("key").await.unwrap();
+        let given_back = admin.get("key").await.unwrap();
         drop(given_back);
         let shard = admin.connector.servers().shard("key").unwrap();
         let pool = admin.pool(&shard).unwrap();

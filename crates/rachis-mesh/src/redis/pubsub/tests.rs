@@ -36,7 +36,8 @@ async fn a_reader_that_falls_behind_holds_a_bounded_number_of_messages_and_learn
     let messages = 10 * most;
     publish(&redis, "busy", messages, length).await;
     // What was published behind all of it shows that the node has read it from its socket.
-    let (mut count, mut missed) = (0, false);
+    let mut count = 0;
+    let mut missed = false;
     while !missed {
         match tokio::time::timeout(LONG, heard.recv()).await.expect("it never learns of it").unwrap() {
             SubscriptionEvent::Message { .. } => count += 1,

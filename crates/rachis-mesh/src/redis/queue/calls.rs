@@ -220,7 +220,8 @@ impl Calls {
 
     /// Deletes what was settled and could not be deleted then. Returns the number of requests that were.
     pub(crate) async fn delete_settled(&self, on: &mut impl ConnectionLike) -> RedisResult<usize> {
-        let (mut from, mut sum) = ("-".to_owned(), 0);
+        let mut from = "-".to_owned();
+        let mut sum = 0;
         while !from.is_empty() {
             let mut call = SETTLED.key(&self.stream);
             call.arg(GROUP).arg(&from).arg(SETTLED_BATCH).arg(SETTLED_BYTES);
@@ -275,7 +276,8 @@ mod tests {
             read.exec_async(on).await.unwrap();
             id
         };
-        let (taken, kept) = (given().await, given().await);
+        let taken = given().await;
+        let kept = given().await;
         assert!(former.hand_off(on, taken, "heir").await.unwrap());
         assert!(!former.give_up(on, taken).await.unwrap());
         assert!(!former.requeue(on, taken, b"frame").await.unwrap());

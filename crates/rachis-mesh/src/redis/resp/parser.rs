@@ -300,7 +300,8 @@ mod tests {
     #[test]
     fn what_a_write_brought_is_read_one_by_one() {
         let all = b"$3\r\n5-1\r\n$-1\r\n:7\r\n+OK\r\n-OOM no memory\r\n*1\r\n:1\r\n$4\r\n01JX\r\n";
-        let (mut at, mut read) = (0, Vec::new());
+        let mut at = 0;
+        let mut read = Vec::new();
         while at < all.len() {
             let (one, length) = parse_value(&all[at..]).unwrap().unwrap();
             for cut in 0..length {

@@ -101,13 +101,16 @@ fn run(
     ended: &Rc<RefCell<Vec<Vec<WaiterEnd>>>>,
 ) -> Result<(), TestCaseError> {
     let mut expected: BTreeMap<u64, Call> = BTreeMap::new();
-    let (mut given, mut overtaken, mut closed) = (BTreeSet::new(), BTreeSet::new(), false);
+    let mut given = BTreeSet::new();
+    let mut overtaken = BTreeSet::new();
+    let mut closed = false;
     let left = Left { at: Instant::now(), losses: 0 };
     for (now, step) in (0..).zip(steps) {
         match step {
             Step::Insert => {
                 let waiter = Waiter::new(ended);
-                let (number, repeatable) = (waiter.number, waiter.number.is_multiple_of(2));
+                let number = waiter.number;
+                let repeatable = waiter.number.is_multiple_of(2);
                 let safety = if repeatable { Safety::Idempotent } else { Safety::Unsafe };
                 let taken = pending.insert(waiter, "stream".into(), safety, deadline(number));
                 prop_assert_eq!(taken.is_ok(), expected.len() < CAPACITY);

@@ -83,7 +83,8 @@ fn those_whose_time_is_over_are_woken_and_the_next_ones_awaited() {
 #[test]
 fn who_comes_when_all_are_let_go_is_let_go_as_well() {
     let mut pending = Pending::<Arc<()>, u8>::new(10);
-    let (here, awake) = (Arc::new(()), Arc::new(()));
+    let here = Arc::new(());
+    let awake = Arc::new(());
     let id = pending.insert(awake, stream(), Safety::Idempotent, later(1)).unwrap();
     let awake = pending.wake(id).unwrap();
     pending.close();
@@ -138,7 +139,8 @@ fn what_is_lost_is_sent_again_only_if_it_may_run_twice_or_never_arrived() {
         Finding as F, RecoveryDecision as V,
         Safety::{Idempotent, Keyed, Unsafe},
     };
-    let (sent, adrift) = (Stage::Sent(EntryId::new(1, 0)), Stage::Adrift(None));
+    let sent = Stage::Sent(EntryId::new(1, 0));
+    let adrift = Stage::Adrift(None);
     let cases = [
         (Idempotent, &sent, F::Gone, Some(V::Resend)),
         (Unsafe, &sent, F::Gone, Some(V::Lost)),
@@ -269,7 +271,8 @@ proptest! {
         let mut pending: Pending<u64, ()> = Pending::new(8);
         let mut repeatable = Vec::new();
         // Calls that are over, and those whose reply waits for them.
-        let (mut over, mut kept) = (HashSet::new(), HashSet::new());
+        let mut over = HashSet::new();
+        let mut kept = HashSet::new();
         let (mut awake, mut sending, mut overtaken) = <(HashSet<_>, HashSet<_>, HashSet<_>)>::default();
         for step in steps {
             let known = |id: u64, over: &HashSet<u64>| id < repeatable.len() as u64 && !over.contains(&id);

@@ -349,7 +349,8 @@ mod tests {
         let silent_urls = silent.iter().map(|silent| format!("redis://{}", silent.local_addr().unwrap()));
         let seeds: Vec<String> = silent_urls.chain([redis.url()]).collect();
         let logins = Arc::new(Logins::new(crate::redis::connection::login::Login::default()));
-        let (certificates, addresses) = (Certificates::default(), Addresses::default());
+        let certificates = Certificates::default();
+        let addresses = Addresses::default();
         let cluster = Cluster::new(&seeds, &logins, &certificates, &addresses, Duration::from_secs(1)).unwrap();
         let begun = Instant::now();
         cluster.refresh().await.unwrap();
