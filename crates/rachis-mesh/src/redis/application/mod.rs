@@ -7,16 +7,15 @@
 mod route;
 
 use super::connection::{
-    Connector, Opened, is_elsewhere, is_fatal, is_redirect,
-    pool::{IDLE, tidy},
-    socket::Shared,
+    Connector, is_elsewhere, is_redirect,
+    session::{Session, pool_of},
     timed_out,
     topology::Shard,
 };
 use deadpool::managed::{Manager, Object, Pool, RecycleError, RecycleResult};
 /// The error of `get` of a [`RedisPool`]: that of pools of deadpool-redis.
 pub use deadpool_redis::PoolError as RedisPoolError;
-use deadpool_redis::{BuildError, Metrics, PoolConfig, Runtime, Timeouts};
+use deadpool_redis::{BuildError, Metrics};
 use futures_util::future::try_join_all;
 use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value, aio::ConnectionLike};
 use route::{Route, route};
@@ -34,14 +33,7 @@ pub type RedisPool = Pool<RedisManager, RedisConnection>;
 
 /// Creates the pool of one node. It opens no connection before one is asked for.
 pub(crate) fn pool(connector: &Connector) -> Result<RedisPool, BuildError> {
-    let options = connector.options();
-    let wait = Some(options.connect_timeout);
-    let mut config = PoolConfig::new(options.pool_size.max(1));
-    config.timeouts = Timeouts { wait, create: wait, recycle: Some(connector.probe_time()) };
-    let manager = RedisManager { connector: connector.clone() };
-    let pool = RedisPool::builder(manager).config(config).runtime(Runtime::Tokio1).build()?;
-    tokio::spawn(tidy(pool.weak(), IDLE));
-    Ok(pool)
+    pool_of(connector, RedisManager { connector: connector.clone() })
 }
 
 /// Opens the connections of a [`RedisPool`] as the mesh opens its own.
@@ -60,25 +52,21 @@ impl Manager for RedisManager {
     type Error = RedisError;
 
     async fn create(&self) -> RedisResult<RedisSession> {
-        let mut session = RedisSession { connector: self.connector.clone(), servers: HashMap::new(), broken: false };
+        let mut session = RedisSession { connector: self.connector.clone(), servers: HashMap::new() };
         let shard = session.shard(b"").await?;
         session.connection(&shard).await?;
         Ok(session)
     }
 
     async fn recycle(&self, session: &mut RedisSession, _: &Metrics) -> RecycleResult<RedisError> {
-        if session.broken {
-            return Err(RecycleError::message("it failed before"));
-        }
-        Ok(session.clean().await?)
+        session.clean(&self.connector).await
     }
 }
 
 /// The connection behind a [`RedisConnection`]: one to each server that it has sent commands to.
 pub struct RedisSession {
     connector: Connector,
-    servers: HashMap<Shard, Opened>,
-    broken: bool,
+    servers: HashMap<Shard, Session>,
 }
 
 impl fmt::Debug for RedisSession {
@@ -89,16 +77,22 @@ impl fmt::Debug for RedisSession {
 
 impl RedisSession {
     /// Makes it as good as a new one: forgets watched keys, logs in again where the login has changed, and checks that the
-    /// servers answer. A server of a cluster that was closed or holds nothing any more is left out.
-    async fn clean(&mut self) -> RedisResult<()> {
-        let servers = self.connector.servers();
-        let had = self.servers.len();
-        self.servers.retain(|shard, opened| servers.has(shard) && !opened.signs.has_ended());
-        if self.servers.is_empty() && had > 0 {
-            return Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::ConnectionReset)));
+    /// servers answer. A connection that failed is left out, as is one to a server of a cluster that holds nothing any more.
+    async fn clean(&mut self, connector: &Connector) -> RecycleResult<RedisError> {
+        let servers = connector.servers();
+        self.servers.retain(|shard, session| servers.has(shard) && session.is_sound());
+        if self.servers.is_empty() {
+            return Err(RecycleError::message("it failed before"));
         }
-        let connector = &self.connector;
-        try_join_all(self.servers.values_mut().map(|opened| renew(opened, connector))).await.map(drop)
+        let mut check = redis::pipe();
+        check.cmd("UNWATCH").cmd("PING");
+        try_join_all(self.servers.values_mut().map(async |session| {
+            session.renew_login(connector).await;
+            // Forbidden by an ACL, they are answered as well.
+            session.pipeline(&check, 0, 2).await
+        }))
+        .await?;
+        Ok(())
     }
 
     /// Returns the server that holds `key`.
@@ -113,16 +107,14 @@ impl RedisSession {
     }
 
     /// Returns the connection to this server, opened the first time.
-    async fn connection(&mut self, shard: &Shard) -> RedisResult<&mut Shared> {
+    async fn connection(&mut self, shard: &Shard) -> RedisResult<&mut Session> {
         if !self.servers.contains_key(shard) {
-            let attempt = self.connector.connect_to("app", shard);
+            let attempt = Session::open(&self.connector, "app", shard);
             let limit = self.connector.options().connect_timeout;
             let opened = tokio::time::timeout(limit, attempt).await.unwrap_or_else(|_| Err(timed_out("connecting")));
-            let opened = opened.inspect_err(|_| self.broken = true)?;
-            self.servers.insert(shard.clone(), opened);
+            self.servers.insert(shard.clone(), opened?);
         }
-        let opened = self.servers.get_mut(shard).ok_or_else(|| timed_out("connecting"))?;
-        Ok(&mut opened.connection)
+        self.servers.get_mut(shard).ok_or_else(|| timed_out("connecting"))
     }
 
     /// Sends to the server that holds the key, and again to another one where the server says that this one has it now: it
@@ -141,7 +133,6 @@ impl RedisSession {
                 servers.learn_from(&error).await;
             }
             if !is_redirect(&error) || begun.elapsed() >= self.connector.options().response_timeout {
-                self.broken |= is_fatal(&error) && !is_redirect(&error);
                 return Err(error);
             }
             shard = match servers.redirect(&error) {
@@ -165,23 +156,10 @@ impl RedisSession {
     async fn everywhere(&mut self, command: &Cmd) -> RedisResult<Value> {
         let mut last = Value::Nil;
         for shard in self.connector.servers().shards() {
-            let connection = self.connection(&shard).await?;
-            let answer = connection.req_packed_command(command).await.and_then(Value::extract_error);
-            last = answer.inspect_err(|error| self.broken |= is_fatal(error))?;
+            last = self.connection(&shard).await?.command(command).await?;
         }
         Ok(last)
     }
-}
-
-/// Logs in again if the login has changed, forgets watched keys, and checks that the server answers.
-async fn renew(Opened { connection, signs }: &mut Opened, connector: &Connector) -> RedisResult<()> {
-    if signs.has_login_changed() {
-        connector.log_in(connection).await;
-    }
-    let mut check = redis::pipe();
-    check.cmd("UNWATCH").cmd("PING");
-    // Forbidden by an ACL, they are answered as well.
-    connection.req_packed_commands(&check, 0, 2).await.map(drop)
 }
 
 /// What is sent at once.
@@ -206,15 +184,11 @@ impl<'a> Sent<'a> {
     }
 
     /// Returns the answers. It fails where the server has run nothing of it.
-    async fn send_to(self, server: &mut Shared) -> RedisResult<Vec<Value>> {
+    async fn send_to(self, server: &mut Session) -> RedisResult<Vec<Value>> {
         match self {
-            Sent::Command(command) => {
-                // Some errors come as values.
-                let answer = server.req_packed_command(command).await.and_then(Value::extract_error);
-                Ok(vec![answer?])
-            }
+            Sent::Command(command) => Ok(vec![server.command(command).await?]),
             Sent::Pipeline(pipeline, offset, count) => {
-                let answers = server.req_packed_commands(pipeline, offset, count).await?;
+                let answers = server.pipeline(pipeline, offset, count).await?;
                 let is_redirected = |answer: &Value| refusal(answer).is_some_and(|error| is_redirect(&error));
                 match answers.first().and_then(refusal) {
                     Some(error) if answers.iter().all(is_redirected) => Err(error),
@@ -259,6 +233,6 @@ impl ConnectionLike for RedisConnection {
     }
 
     fn get_db(&self) -> i64 {
-        self.0.servers.values().next().map_or(0, |opened| opened.connection.get_db())
+        self.0.servers.values().next().map_or(0, Session::database)
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod link;
 pub(crate) mod login;
 pub(crate) mod pool;
 pub(crate) mod server_info;
+pub(crate) mod session;
 mod signs;
 pub(crate) mod socket;
 pub(crate) mod tls;

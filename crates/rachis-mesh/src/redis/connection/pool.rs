@@ -1,24 +1,14 @@
 //! A few pooled connections for rare commands; never on the path of a call, since a pool tests each connection first.
 
 use super::{
-    Connector, Opened, Signs, is_elsewhere, is_fatal,
-    socket::Shared,
+    Connector, is_elsewhere,
+    session::{Session, pool_of},
     topology::{Servers, Shard},
 };
-use deadpool::{
-    Runtime,
-    managed::{
-        BuildError, Manager, Metrics, Object, Pool, PoolConfig, PoolError, RecycleError, RecycleResult, Timeouts,
-        WeakPool,
-    },
-};
+use deadpool::managed::{BuildError, Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult};
 use parking_lot::Mutex;
 use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value, aio::ConnectionLike};
-use std::{collections::HashMap, sync::Arc, time::Duration};
-
-/// Idle time after which a pooled connection is closed, at the latest after twice as long. A node needs one when it
-/// joins, and hardly any later. A shorter time would cost Redis more in new connections than it saves.
-pub(crate) const IDLE: Duration = Duration::from_secs(60);
+use std::{collections::HashMap, sync::Arc};
 
 /// Pools of connections, one for each server, filled on demand.
 #[derive(Clone)]
@@ -53,28 +43,10 @@ impl Admin {
             return Ok(pool.clone());
         }
         pools.retain(|known, _| self.connector.servers().has(known));
-        let options = self.connector.options();
-        let wait = Some(options.connect_timeout);
-        let mut sizes = PoolConfig::new(options.pool_size.max(1));
-        sizes.timeouts = Timeouts { wait, create: wait, recycle: Some(self.connector.probe_time()) };
         let maker = Maker { connector: self.connector.clone(), shard: shard.clone() };
-        let pool = Pool::builder(maker).config(sizes).runtime(Runtime::Tokio1).build().map_err(build_failed)?;
-        tokio::spawn(tidy(pool.weak(), IDLE));
+        let pool: Pool<Maker> = pool_of(&self.connector, maker).map_err(build_failed)?;
         pools.insert(shard.clone(), pool.clone());
         Ok(pool)
-    }
-}
-
-/// Closes idle connections, until the pool is dropped.
-pub(crate) async fn tidy<M, W>(pool: WeakPool<M, W>, idle: Duration)
-where
-    M: Manager,
-    W: From<Object<M>>,
-{
-    loop {
-        tokio::time::sleep(idle).await;
-        let Some(pool) = pool.upgrade() else { return };
-        pool.retain(|_, used| used.last_used() < idle);
     }
 }
 
@@ -88,30 +60,21 @@ struct Maker {
     shard: Shard,
 }
 
-/// A connection, and whether it is known to be broken.
-struct Slot {
-    connection: Shared,
-    signs: Signs,
-    broken: bool,
-}
-
 impl Manager for Maker {
-    type Type = Slot;
+    type Type = Session;
     type Error = RedisError;
 
-    async fn create(&self) -> Result<Slot, RedisError> {
-        let Opened { connection, signs } = self.connector.connect_to("admin", &self.shard).await?;
-        Ok(Slot { connection, signs, broken: false })
+    async fn create(&self) -> RedisResult<Session> {
+        Session::open(&self.connector, "admin", &self.shard).await
     }
 
-    async fn recycle(&self, slot: &mut Slot, _: &Metrics) -> RecycleResult<RedisError> {
-        if slot.broken || slot.signs.has_ended() {
+    async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<RedisError> {
+        if !session.is_sound() {
             return Err(RecycleError::message("it failed before"));
         }
-        if slot.signs.has_login_changed() {
-            self.connector.log_in(&mut slot.connection).await;
-        }
-        Ok(redis::cmd("PING").query_async(&mut slot.connection).await?)
+        session.renew_login(&self.connector).await;
+        session.command(&redis::cmd("PING")).await?;
+        Ok(())
     }
 }
 
@@ -122,27 +85,23 @@ pub(crate) struct Pooled {
 }
 
 impl Pooled {
-    fn note<T>(&mut self, outcome: RedisResult<T>) -> RedisResult<T> {
-        if let Err(error) = &outcome {
-            self.connection.broken |= is_fatal(error);
-            if is_elsewhere(error) {
-                // The next caller is to find the right server.
-                let servers = self.servers.clone();
-                let error = error.clone();
-                tokio::spawn(async move { servers.learn_from(&error).await });
-            }
+    /// Has the next caller find the right server, where this one holds the key no more.
+    fn learn_from<T>(&self, outcome: &RedisResult<T>) {
+        let Err(error) = outcome else { return };
+        if is_elsewhere(error) {
+            let servers = self.servers.clone();
+            let error = error.clone();
+            tokio::spawn(async move { servers.learn_from(&error).await });
         }
-        outcome
     }
 }
 
 impl ConnectionLike for Pooled {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            let outcome = self.connection.connection.req_packed_command(command).await;
-            // Not every error has been told from a value yet.
-            let outcome = outcome.and_then(Value::extract_error);
-            self.note(outcome)
+            let outcome = self.connection.command(command).await;
+            self.learn_from(&outcome);
+            outcome
         })
     }
 
@@ -153,21 +112,23 @@ impl ConnectionLike for Pooled {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
-            let outcome = self.connection.connection.req_packed_commands(pipeline, offset, count).await;
-            self.note(outcome)
+            let outcome = self.connection.pipeline(pipeline, offset, count).await;
+            self.learn_from(&outcome);
+            outcome
         })
     }
 
     fn get_db(&self) -> i64 {
-        self.connection.connection.get_db()
+        self.connection.database()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::redis::connection::Options;
+    use crate::redis::connection::{Options, session::close_idle};
     use crate::testing;
+    use std::time::Duration;
 
     #[tokio::test]
     async fn a_connection_that_nobody_asks_for_is_closed_and_one_in_use_is_not() {
@@ -179,7 +140,7 @@ mod tests {
         let shard = admin.connector.servers().shard("key").unwrap();
         let pool = admin.pool(&shard).unwrap();
         assert_eq!((pool.status().size, pool.status().available), (2, 1));
-        tokio::spawn(tidy(pool.weak(), Duration::from_millis(5)));
+        tokio::spawn(close_idle(pool.weak(), Duration::from_millis(5)));
         testing::eventually("it is closed", async || pool.status().size == 1).await;
         redis::cmd("PING").exec_async(&mut kept).await.unwrap();
         drop(kept);
