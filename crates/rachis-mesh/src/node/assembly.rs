@@ -62,48 +62,46 @@ pub(super) fn assemble(plan: Plan) -> Result<Node> {
     let config = shared.config.at_start();
     let stop = shared.life.stop.clone();
     let redis_pool = application::pool(&shared.connector).map_err(Error::other)?;
-    let (channels, subscriptions) = pubsub::new(shared.connector.clone(), shared.keys.lifecycle(), stop.clone());
+    let (channels, subscriptions) =
+        pubsub::new(shared.connector.clone(), shared.context.keys.lifecycle(), stop.clone());
 
     // Calls to other nodes.
-    let waiting = Arc::new(Waiting::new(&shared.identity.id, limits, shared.signer.clone(), shared.keys.clone()));
+    let waiting = Arc::new(Waiting::new(
+        &shared.context.identity.id,
+        limits,
+        shared.context.signer.clone(),
+        shared.context.keys.clone(),
+    ));
     let links: Links = shared.commands.links().clone();
     let writer = Writer::start(links, waiting.clone(), stop.clone());
     let requests = Requests::new(waiting.clone(), writer.clone());
-    let rpc = Arc::new(Rpc::new(&shared.identity.id, requests, shared.clock.clone(), shared.signer.clone()));
+    let rpc = Arc::new(Rpc::new(
+        &shared.context.identity.id,
+        requests,
+        shared.context.clock.clone(),
+        shared.context.signer.clone(),
+    ));
     let routes = Arc::new(Routes::new(
-        &shared.identity,
+        shared.context.clone(),
         shared.config.clone(),
         filters.clone(),
         shared.app.clone(),
         wrapping,
         shared.catalog.clone(),
         rpc.clone(),
-        shared.keys.clone(),
     ));
 
     // Events.
     let published = Arc::new(Published::default());
     let intake = watch::Sender::<Intake>::default();
-    let (outbox, outgoing) = Outbox::new(
-        shared.identity.clone(),
-        shared.config.clone(),
-        shared.keys.clone(),
-        shared.signer.clone(),
-        shared.clock.clone(),
-        shared.metrics.clone(),
-        stop.clone(),
-    );
+    let (outbox, outgoing) = Outbox::new(shared.context.clone(), shared.config.clone(), stop.clone());
     let outbox = Arc::new(outbox);
     let source = EventSource { outbox: outbox.clone(), config: shared.config.clone(), published: published.clone() };
     let events: Arc<dyn EventSink> = Arc::new(source);
     shared.app.add_sink(Arc::downgrade(&events));
     let event_receiver = Arc::new(EventReceiver::new(
-        shared.identity.clone(),
+        shared.context.clone(),
         shared.life.clone(),
-        shared.keys.clone(),
-        shared.signer.clone(),
-        shared.clock.clone(),
-        shared.metrics.clone(),
         shared.catalog.clone(),
         config.limits.event_buffer.as_usize(),
         shared.admin.clone(),
@@ -118,7 +116,7 @@ pub(super) fn assemble(plan: Plan) -> Result<Node> {
         let idempotency = shared.idempotency(waiting.clone(), runner, intake.clone(), tasks.own.clone());
         let subscriber = Subscriber {
             app: shared.app.clone(),
-            identity: shared.identity.clone(),
+            identity: shared.context.identity.clone(),
             routes: routes.clone(),
             event_receiver: event_receiver.clone(),
             stop: stop.clone(),
@@ -129,7 +127,7 @@ pub(super) fn assemble(plan: Plan) -> Result<Node> {
             routes: routes.clone(),
             subscriber,
             idempotency: Arc::new(idempotency),
-            metrics: shared.metrics.clone(),
+            metrics: shared.context.metrics.clone(),
             intake: intake.clone(),
             stop: stop.clone(),
             caller,
@@ -139,12 +137,12 @@ pub(super) fn assemble(plan: Plan) -> Result<Node> {
         runner: Runner { app: shared.app.clone(), caller: calls.caller.clone() },
         idempotency: calls.idempotency.clone(),
         intake: intake.clone(),
-        clock: shared.clock.clone(),
-        metrics: shared.metrics.clone(),
+        clock: shared.context.clock.clone(),
+        metrics: shared.context.metrics.clone(),
         authentication: config.authentication,
     };
     let admission = Admission {
-        identity: shared.identity.clone(),
+        identity: shared.context.identity.clone(),
         app: shared.app.clone(),
         published: published.clone(),
         catalog: shared.catalog.clone(),
@@ -152,7 +150,7 @@ pub(super) fn assemble(plan: Plan) -> Result<Node> {
     let (dead_replicas, dead) = mpsc::unbounded_channel();
     let work = shared.work(admission, execution, tasks, writer.clone(), dead_replicas.clone());
     let partitions =
-        Partitions::new(Arc::new(work), shared.connector.clone(), shared.identity.clone(), config.partitions);
+        Partitions::new(Arc::new(work), shared.connector.clone(), shared.context.identity.clone(), config.partitions);
     let partitions = Arc::new(partitions);
 
     // Discovery.
@@ -164,11 +162,11 @@ pub(super) fn assemble(plan: Plan) -> Result<Node> {
     let view = Arc::new(shared.view(routes, watchers));
 
     let assembled = Assembled {
-        identity: shared.identity.clone(),
+        identity: shared.context.identity.clone(),
         config: shared.config.clone(),
         life: shared.life.clone(),
         app: shared.app.clone(),
-        keys: shared.keys.clone(),
+        keys: shared.context.keys.clone(),
         credentials: credentials.clone(),
         connector: shared.connector.clone(),
         commands: shared.commands.clone(),
@@ -201,10 +199,10 @@ pub(super) fn assemble(plan: Plan) -> Result<Node> {
         view,
         redis_pool,
         _events: events,
-        identity: shared.identity,
+        identity: shared.context.identity.clone(),
         config: shared.config,
         app: shared.app,
         life: shared.life,
-        clock: shared.clock,
+        clock: shared.context.clock.clone(),
     }))
 }

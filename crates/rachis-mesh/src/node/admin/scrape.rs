@@ -6,18 +6,12 @@ use crate::{
         discovery::view::View,
         server::partitions::Partitions,
         shared::{
-            clock::Clock,
-            identity::Identity,
+            context::NodeContext,
             life::{Life, Readiness},
-            metrics::{AppLabels, Metrics},
+            metrics::AppLabels,
         },
     },
-    redis::{
-        Failure,
-        connection::pool::Admin,
-        keys::{Keys, partition},
-        queue::QueueDepth,
-    },
+    redis::{Failure, connection::pool::Admin, keys::partition, queue::QueueDepth},
 };
 use futures_util::future::{join_all, try_join_all};
 use prometheus_client::{
@@ -47,15 +41,12 @@ type Seconds = Gauge<f64, AtomicU64>;
 
 /// Tells what a node counts.
 pub(crate) struct Scraper {
-    pub(crate) identity: Arc<Identity>,
+    pub(crate) context: Arc<NodeContext>,
     pub(crate) life: Arc<Life>,
-    pub(crate) metrics: Arc<Metrics>,
     pub(crate) view: Arc<View>,
     pub(crate) waiting: Arc<Waiting>,
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) admin: Admin,
-    pub(crate) keys: Keys,
-    pub(crate) clock: Arc<Clock>,
 }
 
 impl Scraper {
@@ -66,7 +57,7 @@ impl Scraper {
         self.levels(&mut now);
         self.queues(&mut now).await;
         let mut out = String::new();
-        let written = text::encode_registry(&mut out, &self.metrics.registry)
+        let written = text::encode_registry(&mut out, &self.context.metrics.registry)
             .and_then(|()| text::encode_registry(&mut out, &now))
             .and_then(|()| text::encode_eof(&mut out));
         // Writing to a string never fails.
@@ -75,7 +66,7 @@ impl Scraper {
     }
 
     fn levels(&self, now: &mut Registry) {
-        let info = [("version", env!("CARGO_PKG_VERSION").to_owned()), ("app", self.identity.app.clone())];
+        let info = [("version", env!("CARGO_PKG_VERSION").to_owned()), ("app", self.context.identity.app.clone())];
         now.register("node", "This node", Info::new(info.to_vec()));
         let ready = i64::from(self.life.readiness() == Readiness::Ready);
         level(now, "ready", "Whether this node is part of the mesh and hears Redis", ready);
@@ -92,8 +83,8 @@ impl Scraper {
             .filter(|info| info.remote)
             .map(|info| format!("{}/{}", info.key, info.app))
             .collect();
-        if !self.identity.observer {
-            apps.insert(self.identity.app.clone());
+        if !self.context.identity.observer {
+            apps.insert(self.context.identity.app.clone());
         }
         let asked = join_all(apps.into_iter().take(APPS).map(async |app| {
             let queue = self.queue(&app).await;
@@ -105,7 +96,7 @@ impl Scraper {
         let depth = Family::<AppLabels, Level>::default();
         let age = Family::<AppLabels, Seconds>::default();
         let dead = Family::<AppLabels, Level>::default();
-        let clock = self.clock.now();
+        let clock = self.context.clock.now();
         for (app, queue) in told {
             let Ok(queue) = queue else { continue };
             let oldest = queue.oldest.map_or(0, |oldest| clock.saturating_sub(oldest));
@@ -123,7 +114,8 @@ impl Scraper {
         let partitions = announced.map(|known| known.partitions).max().unwrap_or(1);
         let asked = (0..partitions).map(async |number| {
             let name = partition(app, number);
-            QueueDepth::look(&mut self.admin.get(&self.keys.calls(&name)).await?, &self.keys, &name).await
+            QueueDepth::look(&mut self.admin.get(&self.context.keys.calls(&name)).await?, &self.context.keys, &name)
+                .await
         });
         let all = try_join_all(asked).await?;
         Ok(all.into_iter().fold(QueueDepth::default(), QueueDepth::and))

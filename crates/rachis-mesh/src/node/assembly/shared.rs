@@ -18,8 +18,8 @@ use crate::{
             tasks::Tasks, work::Work,
         },
         shared::{
-            clock::Clock, commands::Commands, filters::Filters, identity::Identity, info::Change, life::Life,
-            live_config::LiveConfig, metrics::Metrics, published::Published, runner::Runner, settings,
+            clock::Clock, commands::Commands, context::NodeContext, filters::Filters, identity::Identity, info::Change,
+            life::Life, live_config::LiveConfig, metrics::Metrics, published::Published, runner::Runner, settings,
         },
     },
     redis::{
@@ -47,14 +47,10 @@ use tokio_util::task::TaskTracker;
 
 /// The parts that many others share. It ends when the node is built.
 pub(super) struct Shared {
-    pub(super) identity: Arc<Identity>,
+    pub(super) context: Arc<NodeContext>,
     pub(super) config: Arc<LiveConfig>,
     pub(super) life: Arc<Life>,
     pub(super) app: App,
-    pub(super) keys: Keys,
-    pub(super) signer: Signer,
-    pub(super) clock: Arc<Clock>,
-    pub(super) metrics: Arc<Metrics>,
     pub(super) catalog: SharedCatalog,
     pub(super) connector: Connector,
     pub(super) commands: Commands,
@@ -79,22 +75,25 @@ impl Shared {
         let links = Links::new(connector.clone(), life.stop.clone());
         let secret = config.mesh.secret.as_ref().map(Secret::expose);
         let previous = config.mesh.previous_secret.as_ref().map(Secret::expose);
+        let context = NodeContext {
+            signer: Signer::new(secret, previous),
+            clock: Arc::new(Clock::new()),
+            metrics: Arc::new(Metrics::new(&identity.app)),
+            identity: identity.clone(),
+            keys: keys.clone(),
+        };
         // How long nodes that a registry has lost are believed.
         let grace = u64::try_from((ttl * 2).as_millis()).unwrap_or(u64::MAX);
         Ok(Shared {
             registry: Registry::new(keys.clone(), &identity.id, &identity.app, ttl, settings::linger(&config)),
             admin: Admin::new(&connector),
             commands: Commands::new(links, life.clone(), config.redis.response_timeout),
-            signer: Signer::new(secret, previous),
-            clock: Arc::new(Clock::new()),
-            metrics: Arc::new(Metrics::new(&identity.app)),
             catalog: Arc::new(Mutex::new(Catalog::new(&identity.id, grace))),
             heartbeat_interval: config.heartbeat_interval,
             config: Arc::new(LiveConfig::new(config)),
-            identity,
+            context: Arc::new(context),
             life,
             app,
-            keys,
             connector,
             ttl,
         })
@@ -102,13 +101,13 @@ impl Shared {
 
     pub(super) fn recovery(&self, waiting: Arc<Waiting>) -> Recovery {
         Recovery {
-            node: self.identity.id.clone(),
+            node: self.context.identity.id.clone(),
             waiting,
             commands: self.commands.clone(),
             catalog: self.catalog.clone(),
             registry: self.registry.clone(),
-            keys: self.keys.clone(),
-            clock: self.clock.clone(),
+            keys: self.context.keys.clone(),
+            clock: self.context.clock.clone(),
             heartbeat_interval: self.heartbeat_interval,
             stop: self.life.stop.clone(),
         }
@@ -122,11 +121,9 @@ impl Shared {
         own_calls: TaskTracker,
     ) -> Idempotency {
         Idempotency {
-            identity: self.identity.clone(),
+            context: self.context.clone(),
             config: self.config.clone(),
             life: self.life.clone(),
-            keys: self.keys.clone(),
-            signer: self.signer.clone(),
             recent: RecentOutcomes::new(self.ttl * TTLS_HELD),
             commands: self.commands.clone(),
             catalog: self.catalog.clone(),
@@ -149,8 +146,8 @@ impl Shared {
     ) -> Work {
         let config = self.config.at_start();
         Work {
-            keys: self.keys.clone(),
-            signer: self.signer.clone(),
+            keys: self.context.keys.clone(),
+            signer: self.context.signer.clone(),
             limits: ArcSwap::from_pointee(settings::limits(config)),
             slots: Arc::new(Slots::new(config.limits.max_in_flight)),
             tasks,
@@ -159,8 +156,8 @@ impl Shared {
             writer,
             commands: self.commands.clone(),
             admin: self.admin.clone(),
-            clock: self.clock.clone(),
-            metrics: self.metrics.clone(),
+            clock: self.context.clock.clone(),
+            metrics: self.context.metrics.clone(),
             catalog: self.catalog.clone(),
             life: self.life.clone(),
             ttl: self.ttl,
@@ -171,12 +168,12 @@ impl Shared {
 
     pub(super) fn takeover(&self, partitions: Arc<Partitions>, dead: mpsc::UnboundedReceiver<String>) -> Takeover {
         Takeover {
-            identity: self.identity.clone(),
+            identity: self.context.identity.clone(),
             life: self.life.clone(),
             partitions,
             catalog: self.catalog.clone(),
             registry: self.registry.clone(),
-            keys: self.keys.clone(),
+            keys: self.context.keys.clone(),
             commands: self.commands.clone(),
             admin: self.admin.clone(),
             heartbeat_interval: self.heartbeat_interval,
@@ -194,13 +191,13 @@ impl Shared {
         watchers: broadcast::Sender<Arc<Change>>,
     ) -> ChangeFeed {
         ChangeFeed {
-            identity: self.identity.clone(),
+            identity: self.context.identity.clone(),
             app: self.app.clone(),
             catalog: self.catalog.clone(),
             routes,
             waiting,
             partitions,
-            keys: self.keys.clone(),
+            keys: self.context.keys.clone(),
             dead_replicas,
             watchers,
         }
@@ -213,13 +210,13 @@ impl Shared {
         changes: ChangeFeed,
     ) -> CatalogSync {
         CatalogSync {
-            observer: self.identity.observer,
+            observer: self.context.identity.observer,
             catalog: self.catalog.clone(),
             registry: self.registry.clone(),
             admin: self.admin.clone(),
-            keys: self.keys.clone(),
-            clock: self.clock.clone(),
-            records: Records::new(self.keys.clone(), self.signer.clone(), self.config.clone(), filters),
+            keys: self.context.keys.clone(),
+            clock: self.context.clock.clone(),
+            records: Records::new(self.context.keys.clone(), self.context.signer.clone(), self.config.clone(), filters),
             event_receiver,
             changes,
             foreign: AtomicBool::new(false),
@@ -234,7 +231,7 @@ impl Shared {
         waiting: Arc<Waiting>,
     ) -> Announcer {
         Announcer {
-            identity: self.identity.clone(),
+            identity: self.context.identity.clone(),
             config: self.config.clone(),
             app: self.app.clone(),
             filters,
@@ -244,16 +241,16 @@ impl Shared {
             connector: self.connector.clone(),
             admin: self.admin.clone(),
             registry: self.registry.clone(),
-            keys: self.keys.clone(),
-            signer: self.signer.clone(),
-            clock: self.clock.clone(),
+            keys: self.context.keys.clone(),
+            signer: self.context.signer.clone(),
+            clock: self.context.clock.clone(),
             life: self.life.clone(),
         }
     }
 
     pub(super) fn view(&self, routes: Arc<Routes>, watchers: broadcast::Sender<Arc<Change>>) -> View {
         View {
-            identity: self.identity.clone(),
+            identity: self.context.identity.clone(),
             config: self.config.clone(),
             app: self.app.clone(),
             catalog: self.catalog.clone(),
@@ -267,8 +264,8 @@ impl Shared {
         Heartbeat {
             connector: self.connector.clone(),
             registry: self.registry.clone(),
-            clock: self.clock.clone(),
-            metrics: self.metrics.clone(),
+            clock: self.context.clock.clone(),
+            metrics: self.context.metrics.clone(),
             interval: self.heartbeat_interval,
             ttl: self.ttl,
             stop: self.life.beating.clone(),
@@ -277,9 +274,9 @@ impl Shared {
 
     pub(super) fn letters(&self, rpc: Arc<Rpc>) -> LetterAccess {
         LetterAccess {
-            keys: self.keys.clone(),
+            keys: self.context.keys.clone(),
             admin: self.admin.clone(),
-            signer: self.signer.clone(),
+            signer: self.context.signer.clone(),
             rpc,
             config: self.config.clone(),
             life: self.life.clone(),
@@ -288,15 +285,12 @@ impl Shared {
 
     pub(super) fn scraper(&self, view: Arc<View>, waiting: Arc<Waiting>, partitions: Arc<Partitions>) -> Scraper {
         Scraper {
-            identity: self.identity.clone(),
+            context: self.context.clone(),
             life: self.life.clone(),
-            metrics: self.metrics.clone(),
             view,
             waiting,
             partitions,
             admin: self.admin.clone(),
-            keys: self.keys.clone(),
-            clock: self.clock.clone(),
         }
     }
 
@@ -314,7 +308,7 @@ impl Shared {
             files,
             has_provider,
             connector: self.connector.clone(),
-            signer: self.signer.clone(),
+            signer: self.context.signer.clone(),
             waiting,
             partitions,
             reloading: Mutex::new(()),
@@ -323,7 +317,7 @@ impl Shared {
 
     pub(super) fn exit(&self, partitions: Arc<Partitions>, writer: Writer, outbox: Arc<Outbox>) -> Exit {
         Exit {
-            identity: self.identity.clone(),
+            identity: self.context.identity.clone(),
             config: self.config.clone(),
             life: self.life.clone(),
             app: self.app.clone(),
@@ -332,7 +326,7 @@ impl Shared {
             outbox,
             admin: self.admin.clone(),
             registry: self.registry.clone(),
-            keys: self.keys.clone(),
+            keys: self.context.keys.clone(),
         }
     }
 }

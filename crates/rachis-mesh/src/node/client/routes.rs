@@ -6,17 +6,14 @@ use super::{
     remote::{Remote, Wrapping},
     rpc::Rpc,
 };
-use crate::{
-    node::{
-        catalog::{CatalogChange, Route, SharedCatalog},
-        shared::{
-            filters::Filters,
-            identity::Identity,
-            info::{self, ServiceInfo},
-            live_config::LiveConfig,
-        },
+use crate::node::{
+    catalog::{CatalogChange, Route, SharedCatalog},
+    shared::{
+        context::NodeContext,
+        filters::Filters,
+        info::{self, ServiceInfo},
+        live_config::LiveConfig,
     },
-    redis::keys::Keys,
 };
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
@@ -48,7 +45,7 @@ pub(crate) struct Routes {
     app: App,
     wrapping: Wrapping,
     rpc: Arc<Rpc>,
-    keys: Keys,
+    context: Arc<NodeContext>,
     /// The partition that the first call goes to.
     start: usize,
 }
@@ -61,16 +58,14 @@ enum Stale {
 }
 
 impl Routes {
-    #[expect(clippy::too_many_arguments, reason = "each part that a remote service is made of")]
     pub(crate) fn new(
-        identity: &Identity,
+        context: Arc<NodeContext>,
         config: Arc<LiveConfig>,
         filters: Filters,
         app: App,
         wrapping: Wrapping,
         catalog: SharedCatalog,
         rpc: Arc<Rpc>,
-        keys: Keys,
     ) -> Self {
         Routes {
             made: ArcSwap::default(),
@@ -82,8 +77,8 @@ impl Routes {
             app,
             wrapping,
             rpc,
-            keys,
-            start: usize::try_from(identity.started).unwrap_or(0),
+            start: usize::try_from(context.identity.started).unwrap_or(0),
+            context,
         }
     }
 
@@ -183,7 +178,7 @@ impl Routes {
     /// The streams that calls of a route go to.
     fn selector_of(&self, route: &Route) -> PartitionSelector {
         let partitions = self.catalog.lock().partitions(route);
-        PartitionSelector::new(&self.keys, &route.app, partitions, self.start)
+        PartitionSelector::new(&self.context.keys, &route.app, partitions, self.start)
     }
 }
 

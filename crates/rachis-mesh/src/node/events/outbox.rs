@@ -2,12 +2,9 @@
 
 use super::fired;
 use crate::{
-    node::shared::{clock::Clock, identity::Identity, live_config::LiveConfig, metrics::Metrics, published::Published},
-    redis::{
-        event_log::{self, Outgoing},
-        keys::Keys,
-    },
-    wire::{EventFrame, Frame, Signer},
+    node::shared::{context::NodeContext, live_config::LiveConfig, published::Published},
+    redis::event_log::{self, Outgoing},
+    wire::{EventFrame, Frame},
 };
 use parking_lot::Mutex;
 use rachis_core::{Error, Event, host::EventSink};
@@ -21,12 +18,8 @@ const OUTGOING: usize = 32_768;
 
 /// Numbers the events of a node and hands them to the publisher.
 pub(crate) struct Outbox {
-    identity: Arc<Identity>,
+    context: Arc<NodeContext>,
     config: Arc<LiveConfig>,
-    keys: Keys,
-    signer: Signer,
-    clock: Arc<Clock>,
-    metrics: Arc<Metrics>,
     outgoing: mpsc::Sender<Outgoing>,
     counter: Mutex<Counter>,
     stop: CancellationToken,
@@ -44,17 +37,13 @@ struct Counter {
 impl Outbox {
     /// Creates it, with what is to be published.
     pub(crate) fn new(
-        identity: Arc<Identity>,
+        context: Arc<NodeContext>,
         config: Arc<LiveConfig>,
-        keys: Keys,
-        signer: Signer,
-        clock: Arc<Clock>,
-        metrics: Arc<Metrics>,
         stop: CancellationToken,
     ) -> (Self, mpsc::Receiver<Outgoing>) {
         let (outgoing, queue) = mpsc::channel(OUTGOING);
         let counter = Mutex::default();
-        (Outbox { identity, config, keys, signer, clock, metrics, outgoing, counter, stop }, queue)
+        (Outbox { context, config, outgoing, counter, stop }, queue)
     }
 
     /// Sends an event to the listeners elsewhere.
@@ -62,7 +51,7 @@ impl Outbox {
         let mut counter = self.counter.lock();
         let Some(outgoing) = self.outgoing(counter.next, event) else { return };
         counter.next += 1;
-        self.metrics.published.inc();
+        self.context.metrics.published.inc();
         if self.outgoing.try_send(outgoing).is_ok() || !counter.lost.insert(event.path.clone()) {
             return;
         }
@@ -105,12 +94,11 @@ impl Outbox {
 
     /// The frame of an event. For one that is too large it is that of the notice that something was missed.
     fn frame(&self, number: u64, event: &Event) -> Option<Vec<u8>> {
+        let NodeContext { identity, keys, signer, clock, .. } = &*self.context;
         // A node that signs nothing needs no scope.
-        let channel =
-            if self.signer.signs() { self.keys.events(&self.identity.key, &event.path) } else { String::new() };
-        let scope = self.signer.at(&channel).until(self.clock.now() + event_log::LOG_TTL_MS);
-        let encode =
-            |event: &Event| EventFrame::new(&self.identity.id, &self.identity.app, number, event).encode(scope);
+        let channel = if signer.signs() { keys.events(&identity.key, &event.path) } else { String::new() };
+        let scope = signer.at(&channel).until(clock.now() + event_log::LOG_TTL_MS);
+        let encode = |event: &Event| EventFrame::new(&identity.id, &identity.app, number, event).encode(scope);
         let max = self.config.load().limits.max_payload.as_usize();
         let frame = encode(event).and_then(|frame| {
             if frame.len() <= max {

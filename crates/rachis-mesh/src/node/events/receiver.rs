@@ -4,17 +4,16 @@ use super::{aside::Takeover, channel::ChannelState, incoming_event::IncomingEven
 use crate::{
     node::{
         catalog::{CatalogChange, Route, SharedCatalog},
-        shared::{clock::Clock, identity::Identity, life::Life, metrics::Metrics, rate_limited_log::RateLimitedLog},
+        shared::{context::NodeContext, life::Life, rate_limited_log::RateLimitedLog},
     },
     redis::{
         Failure,
         connection::pool::Admin,
         event_log::{self, Logged, Since},
-        keys::Keys,
         pubsub::Subscriptions,
         queue::EntryId,
     },
-    wire::{self, EventFrame, Frame, Signer},
+    wire::{self, EventFrame, Frame},
 };
 use futures_util::{StreamExt, stream};
 use parking_lot::{Mutex, MutexGuard};
@@ -31,12 +30,8 @@ const TOGETHER: usize = 4;
 
 /// The channels of services elsewhere that are listened to.
 pub(crate) struct EventReceiver {
-    identity: Arc<Identity>,
+    context: Arc<NodeContext>,
     life: Arc<Life>,
-    keys: Keys,
-    signer: Signer,
-    clock: Arc<Clock>,
-    metrics: Arc<Metrics>,
     catalog: SharedCatalog,
     /// Bytes that may wait for one listener.
     buffer: usize,
@@ -55,26 +50,17 @@ pub(super) struct Listening {
 }
 
 impl EventReceiver {
-    #[expect(clippy::too_many_arguments, reason = "each part that it works with")]
     pub(crate) fn new(
-        identity: Arc<Identity>,
+        context: Arc<NodeContext>,
         life: Arc<Life>,
-        keys: Keys,
-        signer: Signer,
-        clock: Arc<Clock>,
-        metrics: Arc<Metrics>,
         catalog: SharedCatalog,
         buffer: usize,
         admin: Admin,
         channels: Subscriptions,
     ) -> Self {
         EventReceiver {
-            identity,
+            context,
             life,
-            keys,
-            signer,
-            clock,
-            metrics,
             catalog,
             buffer,
             admin,
@@ -92,7 +78,7 @@ impl EventReceiver {
         path: &str,
         app: Option<String>,
     ) -> Result<(Listener<Arc<IncomingEvent>>, Listening)> {
-        let channel = self.keys.events(key, path);
+        let channel = self.context.keys.events(key, path);
         let (receiver, first) = {
             let mut heard = self.lock();
             let state = || ChannelState::new(key, path, self.buffer);
@@ -129,8 +115,8 @@ impl EventReceiver {
     }
 
     async fn newest(&self, key: &str, path: &str) -> Result<String, Failure> {
-        let mut connection = self.admin.get(&self.keys.event_log(key, path)).await?;
-        event_log::newest(&mut connection, &self.keys, key, path).await
+        let mut connection = self.admin.get(&self.context.keys.event_log(key, path)).await?;
+        event_log::newest(&mut connection, &self.context.keys, key, path).await
     }
 
     /// What the log of a path holds of the time from `since` on, in ms of Redis's clock.
@@ -140,11 +126,11 @@ impl EventReceiver {
         path: &str,
         since: u64,
     ) -> Result<VecDeque<Arc<IncomingEvent>>, Failure> {
-        let channel = self.keys.events(key, path);
-        let mut connection = self.admin.get(&self.keys.event_log(key, path)).await?;
-        let logged = event_log::from(&mut connection, &self.keys, key, path, since).await?;
+        let channel = self.context.keys.events(key, path);
+        let mut connection = self.admin.get(&self.context.keys.event_log(key, path)).await?;
+        let logged = event_log::from(&mut connection, &self.context.keys, key, path, since).await?;
         let frames = logged.iter().filter_map(|logged| self.read(&channel, logged));
-        let elsewhere = frames.filter(|frame| frame.origin != self.identity.id);
+        let elsewhere = frames.filter(|frame| frame.origin != self.context.identity.id);
         let told = |frame: EventFrame| {
             let routed = is_routed(self.route(path).as_ref(), &frame);
             IncomingEvent::new(frame, routed)
@@ -205,8 +191,8 @@ impl EventReceiver {
                 let newest = self.newest(&key, &path).await?;
                 return Ok(if blind { Since::Gap { newest } } else { Since::Nothing { newest } });
             }
-            let mut connection = self.admin.get(&self.keys.event_log(&key, &path)).await?;
-            event_log::since(&mut connection, &self.keys, &key, &path, &cursor).await
+            let mut connection = self.admin.get(&self.context.keys.event_log(&key, &path)).await?;
+            event_log::since(&mut connection, &self.context.keys, &key, &path, &cursor).await
         };
         match missed.await {
             Ok(Since::Nothing { newest }) => {
@@ -295,8 +281,8 @@ impl EventReceiver {
             return;
         }
         // What happened here was heard here already.
-        if frame.origin != self.identity.id {
-            self.metrics.heard.inc();
+        if frame.origin != self.context.identity.id {
+            self.context.metrics.heard.inc();
             // Under the lock: a takeover that this does not know yet finds the event aside.
             let route = self.route(&heard.path);
             let routed = is_routed(route.as_ref(), &frame);
@@ -310,9 +296,9 @@ impl EventReceiver {
 
     /// Reads an event; `None`, with a warning now and then, for what is none or counts no more.
     fn read(&self, channel: &str, logged: &Logged) -> Option<EventFrame> {
-        let read = EventFrame::decode(&logged.frame, self.signer.at(channel)).and_then(|frame| {
+        let read = EventFrame::decode(&logged.frame, self.context.signer.at(channel)).and_then(|frame| {
             // No log should have it any more: it was published again.
-            if wire::until(&logged.frame) < self.clock.now() {
+            if wire::until(&logged.frame) < self.context.clock.now() {
                 return Err(Error::not_authenticated("It stands there after its time"));
             }
             Ok(frame)

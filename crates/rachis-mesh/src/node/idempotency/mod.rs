@@ -17,7 +17,7 @@ use super::{
     events::fired::{self, noting},
 };
 use crate::node::shared::{
-    commands::Commands, identity::Identity, life::Life, live_config::LiveConfig, runner::Runner,
+    commands::Commands, context::NodeContext, life::Life, live_config::LiveConfig, runner::Runner,
 };
 use crate::{
     redis::{
@@ -25,11 +25,10 @@ use crate::{
         connection::{Backoff, pool::Admin},
         event_log::Intake,
         idempotency::{Begun, Mark, ms},
-        keys::Keys,
         queue::Write,
         registry::Registry,
     },
-    wire::{Frame, Reply, Signer, SigningScope},
+    wire::{Frame, Reply, SigningScope},
 };
 use bytes::Bytes;
 use rachis_core::{
@@ -84,11 +83,9 @@ pub(crate) struct NotBegun(pub(crate) Error);
 
 /// Runs calls with an idempotency key.
 pub(crate) struct Idempotency {
-    pub(crate) identity: Arc<Identity>,
+    pub(crate) context: Arc<NodeContext>,
     pub(crate) config: Arc<LiveConfig>,
     pub(crate) life: Arc<Life>,
-    pub(crate) keys: Keys,
-    pub(crate) signer: Signer,
     pub(crate) recent: RecentOutcomes,
     pub(crate) commands: Commands,
     pub(crate) catalog: SharedCatalog,
@@ -116,7 +113,7 @@ impl Idempotency {
 
     /// Returns what is to be kept of a call, and for how long.
     fn remember(&self, mark: &Mark, outcome: &Result<Answer>) -> Option<(Bytes, Duration)> {
-        let value: Bytes = mark.finished(&kept(outcome, self.signer.at(&mark.key))?).into();
+        let value: Bytes = mark.finished(&kept(outcome, self.context.signer.at(&mark.key))?).into();
         let time = self.config.load().limits.idempotency_ttl;
         let now = Instant::now();
         self.recent.add(mark, now.checked_add(time).map(|until| (value.clone(), until)), now);
@@ -131,15 +128,15 @@ impl Idempotency {
         work: impl Future<Output = Result<Answer>>,
     ) -> Result<EndedRun, NotBegun> {
         let mark = Mark {
-            key: self.keys.idempotency(&self.identity.app, &idempotent.digest),
+            key: self.context.keys.idempotency(&self.context.identity.app, &idempotent.digest),
             fingerprint: idempotent.fingerprint,
-            node: self.is_announced().then(|| self.identity.id.clone()),
+            node: self.is_announced().then(|| self.context.identity.id.clone()),
             run: run.name,
         };
         match self.begin(&mark, run.first, run.until).await {
             Ok(Begin::Run) => {}
             Ok(Begin::Replay(reply)) => {
-                let outcome = replayed(&reply, idempotent.rest, self.signer.at(&mark.key));
+                let outcome = replayed(&reply, idempotent.rest, self.context.signer.at(&mark.key));
                 return Ok(EndedRun { outcome, completed: None });
             }
             Ok(Begin::Untold(error)) => return Err(NotBegun(error)),
@@ -228,7 +225,7 @@ impl Idempotency {
     /// announces itself anew, so a node that is missing there is looked at again two beats later.
     async fn find_dead(&self, death: &mut Death, node: Option<String>) -> Option<String> {
         let node = node?;
-        let believed = node == self.identity.id || self.catalog.lock().nodes().any(|member| member.id == node);
+        let believed = node == self.context.identity.id || self.catalog.lock().nodes().any(|member| member.id == node);
         if believed || self.is_known(&node).await.unwrap_or(true) {
             death.0 = None;
             return None;
@@ -241,7 +238,7 @@ impl Idempotency {
     }
 
     async fn is_known(&self, node: &str) -> Result<bool, Failure> {
-        let mut connection = self.admin.get(&self.keys.registry()).await?;
+        let mut connection = self.admin.get(&self.context.keys.registry()).await?;
         let known = self.registry.known(&mut connection, &[node.to_owned()]).await?;
         Ok(known.first().copied().unwrap_or(false))
     }
@@ -309,7 +306,7 @@ impl Idempotency {
 
     /// Returns `true` if others can see whether this node lives.
     fn is_announced(&self) -> bool {
-        !self.identity.observer && self.life.has_joined()
+        !self.context.identity.observer && self.life.has_joined()
     }
 }
 

@@ -127,8 +127,8 @@ impl Meters {
 
     /// Takes in a call of a path that no node serves.
     pub(crate) fn note_unknown(&self, error: &Error) {
-        let nobody = OutcomeLabels { path: "(unknown)".into(), method: String::new(), outcome: outcome(error) };
-        self.ended.get_or_create(&nobody).inc();
+        let unserved = OutcomeLabels { path: "(unknown)".into(), method: String::new(), outcome: outcome(error) };
+        self.ended.get_or_create(&unserved).inc();
     }
 
     fn count<T>(&self, meter: &Meter, took: Duration, result: &Result<T>) {

@@ -2,6 +2,7 @@
 
 pub(super) mod clock;
 pub(super) mod commands;
+pub(super) mod context;
 pub(super) mod filters;
 pub(super) mod identity;
 pub(super) mod info;
