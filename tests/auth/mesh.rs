@@ -65,10 +65,13 @@ async fn a_node_that_trusts_keeps_what_its_gateway_found_out() {
     let guard = auth.authenticate("jwt");
     let gateway = Node::builder(Config { app: "gateway".into(), ..config })
         .app(App::new().register("authentication", auth))
-        .remote_before(ALL, move |ctx: Context| {
-            let guard = guard.clone();
-            async move { if ctx.path == "users" { Ok(ctx) } else { guard.run(ctx).await } }
-        })
+        .remote_before_with(
+            ALL,
+            guard,
+            async |guard, ctx: Context| {
+                if ctx.path == "users" { Ok(ctx) } else { guard.run(ctx).await }
+            },
+        )
         .start()
         .await
         .unwrap();

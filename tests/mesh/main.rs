@@ -30,6 +30,7 @@ mod proxy;
 mod publishing;
 mod redis_faults;
 mod reload;
+mod remote_hooks;
 mod rest;
 mod rolling;
 mod scripted;

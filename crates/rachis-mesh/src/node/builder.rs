@@ -1,5 +1,7 @@
 //! From a configuration and an app to a node that has joined the mesh.
 
+mod hooks;
+
 use super::{
     assembly::{Plan, assemble},
     client::remote::{CallService, Wrapping, erase},
@@ -9,7 +11,7 @@ use super::{
 use crate::node::shared::{filters::Filters, info::ServiceInfo};
 use crate::redis::connection::credentials::{CredentialProvider, Provider};
 use rachis_config::{Config, StartDelay};
-use rachis_core::{Answer, App, AroundHook, Call, Caller, Error, Hook, Result, Scope};
+use rachis_core::{Answer, App, Call, Caller, Error, Result};
 use std::{sync::Arc, time::Duration};
 use tower::{Layer, Service};
 
@@ -71,30 +73,6 @@ impl NodeBuilder {
     /// Names remote services as they shall be known here, instead of by the configured `remote_service_path`.
     pub fn remote_service_path(mut self, name: impl Fn(&ServiceInfo) -> String + Send + Sync + 'static) -> Self {
         self.plan.filters.remote_service_path = Some(Arc::new(name));
-        self
-    }
-
-    /// Runs `hook` around the methods of `scope` of every remote service, inside the app's own hooks.
-    pub fn remote_around(mut self, scope: impl Into<Scope>, hook: impl AroundHook) -> Self {
-        self.plan.wrapping.hooks.around(scope.into(), hook);
-        self
-    }
-
-    /// Runs `hook` before a remote service is called.
-    pub fn remote_before(mut self, scope: impl Into<Scope>, hook: impl Hook) -> Self {
-        self.plan.wrapping.hooks.before(scope.into(), hook);
-        self
-    }
-
-    /// Runs `hook` after a remote service has answered.
-    pub fn remote_after(mut self, scope: impl Into<Scope>, hook: impl Hook) -> Self {
-        self.plan.wrapping.hooks.after(scope.into(), hook);
-        self
-    }
-
-    /// Runs `hook` when a remote service failed.
-    pub fn remote_on_error(mut self, scope: impl Into<Scope>, hook: impl Hook) -> Self {
-        self.plan.wrapping.hooks.on_error(scope.into(), hook);
         self
     }
 
