@@ -1,4 +1,4 @@
-// Who is compared: each starts the same service on a stage, and tells how it is called. Their order is that of the table.
+// The contestants: each starts the same service on a stage, and tells how it is called. Their order is that of the table.
 import { program } from './programs.mjs'
 import { freePort } from './stage.mjs'
 

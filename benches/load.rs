@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// Calls at the start of each measurement that nobody counts, until batches and caches are as they stay.
+/// Calls at the start of each measurement that are not counted, until batches and caches are as they stay.
 const WARM_UP: Duration = Duration::from_millis(300);
 
 /// What came of some time of calling.

@@ -10,7 +10,7 @@ const known = {
   help: { type: 'boolean', short: 'h' }
 }
 
-// `groups` is what each measures by name; `rivals` are the names of who can be compared.
+// `groups` is what each measures by name; `rivals` are the names of what can be compared.
 export function parse (groups, rivals) {
   const { values, positionals } = parseArgs({ options: known, allowPositionals: true })
   const { quick = false, against = rivals.join(), help = false } = values
@@ -40,13 +40,13 @@ Options:
 
   --rounds N      how often each contestant has its turn (5)
   --seconds N     how long each measurement lasts (2)
-  --against LIST  who is compared, of ${rivals.join(',')}; or none (all); writes nothing
+  --against LIST  what is compared, of ${rivals.join(',')}; or none (all); writes nothing
   --quick         one short round, to see that it works; writes nothing
   --no-write      leaves ${page} as it is
   --help          this
 
 The table goes to stdout and into ${page}, where the rows that were not measured stay as they are. What
-is missing on this machine is said below the table, and who needs it has no figures.
+is missing on this machine is said below the table, and what needs it has no figures.
 `
 }
 

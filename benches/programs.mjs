@@ -1,4 +1,4 @@
-// The programs that are measured: built when somebody needs them.
+// The programs that are measured: built when they are needed.
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'

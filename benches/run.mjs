@@ -52,7 +52,7 @@ async function main () {
   say(`\nwritten into ${PAGE}`)
 }
 
-// Builds what the groups need. Returns them with those who can take part, and tells of those who can not.
+// Builds what the groups need. Returns them with those that can take part, and tells of those that can not.
 function prepare (options, tell) {
   say('== building what is not built yet')
   const has = (needs, what) => {
@@ -74,7 +74,7 @@ function prepare (options, tell) {
   })
 }
 
-// Every contestant once a round, each time another one first: a bad moment hits nobody twice.
+// Every contestant once a round, each time another one first: a bad moment hits none twice.
 async function measure ({ name, group, names }, options, tell) {
   const rounds = group.rounds?.(options.rounds) ?? options.rounds
   const seen = Object.fromEntries(names.map(one => [one, []]))

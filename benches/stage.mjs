@@ -67,7 +67,7 @@ class Stage {
     return { address, url: `redis://${address}`, info: () => info(port), commands: ms => commands(port, ms) }
   }
 
-  // Ends everything, the last one first: who serves goes after who asks.
+  // Ends everything, the last one first: servers go after clients.
   async clear () {
     while (this.#running.length > 0) await this.#running.pop().stop()
   }
@@ -83,7 +83,7 @@ class Running {
   #over = false
   #heard = 0
 
-  // With `talk`, what it says on stderr is passed on: it takes long, and somebody waits.
+  // With `talk`, what it says on stderr is passed on: it takes long, and a person waits.
   constructor (command, args, { cwd, env, talk = false } = {}) {
     this.#name = [command.split('/').pop(), ...args].join(' ')
     this.#child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] })
@@ -199,7 +199,7 @@ function cpuOf (folder) {
   }
 }
 
-// A port of the loopback interface that nobody uses now.
+// A port of the loopback interface that is free now.
 export function freePort () {
   return new Promise((resolve, reject) => {
     const server = createServer().on('error', reject)

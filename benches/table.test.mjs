@@ -31,7 +31,7 @@ test('a missed target is bold, at the one it is measured against', () => {
   assert.equal(cells({ name: 'memory', targets: [{ most: 12 }] }, { rachis: 13 }, 'now')[column('Rachis')], '**13**')
 })
 
-test('nobody misses a target against who was not measured', () => {
+test('no target counts as missed against what was not measured', () => {
   const shown = cells({ name: 'calls', targets: [{ least: 1, of: 'nats' }] }, { rachis: 75 }, 'now')
   assert.equal(shown[column('NATS (async-nats)')], '–')
   assert.equal(shown[column('Rachis')], '75')

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 command -v openssl >/dev/null || { echo "error: openssl is missing: install it and try again" >&2; exit 1; }
 
-# Only the owner gets in. The files themselves can be read by everybody, since they are mounted as they are, and who reads
+# Only the owner gets in. The files themselves can be read by every user, since they are mounted as they are, and who reads
 # them in a container is another user.
 umask 022
 mkdir -p secrets && chmod 700 secrets

@@ -8,7 +8,7 @@
 //! curl http://127.0.0.1:3030/reports -H 'x-api-key: key-of-robot' -H 'Content-Type: application/json' -d '{"text":"all well"}'
 //! ```
 //!
-//! The last reply says `"by":"robot"`: the service knows who called.
+//! The last reply says `"by":"robot"`: the service knows its caller.
 
 use rachis::{
     ALL, App, Config, Context, Error, MemoryService, Method, Node, Params, Result, ServiceExt,
@@ -55,7 +55,7 @@ async fn main() -> Result<()> {
     // Tokens work beside the keys. A real secret comes from the environment or a file.
     let auth = Authentication::new(AuthConfig::new("for-development-only-everybody-can-read-this"))?;
     let auth = auth.strategy(STRATEGY, ApiKey);
-    // The keys stay in this process: nobody but the strategy may ask for them.
+    // The keys stay in this process: only the strategy may ask for them.
     let robots = MemoryService::new().records([json!({ "name": "robot", "key": "key-of-robot" })]);
     let reports = MemoryService::new()
         .before(ALL, read_header)

@@ -1,4 +1,4 @@
-//! Hears what happens to a service on any node, and who comes and goes. Run it beside `hello` and `caller`.
+//! Hears what happens to a service on any node, and which nodes come and go. Run it beside `hello` and `caller`.
 //!
 //! ```sh
 //! cargo run --example events

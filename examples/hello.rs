@@ -27,7 +27,7 @@ async fn main() -> Result<()> {
     let app = App::new().register("greetings", Greetings);
     let node = Node::builder(Config::load()?).app(app).start().await?;
     println!("greetings are served by node {}", node.id());
-    // Counters and probes, where `metrics.listen` (METRICS_LISTEN) is set, for whoever watches over the process.
+    // Counters and probes, where `metrics.listen` (METRICS_LISTEN) is set, for monitoring.
     #[cfg(feature = "gateway")]
     rachis::gateway::serve_metrics(&node).await?;
     node.run_until_signal().await

@@ -17,7 +17,7 @@ cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 started=()       # pids of everything that runs
 started_pid=     # pid of what `start` started last
-token=           # of whoever is logged in
+token=           # of the user who is logged in
 
 # start LOG COMMAND...: runs a command in the background, away from any distribution.toml, and in a process group of its
 # own, so that Ctrl-C in the terminal reaches this script alone, which ends things in order.
@@ -149,7 +149,7 @@ program=$target/debug/examples/todo
 
 # Nothing of the caller's own configuration shall have a part in this.
 unset ${!DISTRIBUTION_@} ${!REDIS_@} COTE_DELAY COTE_LOG TODO_SECRET START_DELAY PUBLICATION_DELAY HEARTBEAT_INTERVAL PORT
-# Shorter than the default of 20 s, so that one sees what happens when nobody answers.
+# Shorter than the default of 20 s, so that one sees what happens when no answer comes.
 export DISTRIBUTION_TIMEOUT=5s
 
 if ! command -v npm >/dev/null; then
@@ -212,7 +212,7 @@ check() {
   ask GET /todos
   expect 408 '"name":"Timeout"'
   expect 408 '"outcome":"never ran"'
-  say "ok: a call that nobody takes ends in a Timeout (408) and never runs"
+  say "ok: a call that no replica takes ends in a Timeout (408) and never runs"
 
   start_replica 3
   eventually 30 "the service is healthy again" healthy
@@ -234,7 +234,7 @@ cat <<TEXT
   The gateway is process $gateway, the replicas are $first and $second.
 
   Log in there as user@test.com with the password "user", or in another terminal:
-    curl $url/todos                      # refused: nobody has logged in
+    curl $url/todos                      # refused: no login yet
     curl $url/authentication -H 'Content-Type: application/json' -d '$login'
 
   Its reply has an accessToken, as this one, which is good for a day:

@@ -33,7 +33,7 @@ need_cargo() {
   need cc gcc:gcc:build-base:gcc
 }
 
-# free_port: prints a TCP port of the loopback interface that nobody uses now, below those that are given to whoever asks
+# free_port: prints a TCP port of the loopback interface that is free now, below those that the system gives
 # for any: one of them may be taken by the time it is used.
 free_port() {
   local port

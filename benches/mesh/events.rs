@@ -27,7 +27,7 @@ pub(crate) struct Args {
 const WINDOW: u64 = 256;
 /// Between two events, where it is asked how long one takes rather than how many there can be.
 const PACE: Duration = Duration::from_millis(2);
-/// Nothing is on the way any longer when nobody has heard anything for so long.
+/// Nothing is on the way any longer when no listener has heard anything for so long.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 struct Ticks;
@@ -109,7 +109,7 @@ impl Board {
         let sent =
             sent.ok_or_else(|| Error::unavailable(format!("a node got {:?} instead of an event", event.name)))?;
         let took = u32::try_from(self.now().saturating_sub(sent)).unwrap_or(u32::MAX);
-        self.latencies.lock().expect("nobody panics with it in hand").push(took);
+        self.latencies.lock().expect("no holder of the lock panics").push(took);
         self.heard[node].fetch_add(1, Ordering::AcqRel);
         self.progress.notify_one();
         Ok(())
@@ -129,7 +129,7 @@ async fn fire(publisher: &Node, ears: &[Node], time: Duration, pace: Option<Dura
     }
     let time = board.begun.elapsed();
     listeners.shutdown().await;
-    let mut latencies = std::mem::take(&mut *board.latencies.lock().expect("nobody panics with it in hand"));
+    let mut latencies = std::mem::take(&mut *board.latencies.lock().expect("no holder of the lock panics"));
     latencies.sort_unstable();
     Ok(Fired { deliveries: latencies.len(), time, latencies })
 }

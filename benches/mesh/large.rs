@@ -1,4 +1,4 @@
-//! Large answers beside small calls: does a page of a mebibyte hold up whoever asks for little?
+//! Large answers beside small calls: how long a page of a mebibyte holds up small answers.
 
 use crate::{calls, config, figure};
 use rachis::{Error, Node, Result};

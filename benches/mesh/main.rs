@@ -36,7 +36,7 @@ struct Args {
     #[arg(long, global = true, hide = true)]
     bench: bool,
     /// Threads of its runtime. One where calls are measured, as the yardsticks have it, and so that what runs does not depend
-    /// on who woke first; else one for each core.
+    /// on which task woke first; else one for each core.
     #[arg(long, global = true)]
     threads: Option<usize>,
     #[command(subcommand)]
@@ -71,7 +71,7 @@ fn config(redis: &str, app: &str) -> Result<Config> {
     Ok(config)
 }
 
-/// One figure, for whoever reads the output of this process.
+/// Prints one figure, for the program that reads the output of this process.
 fn figure(value: &Value) {
     println!("{value}");
 }

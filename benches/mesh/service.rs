@@ -24,7 +24,7 @@ impl Service for Echo {
     }
 }
 
-/// The same record, but nobody has it at hand.
+/// The same record, not in memory already.
 struct Slow;
 
 impl Service for Slow {
@@ -39,7 +39,7 @@ impl Service for Slow {
 /// A page close to a mebibyte, which is the largest reply there may be.
 struct Pages;
 
-/// Made when somebody asks for it: a node at rest does not have it in memory.
+/// Made when it is first asked for: a node at rest does not have it in memory.
 static PAGE: LazyLock<Value> = LazyLock::new(|| {
     let record = |id: usize| json!({ "id": id, "text": "lorem ipsum ".repeat(40) });
     (0..2_000).map(record).collect()

@@ -1,4 +1,4 @@
-//! What happens, told to those who logged in: over Socket.IO by channels, and as server-sent events for pages without
+//! Events, sent to users who logged in: over Socket.IO by channels, and as server-sent events for pages without
 //! the official client.
 
 use axum::{
@@ -99,7 +99,7 @@ fn all_of(node: Node, path: &'static str) -> impl Stream<Item = Value> {
         .map(move |event| json!({ "service": path, "event": event.name, "data": event.data }))
 }
 
-/// Subscribes as soon as somebody serves the path; `None` when this node leaves.
+/// Subscribes as soon as a node serves the path; `None` when this node leaves.
 async fn subscribe(node: &Node, path: &str) -> Option<EventStream> {
     loop {
         if let Ok(events) = node.service(path).on("*").await {

@@ -1,4 +1,4 @@
-//! Who may log in at the gateway, and how it knows them again.
+//! Logins at the gateway, and the tokens by which it knows users again.
 
 use rachis::{
     ALL, App, MemoryService, Method, Registration, Result, ServiceExt,
@@ -12,12 +12,12 @@ const PASSWORD: &str = "user";
 
 /// The variable with the secret that tokens are signed with.
 const SECRET: &str = "TODO_SECRET";
-/// FOR DEVELOPMENT ONLY: whoever reads this can sign tokens. It is fixed so that they outlive a restart of the gateway.
+/// FOR DEVELOPMENT ONLY: any reader of this can sign tokens. It is fixed so that they outlive a restart of the gateway.
 const DEVELOPMENT_SECRET: &str = "for-development-only-everybody-can-read-this";
 
 pub(crate) fn authentication() -> Result<Authentication> {
     let secret = std::env::var(SECRET).unwrap_or_else(|_| {
-        eprintln!("{SECRET} is not set: tokens are signed with a secret that everybody can read in the source");
+        eprintln!("{SECRET} is not set: tokens are signed with a secret that anyone can read in the source");
         DEVELOPMENT_SECRET.into()
     });
     Authentication::new(AuthConfig::new(secret))

@@ -31,7 +31,7 @@ pub(crate) async fn run(mut config: Config) -> Result<()> {
         // Nodes of one app share its requests, and the gateway is the same program: it must not get any.
         config.app = "todo-service".into();
     }
-    // The gateway has checked who calls. Whoever else reaches Redis is believed, too.
+    // The gateway has verified the caller. Any other node is believed, too.
     config.authentication = false;
     let node = Node::builder(config).connect_within(PATIENCE).start().await?;
     let todos = Todos { redis: node.redis() };

@@ -37,7 +37,7 @@ pub(crate) async fn run(mut config: Config) -> Result<()> {
         .register("users", login::users(&auth))
         .register("nodes", live::nodes(&auth));
     login::add_user(&app).await?;
-    // The replicas take this node's word for who calls, so everything they serve needs a login here.
+    // The replicas take this node's word for the caller, so everything they serve needs a login here.
     let guard = auth.authenticate("jwt");
     let node = Node::builder(config).app(app).remote_before(ALL, guard).connect_within(PATIENCE).start().await?;
     tokio::spawn(live::follow_nodes(node.clone()));

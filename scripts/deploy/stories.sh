@@ -1,6 +1,6 @@
 # What scripts/deploy-check.sh, which sources this, does for real: images, and a story for each compose file.
 
-# Of our own, so that nobody's containers and images are touched.
+# Of our own, so that no other containers and images are touched.
 image=rachis:deploy-check
 todo_image=rachis-todo:deploy-check
 project=
@@ -262,7 +262,7 @@ no_secret_in_sight() {
   ! compose ps -q | xargs docker inspect | grep -q "$password" && ! compose logs 2>&1 | grep -q "$password"
 }
 
-# ---- compose.tls.yaml: TLS, and a user who may touch the mesh alone --------------------------------------------------------
+# ---- compose.tls.yaml: TLS, and a user that may touch the mesh alone --------------------------------------------------------
 
 # redis_cli ARGUMENTS...: as the user of the mesh, from inside the container of Redis.
 redis_cli() {
@@ -293,12 +293,12 @@ play_tls() {
   step "the user of the mesh may not touch other keys" denied set elsewhere 1
   step "nor hear other channels" denied subscribe elsewhere
   step "nor use commands the mesh does not need" denied flushall
-  step "nor see who else there is" denied acl list
+  step "nor see which users there are" denied acl list
   step "a mesh of another namespace can not be joined, and it says why" refused_with "forbids its user what a node of 'other' has to do (NOPERM" nodes --namespace other --connect-timeout 3s
   more=(-e REDIS_URL=redis://redis:6380 -e DISTRIBUTION__REDIS__CA_FILE=)
-  step "who does not speak TLS is refused" refused_with 'No connection' nodes --connect-timeout 3s
+  step "a client without TLS is refused" refused_with 'No connection' nodes --connect-timeout 3s
   more=(-e DISTRIBUTION__REDIS__CA_FILE=)
-  step "who does not know the authority refuses the server" refused_with certificate nodes --connect-timeout 3s
+  step "a client that does not know the authority refuses the server" refused_with certificate nodes --connect-timeout 3s
   more=(-e REDIS_PASSWORD_FILE= -e REDIS_PASSWORD=wrong-on-purpose)
   step "a wrong password is refused" refused_with 'refuses the login' nodes --connect-timeout 3s
   step "and is not repeated in the error" eval '! rachis nodes --connect-timeout 3s | grep -q wrong-on-purpose'
@@ -332,7 +332,7 @@ play_sentinel() {
 
 # ---- compose.cluster.yaml: a server dies -----------------------------------------------------------------------------------
 
-# The server that holds the registry, which everybody needs; any other one points to it.
+# The server that holds the registry, which every node needs; any other one points to it.
 whose_registry() {
   local server
   for server in redis-1 redis-2 redis-3 redis-4 redis-5 redis-6; do
@@ -348,7 +348,7 @@ lose_a_server() {
   docker kill "$(container "$1")"
   eventually 30 took_over "$1"
 }
-# Somebody else answers for the registry.
+# Another server answers for the registry.
 took_over() {
   local now
   now=$(whose_registry) && [ "$now" != "$1" ]

@@ -67,8 +67,8 @@ enum What {
     /// Make the call again, and show what comes of it
     ///
     /// It is a new call by the same user, with --timeout. The letter goes when it was answered, or refused by the service
-    /// itself (400 to 499, but for 401, 404, 405, 408 and 429); else it stays. Whether the first call ran in part, nobody
-    /// knows: look before you replay a create. The result goes to stdout as with `rachis call`, for --all after its
+    /// itself (400 to 499, but for 401, 404, 405, 408 and 429); else it stays. Whether the first call ran in part is not
+    /// known: look before you replay a create. The result goes to stdout as with `rachis call`, for --all after its
     /// letter's id, the oldest first. With --json: an object with id, removed and result or error; for --all, one a line.
     Replay(Which),
 

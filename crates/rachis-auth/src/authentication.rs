@@ -69,7 +69,7 @@ impl Authentication {
         &self.inner.config
     }
 
-    /// A hook that lets a call pass only if one of `strategies` knows its caller, and tells the service who that is.
+    /// A hook that lets a call pass only if one of `strategies` knows its caller, and tells the service which user that is.
     ///
     /// | the call | what happens |
     /// |---|---|

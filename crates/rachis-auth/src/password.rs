@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 const COST: u32 = 10;
 
 /// A hash that no password has, of the same cost as a real one: checking against it takes as long.
-const NOBODY: &str = "$2b$10$4fmBId0RX3T3dZ1HaLcO2eRD9ElPEF07gDFuzqI4byLhD7iBTDXf2";
+const STAND_IN: &str = "$2b$10$4fmBId0RX3T3dZ1HaLcO2eRD9ElPEF07gDFuzqI4byLhD7iBTDXf2";
 
 /// Hashing keeps a core busy, so no more of it runs at once than there are cores; the rest waits here, and a flood of
 /// logins does not take all of the runtime's blocking threads.
@@ -40,7 +40,7 @@ pub(super) async fn verify(password: &str, hash: Option<&str>) -> Result<bool> {
             checked
         });
         checked.unwrap_or_else(|| {
-            let _ = bcrypt::verify(&password, NOBODY);
+            let _ = bcrypt::verify(&password, STAND_IN);
             false
         })
     })
@@ -107,7 +107,7 @@ mod tests {
     #[tokio::test]
     async fn no_user_takes_as_long_as_a_wrong_password() {
         let stored = hash("hunter2".into()).await.unwrap();
-        assert_eq!(NOBODY[..7], stored[..7], "the stand-in has another cost");
+        assert_eq!(STAND_IN[..7], stored[..7], "the stand-in has another cost");
         let time = async |hash: Option<&str>| {
             let started = Instant::now();
             assert!(!verify("wrong", hash).await.unwrap());

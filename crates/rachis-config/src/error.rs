@@ -168,7 +168,7 @@ fn nearest(key: &str) -> Option<String> {
     (distance <= limit).then_some(known)
 }
 
-/// Only what tells keys apart: `heartbeatInterval` and `heartbeat_interval` are one. Cut short, since nobody's typing
+/// Only what tells keys apart: `heartbeatInterval` and `heartbeat_interval` are one. Cut short, since no typing
 /// error is longer, and comparing takes the product of both lengths.
 fn letters(key: &str) -> Vec<char> {
     key.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).take(64).collect()

@@ -256,7 +256,7 @@ pub struct Redis {
     #[serde(with = "duration")]
     #[cfg_attr(test, schemars(with = "load::schema::Time"))]
     pub block: Duration,
-    /// After how long without a word a connection that does not read asks whether Redis is there, so that nobody on the
+    /// After how long without a word a connection that does not read asks whether Redis is there, so that no party on the
     /// way cuts it for being idle. Default 30 s.
     #[serde(with = "duration")]
     #[cfg_attr(test, schemars(with = "load::schema::Time"))]

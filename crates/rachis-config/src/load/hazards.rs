@@ -68,7 +68,7 @@ impl Config {
         (self.timeout <= block + response).then(|| {
             format!(
                 "timeout ({}) is not longer than redis.block ({}) and redis.response_timeout ({}) together: when the way of a \
-                 connection is cut and nobody says so, calls fail before that is noticed; raise timeout, or lower redis.block",
+                 connection is cut without notice, calls fail before that is noticed; raise timeout, or lower redis.block",
                 text(self.timeout),
                 text(block),
                 text(response)
@@ -191,7 +191,7 @@ impl Config {
         let kept = self.limits.idempotency_ttl;
         (kept < self.timeout).then(|| {
             format!(
-                "limits.idempotency_ttl ({}) is shorter than timeout ({}): who repeats a call that timed out may run it again; \
+                "limits.idempotency_ttl ({}) is shorter than timeout ({}): a repeat of a call that timed out may run it again; \
                  raise it",
                 text(kept),
                 text(self.timeout)
@@ -201,7 +201,7 @@ impl Config {
 
     fn of_trust(&self) -> Option<String> {
         self.redis.tls_insecure.then(|| {
-            "redis.tls_insecure is on: the certificate of Redis is not verified, so whoever is on the way to it can read and \
+            "redis.tls_insecure is on: the certificate of Redis is not verified, so anyone on the way to it can read and \
              change everything, the password included; set redis.ca_file to the server's certificate instead"
                 .to_owned()
         })

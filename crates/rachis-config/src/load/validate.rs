@@ -184,7 +184,7 @@ impl Config {
         }
         let any = gateway.cors_origins.iter().any(|origin| origin.trim() == "*");
         check(!(any && gateway.cors_credentials), "gateway.cors_credentials", || {
-            "is set while gateway.cors_origins has \"*\", so any page could call in the name of whoever looks at it: name \
+            "is set while gateway.cors_origins has \"*\", so any page could call in the name of its visitor: name \
              the origins"
                 .into()
         })?;

@@ -8,7 +8,7 @@ const SECRET_BYTES: usize = 16;
 
 /// How nodes know each other.
 ///
-/// With a secret, every frame is signed, and what is not is refused: who can write to Redis but does not have the secret
+/// With a secret, every frame is signed, and what is not is refused: a party that can write to Redis but does not have the secret
 /// can forge neither call, reply, event nor service. `docs/security.md` says what that does not prevent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

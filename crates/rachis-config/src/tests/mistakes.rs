@@ -142,7 +142,7 @@ fn what_is_out_of_range_is_told_with_what_to_change() {
         ),
         (
             "gateway.cors_credentials = true",
-            "`gateway.cors_credentials` is set while gateway.cors_origins has \"*\", so any page could call in the name of whoever looks at it: name the origins",
+            "`gateway.cors_credentials` is set while gateway.cors_origins has \"*\", so any page could call in the name of its visitor: name the origins",
         ),
         (
             "gateway.trusted_proxies = ['10.0.0.0/33']",

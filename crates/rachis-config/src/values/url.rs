@@ -139,7 +139,7 @@ fn check_fragment(fragment: Option<&str>) -> Result<(), String> {
     match fragment {
         None => Ok(()),
         Some("insecure") => {
-            Err("ends with #insecure: set redis.ca_file to the server's certificate, or, to trust whoever \
+            Err("ends with #insecure: set redis.ca_file to the server's certificate, or, to trust whatever \
                                  answers, redis.tls_insecure to true"
                 .into())
         }

@@ -16,7 +16,7 @@ macro_rules! deserialize_by_reading {
 }
 pub(crate) use deserialize_by_reading;
 
-/// The error for a value that is not what was expected. It carries the value apart from the words, so that whoever
+/// The error for a value that is not what was expected. It carries the value apart from the words, so that code that
 /// prints it can hide a secret.
 pub(crate) fn wrong<E: de::Error>(found: &Value, expected: &str) -> E {
     let unexpected = match found {

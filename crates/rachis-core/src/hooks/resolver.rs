@@ -57,7 +57,7 @@ pub struct Resolving {
     pub record: Arc<Map<String, Value>>,
     /// The method that is called.
     pub method: Method,
-    /// Who asks, for what, how.
+    /// The call: its caller, its method, its parameters.
     pub params: Arc<Params>,
     name: Arc<str>,
 }

@@ -7,7 +7,7 @@ use futures_util::{FutureExt, poll};
 use serde_json::{Value, json};
 use std::pin::pin;
 
-/// Doug, 32, and nobody else.
+/// Doug, 32, and no other person.
 async fn people(service: MemoryService) -> (Handle, Value) {
     let handle = App::new().register("people", service).service("people");
     let doug = handle.create(json!({ "name": "Doug", "age": 32 })).await.unwrap();

@@ -108,19 +108,19 @@ impl Members {
 #[derive(Clone)]
 pub struct Channel {
     members: Arc<Mutex<Members>>,
-    whom: Whom,
+    selection: Selection,
     data: Option<Value>,
 }
 
 #[derive(Clone)]
-enum Whom {
+enum Selection {
     Named(Vec<Arc<str>>),
     Chosen(Vec<Connection>),
 }
 
 impl Channel {
     pub(super) fn new(members: &Arc<Mutex<Members>>, names: Names) -> Self {
-        Channel { members: members.clone(), whom: Whom::Named(names.0), data: None }
+        Channel { members: members.clone(), selection: Selection::Named(names.0), data: None }
     }
 
     /// Adds a connection, to each of the names. A closed connection is not added, and a filtered
@@ -147,7 +147,7 @@ impl Channel {
     /// Returns a channel of those connections in it now for which `predicate` is true. No other can join it.
     pub fn filter(&self, predicate: impl Fn(&Connection) -> bool) -> Channel {
         let chosen = self.connections().into_iter().filter(|connection| predicate(connection)).collect();
-        Channel { members: self.members.clone(), whom: Whom::Chosen(chosen), data: self.data.clone() }
+        Channel { members: self.members.clone(), selection: Selection::Chosen(chosen), data: self.data.clone() }
     }
 
     /// The same channel with other data to send in place of the event's.
@@ -157,9 +157,9 @@ impl Channel {
 
     /// Returns the connections in it, each once, in the order in which they connected.
     pub fn connections(&self) -> Vec<Connection> {
-        match &self.whom {
-            Whom::Named(names) => self.lock().of(names),
-            Whom::Chosen(chosen) => chosen.clone(),
+        match &self.selection {
+            Selection::Named(names) => self.lock().of(names),
+            Selection::Chosen(chosen) => chosen.clone(),
         }
     }
 
@@ -179,9 +179,9 @@ impl Channel {
     }
 
     fn names(&self) -> &[Arc<str>] {
-        match &self.whom {
-            Whom::Named(names) => names,
-            Whom::Chosen(_) => &[],
+        match &self.selection {
+            Selection::Named(names) => names,
+            Selection::Chosen(_) => &[],
         }
     }
 

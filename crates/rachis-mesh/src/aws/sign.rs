@@ -13,7 +13,7 @@ use std::{
 pub(super) const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// A GET whose URL says who asks.
+/// A GET whose URL carries the identity of its caller.
 pub(super) struct Presigned<'a> {
     pub(super) host: &'a str,
     pub(super) path: &'a str,

@@ -8,7 +8,7 @@ static KEEP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scrip
 static LET_GO: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/let_go.lua")));
 
 /// Stands for a node whose liveness the registry does not know; no id looks like it.
-const NOBODY: &str = "-";
+const NO_NODE: &str = "-";
 
 /// The mark of a run of such a call, stored in the key of the call.
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ impl Mark {
         Ok(match what.as_slice() {
             b"begun" => Begun::Now,
             b"kept" => Begun::Kept(rest),
-            b"running" => Begun::Running(String::from_utf8(rest).ok().filter(|node| node != NOBODY)),
+            b"running" => Begun::Running(String::from_utf8(rest).ok().filter(|node| node != NO_NODE)),
             b"other" => Begun::Other,
             _ => Begun::Lost,
         })
@@ -103,7 +103,7 @@ impl Mark {
     }
 
     fn node(&self) -> &str {
-        self.node.as_deref().unwrap_or(NOBODY)
+        self.node.as_deref().unwrap_or(NO_NODE)
     }
 }
 

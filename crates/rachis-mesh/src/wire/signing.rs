@@ -123,7 +123,7 @@ impl<'a> SigningScope<'a> {
             (None, false) => Ok(frame),
             (None, true) => Err(Error::not_authenticated(UNKNOWING)),
             (Some(_), false) => Err(Error::not_authenticated(format!(
-                "The frame in {} is not signed: whoever wrote it needs this mesh's mesh.secret (MESH_SECRET)",
+                "The frame in {} is not signed: its writer needs this mesh's mesh.secret (MESH_SECRET)",
                 self.name
             ))),
             (Some(secrets), true) => self.verify(&secrets.load(), frame),
@@ -139,7 +139,7 @@ impl<'a> SigningScope<'a> {
         }
         Err(Error::not_authenticated(format!(
             "The frame in {} is signed with another secret or for another place, or was changed: compare mesh.secret and \
-             mesh.previous_secret of all nodes; if they are the same, somebody else writes to this Redis",
+             mesh.previous_secret of all nodes; if they are the same, a stranger writes to this Redis",
             self.name
         )))
     }

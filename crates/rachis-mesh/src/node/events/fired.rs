@@ -15,7 +15,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 const LONGEST_HERE: Duration = Duration::from_secs(1);
 
 thread_local! {
-    static FIRING: Cell<Firing> = const { Cell::new(Firing::Nobody) };
+    static FIRING: Cell<Firing> = const { Cell::new(Firing::Unwatched) };
 }
 
 /// On whose behalf events are fired.
@@ -23,7 +23,7 @@ thread_local! {
 enum Firing {
     /// No call's.
     #[default]
-    Nobody,
+    Unwatched,
     /// A call's that has fired none.
     Silent,
     /// A call's that has: what each of its events holds, and what tells when all have let go of that.
@@ -54,7 +54,7 @@ pub(crate) async fn noting<T>(run: impl Future<Output = T> + Unpin) -> (T, Fired
     .await;
     let fired = match own {
         Firing::Loud(_, all) => Some(all),
-        Firing::Nobody | Firing::Silent => None,
+        Firing::Unwatched | Firing::Silent => None,
     };
     (outcome, Fired(fired))
 }
@@ -68,9 +68,9 @@ struct Turn<'a> {
 impl<'a> Turn<'a> {
     fn begin(own: &'a mut Firing) -> Option<Self> {
         match FIRING.take() {
-            Firing::Nobody => {
+            Firing::Unwatched => {
                 FIRING.set(take(own));
-                Some(Turn { own, outer: Firing::Nobody })
+                Some(Turn { own, outer: Firing::Unwatched })
             }
             outer => {
                 FIRING.set(outer);
@@ -97,7 +97,7 @@ pub(crate) fn receipt() -> Option<Receipt> {
     };
     let receipt = match &firing {
         Firing::Loud(receipt, _) => Some(receipt.clone()),
-        Firing::Nobody | Firing::Silent => None,
+        Firing::Unwatched | Firing::Silent => None,
     };
     FIRING.set(firing);
     receipt

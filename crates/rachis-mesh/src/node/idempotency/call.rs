@@ -27,7 +27,7 @@ impl IdempotentCall {
         let params = &call.params;
         let route: BTreeMap<_, _> = route.iter().chain(&params.route).collect();
         let provider = params.provider.as_deref();
-        let named = json!([descriptor.path, call.method.name(), call.id, route, provider, who(params), key]);
+        let named = json!([descriptor.path, call.method.name(), call.id, route, provider, caller(params), key]);
         let asked = json!([call.data, params.query]);
         Some(IdempotentCall { digest: digest(named), fingerprint: digest(asked), rest: provider == Some("rest") })
     }
@@ -36,7 +36,7 @@ impl IdempotentCall {
 /// The identity of the caller: two that differ must never get each other's replies. A user is known by its id, since
 /// the rest of its record may change between a call and its repeat; where the credentials were not checked yet, they
 /// stand for their holder.
-fn who(params: &Params) -> Value {
+fn caller(params: &Params) -> Value {
     let credentials = params.authentication.as_ref();
     match &params.user {
         Some(user) => {

@@ -228,7 +228,7 @@ mod tests {
         all.abandon(ONE);
         let request = all.take(ONE, Print(7)).unwrap();
         let mut run = std::pin::pin!(request.run(std::future::pending::<()>()));
-        assert!(run.as_mut().now_or_never().is_none(), "nobody had it then");
+        assert!(run.as_mut().now_or_never().is_none(), "no run had ended then");
         all.abandon(ONE);
         assert!(run.now_or_never().unwrap().is_err());
         drop(request);

@@ -140,7 +140,7 @@ mod tests {
         logins.change(Login { username: None, password: Some("second".into()) });
         let words: Vec<_> = logins.command(&info).unwrap().get_packed_command();
         assert_eq!(words, b"*3\r\n$4\r\nAUTH\r\n$3\r\nann\r\n$6\r\nsecond\r\n");
-        let nobody = Logins::new(Login::default());
-        assert!(nobody.command(&"redis://h".into_connection_info().unwrap()).is_none());
+        let logins = Logins::new(Login::default());
+        assert!(logins.command(&"redis://h".into_connection_info().unwrap()).is_none());
     }
 }

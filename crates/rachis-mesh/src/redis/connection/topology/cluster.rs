@@ -67,11 +67,11 @@ pub(crate) struct Map {
     owners: Vec<u16>,
 }
 
-const NOBODY: u16 = u16::MAX;
+const UNOWNED: u16 = u16::MAX;
 
 impl Map {
     fn empty() -> Self {
-        Map { masters: Vec::new(), owners: vec![NOBODY; SLOTS] }
+        Map { masters: Vec::new(), owners: vec![UNOWNED; SLOTS] }
     }
 
     fn owner(&self, slot: u16) -> Option<&Shard> {
@@ -114,7 +114,7 @@ impl Map {
             self.masters.len() - 1
         });
         // There are no more masters than slots.
-        u16::try_from(number).unwrap_or(NOBODY)
+        u16::try_from(number).unwrap_or(UNOWNED)
     }
 }
 

@@ -169,7 +169,7 @@ impl Servers {
         if let Servers::Cluster(cluster) = self
             && let Err(error) = cluster.refresh().await
         {
-            tracing::debug!(%error, "nobody tells who holds which slot");
+            tracing::debug!(%error, "no server tells which one holds which slot");
         }
     }
 
