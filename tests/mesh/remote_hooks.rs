@@ -5,7 +5,7 @@ use crate::{
     services::{Echo, Named},
     start,
 };
-use rachis::{ALL, App, CallService, Context, Error, Method, Next, Node, Registration};
+use rachis::{ALL, App, CallService, Context, Error, Method, Next, Node, ServiceExt};
 use rachis_testing as testing;
 use std::sync::{Arc, Mutex};
 use tower::layer::layer_fn;
@@ -36,7 +36,8 @@ fn noting(
 #[tokio::test]
 async fn layers_and_hooks_with_state_go_around_remote_services_in_the_documented_order_and_around_no_others() {
     let config = testing::config();
-    let there = App::new().register("there", Echo).register("poor", Registration::from(Named("poor")).methods(["get"]));
+    let poor = Named("poor").before(ALL, async |_| Err(Error::unavailable("Out of stock")));
+    let there = App::new().register("there", Echo).register("poor", poor);
     let _there = start(&config, "worker", there).await;
     let trace = Trace::default();
     let here = Node::builder(named(&config, "caller"))
@@ -76,7 +77,6 @@ async fn layers_and_hooks_with_state_go_around_remote_services_in_the_documented
 
     trace.lock().unwrap().clear();
     let error = here.service("poor").find().await.unwrap_err();
-    assert_eq!((error.code(), error.message()), (409, "was 405"));
-    assert_eq!(trace.lock().unwrap().first().map(String::as_str), Some("outer"));
-    assert_eq!(trace.lock().unwrap().last().map(String::as_str), Some("on error"));
+    assert_eq!((error.code(), error.message()), (409, "was 503"));
+    assert_eq!(*trace.lock().unwrap(), ["outer", "around", "inner", "on error", "around ends"]);
 }
