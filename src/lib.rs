@@ -283,9 +283,9 @@ pub use rachis_mesh::aws;
 pub use rachis_mesh::redis_rs as redis;
 #[doc(inline)]
 pub use rachis_mesh::{
-    CallService, Change, CredentialProvider, Credentials, DeadCall, DeadLetter, DeadLetters, Node, NodeBuilder,
-    NodeInfo, Readiness, RedisConnection, RedisManager, RedisPool, RedisPoolError, RedisSession, Reloaded, Replay,
-    Resolved, ServiceInfo, signal,
+    CallService, Change, CredentialProvider, Credentials, DeadCall, DeadLetter, DeadLetters, Latencies, MethodStats,
+    Node, NodeBuilder, NodeInfo, NodeStats, Peer, QueueInfo, Readiness, RedisConnection, RedisManager, RedisPool,
+    RedisPoolError, RedisSession, Reloaded, Replay, Resolved, ServiceInfo, signal,
 };
 
 /// The programs of README and book are compiled with the documentation's.

@@ -6,7 +6,7 @@ use crate::{
         event_log::Logged,
         registry::{NodeChange, RegistryChange},
     },
-    wire::{Announcement, EventFrame, Frame, Reply, Request, Signer, SigningScope},
+    wire::{Announcement, EventFrame, Frame, Question, Reply, Request, Signer, SigningScope, Statement},
 };
 use rachis_core::{Answer, Call, Descriptor, Event, EventContext, Id, Method, Params, query::Filter};
 use serde_json::{Map, Value, json};
@@ -35,6 +35,10 @@ pub fn frames(bytes: &[u8]) {
     }
     if let Some(event) = round_trip::<EventFrame>(bytes) {
         assert!(event.into_event("path").from_remote);
+    }
+    round_trip::<Question>(bytes);
+    if let Some(statement) = round_trip::<Statement>(bytes) {
+        let _ = statement.into_outcome();
     }
     round_trip::<Announcement>(bytes);
     round_trip::<Descriptor>(bytes);

@@ -69,7 +69,13 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<E
     let stop = CancellationToken::new();
     let server = serve(listener, Gateway::new(&node)).config(node.config());
     let server = tokio::spawn(server.with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
-    let first_signal = signal();
+    let first_signal = async {
+        tokio::select! {
+            () = signal() => {}
+            // An operator has told it to leave.
+            () = node.closing() => {}
+        }
+    };
     tokio::pin!(first_signal);
     let joined = tokio::select! {
         joined = join(&node, delay, global.connect_timeout) => joined,

@@ -6,18 +6,24 @@ mod bench;
 mod call;
 mod config;
 mod dead;
+mod drain;
 mod exit;
 mod gateway;
 mod global;
 mod health;
+mod info;
+mod level;
 mod log;
 mod nodes;
 mod observe;
 mod openapi;
 mod out;
+mod ping;
 mod plain;
+mod queues;
 mod request;
 mod services;
+mod stats;
 mod types;
 mod watch;
 
@@ -58,12 +64,19 @@ enum Command {
     Gateway(gateway::Args),
     Nodes(nodes::Args),
     Services(services::Args),
+    Info(info::Args),
+    Stats(stats::Args),
+    Queues(queues::Args),
+    Ping(ping::Args),
     Call(call::Args),
     Bench(bench::Args),
     Openapi(openapi::Args),
     Types(types::Args),
     Watch(watch::Args),
     Dead(dead::Args),
+    Drain(drain::Args),
+    #[command(name = "log")]
+    Level(level::Args),
     Health(health::Args),
     Config(config::Args),
 }
@@ -131,12 +144,18 @@ impl Command {
             Command::Gateway(args) => gateway::run(args, global, out).await,
             Command::Nodes(args) => nodes::run(args, global, out).await,
             Command::Services(args) => services::run(args, global, out).await,
+            Command::Info(args) => info::run(args, global, out).await,
+            Command::Stats(args) => stats::run(args, global, out).await,
+            Command::Queues(args) => queues::run(args, global, out).await,
+            Command::Ping(args) => ping::run(args, global, out).await,
             Command::Call(args) => call::run(args, global, out).await,
             Command::Bench(args) => bench::run(args, global, out).await,
             Command::Openapi(args) => openapi::run(args, global, out).await,
             Command::Types(args) => types::run(args, global, out).await,
             Command::Watch(args) => watch::run(args, global, out).await,
             Command::Dead(args) => dead::run(args, global, out).await,
+            Command::Drain(args) => drain::run(args, global, out).await,
+            Command::Level(args) => level::run(args, global, out).await,
             Command::Health(args) => health::run(args, global, out).await,
             Command::Config(args) => config::run(args, global, out).await,
         }

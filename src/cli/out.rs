@@ -140,11 +140,29 @@ pub(crate) fn list<T: ToString>(items: &[T]) -> String {
     if items.is_empty() { "-".to_owned() } else { items.join(", ") }
 }
 
+/// A latency, in the unit that suits it: `3.2 ms`.
+pub(crate) fn latency(time: Duration) -> String {
+    let micros = time.as_micros();
+    let seconds = time.as_secs_f64();
+    match micros {
+        0..1000 => format!("{micros} µs"),
+        1000..100_000 => format!("{:.1} ms", seconds * 1e3),
+        100_000..1_000_000 => format!("{:.0} ms", seconds * 1e3),
+        _ => format!("{seconds:.1} s"),
+    }
+}
+
 /// How long ago `since` was, in ms since 1970, by its largest unit: `3 m`.
 pub(crate) fn age(since: u64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     // Clocks differ: what was born in the future is new.
-    let seconds = now.saturating_sub(since.into()) / 1000;
+    let ago = now.saturating_sub(since.into());
+    span(Duration::from_millis(u64::try_from(ago).unwrap_or(u64::MAX)))
+}
+
+/// A time by its largest unit: `3 m`.
+pub(crate) fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
     match seconds {
         0..60 => format!("{seconds} s"),
         60..3600 => format!("{} m", seconds / 60),
@@ -166,6 +184,12 @@ mod tests {
     fn an_age_is_told_by_its_largest_unit() {
         assert_eq!([3, 190, 7300, 200_000].map(ago), ["3 s", "3 m", "2 h", "2 d"]);
         assert_eq!(age(u64::MAX), "0 s");
+    }
+
+    #[test]
+    fn a_latency_is_told_in_the_unit_that_suits_it() {
+        let told = [7, 2_345, 123_456, 20_000_000].map(|micros| latency(Duration::from_micros(micros)));
+        assert_eq!(told, ["7 µs", "2.3 ms", "123 ms", "20.0 s"]);
     }
 
     #[test]

@@ -71,15 +71,16 @@ impl Request {
 
     /// Returns the error for a path that no node serves.
     pub(crate) fn unserved(&self, node: &Node) -> Option<Error> {
-        if node.resolve(&self.path).is_some() {
-            return None;
-        }
-        let known: Vec<String> = node.services().into_iter().map(|service| service.path).collect();
-        let known =
-            if known.is_empty() { "nothing is".to_owned() } else { format!("served are: {}", known.join(", ")) };
-        let mesh = &node.config().namespace;
-        Some(Error::not_found(format!("No node serves '{}' in the mesh {mesh:?}; {known}", self.path)))
+        node.resolve(&self.path).is_none().then(|| unserved(&self.path, node))
     }
+}
+
+/// The error for a path that no node serves.
+pub(crate) fn unserved(path: &str, node: &Node) -> Error {
+    let known: Vec<String> = node.services().into_iter().map(|service| service.path).collect();
+    let known = if known.is_empty() { "nothing is".to_owned() } else { format!("served are: {}", known.join(", ")) };
+    let mesh = &node.config().namespace;
+    Error::not_found(format!("No node serves '{path}' in the mesh {mesh:?}; {known}"))
 }
 
 /// Which of the words is the id and which the data.

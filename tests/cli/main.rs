@@ -15,6 +15,7 @@ mod dead;
 mod gateway;
 mod guarded;
 mod look;
+mod operate;
 mod reload;
 mod usage;
 mod watch;

@@ -75,13 +75,11 @@ fn live() -> Response {
 
 /// A degraded node still serves what it knows, so it keeps its traffic.
 fn ready(readiness: Readiness) -> Response {
-    let (code, status) = match readiness {
-        Readiness::Ready => (StatusCode::OK, "ready"),
-        Readiness::Degraded => (StatusCode::OK, "degraded"),
-        Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
-        Readiness::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+    let code = match readiness {
+        Readiness::Ready | Readiness::Degraded => StatusCode::OK,
+        Readiness::Starting | Readiness::Draining => StatusCode::SERVICE_UNAVAILABLE,
     };
-    reply::json(code, &json!({ "status": status }))
+    reply::json(code, &json!({ "status": readiness.as_str() }))
 }
 
 fn mesh(node: &Node, key: Option<&str>) -> Result<BTreeMap<String, bool>> {

@@ -3,18 +3,20 @@
 //! | frame | bytes |
 //! |---|---|
 //! | request | version, kind, time left in ms (u32, big endian), [`Request`] |
-//! | reply, note, event, announcement, descriptor | version, kind, the value |
+//! | reply, note, question, statement, event, announcement, descriptor | version, kind, the value |
 //!
 //! Where nodes share a secret, the kind is in lower case and a signature follows; see [`signing`].
 //!
 //! Structs are arrays: field names would double the size of a small call. Fields are therefore only ever added at the
 //! end and under a new version, or left out wherever they say what a node without them takes for granted.
 
+mod question;
 mod request;
 mod signing;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use question::{Question, Statement};
 pub(crate) use request::{CallId, LONGEST, Request, print, sender, stamp};
 pub(crate) use signing::{Signer, SigningScope, UNKNOWING, is_signed, until};
 

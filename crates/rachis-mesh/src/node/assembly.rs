@@ -161,6 +161,12 @@ pub(super) fn assemble(plan: Plan) -> Result<Node> {
     let announcer = Arc::new(shared.announcer(filters, published, partitions.clone(), waiting.clone()));
     let view = Arc::new(shared.view(routes, watchers));
 
+    // Operators.
+    let queues = Arc::new(shared.queues(view.clone()));
+    let questions = Arc::new(shared.questions(writer.clone()));
+    let has_provider = credentials.is_some();
+    let reloader = Arc::new(shared.reloader(takers, files, has_provider, waiting.clone(), partitions.clone()));
+
     let assembled = Assembled {
         identity: shared.context.identity.clone(),
         config: shared.config.clone(),
@@ -182,6 +188,8 @@ pub(super) fn assemble(plan: Plan) -> Result<Node> {
         intake,
         event_receiver,
         partitions: partitions.clone(),
+        questions: questions.clone(),
+        respondent: shared.respondent(waiting.clone(), partitions.clone(), reloader.clone(), writer.clone()),
         takeover: shared.takeover(partitions.clone(), dead),
         heartbeat: shared.heartbeat(),
         announcer,
@@ -189,11 +197,13 @@ pub(super) fn assemble(plan: Plan) -> Result<Node> {
     };
     let exit = shared.exit(partitions.clone(), writer, outbox);
     Ok(Node::new(Parts {
-        membership: Membership::new(assembled, exit),
+        membership: Arc::new(Membership::new(assembled, exit)),
         calls,
         letters: Arc::new(shared.letters(rpc)),
-        scraper: shared.scraper(view.clone(), waiting.clone(), partitions.clone()),
-        reloader: shared.reloader(takers, files, credentials.is_some(), waiting.clone(), partitions.clone()),
+        scraper: shared.scraper(view.clone(), waiting.clone(), partitions.clone(), queues.clone()),
+        queues,
+        questions,
+        reloader,
         waiting,
         partitions,
         view,

@@ -5,7 +5,7 @@ mod mesh;
 mod operations;
 
 use super::{
-    admin::{dead_letters::LetterAccess, scrape::Scraper},
+    admin::{dead_letters::LetterAccess, questions::Questions, queues::Queues, scrape::Scraper},
     caller::Calls,
     client::waiting::Waiting,
     discovery::view::View,
@@ -51,15 +51,17 @@ pub(crate) struct Parts {
     pub(crate) config: Arc<LiveConfig>,
     pub(crate) app: App,
     pub(crate) life: Arc<Life>,
-    pub(crate) membership: Membership,
+    pub(crate) membership: Arc<Membership>,
     pub(crate) calls: Arc<Calls>,
     pub(crate) waiting: Arc<Waiting>,
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) view: Arc<View>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) letters: Arc<LetterAccess>,
+    pub(crate) queues: Arc<Queues>,
     pub(crate) scraper: Scraper,
-    pub(crate) reloader: Reloader,
+    pub(crate) questions: Arc<Questions>,
+    pub(crate) reloader: Arc<Reloader>,
     /// For the application's own commands.
     pub(crate) redis_pool: RedisPool,
     /// Takes the events of the app for as long as there is a handle.
@@ -226,13 +228,16 @@ impl Node {
         self.parts.life.stop.clone().cancelled_owned()
     }
 
-    /// Waits for Ctrl-C or SIGTERM and then shuts down.
+    /// Waits for Ctrl-C or SIGTERM and then shuts down; ends, too, when the node has left for another reason, such as
+    /// `rachis drain`.
     ///
     /// # Errors
     /// Those of [`Node::shutdown`].
     pub async fn run_until_signal(&self) -> Result<()> {
-        signal().await;
-        self.shutdown().await
+        tokio::select! {
+            () = signal() => self.shutdown().await,
+            () = self.ended() => Ok(()),
+        }
     }
 
     /// Says that this node drains ([`Node::readiness`], `/readyz` of a gateway) and waits for `shutdown.delay`; calls go on
@@ -268,7 +273,7 @@ impl Node {
     /// Leaves the mesh in good order; takes no longer than the configured `shutdown.grace` and a few seconds for Redis.
     ///
     /// New calls go to other replicas at once; what was pulled and not started is handed back; what runs is finished.
-    /// A second call does nothing.
+    /// A second call waits for the first.
     ///
     /// # Errors
     /// `Timeout` when calls still ran at the end of the grace; they are left to other replicas as if this one had died.

@@ -29,6 +29,8 @@ mod server;
 mod shared;
 
 pub use admin::dead_letters::{DeadCall, DeadLetter, DeadLetters, Replay};
+pub use admin::peer::{MethodStats, NodeStats, Peer};
+pub use admin::queues::QueueInfo;
 pub use admin::scrape::METRICS_TYPE;
 pub use builder::NodeBuilder;
 pub use client::remote::CallService;
@@ -38,4 +40,5 @@ pub use lifecycle::heartbeat::on_the_starting_runtime as beat_on_starting_runtim
 pub use lifecycle::reload::Reloaded;
 pub use lifecycle::shutdown::signal;
 pub use shared::info::{Change, NodeInfo, ServiceInfo};
+pub use shared::latencies::Latencies;
 pub use shared::life::Readiness;

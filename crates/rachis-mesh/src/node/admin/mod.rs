@@ -1,4 +1,8 @@
-//! What operators see of a node: its dead letters and its metrics.
+//! What operators see of a node, and tell it: its dead letters, its metrics, and what single nodes answer.
 
 pub(super) mod dead_letters;
+pub(super) mod peer;
+pub(super) mod questions;
+pub(super) mod queues;
+pub(super) mod respondent;
 pub(super) mod scrape;

@@ -1,26 +1,23 @@
 //! Scrapes: what was counted, together with what is measured only for a scrape.
 
-use crate::{
-    node::{
-        client::waiting::Waiting,
-        discovery::view::View,
-        server::partitions::Partitions,
-        shared::{
-            context::NodeContext,
-            life::{Life, Readiness},
-            metrics::AppLabels,
-        },
+use super::queues::Queues;
+use crate::node::{
+    client::waiting::Waiting,
+    discovery::view::View,
+    server::partitions::Partitions,
+    shared::{
+        context::NodeContext,
+        life::{Life, Readiness},
+        metrics::AppLabels,
     },
-    redis::{Failure, connection::pool::Admin, keys::partition, queue::QueueDepth},
 };
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use prometheus_client::{
     encoding::text,
     metrics::{family::Family, gauge::Gauge, info::Info},
     registry::{Registry, Unit},
 };
 use std::{
-    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64},
@@ -46,7 +43,7 @@ pub(crate) struct Scraper {
     pub(crate) view: Arc<View>,
     pub(crate) waiting: Arc<Waiting>,
     pub(crate) partitions: Arc<Partitions>,
-    pub(crate) admin: Admin,
+    pub(crate) queues: Arc<Queues>,
 }
 
 impl Scraper {
@@ -55,7 +52,7 @@ impl Scraper {
         let mut now = Registry::with_prefix("rachis");
         more(&mut now);
         self.levels(&mut now);
-        self.queues(&mut now).await;
+        self.tell_queues(&mut now).await;
         let mut out = String::new();
         let written = text::encode_registry(&mut out, &self.context.metrics.registry)
             .and_then(|()| text::encode_registry(&mut out, &now))
@@ -75,19 +72,10 @@ impl Scraper {
         level(now, "pending_calls", "Calls that wait for a reply of another node", count(self.waiting.len()));
     }
 
-    async fn queues(&self, now: &mut Registry) {
-        let mut apps: BTreeSet<String> = self
-            .view
-            .services()
-            .into_iter()
-            .filter(|info| info.remote)
-            .map(|info| format!("{}/{}", info.key, info.app))
-            .collect();
-        if !self.context.identity.observer {
-            apps.insert(self.context.identity.app.clone());
-        }
+    async fn tell_queues(&self, now: &mut Registry) {
+        let apps = self.queues.apps();
         let asked = join_all(apps.into_iter().take(APPS).map(async |app| {
-            let queue = self.queue(&app).await;
+            let queue = self.queues.depth(&app).await;
             (AppLabels { app }, queue)
         }));
         let told = tokio::time::timeout(PATIENCE, asked).await.unwrap_or_default();
@@ -107,18 +95,6 @@ impl Scraper {
         now.register("queue_depth", "Requests of an app that wait or are being worked on", depth);
         now.register_with_unit("queue_age", "How long the oldest request of an app is there", Unit::Seconds, age);
         now.register("dead_letters_kept", "Dead letters of an app that were neither replayed nor dropped", dead);
-    }
-
-    async fn queue(&self, app: &str) -> Result<QueueDepth, Failure> {
-        let announced = self.view.nodes().into_iter().filter(|known| format!("{}/{}", known.key, known.app) == app);
-        let partitions = announced.map(|known| known.partitions).max().unwrap_or(1);
-        let asked = (0..partitions).map(async |number| {
-            let name = partition(app, number);
-            QueueDepth::look(&mut self.admin.get(&self.context.keys.calls(&name)).await?, &self.context.keys, &name)
-                .await
-        });
-        let all = try_join_all(asked).await?;
-        Ok(all.into_iter().fold(QueueDepth::default(), QueueDepth::and))
     }
 }
 

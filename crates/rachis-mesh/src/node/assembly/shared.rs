@@ -2,7 +2,13 @@
 
 use crate::{
     node::{
-        admin::{dead_letters::LetterAccess, scrape::Scraper},
+        admin::{
+            dead_letters::LetterAccess,
+            questions::{OpenQuestions, Questions},
+            queues::Queues,
+            respondent::Respondent,
+            scrape::Scraper,
+        },
         catalog::{Catalog, SharedCatalog},
         client::{recovery::Recovery, routes::Routes, rpc::Rpc, waiting::Waiting},
         discovery::{announce::Announcer, change_feed::ChangeFeed, records::Records, sync::CatalogSync, view::View},
@@ -40,7 +46,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::task::TaskTracker;
@@ -283,14 +289,46 @@ impl Shared {
         }
     }
 
-    pub(super) fn scraper(&self, view: Arc<View>, waiting: Arc<Waiting>, partitions: Arc<Partitions>) -> Scraper {
-        Scraper {
+    pub(super) fn queues(&self, view: Arc<View>) -> Queues {
+        Queues { context: self.context.clone(), view, admin: self.admin.clone() }
+    }
+
+    pub(super) fn scraper(
+        &self,
+        view: Arc<View>,
+        waiting: Arc<Waiting>,
+        partitions: Arc<Partitions>,
+        queues: Arc<Queues>,
+    ) -> Scraper {
+        Scraper { context: self.context.clone(), life: self.life.clone(), view, waiting, partitions, queues }
+    }
+
+    pub(super) fn questions(&self, writer: Writer) -> Questions {
+        Questions {
             context: self.context.clone(),
             life: self.life.clone(),
-            view,
+            catalog: self.catalog.clone(),
+            writer,
+            open: OpenQuestions::default(),
+        }
+    }
+
+    pub(super) fn respondent(
+        &self,
+        waiting: Arc<Waiting>,
+        partitions: Arc<Partitions>,
+        reloader: Arc<Reloader>,
+        writer: Writer,
+    ) -> Respondent {
+        Respondent {
+            context: self.context.clone(),
+            config: self.config.clone(),
+            life: self.life.clone(),
             waiting,
             partitions,
-            admin: self.admin.clone(),
+            set_log_level: Box::new(move |level| reloader.set_log_level(level)),
+            writer,
+            born: Instant::now(),
         }
     }
 

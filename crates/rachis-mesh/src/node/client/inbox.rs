@@ -5,22 +5,31 @@ mod large_replies;
 use super::waiting::Waiting;
 use crate::{
     redis::queue::{Inbox, InboxRead},
-    wire::{self, Abandoned, Frame, Handoff},
+    wire::{self, Abandoned, Frame, Handoff, Question, Statement},
 };
 use large_replies::LargeReplies;
 use std::sync::Arc;
 
-/// A note from the inbox about requests to this node's app.
+/// What the inbox brings beside replies.
 pub(crate) enum Received {
+    Note(Note),
+    /// An operator asks this node for something.
+    Question(Question),
+    /// Another node says what it was asked for.
+    Statement(Statement),
+}
+
+/// A note about requests to this node's app.
+pub(crate) enum Note {
     /// This one was handed off to this replica.
     Handoff(Handoff),
     /// The caller of this one has gone.
     Abandoned(Abandoned),
     /// Notes may have been lost.
-    NotesLost,
+    Lost,
 }
 
-/// Reads the inbox until it is stopped: replies go to their callers, notes of requests to `received`.
+/// Reads the inbox until it is stopped: replies go to their callers, all else to `received`.
 pub(crate) async fn read_inbox(mut inbox: Inbox, waiting: Arc<Waiting>, received: impl Fn(Received)) {
     let mut first = true;
     let mut large = LargeReplies::new();
@@ -29,7 +38,7 @@ pub(crate) async fn read_inbox(mut inbox: Inbox, waiting: Arc<Waiting>, received
             InboxRead::Entries(entries) => entries,
             InboxRead::Reconnected => {
                 if !std::mem::take(&mut first) {
-                    received(Received::NotesLost);
+                    received(Received::Note(Note::Lost));
                 }
                 Vec::new()
             }
@@ -37,9 +46,13 @@ pub(crate) async fn read_inbox(mut inbox: Inbox, waiting: Arc<Waiting>, received
         for entry in entries {
             let scope = waiting.signer.at(&waiting.inbox);
             let note = if wire::is::<Handoff>(&entry.frame) {
-                Handoff::decode(&entry.frame, scope).map(Received::Handoff)
+                Handoff::decode(&entry.frame, scope).map(|note| Received::Note(Note::Handoff(note)))
             } else if wire::is::<Abandoned>(&entry.frame) {
-                Abandoned::decode(&entry.frame, scope).map(Received::Abandoned)
+                Abandoned::decode(&entry.frame, scope).map(|note| Received::Note(Note::Abandoned(note)))
+            } else if wire::is::<Question>(&entry.frame) {
+                Question::decode(&entry.frame, scope).map(Received::Question)
+            } else if wire::is::<Statement>(&entry.frame) {
+                Statement::decode(&entry.frame, scope).map(Received::Statement)
             } else {
                 large.reply(&waiting, entry.frame);
                 continue;
@@ -48,7 +61,7 @@ pub(crate) async fn read_inbox(mut inbox: Inbox, waiting: Arc<Waiting>, received
                 Ok(note) => received(note),
                 Err(error) => {
                     if let Some(more) = waiting.refused.permit() {
-                        tracing::warn!(%error, more, "a note of a request was refused");
+                        tracing::warn!(%error, more, "a note in the inbox was refused");
                     }
                 }
             }

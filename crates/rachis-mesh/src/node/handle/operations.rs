@@ -1,7 +1,10 @@
 //! Operating a node: dead letters, metrics, and configurations that change.
 
 use super::{Node, Parts};
-use crate::node::{admin::dead_letters::DeadLetters, lifecycle::reload::Reloaded};
+use crate::node::{
+    admin::{dead_letters::DeadLetters, peer::Peer, queues::QueueInfo},
+    lifecycle::reload::Reloaded,
+};
 use prometheus_client::registry::Registry;
 use rachis_config::{Config, Watch};
 use rachis_core::{Error, Result};
@@ -21,6 +24,28 @@ impl Node {
     pub fn dead_letters(&self, app: &str) -> DeadLetters {
         let app = if app.contains('/') { app.to_owned() } else { format!("{}/{app}", self.parts.identity.key) };
         DeadLetters::new(self.parts.letters.clone(), app)
+    }
+
+    /// Returns the node of that id as operators address it: to see what it counts, to let it log more, to let it leave.
+    ///
+    /// ```no_run
+    /// # async fn run(node: rachis::Node) -> rachis::Result<()> {
+    /// for info in node.nodes() {
+    ///     let stats = node.peer(&info.id).stats().await?;
+    ///     println!("{} runs {} requests", info.id, stats.in_flight);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn peer(&self, id: &str) -> Peer {
+        Peer::new(self.parts.questions.clone(), id, self.parts.config.load().timeout)
+    }
+
+    /// Returns the queues of every app that this node knows of: what waits, and which replicas have been given what.
+    ///
+    /// # Errors
+    /// `Unavailable` when Redis does not answer.
+    pub async fn queues(&self) -> Result<Vec<QueueInfo>> {
+        self.parts.queues.infos().await
     }
 
     /// Everything that this node counts, as OpenMetrics text; `docs/metrics.md` has the list.

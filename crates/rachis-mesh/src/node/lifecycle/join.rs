@@ -3,8 +3,9 @@
 use super::heartbeat::Heartbeat;
 use crate::{
     node::{
+        admin::{questions::Questions, respondent::Respondent},
         client::{
-            inbox::read_inbox,
+            inbox::{Received, read_inbox},
             late::wake_late,
             recovery::{self, Recovery},
             waiting::Waiting,
@@ -63,6 +64,8 @@ pub(crate) struct Assembled {
     pub(crate) intake: watch::Sender<Intake>,
     pub(crate) event_receiver: Arc<EventReceiver>,
     pub(crate) partitions: Arc<Partitions>,
+    pub(crate) questions: Arc<Questions>,
+    pub(crate) respondent: Respondent,
     pub(crate) takeover: Takeover,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) announcer: Arc<Announcer>,
@@ -114,11 +117,15 @@ impl Assembled {
         let inbox = self.keys.inbox(&self.identity.id);
         let reader = Reader::new(self.connector.clone(), "inbox", inbox.clone(), stop.clone());
         let partitions = self.partitions.clone();
+        let questions = self.questions;
+        let respondent = self.respondent;
         let observer = self.identity.observer;
-        tokio::spawn(read_inbox(Inbox::new(inbox, reader), self.waiting, move |received| {
-            if !observer {
-                partitions.received(received);
-            }
+        tokio::spawn(read_inbox(Inbox::new(inbox, reader), self.waiting, move |received| match received {
+            Received::Statement(statement) => questions.answered(statement),
+            // No node knows of an observer, so nothing else is meant for it.
+            _ if observer => {}
+            Received::Question(question) => respondent.asked(&question),
+            Received::Note(note) => partitions.received(note),
         }));
 
         let (reports, beats) = mpsc::unbounded_channel();

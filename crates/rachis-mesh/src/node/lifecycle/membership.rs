@@ -10,7 +10,10 @@ use crate::{
 };
 use parking_lot::Mutex;
 use rachis_core::{Error, Result};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 /// Lets a node join once and leave once.
 pub(crate) struct Membership {
@@ -43,9 +46,10 @@ impl Membership {
     ///
     /// # Errors
     /// `Unavailable` when the node was shut down meanwhile.
-    pub(crate) async fn join(&self) -> Result<()> {
+    pub(crate) async fn join(self: &Arc<Self>) -> Result<()> {
         let Some(assembled) = self.take_assembled() else { return Ok(()) };
         let joined = assembled.join().await?;
+        tokio::spawn(leave_when_dismissed(Arc::downgrade(self), self.life.clone()));
         let mut stage = self.stage.lock();
         // A shutdown that came first has stopped everything already.
         if matches!(*stage, Stage::Joining) {
@@ -58,7 +62,7 @@ impl Membership {
     ///
     /// # Errors
     /// `Unavailable` when Redis was not reached in time, or did not let this node in; the node is then shut down.
-    pub(crate) async fn join_within(&self, time: Duration) -> Result<()> {
+    pub(crate) async fn join_within(self: &Arc<Self>, time: Duration) -> Result<()> {
         if let Ok(outcome) = tokio::time::timeout(time, self.join()).await {
             return outcome;
         }
@@ -71,7 +75,7 @@ impl Membership {
         Err(Error::unavailable(reason))
     }
 
-    /// Leaves, if the node has joined; otherwise it just ends.
+    /// Leaves, if the node has joined; otherwise it just ends. Where it leaves already, waits until it has.
     ///
     /// # Errors
     /// `Timeout` when calls still ran at the end of the grace.
@@ -84,8 +88,13 @@ impl Membership {
                 self.exit.stop_looking().await;
                 Ok(())
             }
-            Stage::Assembled(_) | Stage::Joining | Stage::Over => {
+            Stage::Assembled(_) | Stage::Joining => {
                 self.life.stop.cancel();
+                Ok(())
+            }
+            // Somebody else has begun that.
+            Stage::Over => {
+                self.life.stop.cancelled().await;
                 Ok(())
             }
         }
@@ -101,5 +110,17 @@ impl Membership {
             Stage::Assembled(assembled) => Some(assembled),
             _ => None,
         }
+    }
+}
+
+/// Leaves as soon as an operator wants that.
+async fn leave_when_dismissed(membership: Weak<Membership>, life: Arc<Life>) {
+    tokio::select! {
+        () = life.dismissed.cancelled() => {}
+        () = life.stop.cancelled() => return,
+    }
+    let Some(membership) = membership.upgrade() else { return };
+    if let Err(error) = membership.leave().await {
+        tracing::warn!(%error, "left the mesh, as told");
     }
 }

@@ -71,6 +71,9 @@ const LIVE: &[&str] = &[
     "mesh.previous_secret",
 ];
 
+/// The key of the log level, which a program takes or not.
+const LOG_LEVEL: &str = "log.level";
+
 /// What is over once a node has started.
 const OVER: &[&str] = &["start_delay"];
 
@@ -186,6 +189,21 @@ impl Reloader {
         self.take(&old, config, login, sentinel_login);
         tracing::info!(taken = reloaded.taken.join(" "), "the configuration was read again");
         Ok(reloaded)
+    }
+
+    /// Lets the program log by another level, as if the configuration had said so; its next change ends that.
+    ///
+    /// # Errors
+    /// `MethodNotAllowed` where the program takes no level while it runs, `BadRequest` for what is no level.
+    pub(crate) fn set_log_level(&self, level: &str) -> Result<()> {
+        if !self.takers.take(LOG_LEVEL) {
+            return Err(Error::method_not_allowed(
+                "The program of this node takes no log level while it runs (NodeBuilder::on_reload)",
+            ));
+        }
+        let mut config = Config::clone(&self.config.load());
+        level.clone_into(&mut config.log.level);
+        self.reload(config).map(drop)
     }
 
     /// Returns `true` if a running node can take this key as `new` has it.

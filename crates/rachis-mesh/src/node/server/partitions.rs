@@ -14,7 +14,7 @@
 use super::{responder::Responder, tasks::SOURCES_TIME, work::Work};
 use crate::{
     node::{
-        client::inbox::Received,
+        client::inbox::Note,
         shared::{identity::Identity, limits::CallLimits},
     },
     redis::{
@@ -148,23 +148,23 @@ impl Partitions {
     }
 
     /// Looks after requests that another replica handed off, and those whose callers have gone.
-    pub(crate) fn received(&self, received: Received) {
-        match received {
-            Received::Handoff(note) => {
+    pub(crate) fn received(&self, note: Note) {
+        match note {
+            Note::Handoff(note) => {
                 // The replica that wrote it reads that partition; perhaps this node has not heard of it yet.
                 if note.partition < MAX_PARTITIONS && self.count() <= note.partition {
                     self.open(note.partition + 1);
                 }
                 if let Some(responder) = self.all().get(note.partition) {
-                    responder.received(Received::Handoff(note));
+                    responder.received(Note::Handoff(note));
                 }
             }
-            Received::Abandoned(note) => {
+            Note::Abandoned(note) => {
                 if let Some(responder) = self.all().iter().find(|responder| responder.calls().stream() == note.stream) {
                     responder.abandon(&note);
                 }
             }
-            Received::NotesLost => self.all().iter().for_each(|responder| responder.received(Received::NotesLost)),
+            Note::Lost => self.all().iter().for_each(|responder| responder.received(Note::Lost)),
         }
     }
 

@@ -20,6 +20,18 @@ pub enum Readiness {
     Draining,
 }
 
+impl Readiness {
+    /// Returns its name, as `/readyz` of a gateway says it: `starting`, `ready`, `degraded` or `draining`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Readiness::Starting => "starting",
+            Readiness::Ready => "ready",
+            Readiness::Degraded => "degraded",
+            Readiness::Draining => "draining",
+        }
+    }
+}
+
 /// The signals by which the parts of a node end, and when it was last heard by Redis.
 pub(crate) struct Life {
     /// Ends every task.
@@ -30,6 +42,8 @@ pub(crate) struct Life {
     pub(crate) beating: CancellationToken,
     /// Cancelled when a shutdown begins.
     pub(crate) draining: CancellationToken,
+    /// Cancelled when an operator has told it to leave.
+    pub(crate) dismissed: CancellationToken,
     /// `true` once it was told to stop and goes on until load balancers know.
     retiring: AtomicBool,
     /// `true` once it has begun to join: before, it asks Redis nothing.
@@ -45,6 +59,7 @@ impl Life {
             pulling: stop.child_token(),
             beating: stop.child_token(),
             draining: CancellationToken::new(),
+            dismissed: CancellationToken::new(),
             stop,
             retiring: AtomicBool::new(false),
             open: AtomicBool::new(false),

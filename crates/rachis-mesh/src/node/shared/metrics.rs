@@ -1,5 +1,6 @@
 //! What a node counts and times, as OpenMetrics tells it.
 
+use super::latencies::{Latencies, LatencyRecorder};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use prometheus_client::{
@@ -9,7 +10,13 @@ use prometheus_client::{
 };
 use rachis_core::{Descriptor, Error, Method, Outcome, Result};
 use rustc_hash::FxHashMap;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 /// Services that have time series of their own. What is called of more is counted as one: a mesh of ten thousand
 /// services shall not fill a Prometheus.
@@ -95,6 +102,8 @@ pub(crate) struct Meters {
     /// Meters by path: a call looks its own up without a lock.
     of: ArcSwap<FxHashMap<Arc<str>, Arc<[Meter]>>>,
     growing: Mutex<()>,
+    /// That of all that has none of its own.
+    others: OnceLock<Meter>,
 }
 
 /// Counts and times one method of one service.
@@ -104,6 +113,21 @@ struct Meter {
     path: Arc<str>,
     ok: Counter,
     seconds: Histogram,
+    tally: Arc<Tally>,
+}
+
+/// What operators ask for: Prometheus's buckets are too wide for percentiles, and can not be read.
+struct Tally {
+    errors: AtomicU64,
+    latencies: LatencyRecorder,
+}
+
+/// What was counted of one method so far.
+pub(crate) struct Reading {
+    pub(crate) path: Arc<str>,
+    pub(crate) method: Method,
+    pub(crate) errors: u64,
+    pub(crate) latencies: Latencies,
 }
 
 impl Meters {
@@ -112,7 +136,13 @@ impl Meters {
         registry.register(format!("{name}s"), help, ended.clone());
         let seconds = Family::new_with_constructor(histogram as fn() -> Histogram);
         registry.register_with_unit(name, format!("{help}, and how long they took"), Unit::Seconds, seconds.clone());
-        Meters { ended, seconds, of: ArcSwap::default(), growing: Mutex::default() }
+        Meters { ended, seconds, of: ArcSwap::default(), growing: Mutex::default(), others: OnceLock::new() }
+    }
+
+    /// Returns what was counted so far, of every method that was called.
+    pub(crate) fn read(&self) -> Vec<Reading> {
+        let known = self.of.load();
+        known.values().flat_map(|meters| meters.iter()).chain(self.others.get()).map(Meter::read).collect()
     }
 
     /// Takes in how a call ended.
@@ -133,11 +163,13 @@ impl Meters {
 
     fn count<T>(&self, meter: &Meter, took: Duration, result: &Result<T>) {
         meter.seconds.observe(took.as_secs_f64());
+        meter.tally.latencies.note(took);
         match result {
             Ok(_) => {
                 meter.ok.inc();
             }
             Err(error) => {
+                meter.tally.errors.fetch_add(1, Ordering::Relaxed);
                 let path = meter.path.clone();
                 let method = meter.method.name().to_owned();
                 self.ended.get_or_create(&OutcomeLabels { path, method, outcome: outcome(error) }).inc();
@@ -152,7 +184,7 @@ impl Meters {
         let known = self.of.load();
         let has_room = known.len() < OWN_SERIES || known.contains_key(service.path.as_str());
         if !has_room || !service.methods.contains(method) {
-            return self.meter(OTHERS.into(), &Method::custom("(other)"));
+            return self.others.get_or_init(|| self.meter(OTHERS.into(), &Method::custom("(other)"))).clone();
         }
         let path: Arc<str> = service.path.as_str().into();
         let meter = self.meter(path.clone(), method);
@@ -171,6 +203,18 @@ impl Meters {
             path,
             ok: self.ended.get_or_create_owned(&ended),
             seconds: self.seconds.get_or_create_owned(&called),
+            tally: Arc::new(Tally { errors: AtomicU64::new(0), latencies: LatencyRecorder::new() }),
+        }
+    }
+}
+
+impl Meter {
+    fn read(&self) -> Reading {
+        Reading {
+            path: self.path.clone(),
+            method: self.method.clone(),
+            errors: self.tally.errors.load(Ordering::Relaxed),
+            latencies: self.tally.latencies.read(),
         }
     }
 }
@@ -226,6 +270,9 @@ mod tests {
             assert!(told.contains(&line), "{line} in {told}");
         }
         assert!(told.contains("call_seconds_bucket{le=\"0.005\",path=\"todos\",method=\"get\"} 4"), "{told}");
+        let [reading] = &meters.read()[..] else { panic!("one method was called") };
+        assert_eq!((&*reading.path, &reading.method), ("todos", &Method::Get));
+        assert_eq!((reading.errors, reading.latencies.count()), (2, 4));
     }
 
     #[test]
@@ -241,5 +288,9 @@ mod tests {
         assert_eq!(series, OWN_SERIES + 1);
         let others = format!("path=\"(others)\",method=\"(other)\",outcome=\"ok\"}} {}\n", OWN_SERIES + 100);
         assert!(told.contains(&others), "{told}");
+        let readings = meters.read();
+        assert_eq!(readings.len(), OWN_SERIES + 1);
+        let others = readings.iter().find(|reading| &*reading.path == OTHERS).unwrap();
+        assert_eq!(others.latencies.count(), (OWN_SERIES + 100) as u64);
     }
 }

@@ -6,6 +6,7 @@ pub(super) mod context;
 pub(super) mod filters;
 pub(super) mod identity;
 pub(super) mod info;
+pub(super) mod latencies;
 pub(super) mod life;
 pub(super) mod limits;
 pub(super) mod live_config;

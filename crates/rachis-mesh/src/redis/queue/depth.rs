@@ -1,8 +1,11 @@
 //! The depth of an app's queue, for metrics and scaling.
 
 use super::EntryId;
-use crate::redis::{Failure, keys::Keys};
-use redis::{Value, aio::ConnectionLike};
+use crate::redis::{
+    Failure,
+    keys::{GROUP, Keys},
+};
+use redis::{Value, aio::ConnectionLike, streams::StreamPendingReply};
 
 /// The depth of the queue of one app, or of one of its partitions.
 #[derive(Default)]
@@ -32,6 +35,25 @@ impl QueueDepth {
             .query_async(on)
             .await?;
         Ok(QueueDepth { length, oldest: first.first().map(|(id, _)| id.ms), dead_letters })
+    }
+
+    /// Reads how many requests each replica has been given, by its name; nothing where there is no group yet.
+    pub(crate) async fn pending(
+        on: &mut impl ConnectionLike,
+        keys: &Keys,
+        name: &str,
+    ) -> Result<Vec<(String, u64)>, Failure> {
+        let mut ask = redis::cmd("XPENDING");
+        match ask.arg(keys.calls(name)).arg(GROUP).query_async(on).await {
+            Ok(StreamPendingReply::Data(data)) => {
+                let counts = data.consumers.into_iter();
+                Ok(counts.map(|replica| (replica.name, u64::try_from(replica.pending).unwrap_or(u64::MAX))).collect())
+            }
+            // Empty, or in a way that is not known yet.
+            Ok(_) => Ok(Vec::new()),
+            Err(error) if error.code() == Some("NOGROUP") => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns the sum of both.

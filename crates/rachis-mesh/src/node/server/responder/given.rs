@@ -2,7 +2,7 @@
 
 use super::{ASK_AGAIN, Responder, Way};
 use crate::{
-    node::{client::inbox::Received, server::in_flight::Print},
+    node::{client::inbox::Note, server::in_flight::Print},
     redis::{
         Failure,
         connection::link::Live,
@@ -23,14 +23,14 @@ impl Responder {
     }
 
     /// Looks after requests that another replica handed off.
-    pub(crate) fn received(self: &Arc<Self>, received: Received) {
+    pub(crate) fn received(self: &Arc<Self>, note: Note) {
         let me = self.clone();
         self.work.tasks.requests.spawn(async move {
             let begun = async {
-                match received {
-                    Received::Handoff(note) => me.begin_note(&note).await,
-                    Received::Abandoned(note) => me.abandon(&note),
-                    Received::NotesLost => me.look_again().await,
+                match note {
+                    Note::Handoff(note) => me.begin_note(&note).await,
+                    Note::Abandoned(note) => me.abandon(&note),
+                    Note::Lost => me.look_again().await,
                 }
             };
             me.work.life.stop.run_until_cancelled(begun).await;

@@ -1,0 +1,157 @@
+//! Other nodes as operators address them, one by one.
+
+use super::{questions::Questions, respondent::name};
+use crate::node::shared::latencies::Latencies;
+use rachis_core::Result;
+use serde_json::Value;
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// One node of the mesh, as operators address it: see [`Node::peer`](crate::Node::peer).
+///
+/// It is asked through its inbox in Redis, needs no port, and answers while it is busy with calls. The time it has is the
+/// configured `timeout` of the node that asks.
+#[derive(Clone)]
+pub struct Peer {
+    questions: Arc<Questions>,
+    id: String,
+    time: Duration,
+}
+
+/// What a node has done since it was started: see [`Peer::stats`].
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct NodeStats {
+    /// How long it has run.
+    pub uptime: Duration,
+    /// `starting`, `ready`, `degraded` or `draining`.
+    pub readiness: String,
+    /// Requests of other nodes that run there now.
+    pub in_flight: u64,
+    /// The most that may (`limits.max_in_flight`).
+    pub max_in_flight: u64,
+    /// Its own calls that wait for a reply of another node now.
+    pub pending: u64,
+    /// Events that it published to other nodes.
+    pub events_out: u64,
+    /// Events that it heard from other nodes.
+    pub events_in: u64,
+    /// Requests that ran there after a replica that is gone got them.
+    pub redeliveries: u64,
+    /// Requests that it gave up and kept as dead letters.
+    pub dead_letters: u64,
+    /// The calls that it made, of services there and elsewhere.
+    pub calls: Vec<MethodStats>,
+    /// The requests of other nodes that ran there.
+    pub requests: Vec<MethodStats>,
+}
+
+/// What a node has counted of one method.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct MethodStats {
+    /// The service, as it was registered; `(others)` for all beyond the first 500.
+    pub path: String,
+    /// The method.
+    pub method: String,
+    /// How many of them failed.
+    pub errors: u64,
+    /// How many there were, and how long they took.
+    pub latencies: Latencies,
+}
+
+impl Peer {
+    pub(crate) fn new(questions: Arc<Questions>, id: &str, time: Duration) -> Self {
+        Peer { questions, id: id.to_owned(), time }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Measures the way there and back: through Redis, to the program's runtime, and through Redis again.
+    ///
+    /// # Errors
+    /// `NotFound` where the mesh has no such node, and `Timeout` where it does not answer.
+    pub async fn ping(&self) -> Result<Duration> {
+        let asked = Instant::now();
+        self.ask(name::PING, Value::Null).await?;
+        Ok(asked.elapsed())
+    }
+
+    /// Reads what it has counted since it was started.
+    ///
+    /// # Errors
+    /// As of [`ping`](Self::ping).
+    pub async fn stats(&self) -> Result<NodeStats> {
+        let said = self.ask(name::STATS, Value::Null).await?;
+        Ok(NodeStats::read(&said))
+    }
+
+    /// Lets it log by another level, written as `log.level` is, until its configuration changes or it is started anew.
+    ///
+    /// # Errors
+    /// As of [`ping`](Self::ping); `MethodNotAllowed` where its program takes no level at run time, `BadRequest` for what
+    /// is no level.
+    pub async fn set_log_level(&self, level: &str) -> Result<()> {
+        self.ask(name::LOG, level.into()).await.map(drop)
+    }
+
+    /// Tells it to leave the mesh in good order, as [`Node::shutdown`](crate::Node::shutdown) does there. A program that
+    /// waits in [`Node::run_until_signal`](crate::Node::run_until_signal) ends with it; others see
+    /// [`Node::closing`](crate::Node::closing).
+    ///
+    /// Returns as soon as the node knows; it leaves the catalog when its calls have ended.
+    ///
+    /// # Errors
+    /// As of [`ping`](Self::ping).
+    pub async fn drain(&self) -> Result<()> {
+        self.ask(name::DRAIN, Value::Null).await.map(drop)
+    }
+
+    async fn ask(&self, name: &str, argument: Value) -> Result<Value> {
+        self.questions.ask(&self.id, name, argument, self.time).await
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Peer({})", self.id)
+    }
+}
+
+impl NodeStats {
+    /// What another version says and this one does not know is left out, and 0 stands for what it does not say.
+    fn read(said: &Value) -> Self {
+        let number = |name: &str| said[name].as_u64().unwrap_or(0);
+        let methods = |name: &str| said[name].as_array().into_iter().flatten().filter_map(MethodStats::read).collect();
+        NodeStats {
+            uptime: Duration::from_millis(number("uptime")),
+            readiness: said["readiness"].as_str().unwrap_or_default().to_owned(),
+            in_flight: number("in_flight"),
+            max_in_flight: number("max_in_flight"),
+            pending: number("pending"),
+            events_out: number("events_out"),
+            events_in: number("events_in"),
+            redeliveries: number("redeliveries"),
+            dead_letters: number("dead_letters"),
+            calls: methods("calls"),
+            requests: methods("requests"),
+        }
+    }
+}
+
+impl MethodStats {
+    fn read(said: &Value) -> Option<Self> {
+        Some(MethodStats {
+            path: said["path"].as_str()?.to_owned(),
+            method: said["method"].as_str()?.to_owned(),
+            errors: said["errors"].as_u64()?,
+            latencies: Latencies::from_json(&said["latencies"])?,
+        })
+    }
+}
