@@ -27,7 +27,7 @@ struct Address {
 
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[allow(dead_code)]
+#[expect(dead_code, reason = "only its schema is looked at")]
 enum Kind {
     Guest,
     Host,
@@ -35,7 +35,7 @@ enum Kind {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)]
+#[expect(dead_code, reason = "only its schema is looked at")]
 struct NewPerson {
     #[schemars(length(min = 1, max = 20))]
     name: String,
