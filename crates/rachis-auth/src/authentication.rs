@@ -4,7 +4,7 @@ use super::{
     AuthConfig, Authenticate, Identity, JwtStrategy, LocalStrategy, Strategies, Strategy,
     keys::Keys,
     strategy::Erased,
-    token::{Claims, Header, Tokens},
+    token::{self, Claims, Tokens},
 };
 use arc_swap::ArcSwap;
 use rachis_config::{CallFilter, Secret};
@@ -194,7 +194,7 @@ impl Authentication {
     /// judged.
     pub async fn prepare_keys(&self, token: &str) -> Result<()> {
         match &self.inner.keys {
-            Some(keys) => keys.prepare(&Header::of(token)?).await,
+            Some(keys) => keys.prepare(&token::header(token)?).await,
             None => Ok(()),
         }
     }

@@ -3,10 +3,7 @@
 //! They are read when a token first needs one, and again when they are ten minutes old (ten seconds, from a file) or a token
 //! names a key that is not among them; then at most once in ten seconds, whatever strangers send.
 
-use super::{
-    fetch,
-    token::{Header, key_algorithm},
-};
+use super::fetch;
 use arc_swap::ArcSwap;
 use jsonwebtoken::{
     AlgorithmFamily, DecodingKey,
@@ -17,6 +14,13 @@ use rachis_core::{Error, Result};
 use serde_json::Value;
 use std::{fmt, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
+
+/// What a token says of how it is signed.
+pub(super) struct Header {
+    pub(super) algorithm: Option<String>,
+    /// The name of the key.
+    pub(super) key: Option<String>,
+}
 
 /// After this time keys of a key set are read again. Those of a file are after [`PAUSE`], which costs next to nothing: a key in
 /// PEM has no name that could tell that it is another one now.
@@ -93,7 +97,7 @@ impl Keys {
         let mut fitting = known.keys.iter().filter(|key| key.fits(header.key.as_deref(), algorithm));
         // An error is a signature that is none of this kind.
         fitting.any(|key| {
-            jsonwebtoken::crypto::verify(signature, message.as_bytes(), &key.key, key_algorithm(algorithm))
+            jsonwebtoken::crypto::verify(signature, message.as_bytes(), &key.key, signature_algorithm(algorithm))
                 .unwrap_or(false)
         })
     }
@@ -213,5 +217,19 @@ fn of_set(text: &str) -> Result<Vec<Key>, String> {
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keys").field("algorithms", &self.algorithms).finish_non_exhaustive()
+    }
+}
+
+fn signature_algorithm(algorithm: KeyAlgorithm) -> jsonwebtoken::Algorithm {
+    match algorithm {
+        KeyAlgorithm::RS256 => jsonwebtoken::Algorithm::RS256,
+        KeyAlgorithm::RS384 => jsonwebtoken::Algorithm::RS384,
+        KeyAlgorithm::RS512 => jsonwebtoken::Algorithm::RS512,
+        KeyAlgorithm::PS256 => jsonwebtoken::Algorithm::PS256,
+        KeyAlgorithm::PS384 => jsonwebtoken::Algorithm::PS384,
+        KeyAlgorithm::PS512 => jsonwebtoken::Algorithm::PS512,
+        KeyAlgorithm::ES256 => jsonwebtoken::Algorithm::ES256,
+        KeyAlgorithm::ES384 => jsonwebtoken::Algorithm::ES384,
+        KeyAlgorithm::EdDSA => jsonwebtoken::Algorithm::EdDSA,
     }
 }

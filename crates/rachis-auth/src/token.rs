@@ -2,7 +2,10 @@
 //!
 //! Pure: the time is a parameter.
 
-use super::{Algorithm, AuthConfig, JwtOptions, KeyAlgorithm, Parties, keys::Keys};
+use super::{
+    Algorithm, AuthConfig, JwtOptions, Parties,
+    keys::{Header, Keys},
+};
 use base64::{
     Engine,
     alphabet::URL_SAFE,
@@ -160,21 +163,12 @@ struct Parted<'a> {
     header: Header,
 }
 
-/// What a token says of how it is signed.
-pub(super) struct Header {
-    pub(super) algorithm: Option<String>,
-    /// The name of the key.
-    pub(super) key: Option<String>,
-}
-
-impl Header {
-    /// That of a token, which need not be genuine.
-    ///
-    /// # Errors
-    /// `NotAuthenticated` for what is no token.
-    pub(super) fn of(token: &str) -> Result<Self> {
-        check_form(token).map(|parted| parted.header)
-    }
+/// Returns the header of a token, which need not be genuine.
+///
+/// # Errors
+/// `NotAuthenticated` for what is no token.
+pub(super) fn header(token: &str) -> Result<Header> {
+    check_form(token).map(|parted| parted.header)
 }
 
 fn check_form(token: &str) -> Result<Parted<'_>> {
@@ -191,20 +185,6 @@ fn check_form(token: &str) -> Result<Parted<'_>> {
     let text = |name: &str| header_value.get(name).and_then(Value::as_str).map(str::to_owned);
     let message = &token[..header.len() + 1 + claims.len()];
     Ok(Parted { message, claims, signature, header: Header { algorithm: text("alg"), key: text("kid") } })
-}
-
-pub(super) fn key_algorithm(algorithm: KeyAlgorithm) -> jsonwebtoken::Algorithm {
-    match algorithm {
-        KeyAlgorithm::RS256 => jsonwebtoken::Algorithm::RS256,
-        KeyAlgorithm::RS384 => jsonwebtoken::Algorithm::RS384,
-        KeyAlgorithm::RS512 => jsonwebtoken::Algorithm::RS512,
-        KeyAlgorithm::PS256 => jsonwebtoken::Algorithm::PS256,
-        KeyAlgorithm::PS384 => jsonwebtoken::Algorithm::PS384,
-        KeyAlgorithm::PS512 => jsonwebtoken::Algorithm::PS512,
-        KeyAlgorithm::ES256 => jsonwebtoken::Algorithm::ES256,
-        KeyAlgorithm::ES384 => jsonwebtoken::Algorithm::ES384,
-        KeyAlgorithm::EdDSA => jsonwebtoken::Algorithm::EdDSA,
-    }
 }
 
 fn algorithm(algorithm: Algorithm) -> jsonwebtoken::Algorithm {

@@ -1,6 +1,6 @@
 //! The environment: every variable of a name of its own in one table, and `DISTRIBUTION__SECTION__KEY` for the rest.
 
-use crate::{ConfigError, load::loader::Layers, values::origin::Source};
+use crate::{ConfigError, load::layers::Layers, values::origin::Source};
 use figment::value::{Dict, Value};
 use std::{collections::BTreeMap, ffi::OsString, fs};
 

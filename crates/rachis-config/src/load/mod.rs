@@ -3,6 +3,7 @@
 pub(crate) mod difference;
 pub(crate) mod env;
 pub(crate) mod hazards;
+pub(crate) mod layers;
 pub(crate) mod loader;
 #[cfg(test)]
 pub(crate) mod schema;

@@ -12,12 +12,13 @@ use crate::{
     query::{Evaluation, Filter, Select},
 };
 use options::Options;
+use records::Record;
 use serde_json::Value;
 use std::{
     fmt,
     sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
-use store::{Record, Store};
+use store::Store;
 
 /// A complete service over a store in memory: for prototypes, tests and small data. Cheap to clone: clones share the store.
 ///

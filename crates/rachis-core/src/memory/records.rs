@@ -1,7 +1,10 @@
 //! Records in the order of their creation; readers take snapshots, so they do not hold up writers.
 
-use super::store::Record;
+use serde_json::{Map, Value};
 use std::{collections::BTreeMap, sync::Arc};
+
+/// One record.
+pub(super) type Record = Map<String, Value>;
 
 /// How many records are copied, by reference, when one of them changes while there is a snapshot.
 const CHUNK: u64 = 64;

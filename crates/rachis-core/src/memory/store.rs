@@ -2,14 +2,12 @@
 
 use super::{
     super::{Id, query::Filter},
-    records::Records,
+    records::{Record, Records},
     unique::Unique,
 };
 use crate::{Error, Result, error::excerpt};
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 use std::{collections::HashMap, sync::Arc};
-
-pub(super) type Record = Map<String, Value>;
 
 #[derive(Debug)]
 pub(super) struct Store {

@@ -1,6 +1,6 @@
 //! Fields of which no two records may have the same value.
 
-use super::store::Record;
+use super::records::Record;
 use crate::{Error, Result};
 use serde_json::Value;
 use std::collections::HashMap;

@@ -1,19 +1,15 @@
 //! Which requests may open a socket, and when all sockets close.
 
 use super::{Realtime, engine, relay};
-use crate::http::{cors::Origins, params, reply};
+use crate::http::{cors::Origins, reply};
 use axum::{
     extract::{Request, State},
     response::Response,
 };
-use http::HeaderMap;
 use rachis_core::Error;
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc, OnceLock, Weak,
+    atomic::{AtomicBool, Ordering},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -32,24 +28,6 @@ pub(super) struct HandshakeGate {
     origins: Origins,
     started: AtomicBool,
     stopping: OnceLock<()>,
-}
-
-/// The permit of one open socket, of `gateway.max_sockets`. It is given back when it is dropped.
-pub(super) struct ConnectionPermit(Arc<AtomicUsize>);
-
-impl ConnectionPermit {
-    /// Takes a permit, if fewer than `most` are taken. Those that are held when the limit is lowered stay.
-    fn one_of(permits: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
-        let next = |taken: usize| (taken < most).then_some(taken + 1);
-        let taken = permits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        taken.is_ok().then(|| ConnectionPermit(permits.clone()))
-    }
-}
-
-impl Drop for ConnectionPermit {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl HandshakeGate {
@@ -91,32 +69,6 @@ impl HandshakeGate {
             drop(busy);
         });
     }
-}
-
-/// Takes a permit for a session, and returns the headers of its handshake with it.
-///
-/// # Errors
-/// The answer to a handshake that finds no room, or has more headers than can travel with a call.
-pub(super) fn take_permit(
-    realtime: &Realtime,
-    headers: &HeaderMap,
-) -> Result<(ConnectionPermit, BTreeMap<String, String>), Box<Response>> {
-    if realtime.sessions.is_closed() {
-        return Err(is_closing());
-    }
-    let headers = params::headers(headers).map_err(refused)?;
-    let most = realtime.node.live().gateway.max_sockets;
-    let full = || refused(Error::unavailable("Too many sockets are open: try again later"));
-    Ok((ConnectionPermit::one_of(&realtime.permits, most).ok_or_else(full)?, headers))
-}
-
-/// The answer to a handshake that comes too late.
-pub(super) fn is_closing() -> Box<Response> {
-    refused(Error::unavailable("The server is shutting down"))
-}
-
-fn refused(error: Error) -> Box<Response> {
-    Box::new(reply::error(&error))
 }
 
 /// Closes every socket, and waits until what they still had is written.

@@ -13,6 +13,7 @@ mod handshake;
 mod login;
 mod message;
 mod outbox;
+mod permits;
 mod relay;
 mod socket;
 mod users;

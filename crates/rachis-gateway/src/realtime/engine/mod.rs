@@ -15,7 +15,7 @@ mod websocket;
 pub(super) use packet::Packet;
 pub(super) use session::{Bounds, Ending, Session, new_id};
 
-use super::{Realtime, handshake};
+use super::{Realtime, permits};
 use axum::{body::Body, extract::Request, response::Response};
 use http::{
     HeaderValue, Method, StatusCode,
@@ -123,11 +123,11 @@ fn open_polling(realtime: &Arc<Realtime>, asked: &Asked, request: &Request) -> R
 /// # Errors
 /// The answer where there is no room for one.
 fn open(realtime: &Arc<Realtime>, transport: Transport, request: &Request) -> Result<Arc<Session>, Box<Response>> {
-    let (permit, headers) = handshake::take_permit(realtime, request.headers())?;
+    let (permit, headers) = permits::take_permit(realtime, request.headers())?;
     let ip = realtime.proxies.client(request.extensions(), request.headers());
     let session = Session::new(realtime, transport, permit, headers, ip);
     if !realtime.sessions.add(&session) {
-        return Err(handshake::is_closing());
+        return Err(permits::is_closing());
     }
     session.keep();
     Ok(session)

@@ -1,7 +1,7 @@
 //! One session of Engine.IO: a client, whatever it is connected by.
 
 use super::{
-    super::{Realtime, handshake::ConnectionPermit, socket::Member},
+    super::{Realtime, permits::ConnectionPermit, socket::Member},
     outbox::Outbox,
     packet::Received,
     request::Transport,
