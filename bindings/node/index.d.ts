@@ -1,6 +1,17 @@
 // The types of @rachis/feathers, for `require`; those for `import` are in index.d.mts.
 import type { Application, HookOptions } from '@feathersjs/feathers'
 
+declare module '@feathersjs/feathers' {
+  interface Params {
+    /** Until when the caller waits, in ms since 1970: set in calls of other nodes. A call that is given it waits no longer. */
+    deadline?: number
+    /** A call of another node with the key of an earlier one is answered as that was, and does not run again. */
+    idempotencyKey?: string
+    /** Whether the call came from another node. */
+    fromRemote?: boolean
+  }
+}
+
 /** Puts an application on the mesh: `app.configure(distribution(options))`. */
 declare function distribution(options?: distribution.DistributionOptions): (app: Application<any, any>) => void
 

@@ -1,14 +1,14 @@
 'use strict'
 // Params on their way between nodes.
 
-const { BadRequest } = require('@feathersjs/errors')
+const { BadRequest, Timeout } = require('@feathersjs/errors')
 
 /** By these, what runs a call knows more of it; copies that hooks make of params keep them. */
 const CONTEXT = Symbol('@rachis/feathers context')
 const CALL = Symbol('@rachis/feathers call')
 
 /** What belongs to this process alone. */
-const STAYS = new Set(['connection', 'req', 'res', 'request', 'response', 'socket', 'fromRemote'])
+const STAYS = new Set(['connection', 'req', 'res', 'request', 'response', 'socket', 'fromRemote', 'deadline'])
 
 const isStream = (value) => typeof value === 'object' && value !== null &&
   (typeof value.pipe === 'function' || typeof value.getReader === 'function')
@@ -27,6 +27,15 @@ function travelling(params) {
   return kept
 }
 
+/** How many ms a call may take, where its params say until when: those of the call that it is made for, mostly. */
+function timeLeft(params) {
+  const deadline = params?.deadline
+  if (typeof deadline !== 'number') return undefined
+  const left = Math.round(deadline - Date.now())
+  if (left > 0) return left
+  throw new Timeout('The deadline of the call was over before it was made', { outcome: 'never ran' })
+}
+
 /** Data that can travel; JSON would make an empty object of a stream. */
 function checkData(data) {
   if (isStream(data) || typeof data === 'function' ||
@@ -36,4 +45,4 @@ function checkData(data) {
   return data
 }
 
-module.exports = { CONTEXT, CALL, travelling, checkData }
+module.exports = { CONTEXT, CALL, travelling, timeLeft, checkData }

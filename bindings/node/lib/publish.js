@@ -91,12 +91,13 @@ function listen(state, path, service, events) {
 }
 
 /** Runs a call of another node, with all hooks. */
-async function serve(state, number, { path, method, id, data, params }) {
+async function serve(state, number, { path, method, id, data, params, timeout }) {
   const published = state.published.get(path)
   const service = published?.service
   // The node has checked both; they may have gone since.
   if (!published?.methods.has(method)) throw new Error(`Method '${method}' of service '${path}' is gone`)
   params[CALL] = number
+  if (timeout !== undefined) params.deadline = Date.now() + timeout
   const context = service[method].createContext(params.provider === 'rest' ? { http: {} } : {})
   const args = argumentsOf(method, id, data, params)
   const ended = await service[method](...args, context)

@@ -3,7 +3,7 @@
 
 const { Unavailable } = require('@feathersjs/errors')
 const { mailbox } = require('./mailbox.js')
-const { CONTEXT, travelling, checkData } = require('./params.js')
+const { CONTEXT, travelling, timeLeft, checkData } = require('./params.js')
 const { DEFAULT_METHODS } = require('./state.js')
 
 class RemoteService {
@@ -37,7 +37,7 @@ class RemoteService {
 
   async #call(method, id, data, params) {
     const context = params?.[CONTEXT]
-    const call = { path: this.path, method, id, data: checkData(data), params: travelling(params) }
+    const call = { path: this.path, method, id, data: checkData(data), params: travelling(params), timeout: timeLeft(params) }
     const { result, dispatch, http } = await mailbox().call(this.#state, call)
     if (context) {
       if (dispatch) context.dispatch = dispatch[0]

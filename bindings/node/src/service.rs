@@ -47,7 +47,7 @@ impl DynService for JsService {
                 id: call.id.map_or(serde_json::Value::Null, Into::into),
                 data: call.data,
                 params: params::to_js(call.params),
-                timeout: None,
+                timeout: call.timeout.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
             };
             let (number, answer) = post.incoming.add();
             let _forget = Forget { service: self, number };

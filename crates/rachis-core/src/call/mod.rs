@@ -29,7 +29,8 @@ pub struct Call {
     pub data: Value,
     /// Everything else.
     pub params: Params,
-    /// How long the caller waits for an answer; `None` means the node's `timeout`. Local calls are not bounded by it.
+    /// How long the caller waits for an answer; `None` means the node's `timeout`. Local calls are not bounded by it. On the
+    /// node that answers, it is what was left when the call began.
     pub timeout: Option<Duration>,
 }
 

@@ -170,7 +170,8 @@ impl Responder {
                 Ok(found) => {
                     let id = request.id;
                     let from = request.from.clone();
-                    let call = execution.call_of(request);
+                    let mut call = execution.call_of(request);
+                    call.timeout = Some(execution.time_left(expires));
                     let Some(idempotent) = IdempotentCall::of(&found.value.descriptor, &call, &found.route) else {
                         // In a box: else the task, which is moved three times in its life, holds all levels of what runs
                         // the call.
