@@ -9,7 +9,7 @@ const { Remotes } = require('./remotes.js')
 const { joined, left } = require('./process.js')
 const { startSync } = require('./sync.js')
 const { serveOnOpenSockets } = require('./sockets.js')
-const { stripSlashes, stateOf, setState, serviceAt } = require('./state.js')
+const { stripSlashes, isPossible, stateOf, setState, serviceAt } = require('./state.js')
 const debug = require('debug')('rachis:feathers')
 
 /**
@@ -67,11 +67,13 @@ function wrapUse(app, state) {
   const use = app.use
   app.use = function (path, ...rest) {
     // A middleware has no path, or a function where services have an object.
+    if (typeof path === 'string' && !isPossible(path)) throw new Error(`Feathers can not have a service at the path '${path}'`)
     if (typeof path === 'string') state.remotes.giveWay(path)
     const outcome = use.call(this, path, ...rest)
     const service = typeof path === 'string' && serviceAt(app, path)
     if (!service) return outcome
-    if (state.joined) publish(state, path)
+    // Once whoever registers it has put on it what it announces, as KDK does with its options.
+    if (state.joined) queueMicrotask(() => publish(state, path))
     serveOnOpenSockets(app, service)
     return outcome
   }

@@ -7,6 +7,10 @@ const stateOf = (app) => app?.[STATE]
 const setState = (app, state) => Object.defineProperty(app, STATE, { value: state })
 const stripSlashes = (path) => path.replace(/^(\/+)|(\/+)$/g, '')
 
+/** Paths under which Feathers, which keeps services in an object of the usual kind, can not have one: it would break by that. */
+const IMPOSSIBLE = new Set(['hasOwnProperty', '__proto__'])
+const isPossible = (path) => !IMPOSSIBLE.has(stripSlashes(path))
+
 /** The service at `path`, or undefined; Feathers throws for one that is not there. */
 function serviceAt(app, path) {
   const known = Object.prototype.hasOwnProperty.call(app.services, stripSlashes(path) || '/')
@@ -20,4 +24,4 @@ const registeredOptions = (service) => service[SERVICE] ?? {}
 const DEFAULT_EVENTS = ['created', 'updated', 'patched', 'removed']
 const DEFAULT_METHODS = ['find', 'get', 'create', 'update', 'patch', 'remove']
 
-module.exports = { stateOf, setState, stripSlashes, serviceAt, registeredOptions, DEFAULT_EVENTS, DEFAULT_METHODS }
+module.exports = { stateOf, setState, stripSlashes, isPossible, serviceAt, registeredOptions, DEFAULT_EVENTS, DEFAULT_METHODS }

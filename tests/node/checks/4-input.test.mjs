@@ -82,9 +82,11 @@ test('two apps of one process call each other, and what can not travel is refuse
   for (const data of [circle, { n: 10n }, Readable.from(['x']), { file: Readable.from(['x']) }, () => {}, { body: new ReadableStream() }]) {
     await assert.rejects(both.create(data), { name: 'BadRequest', message: /can not travel to another process/ })
   }
-  await assert.rejects(both.get(1, { query: {}, own: circle }), { name: 'BadRequest' })
+  for (const params of [{ own: circle }, { own: 10n }, { query: { n: 10n } }, { user: circle }]) {
+    await assert.rejects(both.get(1, { query: {}, ...params }), { name: 'BadRequest', message: /can not travel to another process/ })
+  }
   const { params } = await both.get(1, { query: {}, log() {}, file: Readable.from(['x']), connection: circle, req: circle, kept: 1 })
-  assert.deepEqual(Object.keys(params).sort(), ['fromRemote', 'kept', 'query'])
+  assert.deepEqual(Object.keys(params).sort(), ['deadline', 'fromRemote', 'kept', 'query'])
   const when = new Date(0)
   assert.deepEqual((await both.create({ when, bytes: Buffer.from('a') })).data, { when: when.toJSON(), bytes: { type: 'Buffer', data: [97] } }, 'as JSON has it')
 })
@@ -106,4 +108,43 @@ test('a local service hides a remote one of its path, whichever comes first', as
   assert.equal((await client.service('second').get(1)).from, 'server')
   client.use('second', { get: async () => ({ from: 'client' }) })
   assert.equal((await client.service('second').get(1)).from, 'client')
+})
+
+test('services of odd names are services like others, and one at the path of the health check is seen by its application alone', async () => {
+  const logs = []
+  const [server, client] = [make({}, logs), make({})]
+  server.use('distribution/healthcheck', { find: async () => ({ own: true }) })
+  const names = ['constructor', 'toString', '$all', 'a/__proto__']
+  for (const name of ['hasOwnProperty', '/__proto__/']) {
+    assert.throws(() => server.use(name, { get: async () => ({}) }), /can not have a service at the path/)
+  }
+  for (const name of names) server.use(name, { get: async (id) => ({ id, name }) })
+  for (const name of names) {
+    await eventually(`${name} is known`, () => Object.hasOwn(client.services, name))
+    assert.deepEqual(await client.service(name).get(1), { id: 1, name })
+  }
+  server.use('*', { get: async (id) => ({ id }) })
+  await eventually('it says what is wrong with a pattern', () => logs.some(([level, text]) => level === 'error' && text.includes("'*' is not offered")))
+  assert.deepEqual(await server.service('*').get(1), { id: 1 })
+  assert.deepEqual(await server.service('distribution/healthcheck').find(), { own: true })
+  const health = await client.service('distribution/healthcheck').find()
+  assert.deepEqual(names.map((name) => health[name]), names.map(() => true))
+})
+
+test('of two apps with one path the older is called under whatever key, and the other one when it has gone', async () => {
+  const logs = []
+  const client = make({ remoteServicePath: ({ key, path }) => (path === 'twice' ? `${key}/${path}` : path) }, logs)
+  const seen = []
+  client.on('service', ({ path }) => seen.push(path))
+  const [older, newer] = [make({ key: 'older' }), make({ key: 'newer' })]
+  older.use('twice', { get: async () => ({ from: 'older' }) })
+  await eventually('the older one is known', () => seen.includes('older/twice'))
+  newer.use('twice', { get: async () => ({ from: 'newer' }) })
+  await eventually('it is said that there are two', () => logs.some(([level, text]) => level === 'warn' && /two apps offer this path/.test(text)))
+  assert.equal((await client.service('older/twice').get(1)).from, 'older')
+  assert.equal(client.services['newer/twice'], undefined)
+  await finalize(older)
+  await eventually('the other one takes over', () => seen.includes('newer/twice'))
+  assert.equal((await client.service('newer/twice').get(1)).from, 'newer')
+  assert.equal(client.services['older/twice'], undefined)
 })
