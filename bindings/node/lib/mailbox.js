@@ -2,16 +2,23 @@
 // All talk with the native module: messages of one turn of the event loop are joined, answers find who waits.
 
 const { load } = require('./native.js')
+const { AsyncResource } = require('node:async_hooks')
 const { fromWire, toWire, refusal } = require('./errors.js')
 const makeDebug = require('debug')
 
 const { Mailbox: Native } = load()
 const loggers = { error: makeDebug('rachis:error'), warn: makeDebug('rachis:warn'), info: makeDebug('rachis:info'), debug: makeDebug('rachis:debug') }
 
+const flush = (mailbox) => mailbox.flush()
+
 class Mailbox {
   #native
   #lines = []
   #scheduled = false
+  /** Calls that have come and wait for their turn. */
+  #turns = 0
+  /** Whether what was said is not read yet, since more was to follow. */
+  #isHeld = false
   #last = 0
   #pending = new Map()
   #members = new Map()
@@ -86,31 +93,54 @@ class Mailbox {
 
   #say(line) {
     this.#lines.push(line)
-    if (this.#scheduled) return
+    // The turn of the next call takes it along.
+    if (this.#scheduled || this.#turns > 0) return
     this.#scheduled = true
-    queueMicrotask(() => {
-      this.#scheduled = false
-      const lines = this.#lines
-      this.#lines = []
-      this.#native.send(lines.length === 1 ? lines[0] : lines.join('\n'))
-    })
+    // Behind all that this turn of the event loop has to say.
+    process.nextTick(flush, this)
+  }
+
+  flush() {
+    this.#scheduled = false
+    if (this.#lines.length === 0 && !this.#isHeld) return
+    this.#isHeld = false
+    this.#native.send(this.#takeLines())
+  }
+
+  #takeLines() {
+    const lines = this.#lines
+    if (lines.length === 0) return ''
+    this.#lines = []
+    return lines.length === 1 ? lines[0] : lines.join('\n')
   }
 
   #receive() {
     const messages = JSON.parse(`[${this.#native.take()}]`)
-    let isFirst = true
+    const calls = []
     for (const message of messages) {
       if (message.reply) this.#settle(message.reply.number)?.resolve(message.reply.answer)
       else if (message.failure) this.#settle(message.failure.number)?.reject(fromWire(message.failure.error))
-      else if (message.call) {
-        // Each in a turn of its own: a handler that blocks has nothing in its hands but its own call.
-        if (isFirst) this.#serve(message.call)
-        else setImmediate(() => this.#serve(message.call))
-        isFirst = false
-      } else if (message.event) this.#pass(message.event.node, 'event', message.event.event)
+      else if (message.call) calls.push(message.call)
+      else if (message.event) this.#pass(message.event.node, 'event', message.event.event)
       else if (message.change) this.#pass(message.change.node, 'change', message.change.change)
       else if (message.log) this.log(message.log.level, message.log.target, message.log.text)
     }
+    if (calls.length > 0) this.#begin(calls)
+  }
+
+  /** Each in a turn of its own: a handler that blocks has nothing in its hands but its own call. */
+  #begin([first, ...others]) {
+    this.#turns += others.length
+    // A context of its own, as the others have theirs.
+    new AsyncResource('RACHIS_CALL').runInAsyncScope(() => this.#serve(first))
+    for (const call of others) {
+      setImmediate(() => {
+        this.#turns -= 1
+        this.#serve(call)
+      })
+    }
+    // The last one may take its time.
+    if (others.length > 0) setImmediate(flush, this)
   }
 
   #settle(number) {
@@ -131,7 +161,10 @@ class Mailbox {
 
   /** Runs a call of another node, unless it was handed back meanwhile. */
   async #serve({ number, node, call }) {
-    if (!this.#native.begin(number)) return
+    // What was said before goes along, since this call may block.
+    const lines = this.#takeLines()
+    this.#isHeld ||= lines !== ''
+    if (!this.#native.begin(number, lines)) return
     let line
     try {
       const member = this.#members.get(node)

@@ -5,7 +5,7 @@ use crate::{
     log,
     member::Member,
     message::{FromJs, Number, ToJs},
-    runtime::runtime,
+    runtime::{runtime, wake_later},
 };
 use napi::{
     Status,
@@ -23,7 +23,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 /// Weak: it keeps no process alive.
 type Wake = ThreadsafeFunction<(), (), (), Status, false, true>;
@@ -35,12 +35,23 @@ const LOOK: Duration = Duration::from_millis(100);
 /// behind that, where a `resync` takes the place of what finds no room.
 const ROOM: usize = 8 << 20;
 
+/// So many messages at once are many.
+const CROWD: usize = 2;
+
+/// How many messages wait until the thread of Rachis sleeps.
+const MOST_WAITING: usize = 64;
+
+/// The most room that is made for messages that have not come yet, in bytes.
+const MOST_KEPT: usize = 64 << 10;
+
 /// What all nodes of one thread of JavaScript have in common.
 pub(crate) struct Post {
-    /// Messages for JavaScript, parted by commas.
-    outbox: Mutex<String>,
+    me: Weak<Post>,
+    outbox: Mutex<Outbox>,
     /// Whether JavaScript was told that there are some.
     told: AtomicBool,
+    /// Whether many came at once when JavaScript last fetched some.
+    is_crowded: AtomicBool,
     wake: Wake,
     taken: Notify,
     /// Calls that JavaScript was asked to run.
@@ -50,28 +61,54 @@ pub(crate) struct Post {
     paused: AtomicBool,
 }
 
+/// Messages for JavaScript, parted by commas.
+#[derive(Default)]
+struct Outbox {
+    text: Vec<u8>,
+    messages: usize,
+}
+
 impl Post {
     /// Leaves a message for JavaScript.
     pub(crate) fn push(&self, message: &ToJs) {
-        // Nothing in a message can fail to be written: keys are text, and numbers are JSON's.
-        let Ok(text) = serde_json::to_string(message) else { return };
-        {
+        let messages = {
             let mut outbox = self.outbox.lock();
-            if !outbox.is_empty() {
-                outbox.push(',');
+            let before = outbox.text.len();
+            if before > 0 {
+                outbox.text.push(b',');
             }
-            outbox.push_str(&text);
+            // Nothing in a message can fail to be written: keys are text, and numbers are JSON's.
+            if serde_json::to_writer(&mut outbox.text, message).is_err() {
+                outbox.text.truncate(before);
+                return;
+            }
+            outbox.messages += 1;
+            outbox.messages
+        };
+        if self.told.swap(true, Ordering::AcqRel) {
+            // A thread that has no end of work does not sleep.
+            if messages == MOST_WAITING {
+                self.wake();
+            }
+            return;
         }
-        if !self.told.swap(true, Ordering::AcqRel) {
-            self.wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+        // Where there are many, they are fetched together: to wake a thread costs more than a small call. A single one shall
+        // not wait.
+        if !self.is_crowded.load(Ordering::Relaxed) || !wake_later(&self.me) {
+            self.wake();
         }
+    }
+
+    /// Tells JavaScript that there are messages.
+    pub(crate) fn wake(&self) {
+        self.wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
     }
 
     /// Waits until JavaScript has fetched enough that events may follow.
     pub(crate) async fn room(&self) {
         loop {
             let taken = self.taken.notified();
-            if self.outbox.lock().len() < ROOM {
+            if self.outbox.lock().text.len() < ROOM {
                 return;
             }
             taken.await;
@@ -80,14 +117,21 @@ impl Post {
 
     fn take(&self) -> String {
         self.told.store(false, Ordering::Release);
-        let text = take(&mut *self.outbox.lock());
+        let Outbox { text, messages } = {
+            let mut outbox = self.outbox.lock();
+            // What comes next is as long, more or less.
+            let next = Outbox { text: Vec::with_capacity(outbox.text.len().min(MOST_KEPT)), messages: 0 };
+            std::mem::replace(&mut *outbox, next)
+        };
+        self.is_crowded.store(messages > CROWD, Ordering::Relaxed);
         self.taken.notify_waiters();
         self.incoming.note_life();
         if self.paused.swap(false, Ordering::AcqRel) {
             tracing::info!("JavaScript runs again, and takes calls");
             self.members().iter().for_each(|member| member.resume());
         }
-        text
+        // JSON that was written here is UTF-8.
+        String::from_utf8(text).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
     }
 
     fn members(&self) -> Vec<Arc<Member>> {
@@ -135,11 +179,27 @@ impl Post {
     }
 }
 
-/// Looks after a thread of JavaScript that hangs: its nodes take no more calls, and what it has not begun others get.
-async fn watch(post: Weak<Post>) {
+/// What JavaScript has said and nobody has read yet.
+#[derive(Default)]
+struct Said {
+    lines: Mutex<Vec<String>>,
+    /// To be read now.
+    news: Notify,
+}
+
+/// Looks after a thread of JavaScript that hangs: its nodes take no more calls, what it has not begun others get, and what it
+/// has said is read although it said that more follows.
+async fn watch(post: Weak<Post>, said: Arc<Said>) {
     loop {
         tokio::time::sleep(LOOK).await;
-        let Some(post) = post.upgrade() else { return };
+        let Some(post) = post.upgrade() else {
+            // Who reads ends with this.
+            said.news.notify_one();
+            return;
+        };
+        if !said.lines.lock().is_empty() {
+            said.news.notify_one();
+        }
         if post.incoming.hand_back() && !post.paused.swap(true, Ordering::AcqRel) {
             tracing::warn!("JavaScript is busy and begins no calls: they go to other replicas until it does");
             post.members().iter().for_each(|member| member.pause());
@@ -148,10 +208,12 @@ async fn watch(post: Weak<Post>) {
 }
 
 /// Reads what JavaScript says, in its order.
-async fn listen(post: Weak<Post>, mut said: mpsc::UnboundedReceiver<String>) {
-    while let Some(lines) = said.recv().await {
+async fn listen(post: Weak<Post>, said: Arc<Said>) {
+    loop {
+        said.news.notified().await;
         let Some(post) = post.upgrade() else { return };
-        for line in lines.lines() {
+        let all = take(&mut *said.lines.lock());
+        for line in all.iter().flat_map(|lines| lines.lines()) {
             post.receive(line).await;
         }
     }
@@ -161,7 +223,15 @@ async fn listen(post: Weak<Post>, mut said: mpsc::UnboundedReceiver<String>) {
 #[napi]
 pub struct Mailbox {
     post: Arc<Post>,
-    said: mpsc::UnboundedSender<String>,
+    said: Arc<Said>,
+}
+
+impl Mailbox {
+    fn hear(&self, lines: String) {
+        if !lines.is_empty() {
+            self.said.lines.lock().push(lines);
+        }
+    }
 }
 
 #[napi]
@@ -170,9 +240,11 @@ impl Mailbox {
     #[napi(constructor)]
     pub fn new(wake: Function<'_, (), ()>) -> napi::Result<Self> {
         let wake: Wake = wake.build_threadsafe_function().weak::<true>().callee_handled::<false>().build()?;
-        let post = Arc::new(Post {
+        let post = Arc::new_cyclic(|me| Post {
+            me: me.clone(),
             outbox: Mutex::default(),
             told: AtomicBool::new(false),
+            is_crowded: AtomicBool::new(false),
             wake,
             taken: Notify::new(),
             incoming: Incoming::default(),
@@ -180,9 +252,9 @@ impl Mailbox {
             paused: AtomicBool::new(false),
         });
         let runtime = runtime().map_err(napi::Error::from_reason)?;
-        runtime.spawn(watch(Arc::downgrade(&post)));
-        let (said, lines) = mpsc::unbounded_channel();
-        runtime.spawn(listen(Arc::downgrade(&post), lines));
+        let said = Arc::new(Said::default());
+        runtime.spawn(watch(Arc::downgrade(&post), said.clone()));
+        runtime.spawn(listen(Arc::downgrade(&post), said.clone()));
         log::add(&post);
         Ok(Mailbox { post, said })
     }
@@ -199,8 +271,9 @@ impl Mailbox {
     #[napi]
     pub fn send(&self, lines: String) {
         self.post.incoming.note_life();
-        // Read elsewhere: the thread of JavaScript has enough to do. It ends with this mailbox.
-        self.said.send(lines).ok();
+        self.hear(lines);
+        // Read elsewhere: the thread of JavaScript has enough to do.
+        self.said.news.notify_one();
     }
 
     /// Returns all messages for JavaScript, parted by commas.
@@ -209,9 +282,11 @@ impl Mailbox {
         self.post.take()
     }
 
-    /// Returns whether JavaScript may begin the call of this number.
+    /// Returns whether JavaScript may begin the call of this number. Takes what it says as [`send`](Self::send) does, but more
+    /// follows soon, and all is read together: to wake who reads costs as much as a small call.
     #[napi]
-    pub fn begin(&self, number: u32) -> bool {
+    pub fn begin(&self, number: u32, lines: String) -> bool {
+        self.hear(lines);
         self.post.incoming.begin(number)
     }
 

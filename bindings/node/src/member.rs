@@ -107,7 +107,7 @@ impl Member {
 
     /// Called by the thread of JavaScript.
     pub(crate) fn resume(&self) {
-        let _entered = runtime().map(tokio::runtime::Runtime::enter);
+        let _entered = runtime().map(tokio::runtime::Handle::enter);
         self.node.resume();
     }
 
