@@ -36,7 +36,9 @@ trap 'rm -rf "$stage"' EXIT
 library() {
   [ -n "${LIBRARY:-}" ] && { echo "$LIBRARY"; return 0; }
   need_cargo
-  cargo build --quiet --locked --release --package rachis-node --features tls,aws ${TARGET:+--target "$TARGET"} >&2
+  # A function whose output is taken goes on after a failure, and would find what an earlier build has left.
+  cargo build --quiet --locked --release --package rachis-node --features tls,aws ${TARGET:+--target "$TARGET"} >&2 ||
+    die "the native module does not build"
   local folder=$target/${TARGET:+$TARGET/}release name
   for name in librachis_node.so librachis_node.dylib rachis_node.dll; do
     [ -f "$folder/$name" ] && { echo "$folder/$name"; return 0; }

@@ -1,7 +1,7 @@
 // The package installs into an empty folder, and works from `import` and `require`.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -53,4 +53,34 @@ test('it has no install script, and the version of everything else', async () =>
 test('on a platform without a module it says which one is missing', async () => {
   const failed = await run('node', ['hello.mjs'], { cwd: folder, env: { ...process.env, RACHIS_NATIVE: '/nowhere.node' } }).then(() => assert.fail('it ran'), (error) => error)
   assert.match(failed.stderr, /no native module for \S+: neither \/nowhere.node nor the package @rachis\/feathers-\S+ can be loaded/)
+})
+
+/** Makes a package by scripts/node-package.sh, with a target folder of its own; returns its tarball. */
+async function make(what, env) {
+  const target = join(folder, 'target')
+  const made = await run('../../scripts/node-package.sh', what, { env: { ...process.env, CARGO_TARGET_DIR: target, ...env } })
+  return made.stdout.trim()
+}
+
+test('as a release has it, the module is a package of its own, which the main one takes', async () => {
+  const { platform } = await import(join(folder, 'node_modules/@rachis/feathers/lib/native.js'))
+  const library = join(folder, `node_modules/@rachis/feathers/prebuilt/rachis.${platform()}.node`)
+  const tarballs = [await make(['--native'], { LIBRARY: library }), await make(['--main'], {})]
+  const other = join(folder, 'other')
+  await mkdir(other)
+  await writeFile(join(other, 'package.json'), '{ "name": "other", "private": true }')
+  await run('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error', ...tarballs], { cwd: other })
+  const { optionalDependencies } = JSON.parse(await readFile(join(other, 'node_modules/@rachis/feathers/package.json'), 'utf8'))
+  assert.ok(Object.hasOwn(optionalDependencies, `@rachis/feathers-${platform()}`), Object.keys(optionalDependencies).join())
+  await writeFile(join(other, 'hello.mjs'), program(`import { feathers } from '@feathersjs/feathers'
+import distribution, { finalize } from '@rachis/feathers'`))
+  assert.equal((await run('node', ['hello.mjs'], { cwd: other })).stdout, 'Hello, Ada!\n')
+})
+
+test('a module that does not build is no package, although an earlier one is there', async () => {
+  const earlier = join(folder, 'target/nowhere/release')
+  await mkdir(earlier, { recursive: true })
+  await writeFile(join(earlier, 'librachis_node.so'), 'earlier')
+  const failed = await make(['--native'], { TARGET: 'nowhere', LIBRARY: '' }).then(() => assert.fail('it was made'), (error) => error)
+  assert.match(failed.stderr, /the native module does not build/)
 })
