@@ -35,7 +35,7 @@ pub(crate) fn rows() -> Vec<Row> {
 }
 
 /// Replicas die at random moments, also while the mesh still deals with the death before.
-async fn kill(setting: Setting, plan: Plan) -> Finding {
+pub(crate) async fn kill(setting: Setting, plan: Plan) -> Finding {
     let mut mesh = Mesh::start(&setting, plan).await;
     let load = mesh.load();
     mesh.recovers(&load).await;

@@ -13,6 +13,7 @@ mod damage;
 mod deaths;
 mod events;
 mod gateways;
+mod javascript;
 mod journal;
 mod judge;
 mod kinds;

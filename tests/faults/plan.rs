@@ -32,8 +32,12 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn of(replicas: usize) -> Plan {
+        Plan::of_versions(&vec![Version::New; replicas])
+    }
+
+    pub(crate) fn of_versions(replicas: &[Version]) -> Plan {
         Plan {
-            replicas: vec![Version::New; replicas],
+            replicas: replicas.to_vec(),
             servers: Servers::One,
             redis: &[],
             cables: false,

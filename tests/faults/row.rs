@@ -39,6 +39,7 @@ pub(crate) fn all() -> Vec<Row> {
     [
         crate::control::rows(),
         crate::deaths::rows(),
+        crate::javascript::rows(),
         crate::restarts::rows(),
         crate::outages::rows(),
         crate::damage::rows(),

@@ -17,6 +17,8 @@ pub(crate) enum Version {
     /// Has neither `patch` nor `charge` on `jobs`, and no `added`.
     Old,
     New,
+    /// The same as `New`, in Node.js.
+    JavaScript,
 }
 
 /// The services of a replica.
@@ -24,7 +26,7 @@ pub(crate) fn app(pen: Pen, version: Version) -> App {
     let jobs = Jobs { pen: Arc::new(pen) };
     let app = App::new().register("ticker", Registration::from(Ticker::default()).events(["tick"]));
     match version {
-        Version::New => app.register("jobs", jobs.clone()).register("added", jobs),
+        Version::New | Version::JavaScript => app.register("jobs", jobs.clone()).register("added", jobs),
         Version::Old => {
             let methods = ["find", "get", "update", "remove", "create", "recount"];
             app.register("jobs", Registration::from(jobs).methods(methods))

@@ -2,6 +2,7 @@
 //! the program `rachis`.
 
 use crate::{
+    javascript,
     journal::Pen,
     service::{self, Version},
 };
@@ -88,6 +89,9 @@ pub(crate) struct Worker {
 impl Worker {
     /// Starts a replica.
     pub(crate) fn replica(spec: &Spec, log: &Path) -> Worker {
+        if spec.version == Version::JavaScript {
+            return Worker::spawn(javascript::replica(spec, &log.with_extension("toml")), log);
+        }
         let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
         command.env(SPEC, serde_json::to_string(spec).expect("a spec is JSON"));
         Worker::spawn(command, log)

@@ -35,7 +35,7 @@ class Program {
 }
 
 /** Starts a program and waits until it has printed `ready`. */
-async function start(command, args, ready, { cwd, env } = {}) {
+export async function start(command, args, ready, { cwd, env } = {}) {
   const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   let said = ''
   const program = new Program(child, () => said)
