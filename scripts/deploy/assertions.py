@@ -200,8 +200,9 @@ def check_compose(path, text):
     must(all(str(port).startswith("127.0.0.1:") for port in gateway["ports"]), "the gateway listens on this machine alone")
     must("depends_on" in gateway, "the gateway waits until Redis is healthy")
     node = services.get("todos") or services["greetings"]
-    must(node["deploy"]["replicas"] == 2, "two replicas")
-    for service in (gateway, node):
+    replicas = [one for name, one in services.items() if name == "greetings-js"] + [node]
+    must(sum(one.get("deploy", {}).get("replicas", 1) for one in replicas) == 2, "two replicas")
+    for service in (gateway, *replicas):
         must(seconds(service["stop_grace_period"]) > 10, "killed before shutdown.grace is over")
     if path.name == "compose.yaml":
         must("secrets" in gateway and "secrets" in node, "secrets come from files")

@@ -3,6 +3,7 @@
 # Of our own, so that no other containers and images are touched.
 image=rachis:deploy-check
 todo_image=rachis-todo:deploy-check
+node_image=rachis-node:deploy-check
 project=
 compose_file=
 port=
@@ -80,7 +81,7 @@ on_bare_debian() {
 # ---- A compose project -------------------------------------------------------------------------------------------------
 
 compose() {
-  RACHIS_IMAGE=$image RACHIS_TODO_IMAGE=$todo_image RACHIS_PORT=$port docker compose -p "$project" -f "docker/$compose_file" "$@"
+  RACHIS_IMAGE=$image RACHIS_TODO_IMAGE=$todo_image RACHIS_NODE_IMAGE=$node_image RACHIS_PORT=$port docker compose -p "$project" -f "docker/$compose_file" "$@"
 }
 
 # container SERVICE [N]: its name.
@@ -194,12 +195,13 @@ play() {
   if [ ! -x "$python/python" ]; then skip "the stories of the compose files" "python3 is missing"; return; fi
   need curl curl:curl:curl:curl
   docker/secrets.sh >"$log" 2>&1 || { cat "$log" >&2; bad "docker/secrets.sh"; return; }
-  for file in ${RACHIS_STORIES:-compose.yaml compose.tls.yaml compose.sentinel.yaml compose.cluster.yaml}; do
+  for file in ${RACHIS_STORIES:-compose.yaml compose.tls.yaml compose.sentinel.yaml compose.cluster.yaml compose.node.yaml}; do
     case $file in
       compose.yaml) run_story "$file" play_todos ;;
       compose.tls.yaml) run_story "$file" play_tls ;;
       compose.sentinel.yaml) run_story "$file" play_sentinel ;;
       compose.cluster.yaml) run_story "$file" play_cluster ;;
+      compose.node.yaml) node_image_is_built && run_story "$file" play_node ;;
       *) bad "$file: has no story" ;;
     esac
   done
@@ -362,4 +364,30 @@ play_cluster() {
   under_load "the server of the registry ($server) is killed, and its replica takes over" lose_a_server "$server"
   step "calls that may run once go through" eventually 15 ask 201 'Hello, Bob!' "${json[@]}" -d '{"name":"Bob"}' /greetings
   step "all nodes are still there" eventually 15 nodes 3
+}
+
+# ---- compose.node.yaml: a gateway in Node.js, a replica in Rust and one in Node.js ------------------------------------------
+
+# Its base, with Node.js, is not among those that every engine here has.
+node_image_is_built() {
+  if ! docker image inspect node:22-bookworm-slim >/dev/null 2>&1 && ! docker pull -q node:22-bookworm-slim >"$log" 2>&1; then
+    skip "compose.node.yaml" "the image node:22-bookworm-slim can not be had: $(tail -n 1 "$log")"
+    return 1
+  fi
+  check "image: Node.js is built" docker build --network host -f docker/node.Dockerfile -t "$node_image" .
+  docker image inspect "$node_image" >/dev/null 2>&1
+}
+
+play_node() {
+  local load=(/greetings/Ada /greetings '{"name":"Ada"}') rust node
+  rust=$(container greetings)
+  node=$(container greetings-js)
+  step "every container is read-only and has no capabilities" hardened
+  step "a call goes through" eventually 15 ask 200 'Hello, Ada!' /greetings/Ada
+  under_load "the replica in Rust is stopped and started" stop_and_start "$rust"
+  under_load "the replica in Node.js is stopped and started" stop_and_start "$node"
+  step "it ended by itself, within its grace" eventually 15 up greetings
+  under_load "the replica in Rust is killed and comes back" kill_and_start "$rust"
+  under_load "the replica in Node.js is killed and comes back" kill_and_start "$node"
+  under_load "the replica in Node.js is frozen for 9 s" freeze "$node" 9
 }
