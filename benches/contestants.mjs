@@ -4,7 +4,7 @@ import { freePort } from './stage.mjs'
 
 const rachis = {
   title: 'Rachis',
-  needs: ['redis-server', 'mesh', 'rachis'],
+  needs: ['redis-server', 'mesh'],
   socketio: 'feathers',
   async serve (stage, { replicas = 1, threads = 1 } = {}) {
     const { url } = await stage.redis()
@@ -35,7 +35,14 @@ const rachis = {
         stage.figures(mesh, ['call', ...rust(toNode), '--callers', callers, '--seconds', seconds]),
       toRust: call(toRust)
     }
-  }
+  },
+  atRest: async stage => appAtRest(stage, { PLUGIN: '@rachis/feathers', REDIS_URL: (await stage.redis()).url })
+}
+
+// A Feathers application with a service that nobody calls.
+export async function appAtRest (stage, env) {
+  const words = ['--expose-gc', 'feathers.mjs', 'service', await freePort()]
+  return stage.ready('node', words, { cwd: program('peers'), env })
 }
 
 // The binary as users have it.
@@ -91,7 +98,8 @@ const feathers = {
   async node (stage) {
     const { call } = await feathers.serve(stage)
     return { feathers: call }
-  }
+  },
+  atRest: stage => appAtRest(stage, {})
 }
 
 const moleculer = {

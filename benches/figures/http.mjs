@@ -1,7 +1,7 @@
 // The same call over REST: wrk against a gateway whose service is another process.
 export const about = 'the REST gateway, by 64 connections of wrk'
 export const contestants = ['rachis', 'feathers', 'moleculer']
-export const needs = ['wrk']
+export const needs = ['wrk', 'rachis']
 
 const CONNECTIONS = 64
 

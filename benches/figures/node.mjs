@@ -1,4 +1,7 @@
-// Calls between Feathers applications in Node.js, and between those and Rust.
+// Calls between Feathers applications in Node.js, and between those and Rust; and what being on the mesh takes of memory.
+import { appAtRest } from '../contestants.mjs'
+import { sleep, staged } from '../stage.mjs'
+
 export const about = 'Feathers applications in Node.js, and calls between Node.js and Rust'
 export const contestants = ['rachis', 'feathers']
 
@@ -13,10 +16,19 @@ const targets = {
 // Of Feathers' peer there is only the first: it knows no Rust.
 const ways = { feathers: 'Node → Node', toNode: 'Rust → Node', toRust: 'Node → Rust' }
 
-export const rows = () => Object.entries(ways).flatMap(([way, name]) => [
-  ...CALLERS.map(callers => ({ key: `${way} rate ${callers}`, name: `${name}, calls/s, callers: ${callers}` })),
-  { key: `${way} p50 1`, name: `${name}, p50 µs, callers: 1` }
-]).map(row => ({ ...row, targets: targets[row.key] }))
+const MEMORY = {
+  key: 'memory',
+  name: 'memory of a Feathers app at rest beyond that of one without a plugin, MiB',
+  targets: [{ most: 15 }]
+}
+
+export const rows = () => [
+  ...Object.entries(ways).flatMap(([way, name]) => [
+    ...CALLERS.map(callers => ({ key: `${way} rate ${callers}`, name: `${name}, calls/s, callers: ${callers}` })),
+    { key: `${way} p50 1`, name: `${name}, p50 µs, callers: 1` }
+  ]).map(row => ({ ...row, targets: targets[row.key] })),
+  MEMORY
+]
 
 export async function measure (stage, contestant, { seconds }) {
   const values = { errors: 0 }
@@ -27,5 +39,16 @@ export async function measure (stage, contestant, { seconds }) {
       values.errors += errors
     }
   }
-  return values
+  // What is called above takes its time meanwhile.
+  await stage.clear()
+  const withPlugin = await memory(contestant.atRest)
+  const without = await memory(on => appAtRest(on, { PLUGIN: 'none' }))
+  return { ...values, memory: withPlugin - without }
 }
+
+// Of an application that has had time to join.
+const memory = start => staged(async stage => {
+  const app = await start(stage)
+  await sleep(3000)
+  return app.usage().memory
+})

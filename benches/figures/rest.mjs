@@ -7,7 +7,7 @@ import { wrk } from './http.mjs'
 
 export const about = 'a node and a gateway at rest and under load, and the size of the binary'
 export const contestants = ['rachis']
-export const needs = ['wrk']
+export const needs = ['wrk', 'rachis']
 // What is counted over half a minute needs no median.
 export const rounds = () => 1
 

@@ -3,7 +3,7 @@ import { program } from '../programs.mjs'
 
 export const about = 'Socket.IO calls, by 64 callers of the official client'
 export const contestants = ['rachis', 'feathers', 'moleculer']
-export const needs = ['peers']
+export const needs = ['peers', 'rachis']
 
 const CALLERS = 64
 

@@ -5,6 +5,7 @@ import { program } from '../programs.mjs'
 
 export const about = 'start-up: from the start of the process to what it is there for'
 export const contestants = ['rachis']
+export const needs = ['rachis']
 
 export const rows = () => [
   { key: 'node', name: 'a node: start → announced, ms' },

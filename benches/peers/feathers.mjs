@@ -1,4 +1,5 @@
-// feathers-distributed 3: discovery by UDP broadcast, calls by direct TCP. Or what PLUGIN names in its place.
+// feathers-distributed 3: discovery by UDP broadcast, calls by direct TCP. Or what PLUGIN names in its place, or with `none`
+// Feathers alone.
 //   node feathers.mjs service PORT
 //   node feathers.mjs call PORT CALLERS SECONDS
 //   node feathers.mjs gateway PORT
@@ -7,7 +8,8 @@ import { feathers } from '@feathersjs/feathers'
 import socketio from '@feathersjs/socketio'
 import { bench } from './bench.mjs'
 
-const { default: distribution } = await import(process.env.PLUGIN ?? '@kalisio/feathers-distributed')
+const plugin = process.env.PLUGIN ?? '@kalisio/feathers-distributed'
+const { default: distribution } = plugin === 'none' ? { default: () => () => {} } : await import(plugin)
 const [role, port, callers, seconds] = process.argv.slice(2)
 const app = express(feathers())
 app.configure(express.rest())
@@ -35,4 +37,6 @@ if (role === 'call') {
   await bench(caller => echo.get(String(caller), { query: {} }), callers.split(',').map(Number), Number(seconds))
   process.exit(0)
 }
+// With --expose-gc: how much memory it has is to say nothing of what starting left behind.
+globalThis.gc?.()
 console.log(JSON.stringify({ ready: true }))
