@@ -5,7 +5,7 @@ use crate::{
     log,
     member::Member,
     message::{FromJs, Number, ToJs},
-    runtime::{runtime, wake_later},
+    runtime::runtime,
 };
 use napi::{
     Status,
@@ -35,23 +35,15 @@ const LOOK: Duration = Duration::from_millis(100);
 /// behind that, where a `resync` takes the place of what finds no room.
 const ROOM: usize = 8 << 20;
 
-/// So many messages at once are many.
-const CROWD: usize = 2;
-
-/// How many messages wait until the thread of Rachis sleeps.
-const MOST_WAITING: usize = 64;
-
 /// The most room that is made for messages that have not come yet, in bytes.
 const MOST_KEPT: usize = 64 << 10;
 
 /// What all nodes of one thread of JavaScript have in common.
 pub(crate) struct Post {
-    me: Weak<Post>,
-    outbox: Mutex<Outbox>,
+    /// Messages for JavaScript, parted by commas.
+    outbox: Mutex<Vec<u8>>,
     /// Whether JavaScript was told that there are some.
     told: AtomicBool,
-    /// Whether many came at once when JavaScript last fetched some.
-    is_crowded: AtomicBool,
     wake: Wake,
     taken: Notify,
     /// Calls that JavaScript was asked to run.
@@ -61,54 +53,31 @@ pub(crate) struct Post {
     paused: AtomicBool,
 }
 
-/// Messages for JavaScript, parted by commas.
-#[derive(Default)]
-struct Outbox {
-    text: Vec<u8>,
-    messages: usize,
-}
-
 impl Post {
     /// Leaves a message for JavaScript.
     pub(crate) fn push(&self, message: &ToJs) {
-        let messages = {
+        {
             let mut outbox = self.outbox.lock();
-            let before = outbox.text.len();
+            let before = outbox.len();
             if before > 0 {
-                outbox.text.push(b',');
+                outbox.push(b',');
             }
             // Nothing in a message can fail to be written: keys are text, and numbers are JSON's.
-            if serde_json::to_writer(&mut outbox.text, message).is_err() {
-                outbox.text.truncate(before);
+            if serde_json::to_writer(&mut *outbox, message).is_err() {
+                outbox.truncate(before);
                 return;
             }
-            outbox.messages += 1;
-            outbox.messages
-        };
-        if self.told.swap(true, Ordering::AcqRel) {
-            // A thread that has no end of work does not sleep.
-            if messages == MOST_WAITING {
-                self.wake();
-            }
-            return;
         }
-        // Where there are many, they are fetched together: to wake a thread costs more than a small call. A single one shall
-        // not wait.
-        if !self.is_crowded.load(Ordering::Relaxed) || !wake_later(&self.me) {
-            self.wake();
+        if !self.told.swap(true, Ordering::AcqRel) {
+            self.wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
         }
-    }
-
-    /// Tells JavaScript that there are messages.
-    pub(crate) fn wake(&self) {
-        self.wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
     }
 
     /// Waits until JavaScript has fetched enough that events may follow.
     pub(crate) async fn room(&self) {
         loop {
             let taken = self.taken.notified();
-            if self.outbox.lock().text.len() < ROOM {
+            if self.outbox.lock().len() < ROOM {
                 return;
             }
             taken.await;
@@ -117,13 +86,12 @@ impl Post {
 
     fn take(&self) -> String {
         self.told.store(false, Ordering::Release);
-        let Outbox { text, messages } = {
+        let text = {
             let mut outbox = self.outbox.lock();
             // What comes next is as long, more or less.
-            let next = Outbox { text: Vec::with_capacity(outbox.text.len().min(MOST_KEPT)), messages: 0 };
+            let next = Vec::with_capacity(outbox.len().min(MOST_KEPT));
             std::mem::replace(&mut *outbox, next)
         };
-        self.is_crowded.store(messages > CROWD, Ordering::Relaxed);
         self.taken.notify_waiters();
         self.incoming.note_life();
         if self.paused.swap(false, Ordering::AcqRel) {
@@ -240,11 +208,9 @@ impl Mailbox {
     #[napi(constructor)]
     pub fn new(wake: Function<'_, (), ()>) -> napi::Result<Self> {
         let wake: Wake = wake.build_threadsafe_function().weak::<true>().callee_handled::<false>().build()?;
-        let post = Arc::new_cyclic(|me| Post {
-            me: me.clone(),
+        let post = Arc::new(Post {
             outbox: Mutex::default(),
             told: AtomicBool::new(false),
-            is_crowded: AtomicBool::new(false),
             wake,
             taken: Notify::new(),
             incoming: Incoming::default(),
