@@ -10,6 +10,12 @@ use std::future::ready;
 
 /// The size from which on a schema is refused, in bytes of JSON.
 const LARGEST: usize = 256 * 1024;
+/// The size from which on the schemas of one service are refused, in bytes of their JSON.
+#[doc(hidden)] // for the mesh, which reads no more
+pub const LARGEST_TOGETHER: usize = 1024 * 1024;
+/// How deep a schema may be nested: it is read back from JSON with the others of its service around it, for which serde_json
+/// allows 128.
+const DEEPEST_SCHEMA: usize = 100;
 /// How deep data may be nested that is checked: a schema may be recursive, and so is its check.
 const DEEPEST: usize = 128;
 
@@ -28,7 +34,8 @@ impl Checks {
     /// Compiles the schemas.
     ///
     /// # Errors
-    /// `BadRequest` for what is no JSON Schema, is larger than 256 KiB, or refers to something outside of it.
+    /// `BadRequest` for what is no JSON Schema, is larger than 256 KiB (all of a service 1 MiB), is nested deeper than 100, or
+    /// refers to something outside of it.
     pub(crate) fn new(path: &str, schemas: &Schemas) -> Result<Self> {
         let compile = |what: &str, schema: &Value| compile(schema).map_err(|error| unusable(path, what, &error));
         let mut data = FxHashMap::default();
@@ -44,6 +51,13 @@ impl Checks {
         }
         for schema in schemas.record.iter().chain(&schemas.query) {
             compile("its records", schema.as_value())?;
+        }
+        let size = serde_json::to_string(schemas).map_or(usize::MAX, |text| text.len());
+        if size > LARGEST_TOGETHER {
+            return Err(Error::bad_request(format!(
+                "The schemas on service '{path}' can not be used: they are of {size} bytes together, and not more than \
+                 {LARGEST_TOGETHER} are allowed"
+            )));
         }
         let query = QuerySyntax::of(schemas).map(|syntax| {
             let validator = build(&syntax.schema()).map_err(|error| unusable(path, "its queries", &error))?;
@@ -135,8 +149,8 @@ fn compile(schema: &Value) -> std::result::Result<Validator, String> {
     if size > LARGEST {
         return Err(format!("it is of {size} bytes, and not more than {LARGEST} are allowed"));
     }
-    if is_deeper_than(DEEPEST, schema) {
-        return Err(format!("it is nested deeper than {DEEPEST}"));
+    if is_deeper_than(DEEPEST_SCHEMA, schema) {
+        return Err(format!("it is nested deeper than {DEEPEST_SCHEMA}"));
     }
     if !schema.is_object() && !schema.is_boolean() {
         return Err("it is neither an object nor a boolean".to_owned());

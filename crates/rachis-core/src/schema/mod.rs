@@ -52,6 +52,8 @@ mod tests;
 mod violations;
 
 pub(crate) use checks::Checks;
+#[doc(hidden)]
+pub use checks::LARGEST_TOGETHER;
 pub use schemas::{QueryField, Schemas};
 
 use schemars::{JsonSchema, generate::SchemaSettings};

@@ -56,7 +56,8 @@ impl QuerySyntax {
             record.entry("$id").or_insert_with(|| RECORD.into());
         }
         top["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
-        top["$defs"] = json!({ "record": record, "conditions": self.conditions(), "fields": fields });
+        // One level deeper, since a field may have the name of a keyword.
+        top["$defs"] = json!({ "record": record, "conditions": self.conditions(), "fields": { "$defs": fields } });
         top
     }
 
@@ -109,7 +110,7 @@ impl QuerySyntax {
     /// Conditions on fields, without limits and order.
     fn conditions(&self) -> Value {
         let branches = json!({ "type": "array", "items": { "$ref": "#/$defs/conditions" } });
-        let refer = |name: &str| json!({ "$ref": format!("#/$defs/fields/{}", encoded(&escaped(name))) });
+        let refer = |name: &str| json!({ "$ref": format!("#/$defs/fields/$defs/{}", encoded(&escaped(name))) });
         let mut properties: Map<String, Value> =
             self.fields.named.keys().map(|name| (name.clone(), refer(name))).collect();
         properties.insert("$or".into(), branches.clone());

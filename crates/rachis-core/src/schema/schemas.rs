@@ -1,7 +1,7 @@
 //! The schemas of one service.
 
-use super::{Schema, fields::Fields, query::element_of};
-use crate::{Method, TypedService};
+use super::{Checks, Schema, fields::Fields, query::element_of};
+use crate::{Method, Result, TypedService};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -291,6 +291,23 @@ impl Schemas {
     /// Returns `true` if `find` always returns a page.
     pub fn has_pages(&self) -> bool {
         self.pages
+    }
+
+    /// Keeps what describes these methods and events.
+    #[doc(hidden)] // for the mesh, which tells others of what is published alone
+    pub fn only(mut self, methods: &[Method], events: &[String]) -> Self {
+        self.methods.retain(|method, _| methods.contains(method));
+        self.data.retain(|method, _| methods.contains(method));
+        self.results.retain(|method, _| methods.contains(method));
+        self.multi.retain(|method| methods.contains(method));
+        self.events.retain(|event, _| events.contains(event));
+        self
+    }
+
+    /// Returns an error if a service at `path` could not be registered with these.
+    #[doc(hidden)] // for the mesh, which reads those of others
+    pub fn check(&self, path: &str) -> Result<()> {
+        Checks::new(path, self).map(drop)
     }
 }
 

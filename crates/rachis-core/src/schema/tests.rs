@@ -233,6 +233,26 @@ fn what_is_no_schema_is_an_error_at_registration() {
 }
 
 #[test]
+fn schemas_of_a_service_that_are_too_much_together_are_an_error_at_registration() {
+    let large = json!({ "description": "x".repeat(250 * 1024) });
+    let four = (0..4).fold(Schemas::new(), |schemas, n| schemas.result(format!("method-{n}").as_str(), large.clone()));
+    assert!(Checks::new("people", &four).is_ok());
+    let error = Checks::new("people", &four.result("another", large)).err().unwrap();
+    assert!(error.message().ends_with("bytes together, and not more than 1048576 are allowed"), "{error}");
+}
+
+#[test]
+fn a_schema_is_nested_no_deeper_than_it_can_be_read_back() {
+    let nested = |depth| (0..depth).fold(json!(true), |inner, _| json!({ "not": inner }));
+    let error = Checks::new("people", &Schemas::new().data("send", nested(101))).err().unwrap();
+    assert!(error.message().ends_with("it is nested deeper than 100"), "{error}");
+    let deepest = Schemas::new().record(nested(100)).data("send", nested(100));
+    assert!(Checks::new("people", &deepest).is_ok());
+    let read: Schemas = serde_json::from_slice(&serde_json::to_vec(&deepest).unwrap()).unwrap();
+    assert_eq!(read, deepest);
+}
+
+#[test]
 fn a_recursive_schema_is_one_like_others() {
     let asked = json!({ "friends.friends.friends.name": "Ada" });
     assert_eq!(query(&people(), asked.clone()), Ok(asked));
@@ -293,4 +313,38 @@ fn the_fields_of_queries_come_with_what_they_are_compared_with() {
     assert_eq!(operands("nothing"), None);
     assert!(!people().has_open_queries() && people().open_queries().has_open_queries());
     assert!(Schemas::new().has_open_queries());
+}
+
+#[test]
+fn fields_may_have_the_names_of_keywords() {
+    let names = [
+        "title",
+        "type",
+        "description",
+        "properties",
+        "required",
+        "enum",
+        "const",
+        "default",
+        "format",
+        "pattern",
+        "items",
+        "not",
+        "if",
+        "allOf",
+        "minimum",
+        "id",
+        "examples",
+        "deprecated",
+        "if/then",
+        "a~b",
+    ];
+    let properties: BTreeMap<&str, Value> =
+        names.into_iter().map(|name| (name, json!({ "type": "integer" }))).collect();
+    let schemas = Schemas::new().record(json!({ "type": "object", "properties": properties }));
+    for name in names {
+        assert_eq!(query(&schemas, json!({ name: "5" })).unwrap(), json!({ name: 5 }));
+        let error = query(&schemas, json!({ name: { "$gt": "x" } })).unwrap_err();
+        assert_eq!(error.code(), 400, "{name}");
+    }
 }
