@@ -287,6 +287,9 @@ pub use rachis_mesh::{
     Node, NodeBuilder, NodeInfo, NodeStats, Peer, QueueInfo, Readiness, RedisConnection, RedisManager, RedisPool,
     RedisPoolError, RedisSession, Reloaded, Replay, Resolved, ServiceInfo, signal,
 };
+#[cfg(feature = "schema")]
+#[doc(inline)]
+pub use rachis_mesh::{OtherSchemas, ServiceSchemas};
 
 /// The programs of README and book are compiled with the documentation's.
 #[cfg(all(doctest, feature = "gateway"))]

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use rachis::{
-    App, Config, Context, MemoryService, Method, Node, ServiceExt,
+    App, Config, Context, MemoryService, Method, Node, Registration, ServiceExt,
     config::{Linger, RedisUrl},
 };
 use rachis_testing as testing;
@@ -111,13 +111,23 @@ fn todos(hangs: bool, gate: &Arc<Notify>) -> App {
     App::new().register("todos", MemoryService::new().before(Method::Find, wait).before(Method::Get, pass))
 }
 
+/// The service `jobs`, with schemas where they are built in.
+fn jobs() -> Registration {
+    let jobs = Registration::from(MemoryService::new());
+    #[cfg(feature = "schema")]
+    let jobs = jobs.schemas(rachis::schema::Schemas::new().record(json!({ "type": "object" })));
+    jobs
+}
+
 /// Everything that a mesh does: calls, events, large replies, dead letters, a death with an heir, a queue that waits, leaving.
 async fn live(redis: &Guarded, todos_user: &str, other_user: &str) {
     let gate = Arc::new(Notify::new());
     let doomed = redis.node(todos_user, "todos", todos(true, &gate)).await;
-    let caller = redis.node(other_user, "web", App::new().register("jobs", MemoryService::new())).await;
+    let caller = redis.node(other_user, "web", App::new().register("jobs", jobs())).await;
     caller.wait_for("todos").await.unwrap();
     doomed.wait_for("jobs").await.unwrap();
+    #[cfg(feature = "schema")]
+    assert!(doomed.schemas("jobs").await.unwrap().is_some());
     let mut events = caller.service("todos").on("*").await.unwrap();
     for n in 0..20 {
         let created = caller.service("todos").create(json!({ "n": n })).await.unwrap();
@@ -239,7 +249,9 @@ async fn a_mesh_lives_by_the_rules_of_its_user_who_reaches_nothing_else() {
     assert_eq!(redis.refused().await, Vec::<String>::new());
     // Only a full memory takes EVAL, and only a look for a lost request or for dead letters XREVRANGE.
     let mut unused = unused(&redis.url("admin"), &rules("mesh")).await;
-    unused.retain(|command| !["eval", "xrevrange"].contains(&command.as_str()));
+    // Only a node with schemas reads GETRANGE.
+    let spared = ["eval", "xrevrange", if cfg!(feature = "schema") { "" } else { "getrange" }];
+    unused.retain(|command| !spared.contains(&command.as_str()));
     assert_eq!(unused, Vec::<String>::new(), "allowed, and nobody needs it");
     is_refused(&redis.url("mesh"), FOREIGN).await;
 }
@@ -327,4 +339,62 @@ async fn what_a_replica_might_not_delete_it_deletes_when_it_may() {
     run(&admin, &["ACL", "SETUSER", "mesh", "+xdel"]).await.unwrap();
     eventually("the queue is empty", async || left().await == redis::Value::Int(0)).await;
     drop(heir);
+}
+
+/// What is logged from here on, a line each.
+#[cfg(feature = "schema")]
+fn log() -> Arc<std::sync::Mutex<Vec<String>>> {
+    use tracing_subscriber::fmt::MakeWriter;
+    #[derive(Clone, Default)]
+    struct Lines(Arc<std::sync::Mutex<Vec<String>>>);
+    impl std::io::Write for Lines {
+        fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().push(String::from_utf8_lossy(line).into_owned());
+            Ok(line.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    impl<'a> MakeWriter<'a> for Lines {
+        type Writer = Lines;
+        fn make_writer(&'a self) -> Lines {
+            self.clone()
+        }
+    }
+    let lines = Lines::default();
+    tracing_subscriber::fmt().with_ansi(false).with_writer(lines.clone()).init();
+    lines.0
+}
+
+#[cfg(feature = "schema")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_may_store_no_schemas_joins_and_works_and_tells_of_it_once() {
+    use rachis::schema::Schemas;
+    // All of a mesh's keys but these.
+    let keys = ["~rachis:{mesh}:[^s]*", "~rachis:{app:*", "~rachis:{node:*", "~rachis:{events:*"];
+    let narrow = rules("mesh").into_iter().flat_map(|rule| match rule.as_str() {
+        "~rachis:*" => keys.map(str::to_owned).to_vec(),
+        _ => vec![rule],
+    });
+    let redis = Guarded::start(&[("narrow", narrow.collect()), ("mesh", rules("mesh"))]).await;
+    let log = log();
+    let name = json!({ "type": "object", "properties": { "name": { "type": "string" } }, "required": ["name"] });
+    let people =
+        || MemoryService::new().schemas(Schemas::new().record(name.clone()).data(Method::Create, name.clone()));
+    let narrow = redis.node("narrow", "people", App::new().register("people", people())).await;
+    let caller = redis.node("mesh", "web", App::new().register("own", people())).await;
+    caller.wait_for("people").await.unwrap();
+    caller.service("people").create(json!({ "name": "Ada" })).await.unwrap();
+    assert_eq!(caller.service("people").create(json!({ "nam": "Ada" })).await.unwrap_err().code(), 400);
+    assert_eq!(caller.schemas("people").await.unwrap(), None);
+    // It can not read those of others either, and says why.
+    narrow.wait_for("own").await.unwrap();
+    let error = narrow.schemas("own").await.unwrap_err();
+    assert!(error.message().contains("no permissions") && error.message().contains("docs/security.md"), "{error}");
+    narrow.register("more", people()).await.unwrap();
+    caller.wait_for("more").await.unwrap();
+    let lines = log.lock().unwrap().clone();
+    let told: Vec<_> = lines.iter().filter(|line| line.contains("could not be stored in Redis")).collect();
+    assert!(told.len() == 1 && told[0].contains("docs/security.md"), "{lines:?}");
 }

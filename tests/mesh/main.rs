@@ -33,6 +33,8 @@ mod reload;
 mod remote_hooks;
 mod rest;
 mod rolling;
+#[cfg(feature = "schema")]
+mod schemas;
 mod scripted;
 mod sealed;
 mod services;

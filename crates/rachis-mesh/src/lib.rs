@@ -28,6 +28,8 @@ pub use node::{
 };
 #[doc(hidden)] // for rachis-testing and rachis-gateway
 pub use node::{METRICS_TYPE, beat_on_starting_runtime};
+#[cfg(feature = "schema")]
+pub use node::{OtherSchemas, ServiceSchemas};
 pub use redis::{
     CredentialProvider, Credentials, RedisConnection, RedisManager, RedisPool, RedisPoolError, RedisSession,
 };

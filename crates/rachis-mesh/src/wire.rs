@@ -3,7 +3,7 @@
 //! | frame | bytes |
 //! |---|---|
 //! | request | version, kind, time left in ms (u32, big endian), [`Request`] |
-//! | reply, note, question, statement, event, announcement, descriptor | version, kind, the value |
+//! | reply, note, question, statement, event, announcement, descriptor, manifest | version, kind, the value |
 //!
 //! Where nodes share a secret, the kind is in lower case and a signature follows; see [`signing`].
 //!
@@ -22,6 +22,8 @@ pub(crate) use signing::{Signer, SigningScope, UNKNOWING, is_signed, until};
 
 use rachis_core::{Answer, Descriptor, Error, Event, EventContext, Http, Id, Method, Result, host::listeners};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+#[cfg(feature = "schema")]
+use serde_bytes::ByteArray;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -201,6 +203,14 @@ fn is_one(partitions: &usize) -> bool {
     *partitions == 1
 }
 
+/// Which schemas the services of a node have.
+#[cfg(feature = "schema")]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    /// The SHA-256 of the schemas of each service, by path.
+    pub(crate) services: BTreeMap<String, ByteArray<32>>,
+}
+
 /// Frames that are nothing but a version and a value.
 pub(crate) trait Frame: Serialize + DeserializeOwned {
     /// The byte after the version.
@@ -240,6 +250,10 @@ impl Frame for Announcement {
 }
 impl Frame for Descriptor {
     const KIND: u8 = b'D';
+}
+#[cfg(feature = "schema")]
+impl Frame for Manifest {
+    const KIND: u8 = b'M';
 }
 
 fn write(frame: &mut Vec<u8>, value: &impl Serialize) -> Result<()> {

@@ -158,7 +158,16 @@ pub(super) fn assemble(plan: Plan) -> Result<Node> {
     let changes =
         shared.change_feed(routes.clone(), waiting.clone(), partitions.clone(), dead_replicas, watchers.clone());
     let sync = Arc::new(shared.sync(filters.clone(), event_receiver.clone(), changes));
-    let announcer = Arc::new(shared.announcer(filters, published, partitions.clone(), waiting.clone()));
+    #[cfg(feature = "schema")]
+    let own_schemas = Arc::new(shared.own_schemas(published.clone()));
+    let announcer = Arc::new(shared.announcer(
+        filters,
+        published,
+        partitions.clone(),
+        waiting.clone(),
+        #[cfg(feature = "schema")]
+        own_schemas.clone(),
+    ));
     let view = Arc::new(shared.view(routes, watchers));
 
     // Operators.
@@ -191,7 +200,10 @@ pub(super) fn assemble(plan: Plan) -> Result<Node> {
         questions: questions.clone(),
         respondent: shared.respondent(waiting.clone(), partitions.clone(), reloader.clone(), writer.clone()),
         takeover: shared.takeover(partitions.clone(), dead),
-        heartbeat: shared.heartbeat(),
+        heartbeat: shared.heartbeat(
+            #[cfg(feature = "schema")]
+            own_schemas,
+        ),
         announcer,
         sync,
     };
@@ -206,6 +218,8 @@ pub(super) fn assemble(plan: Plan) -> Result<Node> {
         reloader,
         waiting,
         partitions,
+        #[cfg(feature = "schema")]
+        schemas: shared.schema_reader(view.clone()),
         view,
         redis_pool,
         _events: events,

@@ -56,6 +56,8 @@ pub(crate) struct Parts {
     pub(crate) waiting: Arc<Waiting>,
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) view: Arc<View>,
+    #[cfg(feature = "schema")]
+    pub(crate) schemas: super::schemas::SchemaReader,
     pub(crate) clock: Arc<Clock>,
     pub(crate) letters: Arc<LetterAccess>,
     pub(crate) queues: Arc<Queues>,

@@ -11,6 +11,7 @@
 //! - [`server`]: calls from other nodes
 //! - [`caller`]: how services and hooks call
 //! - [`discovery`]: keeps the catalog true
+//! - `schemas`: what services take and return, for others and of others; with the feature `schema`
 //! - [`admin`]: what operators see
 //! - [`lifecycle`]: joins, beats, reloads, leaves
 
@@ -25,6 +26,8 @@ mod events;
 mod handle;
 mod idempotency;
 mod lifecycle;
+#[cfg(feature = "schema")]
+mod schemas;
 mod server;
 mod shared;
 
@@ -39,6 +42,8 @@ pub use handle::Node;
 pub use lifecycle::heartbeat::on_the_starting_runtime as beat_on_starting_runtime;
 pub use lifecycle::reload::Reloaded;
 pub use lifecycle::shutdown::signal;
+#[cfg(feature = "schema")]
+pub use schemas::{OtherSchemas, ServiceSchemas};
 pub use shared::info::{Change, NodeInfo, ServiceInfo};
 pub use shared::latencies::Latencies;
 pub use shared::life::Readiness;

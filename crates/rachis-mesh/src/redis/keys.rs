@@ -11,6 +11,8 @@
 //! | `NS:{mesh}:digest-by` | string, TTL | the node that makes it anew just now |
 //! | `NS:{mesh}:app:KEY/APP` | hash, TTL | what an app offers, kept while none of its replicas is up |
 //! | `NS:{mesh}:apps` | sorted set | apps with lingering paths → when the last of them ends, in ms |
+//! | `NS:{mesh}:schemas:KEY/APP` | hash, TTL | which schemas replicas of an app have |
+//! | `NS:{mesh}:schema:SHA256` | string, TTL | the schemas of a service, by their content |
 //! | `NS:lifecycle` | channel | the changes as they happen |
 //! | `NS:{app:KEY/APP}:calls` | stream, group `replicas` | requests to one app |
 //! | `NS:{app:KEY/APP}:dead` | stream, capped | requests that failed delivery too often |
@@ -89,6 +91,17 @@ impl Keys {
 
     pub(crate) fn app(&self, app: &str) -> String {
         format!("{}{app}", self.app_prefix())
+    }
+
+    #[cfg(feature = "schema")]
+    pub(crate) fn schemas(&self, app: &str) -> String {
+        format!("{}:{{mesh}}:schemas:{app}", self.namespace)
+    }
+
+    /// Returns the key of schemas; `hash` is the SHA-256 of their text.
+    #[cfg(feature = "schema")]
+    pub(crate) fn schema(&self, hash: &str) -> String {
+        format!("{}:{{mesh}}:schema:{hash}", self.namespace)
     }
 
     pub(crate) fn nodes(&self) -> String {

@@ -83,7 +83,7 @@ impl Step {
             }
             Step::Register(node, app, paths, linger) => {
                 let services = paths.iter().map(|path| ((*path).to_owned(), b"descriptor".to_vec())).collect();
-                let what = Announced { head: b"head".to_vec(), state: "up".into(), services };
+                let what = Announced { head: b"head".to_vec(), state: "up".into(), services, schemas: String::new() };
                 Ok(format!("{:?}", registry(node, app, *linger).register(on, &what).await?))
             }
             Step::State(node) => Ok(format!("{:?}", own(node).set_state(on, "draining").await?)),

@@ -1,5 +1,7 @@
 //! What most parts of a node work with, and the parts that are made of that alone.
 
+#[cfg(feature = "schema")]
+use crate::node::schemas::{OwnSchemas, SchemaReader};
 use crate::{
     node::{
         admin::{
@@ -235,6 +237,7 @@ impl Shared {
         published: Arc<Published>,
         partitions: Arc<Partitions>,
         waiting: Arc<Waiting>,
+        #[cfg(feature = "schema")] schemas: Arc<OwnSchemas>,
     ) -> Announcer {
         Announcer {
             identity: self.context.identity.clone(),
@@ -251,6 +254,8 @@ impl Shared {
             signer: self.context.signer.clone(),
             clock: self.context.clock.clone(),
             life: self.life.clone(),
+            #[cfg(feature = "schema")]
+            schemas,
         }
     }
 
@@ -266,7 +271,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn heartbeat(&self) -> Heartbeat {
+    pub(super) fn heartbeat(&self, #[cfg(feature = "schema")] schemas: Arc<OwnSchemas>) -> Heartbeat {
         Heartbeat {
             connector: self.connector.clone(),
             registry: self.registry.clone(),
@@ -275,7 +280,30 @@ impl Shared {
             interval: self.heartbeat_interval,
             ttl: self.ttl,
             stop: self.life.beating.clone(),
+            #[cfg(feature = "schema")]
+            schemas,
         }
+    }
+
+    #[cfg(feature = "schema")]
+    pub(super) fn own_schemas(&self, published: Arc<Published>) -> OwnSchemas {
+        OwnSchemas {
+            identity: self.context.identity.clone(),
+            app: self.app.clone(),
+            published,
+            registry: self.registry.clone(),
+            admin: self.admin.clone(),
+            keys: self.context.keys.clone(),
+            signer: self.context.signer.clone(),
+            state: Mutex::default(),
+            told: AtomicBool::new(false),
+        }
+    }
+
+    #[cfg(feature = "schema")]
+    pub(super) fn schema_reader(&self, view: Arc<View>) -> SchemaReader {
+        let (keys, signer) = (self.context.keys.clone(), self.context.signer.clone());
+        SchemaReader::new(view, self.registry.clone(), self.admin.clone(), keys, signer)
     }
 
     pub(super) fn letters(&self, rpc: Arc<Rpc>) -> LetterAccess {

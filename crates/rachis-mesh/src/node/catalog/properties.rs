@@ -104,7 +104,7 @@ struct Process {
 impl Process {
     fn register(&self, registry: &mut Model) {
         let head = self.linger.map_or_else(|| "inf".to_owned(), |linger| linger.to_string()).into_bytes();
-        let what = Announced { head, state: "up".into(), services: self.services.clone() };
+        let what = Announced { head, state: "up".into(), services: self.services.clone(), schemas: String::new() };
         let linger = self.linger.map_or(Linger::Forever, |linger| Linger::For(Duration::from_millis(linger)));
         registry.register(&self.id, &self.app, &what, linger, TTL);
     }

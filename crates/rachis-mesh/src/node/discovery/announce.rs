@@ -1,6 +1,8 @@
 //! What this node says of itself.
 
 use super::{publish, records::place_of_offer};
+#[cfg(feature = "schema")]
+use crate::node::schemas::OwnSchemas;
 use crate::{
     node::{
         client::waiting::Waiting,
@@ -43,6 +45,8 @@ pub(crate) struct Announcer {
     pub(crate) signer: Signer,
     pub(crate) clock: Arc<Clock>,
     pub(crate) life: Arc<Life>,
+    #[cfg(feature = "schema")]
+    pub(crate) schemas: Arc<OwnSchemas>,
 }
 
 impl Announcer {
@@ -77,12 +81,17 @@ impl Announcer {
     }
 
     async fn register(&self) -> Result<()> {
-        let announced = self.announcement()?;
         let unreachable = |error: Failure| {
             self.connector.note_trouble(Trouble::of(&error));
             unreachable(error)
         };
         self.partitions.regroup().await.map_err(unreachable)?;
+        // Before the announcement, so that whoever hears of it finds them.
+        #[cfg(feature = "schema")]
+        let schemas = self.schemas.describe().await?;
+        #[cfg(not(feature = "schema"))]
+        let schemas = String::new();
+        let announced = self.announcement(schemas)?;
         let mut connection = self.admin.get(&self.keys.registry()).await.map_err(unreachable)?;
         let asked = Instant::now();
         let registered = self.registry.register(&mut connection, &announced).await.map_err(unreachable)?;
@@ -105,7 +114,7 @@ impl Announcer {
         Ok(())
     }
 
-    fn announcement(&self) -> Result<Announced> {
+    fn announcement(&self, schemas: String) -> Result<Announced> {
         let head = Announcement {
             key: self.identity.key.clone(),
             app: self.identity.app_name.clone(),
@@ -124,7 +133,7 @@ impl Announcer {
         let head = head.encode(self.signer.at(&self.keys.node(&self.identity.id)))?;
         // Redis may have forgotten a node while it was leaving.
         let state = if self.life.draining.is_cancelled() { "draining" } else { "up" };
-        Ok(Announced { head, state: state.into(), services: services.collect::<Result<_>>()? })
+        Ok(Announced { head, state: state.into(), services: services.collect::<Result<_>>()?, schemas })
     }
 }
 

@@ -1,6 +1,8 @@
 //! What a node sees of the mesh, and what becomes different in it.
 
 use super::Node;
+#[cfg(feature = "schema")]
+use crate::node::schemas::ServiceSchemas;
 use crate::node::{
     discovery::view::Resolved,
     shared::info::{Change, NodeInfo, ServiceInfo},
@@ -13,6 +15,30 @@ impl Node {
     /// The service that `path` leads to: one of this process if there is one, else a remote one.
     pub fn resolve(&self, path: &str) -> Option<Resolved> {
         self.parts.view.resolve(path)
+    }
+
+    /// Returns the schemas of the service that `path` leads to, here or on another node; `None` if it has none, or there is
+    /// no such service. Those of other nodes are read from Redis, and kept.
+    ///
+    /// While a new version is rolled out, replicas differ: each checks calls by its own schemas, the newest are returned, and
+    /// [`ServiceSchemas::others`] tells of the rest.
+    ///
+    /// # Errors
+    /// `Unavailable` if Redis does not answer, or does not have them; `GeneralError` for something else in their place.
+    ///
+    /// ```no_run
+    /// # async fn run(node: rachis::Node) -> rachis::Result<()> {
+    /// if let Some(found) = node.schemas("todos").await? {
+    ///     println!("{} of version {}", found.hash, found.version);
+    ///     for other in found.others {
+    ///         println!("{:?} of version {} on {} nodes", other.hash, other.version, other.replicas.len());
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "schema")]
+    pub async fn schemas(&self, path: &str) -> Result<Option<ServiceSchemas>> {
+        self.parts.schemas.schemas(path).await
     }
 
     /// Waits until `path` can be called.

@@ -1,6 +1,8 @@
 //! The heartbeat, on a thread of its own: a node whose runtime is busy is alive all the same.
 
 use super::rhythm::Rhythm;
+#[cfg(feature = "schema")]
+use crate::node::schemas::OwnSchemas;
 use crate::node::shared::{clock::Clock, metrics::Metrics};
 use crate::redis::{
     connection::{Connector, Opened, is_fatal},
@@ -53,6 +55,8 @@ pub(crate) struct Heartbeat {
     pub(crate) interval: Duration,
     pub(crate) ttl: Duration,
     pub(crate) stop: CancellationToken,
+    #[cfg(feature = "schema")]
+    pub(crate) schemas: Arc<OwnSchemas>,
 }
 
 impl Heartbeat {
@@ -126,6 +130,12 @@ impl Heartbeat {
                     if let Some(wait) = beat.promise.wait() {
                         tokio::spawn(self.registry.clone().tell_after(wait, connection.clone()));
                     }
+                    #[cfg(feature = "schema")]
+                    if beat.known && self.schemas.is_due() {
+                        // Over this connection, which every node has anyway.
+                        let (schemas, connection) = (self.schemas.clone(), connection.clone());
+                        pulse.runtime.spawn(async move { schemas.renew(connection).await });
+                    }
                     if reports.send(beat).is_err() {
                         return;
                     }
@@ -195,6 +205,12 @@ mod tests {
         registry::{Announced, Linger},
     };
     use rachis_testing::ThrowawayRedis;
+    #[cfg(feature = "schema")]
+    use {
+        crate::{node::shared::identity::Identity, redis::connection::pool::Admin, wire::Signer},
+        parking_lot::Mutex,
+        rachis_core::App,
+    };
 
     #[test]
     fn a_runtime_that_runs_nothing_is_noticed_and_so_is_its_return() {
@@ -248,6 +264,18 @@ mod tests {
             interval: Duration::from_millis(100),
             ttl,
             stop: CancellationToken::new(),
+            #[cfg(feature = "schema")]
+            schemas: Arc::new(OwnSchemas {
+                identity: Arc::new(Identity::new("default", "x".into(), false)),
+                app: App::new(),
+                published: Arc::default(),
+                registry: of("awake"),
+                admin: Admin::new(&connector),
+                keys: keys.clone(),
+                signer: Signer::default(),
+                state: Mutex::default(),
+                told: AtomicBool::default(),
+            }),
         };
         let stop = heart.stop.clone().drop_guard();
         let (reports, mut beats) = mpsc::unbounded_channel();

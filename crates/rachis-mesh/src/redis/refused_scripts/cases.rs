@@ -6,6 +6,8 @@ use std::time::Duration;
 
 const CALLS: &str = "t:{app:default/x}:calls";
 const DEAD: &str = "t:{app:default/x}:dead";
+const SCHEMAS: &str = "t:{mesh}:schemas:default/x";
+const SCHEMA: &str = "t:{mesh}:schema:1";
 const ONCE: &str = "t:{app:default/x}:once:1";
 const INBOX: &str = "t:{node:a}:inbox";
 const LOG: &str = "t:{events:default/p}:log";
@@ -183,8 +185,30 @@ fn other_cases() -> Vec<Case> {
         let first = script("publish", &[LOG, LAST], &["channel", "1000", "60000", "90000", "0", last, number, "frame"]);
         vec![first]
     };
+    let schemas = |id: &str, renewed: &str| {
+        let entry = format!("HSET {SCHEMAS} m:{id} manifest s:{id} 1700000000000~{renewed}");
+        vec![command(&entry), command(&format!("SET {SCHEMA} text"))]
+    };
+    let described = [SCHEMAS, SCHEMA];
     let publish = ["channel", "1000", "60000", "90000", "0", "a", "7", "seven", "8", "eight"];
     vec![
+        case("describe", &["describe"], "missing", vec![], &described, &["1", "60000", "9000", "manifest"]),
+        case(
+            "describe",
+            &["describe"],
+            "all of it",
+            schemas("2", "1700000000000"),
+            &described,
+            &["1", "60000", "9000", "m"],
+        ),
+        case(
+            "describe",
+            &["describe"],
+            "renewed",
+            schemas("1", "1700000000000"),
+            &described,
+            &["1", "60000", "9000", ""],
+        ),
         case("find", &["find"], "a text", requests(), &[CALLS], &["frame-4", "0", "256", "100", "100000"]),
         case("keep", &["keep"], "over the mark", set("mark"), &[ONCE], &["value", "90000", "mark"]),
         case(

@@ -39,7 +39,7 @@ impl Mesh {
 
     async fn register(&mut self, node: usize) -> Promise {
         let services = vec![(format!("path-{node}"), b"descriptor".to_vec())];
-        let what = Announced { head: b"head".to_vec(), state: "up".into(), services };
+        let what = Announced { head: b"head".to_vec(), state: "up".into(), services, schemas: String::new() };
         self.registry(node).register(&mut self.on, &what).await.unwrap().promise
     }
 

@@ -4,6 +4,8 @@
 
 mod digest;
 mod records;
+#[cfg(feature = "schema")]
+pub(crate) mod schemas;
 
 pub(crate) use records::{LingeringRecord, NodeChange, NodeRecord, RegistryChange, ServiceRecord};
 
@@ -70,6 +72,8 @@ pub(crate) struct Announced {
     pub(crate) state: String,
     /// Path and descriptor.
     pub(crate) services: Vec<(String, Vec<u8>)>,
+    /// The id of the manifest of its schemas; empty if it has none.
+    pub(crate) schemas: String,
 }
 
 /// The outcome of registering.
@@ -142,7 +146,12 @@ impl Registry {
     /// Writes the whole announcement and tells all nodes.
     pub(crate) async fn register(&self, on: &mut impl ConnectionLike, what: &Announced) -> RedisResult<Registered> {
         let mut call = self.invoke(&REGISTER);
-        call.arg(self.ttl_ms()).arg(self.hygiene_ms()).arg(self.linger.ms()).arg(&what.head).arg(&what.state);
+        call.arg(self.ttl_ms())
+            .arg(self.hygiene_ms())
+            .arg(self.linger.ms())
+            .arg(&what.head)
+            .arg(&what.state)
+            .arg(&what.schemas);
         for (path, descriptor) in &what.services {
             call.arg(path).arg(descriptor);
         }

@@ -96,7 +96,7 @@ impl Pair {
                 let linger = lingers()[*linger];
                 let offered = PATHS.iter().zip(versions).filter(|(_, version)| **version > 0);
                 let services = offered.map(|(path, version)| ((*path).to_owned(), vec![*version])).collect();
-                let what = Announced { head: b"head".to_vec(), state: "up".into(), services };
+                let what = Announced { head: b"head".to_vec(), state: "up".into(), services, schemas: String::new() };
                 self.registry(*node, linger).register(on, &what).await.unwrap();
                 self.model.register(&id(*node), &app(*node), &what, linger, ttl);
             }

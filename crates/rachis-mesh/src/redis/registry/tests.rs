@@ -33,7 +33,7 @@ async fn nodes_stay_known_while_memory_is_full() {
 async fn offers(on: &mut redis::aio::MultiplexedConnection, node: &str, linger: Linger, paths: &[&str]) -> Registry {
     let registry = Registry::new(Keys::new("test"), node, "default/x", Duration::from_secs(60), linger);
     let services = paths.iter().map(|path| ((*path).to_owned(), b"descriptor".to_vec())).collect();
-    let what = Announced { head: b"head".to_vec(), state: "up".into(), services };
+    let what = Announced { head: b"head".to_vec(), state: "up".into(), services, schemas: String::new() };
     registry.register(on, &what).await.unwrap();
     registry
 }

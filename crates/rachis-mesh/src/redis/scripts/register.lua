@@ -1,5 +1,6 @@
 -- Writes what a node announces, whole: a first registration, a change of its services, or a return after Redis forgot.
--- ARGV: 6 ttl, 7 hygiene, 8 linger, 9 head, 10 state, 11... pairs of path and descriptor
+-- ARGV: 6 ttl, 7 hygiene, 8 linger, 9 head, 10 state, 11 manifest of its schemas (empty: none), 12... pairs of path and
+-- descriptor
 -- Returns epoch, server time, whether the node was known, and in how many ms (0: not) it is to tell everyone.
 
 local id, app = ARGV[1], ARGV[2]
@@ -15,7 +16,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[7])
 redis.call('HSET', KEYS[5], 'linger', ARGV[8])
 
 local fields, paths = { 'app', app, 'head', ARGV[9], 'state', ARGV[10] }, {}
-for i = 11, #ARGV, 2 do
+for i = 12, #ARGV, 2 do
   local path, descriptor = ARGV[i], ARGV[i + 1]
   local since = redis.call('HGET', KEYS[5], 't:' .. path)
   -- Whoever comes back after the linger is new: another app may have the path by then.
@@ -27,6 +28,7 @@ for i = 11, #ARGV, 2 do
   paths[#paths + 1] = path
   before[path] = nil
 end
+if ARGV[11] ~= '' then paths[#paths + 1] = '/' .. ARGV[11] end
 redis.call('HSET', KEYS[5], 'n:' .. id, table.concat(paths, '\n'))
 
 local gone, stale = {}, {}

@@ -12,8 +12,8 @@
 --
 -- Fields of a node: `app`, `head` (its announcement but for services), `state`, and per service `s:PATH` (descriptor)
 -- and `t:PATH` (since when its app offers it, ms).
--- Fields of an app: `n:ID` (the paths of that replica, one a line), `s:PATH`, `t:PATH`, `linger` (ms, -1 for ever),
--- and `e:PATH` (when a path without replicas stops being callable, ms) while it lingers.
+-- Fields of an app: `n:ID` (the paths of that replica, one a line, and behind a slash, with which no path begins, the
+-- manifest of its schemas), `s:PATH`, `t:PATH`, `linger` (ms, -1 for ever), and `e:PATH` (when a path without replicas stops being callable, ms) while it lingers.
 --
 -- `told` is there while everyone is told of changes in bundles: the version that was told last, until when (ms) the next
 -- ones are held back, how long that pause is (ms), how many are held back, and whether a node has promised to tell then.
@@ -87,6 +87,16 @@ local function tell(told, now, epoch)
   end
   if first then redis.call('PUBLISH', ARGV[3], cmsgpack.pack({ first, epoch, items })) end
   begin_pause(told, now, epoch)
+end
+
+-- The paths among the lines of a replica.
+local function paths_of(lines)
+  local next_line = string.gmatch(lines, '[^\n]+')
+  return function()
+    local line = next_line()
+    while line and string.sub(line, 1, 1) == '/' do line = next_line() end
+    return line
+  end
 end
 
 -- What Redis refused, of what need not be done for the rest to be.
@@ -181,7 +191,7 @@ local function drop_paths(now, app, counts, paths, unregistered)
       if serves == nil and scores[i - start + 1] then serves = true end
       local is_orphan = serves == nil and not unregistered
       if is_orphan then spent[#spent + 1] = 'n:' .. ids[i] end
-      for path in string.gmatch(fields['n:' .. ids[i]], '[^\n]+') do
+      for path in paths_of(fields['n:' .. ids[i]]) do
         if serves then served[path] = true elseif is_orphan then dropped[path] = 'left' end
       end
     end
@@ -231,7 +241,7 @@ local function remove_node(now, id, removal)
   removal.counts[id] = false
   if list then
     local paths = {}
-    for path in string.gmatch(list, '[^\n]+') do paths[#paths + 1] = path end
+    for path in paths_of(list) do paths[#paths + 1] = path end
     left, spent = drop_paths(now, app, removal.counts, paths, false)
   end
   spent[#spent + 1] = 'n:' .. id

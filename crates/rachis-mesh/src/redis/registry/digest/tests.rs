@@ -30,7 +30,7 @@ impl Mesh {
     async fn grow(&mut self, from: usize, to: usize) {
         for node in from..to {
             let services = vec![(format!("path-{node}"), format!("descriptor {node}").into_bytes())];
-            let what = Announced { head: b"head".to_vec(), state: "up".into(), services };
+            let what = Announced { head: b"head".to_vec(), state: "up".into(), services, schemas: String::new() };
             let _ = self.registry(node).register(&mut self.on, &what).await.unwrap();
         }
     }
