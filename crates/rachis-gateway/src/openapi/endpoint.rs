@@ -37,7 +37,7 @@ pub async fn describe(node: &Node, server: &str) -> Result<Value> {
         let mut descriptor = (*found.descriptor).clone();
         // A path with placeholders leads to itself, too; the name by which it is called here is what counts.
         descriptor.path.clone_from(&service.path);
-        let (schemas, note) = schemas(node, &service.path).await?;
+        let (schemas, note) = schemas(node, &service.path).await;
         let guarded = descriptor.methods.iter().filter(guarded).cloned().collect();
         document = document.service(&Described { descriptor, schemas, guarded, note });
     }
@@ -59,9 +59,28 @@ pub(crate) fn is_at(gateway: &Front, path: &str) -> bool {
     !is_taken
 }
 
-/// Returns the schemas of a service.
-async fn schemas(node: &Node, path: &str) -> Result<(Option<Schemas>, Option<String>)> {
-    Ok((node.app().schemas(path), None))
+/// Returns the schemas of a service, and what a reader has to know of them. One service whose schemas can not be read does
+/// not take the document away from the others.
+async fn schemas(node: &Node, path: &str) -> (Option<Schemas>, Option<String>) {
+    match node.schemas(path).await {
+        Ok(Some(found)) => {
+            let note = (!found.others.is_empty()).then(|| {
+                let others: Vec<&str> = found.others.iter().map(|other| other.version.as_str()).collect();
+                format!(
+                    "Replicas of this service have different schemas: these are the newest, of version {}; others run \
+                     version {}.",
+                    found.version,
+                    others.join(", ")
+                )
+            });
+            (Some(Schemas::clone(&found.schemas)), note)
+        }
+        Ok(None) => (None, None),
+        Err(error) => {
+            tracing::warn!(path, %error, "a service is described without its schemas");
+            (None, Some("Its schemas could not be read when this was made.".to_owned()))
+        }
+    }
 }
 
 pub(crate) async fn answer(gateway: &Front, request: Request) -> Response {
