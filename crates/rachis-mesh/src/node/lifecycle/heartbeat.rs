@@ -118,6 +118,7 @@ impl Heartbeat {
                 Ok(beat) => {
                     if std::mem::take(&mut troubled) {
                         tracing::info!("heartbeats come through again");
+                        self.connector.resumed();
                     }
                     last = Instant::now();
                     // This machine's clock stands still while it is suspended, Redis's does not.

@@ -1,6 +1,7 @@
 //! Pauses between attempts.
 
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Pauses that double from the first to the longest.
@@ -40,6 +41,14 @@ pub(super) fn jittered(pause: Duration) -> Duration {
     pause / 2 + (pause / 2).mul_f64(fastrand::f64())
 }
 
+/// Pauses, until Redis takes writes again at the latest.
+pub(crate) async fn pause_unless(pause: Duration, resumptions: &mut watch::Receiver<u64>) {
+    tokio::select! {
+        () = tokio::time::sleep(pause) => {}
+        Ok(()) = resumptions.changed() => {}
+    }
+}
+
 /// Slows down a client whose connections succeed and break at once, every time: a server that has become a replica takes
 /// connections and refuses every write.
 pub(crate) struct ReconnectBackoff {
@@ -47,6 +56,8 @@ pub(crate) struct ReconnectBackoff {
     /// The pause before the next connection, should the current one not last.
     pause: Duration,
     since: Option<Instant>,
+    /// Changes when Redis takes writes again, which ends a pause.
+    resumptions: watch::Receiver<u64>,
 }
 
 impl ReconnectBackoff {
@@ -54,8 +65,8 @@ impl ReconnectBackoff {
     const GOOD: Duration = Duration::from_secs(1);
 
     /// Returns a backoff without a pause before the first connection and the second one.
-    pub(super) fn new(backoff: Backoff) -> Self {
-        ReconnectBackoff { backoff, pause: Duration::ZERO, since: None }
+    pub(super) fn new(backoff: Backoff, resumptions: watch::Receiver<u64>) -> Self {
+        ReconnectBackoff { backoff, pause: Duration::ZERO, since: None, resumptions }
     }
 
     /// Waits if the last connection did not last. Returns `None` if `stop` is cancelled meanwhile.
@@ -65,7 +76,7 @@ impl ReconnectBackoff {
             // The first time is free: any connection may be cut soon after it was made.
             let pause = std::mem::replace(&mut self.pause, self.backoff.pause());
             if !pause.is_zero() {
-                stop.run_until_cancelled(tokio::time::sleep(jittered(pause))).await?;
+                stop.run_until_cancelled(pause_unless(jittered(pause), &mut self.resumptions)).await?;
             }
         } else {
             self.backoff.reset();
@@ -89,6 +100,22 @@ mod tests {
         assert_eq!(pauses, [10 * MS, 20 * MS, 40 * MS, 50 * MS, 50 * MS]);
         backoff.reset();
         assert_eq!(backoff.pause(), 10 * MS);
+    }
+
+    #[tokio::test]
+    async fn a_pause_between_connections_ends_when_redis_takes_writes_again() {
+        let resumptions = watch::Sender::new(0);
+        let hour = Duration::from_secs(3600);
+        let mut backoff = ReconnectBackoff::new(Backoff::new(hour, hour), resumptions.subscribe());
+        let stop = CancellationToken::new();
+        // The first connection and the second are free.
+        for _ in 0..2 {
+            assert_eq!(backoff.before_connecting(&stop).await, Some(()));
+        }
+        let mut third = std::pin::pin!(backoff.before_connecting(&stop));
+        assert!(futures_util::FutureExt::now_or_never(third.as_mut()).is_none());
+        resumptions.send_modify(|times| *times += 1);
+        assert_eq!(third.await, Some(()));
     }
 
     #[test]

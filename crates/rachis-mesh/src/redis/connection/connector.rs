@@ -96,6 +96,8 @@ pub(crate) struct Connector {
     suspicions: Arc<Mutex<HashMap<Shard, watch::Sender<u64>>>>,
     // Its value counts the connections that were lost.
     losses: Arc<watch::Sender<u64>>,
+    // Its value counts how often Redis was found to take writes again.
+    resumptions: Arc<watch::Sender<u64>>,
     trouble: Arc<Mutex<Option<Trouble>>>,
 }
 
@@ -114,8 +116,18 @@ impl Connector {
             Arc::new(Servers::new(&options.topology, &logins, &options.certificates, &options.addresses, asking)?);
         let suspicions = Arc::default();
         let losses = Arc::default();
+        let resumptions = Arc::default();
         let trouble = Arc::default();
-        Ok(Connector { servers, options: Arc::new(options), logins, name: name.into(), suspicions, losses, trouble })
+        Ok(Connector {
+            servers,
+            options: Arc::new(options),
+            logins,
+            name: name.into(),
+            suspicions,
+            losses,
+            resumptions,
+            trouble,
+        })
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -125,7 +137,7 @@ impl Connector {
     /// Returns the pauses between connections of one purpose that do not last.
     pub(crate) fn reconnect_backoff(&self) -> ReconnectBackoff {
         let longest = self.options.longest_pause;
-        ReconnectBackoff::new(Backoff::new(FIRST_PAUSE.min(longest), longest))
+        ReconnectBackoff::new(Backoff::new(FIRST_PAUSE.min(longest), longest), self.resumptions())
     }
 
     pub(crate) fn servers(&self) -> &Arc<Servers> {
@@ -189,6 +201,17 @@ impl Connector {
     /// Returns a counter that changes with every [`Connector::lost`].
     pub(crate) fn losses(&self) -> watch::Receiver<u64> {
         self.losses.subscribe()
+    }
+
+    /// Returns a counter that changes with every [`Connector::resumed`].
+    pub(crate) fn resumptions(&self) -> watch::Receiver<u64> {
+        self.resumptions.subscribe()
+    }
+
+    /// Reports that Redis takes writes which it refused before, or could not be reached for. Whatever pauses between two
+    /// attempts of its own tries again at once: each would else find out by itself, up to its longest pause later.
+    pub(crate) fn resumed(&self) {
+        self.resumptions.send_modify(|times| *times += 1);
     }
 
     /// Reports a lost connection. Connections that do not read are probed then.

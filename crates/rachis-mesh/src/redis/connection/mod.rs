@@ -19,7 +19,7 @@ pub(crate) mod tls;
 pub(crate) mod topology;
 mod trouble;
 
-pub(crate) use backoff::{Backoff, ReconnectBackoff};
+pub(crate) use backoff::{Backoff, ReconnectBackoff, pause_unless};
 pub(crate) use connector::{Connector, LONGEST_PAUSE, Opened, Options, PROBE_AFTER, WaitFor};
 pub(crate) use faults::{is_elsewhere, is_fatal, is_redirect, timed_out};
 pub(crate) use signs::{Sign, Signs};

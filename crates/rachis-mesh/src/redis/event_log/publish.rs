@@ -6,7 +6,7 @@
 
 use super::{LAST_TTL_MS, LOG_TTL_MS};
 use crate::redis::{
-    connection::{Backoff, is_fatal, is_redirect, link::Links},
+    connection::{Backoff, is_fatal, is_redirect, link::Links, pause_unless},
     keys::Keys,
 };
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -274,6 +274,7 @@ impl PartSender {
         let command = self.command(path, part);
         let log = self.keys.event_log(&self.key, path);
         let mut backoff = RETRY;
+        let mut resumptions = self.links.connector().resumptions();
         loop {
             let Some((link, live)) = self.links.reach(&log).await else { return SendOutcome::Stopped };
             match run(&mut live.connection.clone(), &command).await {
@@ -291,7 +292,8 @@ impl PartSender {
                     self.links.connector().servers().learn_from(&error).await;
                 }
             }
-            tokio::time::sleep(backoff.pause()).await;
+            // Replies wait for events: they are not to wait for this pause when Redis takes writes again.
+            pause_unless(backoff.pause(), &mut resumptions).await;
         }
     }
 

@@ -168,6 +168,8 @@ async fn run(mut writer: ShardWriter, senders: Arc<dyn Senders>) {
     let mut shortfalls = Shortfalls::default();
     // What the last write carried.
     let mut written = 0;
+    // Whether Redis has refused writes, and taken none since.
+    let mut refused = false;
     loop {
         if !writer.begin(&mut batch).await {
             return;
@@ -197,7 +199,12 @@ async fn run(mut writer: ShardWriter, senders: Arc<dyn Senders>) {
                 if completion.broken {
                     writer.connection.close();
                 }
-                if !completion.elsewhere.is_empty() {
+                if completion.elsewhere.is_empty() {
+                    if std::mem::take(&mut refused) {
+                        writer.writers.links.connector().resumed();
+                    }
+                } else {
+                    refused = true;
                     writer.learn_from(&completion.elsewhere).await;
                     tokio::time::sleep(ELSEWHERE_PAUSE).await;
                 }
