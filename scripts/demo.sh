@@ -143,7 +143,7 @@ need curl curl:curl:curl:curl
 # The development profile, since a release build takes several times as long, and without the command line tool and
 # TLS, which the example does not need.
 say "building (the first time takes a minute or two)"
-cargo build --locked --example todo --features gateway,schema >&2 || die "the example does not build"
+cargo build --locked --example todo --features docs >&2 || die "the example does not build"
 target=$(cargo metadata --locked --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 program=$target/debug/examples/todo
 

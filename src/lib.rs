@@ -246,7 +246,8 @@
 //! | `tls` | `rediss://` URLs, and keys of identity providers over https |
 //! | `aws` | [`aws`]: ElastiCache with IAM; includes `tls` |
 //! | `schema` | [`schema`]: data and queries checked by JSON Schema |
-//! | `cli` | the `rachis` binary; includes `gateway`, `schema` and `tls` |
+//! | `docs` | a page at the gateway that shows what the services offer; includes `gateway` and `schema` |
+//! | `cli` | the `rachis` binary; includes `docs`, `gateway`, `schema` and `tls` |
 //!
 //! # Testing
 //!
@@ -305,4 +306,7 @@ mod pages {
     #[cfg(feature = "schema")]
     #[doc = include_str!("../docs/schemas.md")]
     struct Schemas;
+    #[cfg(feature = "schema")]
+    #[doc = include_str!("../docs/describing.md")]
+    struct Describing;
 }

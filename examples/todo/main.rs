@@ -1,8 +1,8 @@
 //! A todo list: any number of replicas of one service, found by a gateway that also serves a page.
 //!
 //! ```sh
-//! cargo run --features gateway,schema --example todo -- service      # as often as you like
-//! cargo run --features gateway,schema --example todo -- gateway      # then open http://127.0.0.1:3030/
+//! cargo run --features docs --example todo -- service      # as often as you like
+//! cargo run --features docs --example todo -- gateway      # then open http://127.0.0.1:3030/
 //! ```
 //!
 //! Both need a Redis (`--redis URL`, else `REDIS_URL`, else the local one). `scripts/demo.sh` starts all of it.

@@ -259,5 +259,34 @@ export const checks = {
     await page.click('#logout')
     await page.locator('#welcome').waitFor()
     await page.unroute(CLIENT)
+  },
+
+  'the page of documentation shows the services, asks no other address, and calls them with a token': async ({ mesh, context }) => {
+    const page = await context.newPage()
+    const asked = []
+    const wrong = []
+    page.on('request', (request) => asked.push(request.url()))
+    page.on('console', (message) => ['error', 'warning'].includes(message.type()) && wrong.push(message.text()))
+    page.on('pageerror', (error) => wrong.push(String(error)))
+    await page.goto(`${mesh.url}/docs`)
+    await shows(page, '.opblock-tag', 'todos')
+    const create = page.locator('#operations-todos-createTodos')
+    await create.locator('.opblock-summary-control').click()
+    await create.locator('.try-out__btn').waitFor()
+    await screenshot(page, '6-docs')
+    await page.locator('.btn.authorize').first().click()
+    const { token } = await somebody(mesh)
+    await page.locator('.auth-container input').fill(token)
+    await page.locator('.auth-btn-wrapper .authorize').click()
+    await page.locator('.auth-btn-wrapper .btn-done').click()
+    await create.locator('.try-out__btn').click()
+    await create.locator('textarea').fill('{ "text": "By the page of documentation" }')
+    await create.locator('.execute').click()
+    await create.locator('.live-responses-table .response-col_status', { hasText: '201' }).waitFor()
+    assert.deepEqual(wrong, [])
+    const elsewhere = asked.filter((url) => !url.startsWith(`${mesh.url}/`) && !url.startsWith('data:'))
+    assert.deepEqual(elsewhere, [])
+    assert.ok(asked.some((url) => url.endsWith('/openapi.json')), asked.join())
+    await page.close()
   }
 }

@@ -15,7 +15,7 @@ need redis-server redis-server:redis:redis:redis
 need chromium chromium:chromium:chromium:chromium
 [ "$(node -p 'process.versions.node.split(".")[0]')" -ge "$oldest" ] || die "node is $(node -v): these checks need $oldest or newer"
 
-cargo build --quiet --locked --features gateway,schema --example todo
+cargo build --quiet --locked --features docs --example todo
 binary=${CARGO_TARGET_DIR:-target}/debug/examples/todo
 binary=$(cd "$(dirname "$binary")" && pwd)/todo
 

@@ -112,3 +112,39 @@ async fn it_can_be_elsewhere_or_nowhere_and_hides_no_service() {
         (405, 200)
     );
 }
+
+#[tokio::test]
+async fn the_page_has_all_its_files_from_the_gateway_wherever_that_is() {
+    let node = testing::start(testing::config(), App::new().register("echo", Echo)).await;
+    for (router, prefix) in [
+        (Router::new().fallback_service(Gateway::new(&node)), ""),
+        (Router::new().nest_service("/a/b", Gateway::new(&node)), "/a/b"),
+    ] {
+        let web = Web { router, nodes: vec![node.clone()] };
+        let moved = web.get(&format!("{prefix}/docs")).await;
+        assert_eq!((moved.status, moved.header("location")), (308, Some("docs/")));
+        let page = web.get(&format!("{prefix}/docs/")).await;
+        assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+        assert!(page.text.contains("data-openapi=\"../openapi.json\"") && !page.text.contains("http"), "{}", page.text);
+        assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'none'; script-src 'self';"));
+        for file in ["docs.js", "swagger-ui-bundle.js", "swagger-ui.css"] {
+            assert_eq!(web.get(&format!("{prefix}/docs/{file}")).await.status, 200, "{file}");
+        }
+        assert_eq!(web.get(&format!("{prefix}/docs/other.js")).await.status, 404);
+        assert_eq!(web.send("POST", &format!("{prefix}/docs/")).await.status, 405);
+    }
+}
+
+#[tokio::test]
+async fn a_service_named_docs_is_served_and_the_page_can_be_elsewhere_or_nowhere() {
+    for (path, elsewhere) in [("/docs", 404), ("/api/docs", 200), ("", 404)] {
+        let mut config = testing::config();
+        config.gateway.docs = path.into();
+        let node = testing::start(config, App::new().register("docs", Echo)).await;
+        let web = Web { router: Router::new().fallback_service(Gateway::new(&node)), nodes: vec![node] };
+        assert_eq!(web.get("/docs").await.json()["method"], "find", "{path}");
+        assert_eq!(web.get("/docs/docs.js").await.json()["method"], "get", "{path}");
+        let page = web.get("/api/docs/").await;
+        assert_eq!((page.status, page.text.contains("../../openapi.json")), (elsewhere, elsewhere == 200), "{path}");
+    }
+}

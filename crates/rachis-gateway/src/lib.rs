@@ -12,6 +12,7 @@
 //! | `GET /distribution/healthcheck[/key]` | which remote services have a replica up |
 //! | `GET /livez`, `GET /readyz` | whether this process lives, and whether it should get traffic |
 //! | `GET /openapi.json`, or `gateway.openapi` | what the services offer, as OpenAPI (feature `schema`) |
+//! | `GET /docs/`, or `gateway.docs` | the same as a page (feature `docs`) |
 //! | `/socket.io/`, or `gateway.socket_path` | Socket.IO: calls and events for the clients of Feathers |
 //!
 //! Which events go to which sockets is said by [`Channels`]; without them, none is sent. Who may call is said by hooks, or
@@ -128,6 +129,8 @@ impl Gateway {
                 String::new()
             },
             metrics: config.metrics.path.trim_matches('/').to_owned(),
+            #[cfg(feature = "docs")]
+            docs: config.gateway.docs.trim_matches('/').to_owned(),
             #[cfg(feature = "schema")]
             openapi: config.gateway.openapi.trim_matches('/').to_owned(),
         };
@@ -195,6 +198,9 @@ struct Settings {
     healthcheck: String,
     /// Where counters are; without outer slashes, and empty for nowhere.
     metrics: String,
+    /// Where the description is shown; without outer slashes, and empty for nowhere.
+    #[cfg(feature = "docs")]
+    docs: String,
     /// Where services are described; without outer slashes, and empty for nowhere.
     #[cfg(feature = "schema")]
     openapi: String,
@@ -203,6 +209,11 @@ struct Settings {
 async fn answer(gateway: &Front, request: Request) -> Response {
     let head = request.method() == ::http::Method::HEAD;
     let path = request.uri().path().trim_matches('/');
+    #[cfg(feature = "docs")]
+    if let Some(file) = openapi::page::file_at(gateway, path) {
+        let response = openapi::page::answer(gateway, file, &request);
+        return if head { http::reply::without_body(response) } else { response };
+    }
     let response = match health::Probe::of(path, &gateway.settings.healthcheck) {
         Some(probe) => health::answer(&gateway.node, probe, &request),
         None if !path.is_empty() && path == gateway.settings.metrics => {

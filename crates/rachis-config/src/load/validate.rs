@@ -142,10 +142,9 @@ impl Config {
         check(health.is_empty() || health.starts_with('/'), "healthcheck_path", || {
             format!("is {health:?}: begin it with a slash")
         })?;
-        let openapi = &gateway.openapi;
-        check(openapi.is_empty() || openapi.starts_with('/'), "gateway.openapi", || {
-            format!("is {openapi:?}: begin it with a slash")
-        })?;
+        for (key, path) in [("gateway.openapi", &gateway.openapi), ("gateway.docs", &gateway.docs)] {
+            check(path.is_empty() || path.starts_with('/'), key, || format!("is {path:?}: begin it with a slash"))?;
+        }
         let sockets = gateway.socket_path.trim_matches('/');
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
         check(
@@ -160,7 +159,8 @@ impl Config {
             ("gateway.prefix", gateway.prefix.trim_matches('/')),
             ("healthcheck_path", health.trim_matches('/')),
             ("metrics.path", self.metrics.path.trim_matches('/')),
-            ("gateway.openapi", openapi.trim_matches('/')),
+            ("gateway.openapi", gateway.openapi.trim_matches('/')),
+            ("gateway.docs", gateway.docs.trim_matches('/')),
         ];
         for (key, path) in taken {
             check(path != sockets, "gateway.socket_path", || format!("is {path:?}, as {key} is: choose another"))?;

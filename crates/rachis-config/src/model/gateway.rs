@@ -17,6 +17,8 @@ pub struct Gateway {
     pub healthcheck: bool,
     /// Where the services are described, as OpenAPI. Default `/openapi.json`; empty: nowhere.
     pub openapi: String,
+    /// Where a page shows that. Default `/docs`; empty: nowhere.
+    pub docs: String,
     /// Where Socket.IO is. Default `/socket.io/`.
     pub socket_path: String,
     /// Origins whose pages may call, and open sockets. Default `*`: any.

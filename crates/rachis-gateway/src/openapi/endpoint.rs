@@ -46,17 +46,19 @@ pub async fn describe(node: &Node, server: &str) -> Result<Value> {
 
 /// Returns `true` if the document is at `path`. A service of just that name is not hidden by it: it is called.
 pub(crate) fn is_at(gateway: &Front, path: &str) -> bool {
-    static TAKEN: Once = Once::new();
-    if path.is_empty() || path != gateway.settings.openapi {
-        return false;
-    }
+    !path.is_empty() && path == gateway.settings.openapi && !is_taken(gateway, path, "gateway.openapi")
+}
+
+/// Returns `true` if a service has just this path, and says once that it is served there instead of what `key` puts there.
+pub(super) fn is_taken(gateway: &Front, path: &str, key: &str) -> bool {
+    static TOLD: Once = Once::new();
     let is_taken = gateway.node.resolve(path).is_some_and(|found| found.descriptor.path == path);
     if is_taken {
-        TAKEN.call_once(|| {
-            tracing::warn!(path, "a service has the path of gateway.openapi and is served there: set another")
+        TOLD.call_once(|| {
+            tracing::warn!(path, key, "a service has this path and is served there: set the key to another")
         });
     }
-    !is_taken
+    is_taken
 }
 
 /// Returns the schemas of a service, and what a reader has to know of them. One service whose schemas can not be read does

@@ -8,6 +8,8 @@ mod document;
 pub(crate) mod endpoint;
 mod names;
 mod operations;
+#[cfg(feature = "docs")]
+pub(crate) mod page;
 mod parameters;
 #[cfg(test)]
 mod tests;
