@@ -148,3 +148,19 @@ async fn a_service_named_docs_is_served_and_the_page_can_be_elsewhere_or_nowhere
         assert_eq!((page.status, page.text.contains("../../openapi.json")), (elsewhere, elsewhere == 200), "{path}");
     }
 }
+
+#[tokio::test]
+async fn it_shows_the_newest_schemas_of_replicas_that_differ_and_says_so() {
+    let web = Web::remote(App::new().register("notes", MemoryService::new().schemas(notes()))).await;
+    let newer = notes().describe("What is noted since");
+    let config = rachis::Config { version: "2.0.0".into(), ..web.nodes[0].config().clone() };
+    let _newer = testing::start(config, App::new().register("notes", MemoryService::new().schemas(newer))).await;
+    testing::eventually("both are known", async || {
+        web.nodes[1].services().iter().any(|service| service.path == "notes" && service.replicas.len() == 2)
+    })
+    .await;
+    let document = web.get("/openapi.json").await.json();
+    let tag = document["tags"].as_array().unwrap().iter().find(|tag| tag["name"] == "notes").unwrap();
+    let text = tag["description"].as_str().unwrap();
+    assert!(text.contains("What is noted since") && text.contains("the newest, of version 2.0.0"), "{text}");
+}
