@@ -246,6 +246,7 @@
 //! | `tls` | `rediss://` URLs, and keys of identity providers over https |
 //! | `aws` | [`aws`]: ElastiCache with IAM; includes `tls` |
 //! | `schema` | [`schema`]: data and queries checked by JSON Schema |
+//! | `garde` | [`schema::Validated`]: data checked by rules beyond types; includes `schema` |
 //! | `docs` | a page at the gateway that shows what the services offer; includes `gateway` and `schema` |
 //! | `cli` | the `rachis` binary; includes `docs`, `gateway`, `schema` and `tls` |
 //!

@@ -46,6 +46,8 @@ mod checks;
 mod coerce;
 mod fields;
 mod query;
+#[cfg(feature = "garde")]
+mod rules;
 mod schemas;
 #[cfg(test)]
 mod tests;
@@ -54,6 +56,8 @@ mod violations;
 pub(crate) use checks::Checks;
 #[doc(hidden)]
 pub use checks::LARGEST_TOGETHER;
+#[cfg(feature = "garde")]
+pub use rules::{Validated, validate};
 pub use schemas::{QueryField, Schemas};
 
 use schemars::{JsonSchema, generate::SchemaSettings};

@@ -65,7 +65,7 @@ impl Violations {
         }
     }
 
-    fn insert(&mut self, place: &str, field: &str, message: &str) {
+    pub(super) fn insert(&mut self, place: &str, field: &str, message: &str) {
         if self.messages.len() >= MOST {
             self.more = true;
             return;
