@@ -5,15 +5,16 @@ use super::{
     exit::Failure,
     global::Global,
     observe,
-    out::{Out, age, list},
+    out::{self, Out, age, list},
     request,
 };
-use rachis::{NodeInfo, ServiceInfo};
+use rachis::{NodeInfo, ServiceInfo, ServiceSchemas};
 use serde_json::json;
 
 /// Show one service: what it offers, and its replicas
 ///
-/// With --json: the object of `services --json`, with the nodes of `nodes --json` in place of their ids in replicas.
+/// With --json: the object of `services --json`, with the nodes of `nodes --json` in place of their ids in
+/// replicas, and schemas: the newest, or null.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The service, e.g. todos or api/todos
@@ -26,7 +27,15 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<E
     let service = node.services().into_iter().find(|service| service.path == path);
     let unserved = request::unserved(path, &node);
     let nodes = node.nodes();
+    let schemas = match &service {
+        Some(service) => node.schemas(&service.path).await,
+        None => Ok(None),
+    };
     observe::leave(node).await;
+    let schemas = schemas.unwrap_or_else(|error| {
+        out::say(&format!("warning: the schemas could not be read: {}", error.message()));
+        None
+    });
     let Some(service) = service else {
         return Err(Failure::Said(Exit::NoAnswer, unserved.message().to_owned()));
     };
@@ -34,14 +43,20 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<E
     if out.json {
         let mut document = json!(service);
         document["replicas"] = json!(replicas);
+        document["schemas"] = json!(schemas.as_ref().map(|found| &*found.schemas));
         out.document(&document)?;
     } else {
-        show(&service, &replicas, out)?;
+        show(&service, schemas.as_ref(), &replicas, out)?;
     }
     Ok(Exit::Good)
 }
 
-fn show(service: &ServiceInfo, replicas: &[NodeInfo], out: &mut Out) -> Result<(), Failure> {
+fn show(
+    service: &ServiceInfo,
+    schemas: Option<&ServiceSchemas>,
+    replicas: &[NodeInfo],
+    out: &mut Out,
+) -> Result<(), Failure> {
     let options = serde_json::to_string(&service.options).unwrap_or_default();
     let facts = [
         ("path", service.path.clone()),
@@ -49,6 +64,7 @@ fn show(service: &ServiceInfo, replicas: &[NodeInfo], out: &mut Out) -> Result<(
         ("methods", list(&service.methods)),
         ("events", list(&service.events)),
         ("options", if service.options.is_empty() { "-".to_owned() } else { options }),
+        ("schemas", schemas.map_or_else(|| "-".to_owned(), told)),
         ("offered", format!("for {}", age(service.since))),
         ("healthy", if service.healthy { "yes" } else { "no: calls wait for a replica" }.to_owned()),
     ];
@@ -60,6 +76,15 @@ fn show(service: &ServiceInfo, replicas: &[NodeInfo], out: &mut Out) -> Result<(
         out.table(["REPLICA", "HOST", "PID", "VERSION", "STATE", "UP"], replicas.iter().map(row).collect())?;
     }
     Ok(())
+}
+
+/// Which schemas are the newest, and how many replicas have others.
+fn told(schemas: &ServiceSchemas) -> String {
+    let hash = schemas.hash.get(..12).unwrap_or(&schemas.hash);
+    let version = if schemas.version.is_empty() { "" } else { &format!(", of version {}", schemas.version) };
+    let others: usize = schemas.others.iter().map(|other| other.replicas.len()).sum();
+    let others = if others == 0 { String::new() } else { format!("; other ones on {others} replicas") };
+    format!("{hash}{version}{others}; --json shows them")
 }
 
 fn row(node: &NodeInfo) -> [String; 6] {

@@ -1,7 +1,7 @@
 //! `rachis info`, `ping`, `stats`, `queues`, `drain`, `log`: single nodes asked, and told.
 
 use crate::{Echo, Rachis, mesh};
-use rachis::{App, Config};
+use rachis::{App, Config, MemoryService, ServiceExt, schema::Schemas};
 use rachis_testing::{self as testing, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -30,12 +30,28 @@ async fn one_service_is_shown_with_its_replicas() {
     assert_eq!((&told["path"], &told["replicas"][0]["id"]), (&json!("todos"), &json!(node.id())));
     assert_eq!(told["replicas"][0]["pid"], std::process::id());
 
+    assert_eq!((&told["schemas"], ended.out.contains("schemas   -")), (&Value::Null, true), "{ended:?}");
+
     let ended = rachis.run(&["info", "todoes"]).await;
     assert_eq!((ended.code, ended.out.as_str()), (4, ""), "{ended:?}");
     assert!(
         ended.err.contains("No node serves 'todoes'") && ended.err.contains("served are: echo, todos"),
         "{ended:?}"
     );
+}
+
+#[tokio::test]
+async fn a_service_is_shown_with_the_schemas_that_its_node_announced() {
+    let config = Config { app: "home".into(), version: "1.2.3".into(), ..testing::config() };
+    let record = json!({ "type": "object", "properties": { "text": { "type": "string" } } });
+    let todos = MemoryService::new().schemas(Schemas::new().record(record.clone()));
+    let node = testing::start(config.clone(), App::new().register("todos", todos)).await;
+    let rachis = Rachis::on(&config);
+    let told = rachis.run(&["info", "todos", "--json"]).await.json();
+    assert_eq!(told["schemas"]["record"], record, "{told}");
+    let ended = rachis.run(&["info", "todos"]).await;
+    let hash = node.schemas("todos").await.unwrap().unwrap().hash;
+    assert!(ended.out.contains(&format!("schemas   {}, of version 1.2.3;", &hash[..12])), "{ended:?}");
 }
 
 #[tokio::test]

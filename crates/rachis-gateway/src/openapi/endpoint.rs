@@ -14,8 +14,8 @@ use http::{
     header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH},
     request::Parts,
 };
-use rachis_core::{Call, Method, Result, host::guarded, schema::Schemas};
-use rachis_mesh::Node;
+use rachis_core::{Call, Error, Method, Result, host::guarded, schema::Schemas};
+use rachis_mesh::{Node, ServiceSchemas};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, Once};
@@ -23,8 +23,17 @@ use std::sync::{Arc, Once};
 /// Returns the OpenAPI document of all services that `node` can call, which are below `server`.
 ///
 /// # Errors
-/// `Unavailable` if the schemas of other nodes can not be read.
+/// Where the schemas of a service can not be read: those of [`Node::schemas`].
 pub async fn describe(node: &Node, server: &str) -> Result<Value> {
+    document(node, server, |path, error| {
+        let message = format!("The schemas of '{path}' could not be read: {}", error.message());
+        Err(Error::new(error.kind(), message))
+    })
+    .await
+}
+
+/// Does so; `unreadable` says what is noted of a service whose schemas can not be read.
+async fn document(node: &Node, server: &str, unreadable: impl Fn(&str, &Error) -> Result<String>) -> Result<Value> {
     let config = node.live();
     let title = if config.app.is_empty() { "Services" } else { &config.app };
     let mut document = Document::new(title, "1.0.0").server(server);
@@ -37,7 +46,11 @@ pub async fn describe(node: &Node, server: &str) -> Result<Value> {
         let mut descriptor = (*found.descriptor).clone();
         // A path with placeholders leads to itself, too; the name by which it is called here is what counts.
         descriptor.path.clone_from(&service.path);
-        let (schemas, note) = schemas(node, &service.path).await;
+        let (schemas, note) = match node.schemas(&service.path).await {
+            Ok(Some(found)) => (Some(Schemas::clone(&found.schemas)), differing(&found)),
+            Ok(None) => (None, None),
+            Err(error) => (None, Some(unreadable(&service.path, &error)?)),
+        };
         let guarded = descriptor.methods.iter().filter(guarded).cloned().collect();
         document = document.service(&Described { descriptor, schemas, guarded, note });
     }
@@ -61,28 +74,17 @@ pub(super) fn is_taken(gateway: &Front, path: &str, key: &str) -> bool {
     is_taken
 }
 
-/// Returns the schemas of a service, and what a reader has to know of them. One service whose schemas can not be read does
-/// not take the document away from the others.
-async fn schemas(node: &Node, path: &str) -> (Option<Schemas>, Option<String>) {
-    match node.schemas(path).await {
-        Ok(Some(found)) => {
-            let note = (!found.others.is_empty()).then(|| {
-                let others: Vec<&str> = found.others.iter().map(|other| other.version.as_str()).collect();
-                format!(
-                    "Replicas of this service have different schemas: these are the newest, of version {}; others run \
-                     version {}.",
-                    found.version,
-                    others.join(", ")
-                )
-            });
-            (Some(Schemas::clone(&found.schemas)), note)
-        }
-        Ok(None) => (None, None),
-        Err(error) => {
-            tracing::warn!(path, %error, "a service is described without its schemas");
-            (None, Some("Its schemas could not be read when this was made.".to_owned()))
-        }
+/// Returns what a reader has to know where replicas have different schemas.
+fn differing(found: &ServiceSchemas) -> Option<String> {
+    if found.others.is_empty() {
+        return None;
     }
+    let others: Vec<&str> = found.others.iter().map(|other| other.version.as_str()).collect();
+    Some(format!(
+        "Replicas of this service have different schemas: these are the newest, of version {}; others run version {}.",
+        found.version,
+        others.join(", ")
+    ))
 }
 
 pub(crate) async fn answer(gateway: &Front, request: Request) -> Response {
@@ -99,7 +101,12 @@ pub(crate) async fn answer(gateway: &Front, request: Request) -> Response {
 async fn read(gateway: &Front, parts: &Parts) -> Result<Response> {
     admit(gateway, parts).await?;
     let server = format!("{}/{}", mount(parts), gateway.settings.prefix);
-    let document = describe(&gateway.node, &server).await?.to_string();
+    // One service whose schemas can not be read does not take the document away from the others.
+    let document = document(&gateway.node, &server, |path, error| {
+        tracing::warn!(path, %error, "a service is described without its schemas");
+        Ok("Its schemas could not be read when this was made.".to_owned())
+    });
+    let document = document.await?.to_string();
     let tag = format!("\"{}\"", hex(&Sha256::digest(&document)[..16]));
     let mut response = if names(&parts.headers, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
