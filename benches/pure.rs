@@ -1,7 +1,7 @@
-//! The parts that need no Redis: frames, hooks, the way from a path to its service, queries, the store in memory.
+//! The parts that need no Redis: frames, hooks, the way from a path to its service, queries, schemas, the store in memory.
 //!
 //! ```sh
-//! cargo bench --bench pure -- memory
+//! cargo bench --bench pure --features schema -- memory
 //! ```
 
 #![allow(clippy::unwrap_used)] // what fails here is a mistake of the benchmark
@@ -9,7 +9,9 @@
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rachis::{
     ALL, App, Call, Context, Handle, Id, MemoryService, Method, Next, Params, Registration, Result, Service,
+    ServiceExt,
     query::{Filter, Query},
+    schema::Schemas,
 };
 use rachis_mesh::measured::Frames;
 use serde_json::{Value, json};
@@ -62,6 +64,64 @@ fn frames(c: &mut Criterion) {
                 b.iter(|| frames.read_reply(black_box(&reply)).unwrap());
             });
         }
+    }
+    group.finish();
+}
+
+/// Takes what it is given, and returns nothing of it.
+struct Sink;
+
+impl Service for Sink {
+    const METHODS: &[Method] = &[Method::Find, Method::Create];
+
+    async fn find(&self, _: Params) -> Result<Value> {
+        Ok(Value::Null)
+    }
+
+    async fn create(&self, _: Value, _: Params) -> Result<Value> {
+        Ok(Value::Null)
+    }
+}
+
+/// A call in the process with a record of ten fields, or a query of three, and what checking it adds.
+fn schemas(c: &mut Criterion) {
+    let record = json!({
+        "name": "Ada Lovelace", "email": "ada@example.org", "age": 36, "height": 1.65, "active": true,
+        "tags": ["one", "two"], "city": "London", "zip": "W1", "visits": 12_345, "note": "x".repeat(100),
+    });
+    let text = json!({ "type": "string", "minLength": 1, "maxLength": 200 });
+    let integer = json!({ "type": "integer", "minimum": 0 });
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "name": text, "email": text, "age": integer, "height": { "type": "number" }, "active": { "type": "boolean" },
+            "tags": { "type": "array", "items": text }, "city": text, "zip": text, "visits": integer, "note": text,
+        },
+        "required": ["name", "email"],
+        "additionalProperties": false,
+    });
+    let query = json!({ "age": { "$gte": "18", "$lt": "65" }, "city": "London", "$limit": "10" });
+    let runtime = runtime();
+    let mut group = c.benchmark_group("schemas");
+    for (kind, service) in [
+        ("without", Registration::from(Sink)),
+        ("with", Sink.schemas(Schemas::new().record(schema.clone()).data(Method::Create, schema.clone()))),
+    ] {
+        let sink = App::new().register("sink", service).service("sink");
+        group.bench_function(BenchmarkId::new("create", kind), |b| {
+            b.iter_batched(
+                || record.clone(),
+                |record| runtime.block_on(async { sink.create(record).await }).unwrap(),
+                BatchSize::SmallInput,
+            );
+        });
+        group.bench_function(BenchmarkId::new("find", kind), |b| {
+            b.iter_batched(
+                || query.clone(),
+                |query| runtime.block_on(async { sink.find().query(query).await }).unwrap(),
+                BatchSize::SmallInput,
+            );
+        });
     }
     group.finish();
 }
@@ -165,5 +225,5 @@ fn memory(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, frames, hooks, paths, queries, memory);
+criterion_group!(benches, frames, schemas, hooks, paths, queries, memory);
 criterion_main!(benches);
