@@ -12,6 +12,7 @@ mod doors;
 mod events;
 mod login;
 mod polling;
+mod schemas;
 #[path = "../mesh/scripted.rs"]
 #[allow(dead_code)]
 mod scripted;

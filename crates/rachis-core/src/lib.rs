@@ -5,6 +5,7 @@
 
 mod app;
 mod call;
+mod depth;
 mod error;
 mod event;
 mod hooks;
@@ -56,6 +57,7 @@ pub mod host {
             router::{Found, Router, fill_route},
         },
         call::idempotency::{self, check_key},
+        depth::{DEEPEST, is_deeper_than},
         error::excerpt,
         event::{EventSink, listeners},
         hooks::{

@@ -20,7 +20,10 @@ pub(crate) use question::{Question, Statement};
 pub(crate) use request::{CallId, LONGEST, Request, print, sender, stamp};
 pub(crate) use signing::{Signer, SigningScope, UNKNOWING, is_signed, until};
 
-use rachis_core::{Answer, Descriptor, Error, Event, EventContext, Http, Id, Method, Result, host::listeners};
+use rachis_core::{
+    Answer, Descriptor, Error, Event, EventContext, Http, Id, Method, Result,
+    host::{DEEPEST, is_deeper_than, listeners},
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 #[cfg(feature = "schema")]
 use serde_bytes::ByteArray;
@@ -215,9 +218,22 @@ pub(crate) struct Manifest {
 pub(crate) trait Frame: Serialize + DeserializeOwned {
     /// The byte after the version.
     const KIND: u8;
+    /// What it is, for messages.
+    const NAME: &'static str = "frame";
+
+    /// Returns `true` if a value in it is nested deeper than is read.
+    fn is_too_deep(&self) -> bool {
+        false
+    }
 
     /// The frame for `scope`, which signs it.
+    ///
+    /// # Errors
+    /// `GeneralError` for what is nested too deep.
     fn encode(&self, scope: SigningScope<'_>) -> Result<Vec<u8>> {
+        if self.is_too_deep() {
+            return Err(Error::general(too_deep(Self::NAME)));
+        }
         let mut frame = Vec::with_capacity(256);
         frame.extend_from_slice(&[VERSION, scope.kind(Self::KIND)]);
         write(&mut frame, self)?;
@@ -235,6 +251,14 @@ pub(crate) trait Frame: Serialize + DeserializeOwned {
 
 impl Frame for Reply {
     const KIND: u8 = b'R';
+    const NAME: &'static str = "reply";
+
+    fn is_too_deep(&self) -> bool {
+        match &self.outcome {
+            ReplyBody::Answer(result, dispatch, _) => is_too_deep(result) || dispatch.iter().any(is_too_deep),
+            ReplyBody::Failure(error) => is_too_deep(error),
+        }
+    }
 }
 impl Frame for Handoff {
     const KIND: u8 = b'H';
@@ -244,16 +268,39 @@ impl Frame for Abandoned {
 }
 impl Frame for EventFrame {
     const KIND: u8 = b'E';
+    const NAME: &'static str = "event";
+
+    fn is_too_deep(&self) -> bool {
+        let of_call =
+            self.context.iter().flat_map(|context| context.data.iter().chain(&context.user).chain([&context.query]));
+        of_call.chain([&self.data]).any(is_too_deep)
+    }
 }
 impl Frame for Announcement {
     const KIND: u8 = b'A';
 }
 impl Frame for Descriptor {
     const KIND: u8 = b'D';
+    const NAME: &'static str = "description of a service";
+
+    fn is_too_deep(&self) -> bool {
+        self.options.values().any(is_too_deep)
+    }
 }
 #[cfg(feature = "schema")]
 impl Frame for Manifest {
     const KIND: u8 = b'M';
+}
+
+/// How deep a frame is read: the deepest value, and what stands around it.
+const DEEPEST_FRAME: usize = DEEPEST + 16;
+
+fn is_too_deep(value: &Value) -> bool {
+    is_deeper_than(DEEPEST, value)
+}
+
+fn too_deep(what: &str) -> String {
+    format!("The {what} is nested deeper than {DEEPEST}, and no node would read it")
 }
 
 fn write(frame: &mut Vec<u8>, value: &impl Serialize) -> Result<()> {
@@ -265,6 +312,7 @@ fn write(frame: &mut Vec<u8>, value: &impl Serialize) -> Result<()> {
 fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T> {
     let damaged = |error| Error::bad_request(format!("The frame is damaged: {}", told(error)));
     let mut values = rmp_serde::Deserializer::from_read_ref(bytes);
+    values.set_max_depth(DEEPEST_FRAME);
     let value = T::deserialize(&mut values).map_err(damaged)?;
     // The reader does not say what is left of it, but the next value does: the end is where not even a marker is.
     match <()>::deserialize(&mut values) {

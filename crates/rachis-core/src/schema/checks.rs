@@ -1,7 +1,10 @@
 //! The checks that the schemas of a service come to.
 
 use super::{Schemas, query::QuerySyntax, violations::Violations};
-use crate::{Context, Error, Hook, Method, Query, Result};
+use crate::{
+    Context, Error, Hook, Method, Query, Result,
+    depth::{DEEPEST, is_deeper_than},
+};
 use futures_core::future::BoxFuture;
 use jsonschema::{PatternOptions, Validator};
 use rustc_hash::FxHashMap;
@@ -16,8 +19,6 @@ pub const LARGEST_TOGETHER: usize = 1024 * 1024;
 /// How deep a schema may be nested: it is read back from JSON with the others of its service around it, for which serde_json
 /// allows 128.
 const DEEPEST_SCHEMA: usize = 100;
-/// How deep data may be nested that is checked: a schema may be recursive, and so is its check.
-const DEEPEST: usize = 128;
 
 /// Checks calls of one service.
 pub(crate) struct Checks {
@@ -129,15 +130,6 @@ fn check_parts(validator: &Validator, parts: &[(String, &Value)], what: &str, me
 
 fn too_deep(what: &str, method: &Method) -> Error {
     Error::bad_request(format!("Invalid {what} for {method}: it is nested deeper than {DEEPEST}"))
-}
-
-fn is_deeper_than(depth: usize, value: &Value) -> bool {
-    let inside = |item: &Value| depth == 0 || is_deeper_than(depth - 1, item);
-    match value {
-        Value::Array(items) => items.iter().any(inside),
-        Value::Object(fields) => fields.values().any(inside),
-        _ => false,
-    }
 }
 
 fn unusable(path: &str, what: &str, error: &str) -> Error {

@@ -1,8 +1,8 @@
 //! The frame of a request: a call on its way to a replica.
 
-use super::{REQUEST, SigningScope, TIME_LEFT, VERSION, read, too_short, write};
+use super::{REQUEST, SigningScope, TIME_LEFT, VERSION, is_too_deep, read, too_deep, too_short, write};
 use rachis_core::{
-    Call, Method, Params, Result,
+    Call, Error, Method, Params, Result,
     host::secret::{self, is_secret},
 };
 use rustc_hash::FxHasher;
@@ -66,7 +66,16 @@ impl Request {
     }
 
     /// The frame for the stream `scope`, which signs it.
+    ///
+    /// # Errors
+    /// `BadRequest` for what is nested deeper than is read.
     pub(crate) fn encode(&self, left: Duration, scope: SigningScope<'_>) -> Result<Vec<u8>> {
+        let params = &self.call.params;
+        let values =
+            params.query.values().chain(params.extra.values()).chain(&params.user).chain(&params.authentication);
+        if values.chain([&self.call.data]).any(is_too_deep) {
+            return Err(Error::bad_request(too_deep("call")));
+        }
         let mut frame = Vec::with_capacity(256);
         frame.extend_from_slice(&[VERSION, scope.kind(REQUEST), 0, 0, 0, 0]);
         write(&mut frame, self)?;

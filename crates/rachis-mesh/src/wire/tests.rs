@@ -354,3 +354,37 @@ mod signed {
         }
     }
 }
+
+#[test]
+fn what_is_nested_too_deep_is_neither_written_nor_read() {
+    fn nested(depth: usize) -> Value {
+        (0..depth)
+            .fold(json!(1), |inner, _| if depth.is_multiple_of(2) { json!([inner]) } else { json!({ "a": inner }) })
+    }
+    let signer = Signer::default();
+    let scope = signer.at("");
+    let call = |data: Value| Request::new(1, "a", Box::new(Call { data, ..Call::new("todos", Method::Create) }));
+    for depth in [127, 128] {
+        let request = call(nested(depth)).encode(Duration::ZERO, scope).unwrap();
+        assert_eq!(Request::decode(&request, scope).unwrap().0.call.data, nested(depth));
+        let reply = Reply::new(1, Ok(Answer::from(nested(depth)))).encode(scope).unwrap();
+        assert_eq!(Reply::decode(&reply, scope).unwrap().into_outcome().unwrap().result, nested(depth));
+    }
+    for depth in [129, 1000] {
+        let request = call(nested(depth)).encode(Duration::ZERO, scope).unwrap_err();
+        let reply = Reply::new(1, Ok(Answer::from(nested(depth)))).encode(scope).unwrap_err();
+        let event = Event { data: nested(depth), ..Event::resync("todos") };
+        let event = EventFrame::new("a", "b/c", 1, &event).encode(scope).unwrap_err();
+        assert_eq!(request.message(), "The call is nested deeper than 128, and no node would read it");
+        assert_eq!((request.code(), reply.code(), event.code()), (400, 500, 500));
+        assert_eq!(reply.message(), "The reply is nested deeper than 128, and no node would read it");
+    }
+    // As a program of another origin may write it: a request whose data is so many lists, each in the one before.
+    for depth in [200, 100_000] {
+        let mut frame = call(json!([])).encode(Duration::ZERO, scope).unwrap();
+        let at = frame.iter().rposition(|byte| *byte == 0x90).unwrap();
+        frame.splice(at..at, vec![0x91; depth]);
+        let error = Request::decode(&frame, scope).unwrap_err();
+        assert!(error.message().starts_with("The frame is damaged: "), "{error}");
+    }
+}

@@ -92,7 +92,7 @@ impl Outbox {
         self.frame(number, &Event::resync(path))
     }
 
-    /// The frame of an event. For one that is too large it is that of the notice that something was missed.
+    /// The frame of an event. For one that is too large or too deep it is that of the notice that something was missed.
     fn frame(&self, number: u64, event: &Event) -> Option<Vec<u8>> {
         let NodeContext { identity, keys, signer, clock, .. } = &*self.context;
         // A node that signs nothing needs no scope.
@@ -104,8 +104,11 @@ impl Outbox {
             if frame.len() <= max {
                 return Ok(frame);
             }
-            tracing::error!(path = %event.path, event = %event.name, bytes = frame.len(), max,
-                "an event is larger than max_payload, others get a resync in its place");
+            Err(Error::payload_too_large(format!("It takes {} bytes, more than max_payload ({max})", frame.len())))
+        });
+        let frame = frame.or_else(|error| {
+            tracing::error!(path = %event.path, event = %event.name, %error,
+                "an event can not be published, others get a resync in its place");
             encode(&Event::resync(&event.path))
         });
         let told = |error: &Error| tracing::error!(path = %event.path, event = %event.name, %error, "no frame");
