@@ -175,3 +175,19 @@ async fn a_node_leaves_though_nobody_waits_for_its_shutdown() {
     assert_eq!(create.await.unwrap().unwrap().result, "leaving");
     testing::eventually("it has left", async || caller.nodes().len() == 1).await;
 }
+
+#[tokio::test]
+async fn a_node_that_leaves_while_it_asks_another_one_is_told_so_at_once() {
+    let config = testing::config();
+    let silent = start(&config, "silent", App::new()).await;
+    let asking = start(&config, "asking", App::new()).await;
+    testing::eventually("it is known", async || asking.nodes().len() == 2).await;
+    // It dies without a word, and is believed in until its TTL is over.
+    let peer = asking.peer(silent.id());
+    drop(silent);
+    let asked = tokio::spawn(async move { peer.ping().await });
+    tokio::task::yield_now().await;
+    asking.shutdown().await.unwrap();
+    let error = asked.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+}

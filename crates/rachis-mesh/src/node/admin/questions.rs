@@ -72,9 +72,10 @@ impl Questions {
         if !self.writer.push(Write::Send { inbox: inbox.into(), frame: frame.into(), then: None }) {
             return Err(Error::unavailable("This node has left the mesh, and asks no other"));
         }
-        match tokio::time::timeout(time, said).await {
-            Ok(Ok(said)) => said,
-            Ok(Err(_)) => Err(Error::unavailable("This node left the mesh before the other one answered")),
+        let said = tokio::time::timeout(time, self.life.stop.run_until_cancelled(said));
+        match said.await {
+            Ok(Some(Ok(said))) => said,
+            Ok(_) => Err(Error::unavailable("This node left the mesh before the other one answered")),
             Err(_) => Err(Error::timeout(format!(
                 "The node '{node}' said nothing within {}: it may be dead, too busy, or of a version that can not be asked",
                 humantime::format_duration(time)
