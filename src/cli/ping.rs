@@ -1,4 +1,4 @@
-//! `rachis ping`: do nodes answer, and how fast?
+//! `rachis ping`: which nodes answer, and how fast.
 
 use super::{
     Exit,

@@ -59,16 +59,17 @@ async fn document(node: &Node, server: &str, unreadable: impl Fn(&str, &Error) -
 
 /// Returns `true` if the document is at `path`. A service of just that name is not hidden by it: it is called.
 pub(crate) fn is_at(gateway: &Front, path: &str) -> bool {
-    !path.is_empty() && path == gateway.settings.openapi && !is_taken(gateway, path, "gateway.openapi")
+    static TOLD: Once = Once::new();
+    !path.is_empty() && path == gateway.settings.openapi && !is_taken(gateway, path, "gateway.openapi", &TOLD)
 }
 
-/// Returns `true` if a service has just this path, and says once that it is served there instead of what `key` puts there.
-pub(super) fn is_taken(gateway: &Front, path: &str, key: &str) -> bool {
-    static TOLD: Once = Once::new();
+/// Returns `true` if a service has just this path, and says once, by `told`, that it is served there instead of what `key` puts
+/// there.
+pub(super) fn is_taken(gateway: &Front, path: &str, key: &str, told: &Once) -> bool {
     let is_taken = gateway.node.resolve(path).is_some_and(|found| found.descriptor.path == path);
     if is_taken {
-        TOLD.call_once(|| {
-            tracing::warn!(path, key, "a service has this path and is served there: set the key to another")
+        told.call_once(|| {
+            tracing::warn!(path, key, "a service has this path and is served there: set the key to another");
         });
     }
     is_taken
@@ -107,7 +108,7 @@ async fn read(gateway: &Front, parts: &Parts) -> Result<Response> {
         Ok("Its schemas could not be read when this was made.".to_owned())
     });
     let document = document.await?.to_string();
-    let tag = format!("\"{}\"", hex(&Sha256::digest(&document)[..16]));
+    let tag = format!("\"{}\"", hex::encode(&Sha256::digest(&document)[..16]));
     let mut response = if names(&parts.headers, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
@@ -143,8 +144,4 @@ fn names(headers: &HeaderMap, tag: &str) -> bool {
     listed
         .flat_map(|list| list.split(','))
         .any(|known| matches!(known.trim(), "*") || known.trim().trim_start_matches("W/") == tag)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

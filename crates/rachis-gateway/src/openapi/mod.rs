@@ -4,15 +4,19 @@
 //! its mesh at `gateway.openapi`, by default `/openapi.json`.
 
 mod components;
+mod described;
 mod document;
 pub(crate) mod endpoint;
+mod errors;
 mod names;
 mod operations;
 #[cfg(feature = "docs")]
 pub(crate) mod page;
 mod parameters;
+mod parts;
 #[cfg(test)]
 mod tests;
 
-pub use document::{Described, Document};
+pub use described::Described;
+pub use document::Document;
 pub use endpoint::describe;

@@ -57,3 +57,9 @@ pub(super) fn path_key(path: &str) -> String {
 pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, PATH).to_string()
 }
+
+/// Returns a path as one word.
+pub(super) fn pascal_path(path: &str) -> String {
+    let name = pascal(path);
+    if name.is_empty() { "Root".to_owned() } else { name }
+}

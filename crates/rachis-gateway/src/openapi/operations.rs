@@ -1,8 +1,10 @@
 //! What can be asked of one service.
 
 use super::{
-    document::{Described, Document, OF_ALL, error_response, pascal_path},
+    described::Described,
+    errors::{OF_ALL, error_response},
     names, parameters,
+    parts::Parts,
 };
 use rachis_core::{ErrorKind, Method, schema::Schemas};
 use serde_json::{Map, Value, json};
@@ -20,35 +22,35 @@ struct Service<'a> {
 }
 
 /// Adds the operations of a service, and returns what a client that calls by path and method should know of it.
-pub(super) fn add(document: &mut Document, described: &Described, schemas: &Schemas, tag: &str) -> Value {
+pub(super) fn add(parts: &mut Parts, described: &Described, schemas: &Schemas, tag: &str) -> Value {
     let path = described.descriptor.path.as_str();
-    let name = pascal_path(path);
-    let record = schemas.record_schema().map(|schema| document.components.add(&name, &name, schema.as_value()));
-    let selected = record.as_ref().map(|record| selected(document, record));
+    let name = names::pascal_path(path);
+    let record = schemas.record_schema().map(|schema| parts.components.add(&name, &name, schema.as_value()));
+    let selected = record.as_ref().map(|record| selected(parts, record));
     let service = Service { described, schemas, tag, name, record, selected };
     let mut overview = Map::new();
     if let Some(record) = &service.record {
         overview.insert("record".into(), record.clone());
     }
     if let (Some(query), true) = (schemas.query_schema(), schemas.query_schema() != schemas.record_schema()) {
-        let query = document.components.add(&service.name, &format!("{}Query", service.name), query.as_value());
+        let query = parts.components.add(&service.name, &format!("{}Query", service.name), query.as_value());
         overview.insert("query".into(), query);
     }
     let operators: Map<String, Value> = schemas
         .operators()
         .map(|(name, operand)| {
             let fallback = format!("{}{}", service.name, names::pascal(name));
-            (name.to_owned(), document.components.add(&service.name, &fallback, operand.as_value()))
+            (name.to_owned(), parts.components.add(&service.name, &fallback, operand.as_value()))
         })
         .collect();
     let methods: Map<String, Value> = described
         .descriptor
         .methods
         .iter()
-        .map(|method| (method.name().to_owned(), service.add(document, method)))
+        .map(|method| (method.name().to_owned(), service.add(parts, method)))
         .collect();
     let events: Map<String, Value> =
-        described.descriptor.events.iter().map(|event| (event.clone(), service.event(document, event))).collect();
+        described.descriptor.events.iter().map(|event| (event.clone(), service.event(parts, event))).collect();
     overview.insert("openQueries".into(), schemas.has_open_queries().into());
     if !operators.is_empty() {
         overview.insert("operators".into(), operators.into());
@@ -59,10 +61,10 @@ pub(super) fn add(document: &mut Document, described: &Described, schemas: &Sche
 }
 
 /// Returns the schema of a record with all its fields, or with those that were asked for.
-fn selected(document: &mut Document, record: &Value) -> Value {
+fn selected(parts: &mut Parts, record: &Value) -> Value {
     let name = record["$ref"].as_str().and_then(|target| target.rsplit('/').next()).unwrap_or_default();
     let part = format!("{name}Selected");
-    let mut schema = document.components.get(record).cloned().unwrap_or_default();
+    let mut schema = parts.components.get(record).cloned().unwrap_or_default();
     let is_plain = schema.get("properties").is_some();
     match &mut schema {
         Value::Object(fields) if is_plain => {
@@ -72,68 +74,68 @@ fn selected(document: &mut Document, record: &Value) -> Value {
         }
         schema => *schema = json!({ "type": "object", "title": part }),
     }
-    let part = document.components.put(&part, schema);
+    let part = parts.components.put(&part, schema);
     json!({ "anyOf": [record, part] })
 }
 
 impl Service<'_> {
     /// Adds the operations of one method, and returns what is known of it.
-    fn add(&self, document: &mut Document, method: &Method) -> Value {
+    fn add(&self, parts: &mut Parts, method: &Method) -> Value {
         let path = self.described.descriptor.path.as_str();
         let collection = names::path_key(path);
         let one = format!("{}/{{{}}}", collection.trim_end_matches('/'), parameters::id_name(path));
         let own_result = self.schemas.result_schema(method).map(|schema| {
             let fallback = format!("{}{}Result", self.name, names::pascal(method.name()));
-            document.components.add(&self.name, &fallback, schema.as_value())
+            parts.components.add(&self.name, &fallback, schema.as_value())
         });
         let data = self.schemas.data_schema(method).map(|schema| {
             let fallback = format!("{}{}", self.name, names::pascal(method.name()));
-            document.components.add(&self.name, &fallback, schema.as_value())
+            parts.components.add(&self.name, &fallback, schema.as_value())
         });
         let result = own_result.clone().or_else(|| self.record.clone());
         let several = self.takes_several(method);
         let mut common = parameters::of_path(path);
         let id = parameters::id(path, self.schemas);
-        let of_results = |document: &mut Document| parameters::of_results(document, &self.name, self.schemas, method);
+        let of_results = |parts: &mut Parts| parameters::of_results(parts, &self.name, self.schemas, method);
         match method {
             Method::Find => {
-                common.extend(of_results(document));
-                common.extend(parameters::of_queries(document, &self.name, self.schemas));
-                let found = own_result.clone().unwrap_or_else(|| self.found(document));
-                self.put(document, &collection, "get", method, "", common, None, Some(found));
+                common.extend(of_results(parts));
+                common.extend(parameters::of_queries(parts, &self.name, self.schemas));
+                let found = own_result.clone().unwrap_or_else(|| self.found(parts));
+                self.put(parts, &collection, "get", method, "", common, None, Some(found));
             }
             Method::Get => {
                 common.push(id);
-                common.extend(of_results(document));
+                common.extend(of_results(parts));
                 let found = own_result.clone().or_else(|| self.selected.clone());
-                self.put(document, &one, "get", method, "", common, None, found);
+                self.put(parts, &one, "get", method, "", common, None, found);
             }
             Method::Create => {
                 let body = body(data.clone(), several);
                 let created = result.clone().map(|result| if several { one_or_list(result) } else { result });
-                self.put(document, &collection, "post", method, "", common, Some(body), created);
+                self.put(parts, &collection, "post", method, "", common, Some(body), created);
             }
             Method::Update | Method::Patch => {
                 let verb = if *method == Method::Update { "put" } else { "patch" };
                 let body = body(data.clone(), false);
                 if several {
                     let mut chosen = common.clone();
-                    chosen.extend(parameters::of_queries(document, &self.name, self.schemas));
+                    chosen.extend(parameters::of_queries(parts, &self.name, self.schemas));
                     let changed = result.clone().map(list_of);
-                    self.put(document, &collection, verb, method, "Many", chosen, Some(body.clone()), changed);
+                    self.put(parts, &collection, verb, method, "Many", chosen, Some(body.clone()), changed);
                 }
                 common.push(id);
-                self.put(document, &one, verb, method, "", common, Some(body), result.clone());
+                self.put(parts, &one, verb, method, "", common, Some(body), result.clone());
             }
             Method::Remove => {
                 if several {
                     let mut chosen = common.clone();
-                    chosen.extend(parameters::of_queries(document, &self.name, self.schemas));
+                    chosen.extend(parameters::of_queries(parts, &self.name, self.schemas));
                     let removed = result.clone().map(list_of);
-                    self.put(document, &collection, "delete", method, "Many", chosen, None, removed);
+                    self.put(parts, &collection, "delete", method, "Many", chosen, None, removed);
                 }
                 common.push(id);
-                self.put(document, &one, "delete", method, "", common, None, result.clone());
+                self.put(parts, &one, "delete", method, "", common, None, result.clone());
             }
             Method::Custom(name) => {
                 common.push(json!({
@@ -149,7 +151,7 @@ impl Service<'_> {
                     "required": data.is_some(),
                     "content": { "application/json": { "schema": data.clone().unwrap_or_else(|| json!({})) } },
                 });
-                self.put(document, &key, "post", method, "", common, Some(body), own_result.clone());
+                self.put(parts, &key, "post", method, "", common, Some(body), own_result.clone());
             }
         }
         let mut known = Map::new();
@@ -175,7 +177,7 @@ impl Service<'_> {
         may && (self.described.schemas.is_none() || self.schemas.is_multi(method))
     }
 
-    fn event(&self, document: &mut Document, event: &str) -> Value {
+    fn event(&self, parts: &mut Parts, event: &str) -> Value {
         let fallback = format!("{}{}Event", self.name, names::pascal(event));
         let schema = self.schemas.event_schema(event).map(rachis_core::schema::Schema::as_value);
         schema.map_or_else(
@@ -184,13 +186,13 @@ impl Service<'_> {
                 if self.schemas.record_schema().is_some_and(|record| record.as_value() == schema) {
                     return self.record.clone().unwrap_or_default();
                 }
-                document.components.add(&self.name, &fallback, schema)
+                parts.components.add(&self.name, &fallback, schema)
             },
         )
     }
 
     /// What `find` returns: a list, a page, or, where that is not said, one of them.
-    fn found(&self, document: &mut Document) -> Value {
+    fn found(&self, parts: &mut Parts) -> Value {
         let Some(record) = &self.selected else { return json!({}) };
         let name = format!("{}Page", self.name);
         let count = json!({ "type": "integer", "minimum": 0 });
@@ -205,14 +207,14 @@ impl Service<'_> {
             },
             "required": ["total", "limit", "skip", "data"],
         });
-        let page = document.components.put(&name, page);
+        let page = parts.components.put(&name, page);
         if self.schemas.has_pages() { page } else { json!({ "anyOf": [page, list_of(record.clone())] }) }
     }
 
     #[expect(clippy::too_many_arguments, reason = "each is a part of the one operation that it becomes")]
     fn put(
         &self,
-        document: &mut Document,
+        parts: &mut Parts,
         key: &str,
         verb: &str,
         method: &Method,
@@ -261,7 +263,7 @@ impl Service<'_> {
             operation["description"] = description.into();
         }
         let name = format!("{}{several}{}", method.name(), self.name);
-        document.operation(key, verb, &names::component(&name), operation);
+        parts.operation(key, verb, &names::component(&name), operation);
     }
 }
 

@@ -14,6 +14,7 @@ use http::{
     header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION},
 };
 use rachis_core::Error;
+use std::sync::Once;
 
 const PAGE: &str = include_str!("page/index.html");
 const SCRIPT: &str = include_str!("page/docs.js");
@@ -27,6 +28,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
 /// Returns what of the page is at `path`: the name of a file, or nothing for the page itself. A service of just that name is
 /// not hidden by it.
 pub(crate) fn file_at<'a>(gateway: &Front, path: &'a str) -> Option<&'a str> {
+    static TOLD: Once = Once::new();
     let docs = gateway.settings.docs.as_str();
     if docs.is_empty() || gateway.settings.openapi.is_empty() {
         return None;
@@ -34,7 +36,7 @@ pub(crate) fn file_at<'a>(gateway: &Front, path: &'a str) -> Option<&'a str> {
     let file = path.strip_prefix(docs)?;
     let file = if file.is_empty() { file } else { file.strip_prefix('/')? };
     let is_known = matches!(file, "" | "docs.js" | "swagger-ui-bundle.js" | "swagger-ui.css");
-    (is_known && !endpoint::is_taken(gateway, docs, "gateway.docs")).then_some(file)
+    (is_known && !endpoint::is_taken(gateway, docs, "gateway.docs", &TOLD)).then_some(file)
 }
 
 pub(crate) fn answer(gateway: &Front, file: &str, request: &Request) -> Response {

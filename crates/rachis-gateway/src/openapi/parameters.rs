@@ -1,6 +1,6 @@
 //! Parameters of operations: placeholders, ids, and what queries may ask.
 
-use super::{document::Document, names};
+use super::{names, parts::Parts};
 use rachis_core::{
     Method,
     schema::{QueryField, Schema, Schemas},
@@ -83,15 +83,15 @@ fn in_path(name: &str, schema: Value) -> Value {
 }
 
 /// Adds the parameters of a service's queries, and returns references to those that choose records.
-pub(super) fn of_queries(document: &mut Document, owner: &str, schemas: &Schemas) -> Vec<Value> {
+pub(super) fn of_queries(parts: &mut Parts, owner: &str, schemas: &Schemas) -> Vec<Value> {
     let mut chosen = Vec::new();
     let described = schemas.query_schema().map(Schema::as_value);
     for field in schemas.query_fields() {
         let Some(value) = described.and_then(|document| operand(&field, document)) else { continue };
         for (operator, parameter) in of_field(&field.name, &value, schemas) {
             let wanted = names::component(&format!("{owner}.{}{operator}", field.name));
-            let name = names::free(wanted, |name| document.parameters.contains_key(name));
-            document.parameters.insert(name.clone(), parameter);
+            let name = names::free(wanted, |name| parts.parameters.contains_key(name));
+            parts.parameters.insert(name.clone(), parameter);
             chosen.push(reference(&name));
         }
     }
@@ -109,7 +109,7 @@ pub(super) fn of_queries(document: &mut Document, owner: &str, schemas: &Schemas
 }
 
 /// Adds the parameters for the order and the fields of results, and returns references to them.
-pub(super) fn of_results(document: &mut Document, owner: &str, schemas: &Schemas, method: &Method) -> Vec<Value> {
+pub(super) fn of_results(parts: &mut Parts, owner: &str, schemas: &Schemas, method: &Method) -> Vec<Value> {
     let fields: Vec<String> = schemas.query_fields().into_iter().map(|field| field.name).collect();
     let closed = !fields.is_empty() && !schemas.has_open_queries();
     let mut parameters = Vec::new();
@@ -120,7 +120,7 @@ pub(super) fn of_results(document: &mut Document, owner: &str, schemas: &Schemas
                 fields.iter().map(|name| (name.clone(), json!({ "type": "integer", "enum": [1, -1] }))).collect();
             let mut order = of_all()["sort"].clone();
             order["schema"] = json!({ "type": "object", "properties": directions, "additionalProperties": false });
-            parameters.push(own(document, &format!("{owner}.sort"), order));
+            parameters.push(own(parts, &format!("{owner}.sort"), order));
         } else {
             parameters.push(reference("sort"));
         }
@@ -128,16 +128,16 @@ pub(super) fn of_results(document: &mut Document, owner: &str, schemas: &Schemas
     if closed {
         let mut selected = of_all()["select"].clone();
         selected["schema"]["items"] = json!({ "type": "string", "enum": fields });
-        parameters.push(own(document, &format!("{owner}.select"), selected));
+        parameters.push(own(parts, &format!("{owner}.select"), selected));
     } else {
         parameters.push(reference("select"));
     }
     parameters
 }
 
-fn own(document: &mut Document, name: &str, parameter: Value) -> Value {
+fn own(parts: &mut Parts, name: &str, parameter: Value) -> Value {
     let name = names::component(name);
-    document.parameters.insert(name.clone(), parameter);
+    parts.parameters.insert(name.clone(), parameter);
     reference(&name)
 }
 

@@ -5,7 +5,6 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
-    fmt::Write,
     time::{Duration, SystemTime},
 };
 
@@ -49,7 +48,7 @@ impl Presigned<'_> {
         let Presigned { host, path, payload, .. } = self;
         let request = format!("GET\n{path}\n{query}\nhost:{host}\n\nhost\n{payload}");
         let key = signing_key(keys.secret.expose(), &time, self.region, self.service);
-        let signature = hex(&hmac(&key, &to_sign(&time, &scope, &request)));
+        let signature = hex::encode(hmac(&key, &to_sign(&time, &scope, &request)));
         format!("{host}{path}?{query}&X-Amz-Signature={signature}")
     }
 }
@@ -70,7 +69,7 @@ fn day(time: &str) -> &str {
 }
 
 fn to_sign(time: &str, scope: &str, request: &str) -> String {
-    format!("{ALGORITHM}\n{time}\n{scope}\n{}", hex(&Sha256::digest(request)))
+    format!("{ALGORITHM}\n{time}\n{scope}\n{}", hex::encode(Sha256::digest(request)))
 }
 
 fn signing_key(secret: &str, time: &str, region: &str, service: &str) -> Vec<u8> {
@@ -85,14 +84,6 @@ fn hmac(key: &[u8], text: &str) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_signing_keys_of_the_documentation_are_derived() {
-        let key = |time, service| hex(&signing_key(SECRET, time, "us-east-1", service));
+        let key = |time, service| hex::encode(signing_key(SECRET, time, "us-east-1", service));
         let expected = "f4780e2d9f65fa895f9c67b32ce1baf0b0d8a43505a000a1a9e090d414db404d";
         assert_eq!(key("20120215T000000Z", "iam"), expected);
         let expected = "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9";
@@ -119,7 +110,7 @@ mod tests {
         let time = "20150830T123600Z";
         let text = to_sign(time, &scope(time, "us-east-1", "iam"), &request);
         assert!(text.ends_with("f536975d06c0309214f805bb90ccff089219ecd68b2577efef23edd43b7e1a59"), "{text}");
-        let signature = hex(&hmac(&signing_key(SECRET, time, "us-east-1", "iam"), &text));
+        let signature = hex::encode(hmac(&signing_key(SECRET, time, "us-east-1", "iam"), &text));
         assert_eq!(signature, "5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7");
     }
 

@@ -288,13 +288,11 @@ impl Shared {
     #[cfg(feature = "schema")]
     pub(super) fn own_schemas(&self, published: Arc<Published>) -> OwnSchemas {
         OwnSchemas {
-            identity: self.context.identity.clone(),
+            context: self.context.clone(),
             app: self.app.clone(),
             published,
             registry: self.registry.clone(),
             admin: self.admin.clone(),
-            keys: self.context.keys.clone(),
-            signer: self.context.signer.clone(),
             state: Mutex::default(),
             told: AtomicBool::new(false),
         }
@@ -302,8 +300,7 @@ impl Shared {
 
     #[cfg(feature = "schema")]
     pub(super) fn schema_reader(&self, view: Arc<View>) -> SchemaReader {
-        let (keys, signer) = (self.context.keys.clone(), self.context.signer.clone());
-        SchemaReader::new(view, self.registry.clone(), self.admin.clone(), keys, signer)
+        SchemaReader::new(view, self.registry.clone(), self.admin.clone(), self.context.clone())
     }
 
     pub(super) fn letters(&self, rpc: Arc<Rpc>) -> LetterAccess {

@@ -54,7 +54,7 @@ fn caller(params: &Params) -> Value {
 /// A digest of JSON that does not depend on the order of keys, which some clients choose anew with every request.
 fn digest(mut value: Value) -> String {
     value.sort_all_objects();
-    Sha256::digest(value.to_string()).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    hex::encode(Sha256::digest(value.to_string()))
 }
 
 #[cfg(test)]

@@ -208,7 +208,11 @@ mod tests {
     use rachis_testing::ThrowawayRedis;
     #[cfg(feature = "schema")]
     use {
-        crate::{node::shared::identity::Identity, redis::connection::pool::Admin, wire::Signer},
+        crate::{
+            node::shared::{context::NodeContext, identity::Identity},
+            redis::connection::pool::Admin,
+            wire::Signer,
+        },
         parking_lot::Mutex,
         rachis_core::App,
     };
@@ -246,7 +250,7 @@ mod tests {
         let mut on = connector.connect("test", "key", Duration::ZERO).await.unwrap().connection;
         let ttl = Duration::from_secs(3);
         let keys = Keys::new("test");
-        let clock = Arc::new(Clock::new());
+        let (clock, metrics) = (Arc::new(Clock::new()), Arc::new(Metrics::new("test")));
         let of = |node: &str| Registry::new(keys.clone(), node, "default/x", ttl, Linger::For(ttl));
         for node in ["awake", "asleep"] {
             of(node).register(&mut on, &Announced::default()).await.unwrap();
@@ -261,19 +265,23 @@ mod tests {
             connector: connector.clone(),
             registry: of("awake"),
             clock: clock.clone(),
-            metrics: Arc::new(Metrics::new("test")),
+            metrics: metrics.clone(),
             interval: Duration::from_millis(100),
             ttl,
             stop: CancellationToken::new(),
             #[cfg(feature = "schema")]
             schemas: Arc::new(OwnSchemas {
-                identity: Arc::new(Identity::new("default", "x".into(), false)),
+                context: Arc::new(NodeContext {
+                    identity: Arc::new(Identity::new("default", "x".into(), false)),
+                    keys: keys.clone(),
+                    signer: Signer::default(),
+                    clock: clock.clone(),
+                    metrics: metrics.clone(),
+                }),
                 app: App::new(),
                 published: Arc::default(),
                 registry: of("awake"),
                 admin: Admin::new(&connector),
-                keys: keys.clone(),
-                signer: Signer::default(),
                 state: Mutex::default(),
                 told: AtomicBool::default(),
             }),

@@ -14,20 +14,10 @@ pub use reader::{OtherSchemas, ServiceSchemas};
 
 use rachis_core::{Error, schema::Schemas};
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 
 /// Returns the hash by which schemas are stored.
 fn hash_of(text: &[u8]) -> [u8; 32] {
     Sha256::digest(text).into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing to a text can not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 /// Returns what is stored of schemas.

@@ -1,15 +1,15 @@
 //! The schemas of this node's services, stored for others.
 
-use super::{hash_of, hex, text_of};
+use super::{hash_of, text_of};
 use crate::{
-    node::shared::{identity::Identity, published::Published},
+    node::shared::{context::NodeContext, published::Published},
     redis::{
         Failure,
         connection::{Trouble, pool::Admin},
         keys::Keys,
         registry::{Registry, schemas::Named},
     },
-    wire::{Frame, Manifest, Signer},
+    wire::{Frame, Manifest},
 };
 use parking_lot::Mutex;
 use rachis_core::{App, Descriptor, Result};
@@ -29,13 +29,11 @@ const ID: usize = 6;
 
 /// Stores the schemas of a node's services, and renews them.
 pub(crate) struct OwnSchemas {
-    pub(crate) identity: Arc<Identity>,
+    pub(crate) context: Arc<NodeContext>,
     pub(crate) app: App,
     pub(crate) published: Arc<Published>,
     pub(crate) registry: Registry,
     pub(crate) admin: Admin,
-    pub(crate) keys: Keys,
-    pub(crate) signer: Signer,
     pub(crate) state: Mutex<Renewal>,
     /// `true` if it was said that others can not see them.
     pub(crate) told: AtomicBool,
@@ -68,8 +66,8 @@ impl OwnSchemas {
             state.next = Some(Instant::now() + self.registry.schema_renewal());
         }
         let Some(collected) = collected else { return Ok(String::new()) };
-        let place = place_of(&self.keys, &self.identity.app, &collected.named.manifest);
-        let manifest = collected.manifest.encode(self.signer.at(&place))?;
+        let place = place_of(&self.context.keys, &self.context.identity.app, &collected.named.manifest);
+        let manifest = collected.manifest.encode(self.context.signer.at(&place))?;
         match self.store(&collected, &manifest).await {
             Ok(true) => self.told.store(false, Ordering::Relaxed),
             Ok(false) => self.warn("Redis does not keep them; is it evicting keys?"),
@@ -142,7 +140,7 @@ impl OwnSchemas {
             let text = text_of(&schemas.clone().only(&descriptor.methods, &descriptor.events))?;
             let hash = hash_of(&text);
             services.insert(path.clone(), ByteArray::new(hash));
-            texts.insert(hex(&hash), text);
+            texts.insert(hex::encode(hash), text);
         }
         if services.is_empty() {
             return Ok(None);
@@ -162,7 +160,7 @@ pub(super) fn id_of(manifest: &Manifest) -> String {
         whole.push(0xff);
         whole.extend_from_slice(hash.as_ref());
     }
-    hex(&hash_of(&whole)[..ID])
+    hex::encode(&hash_of(&whole)[..ID])
 }
 
 /// Returns what a manifest is signed for. Its app and not its node, since all replicas have the same.

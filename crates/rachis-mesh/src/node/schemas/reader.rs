@@ -1,7 +1,7 @@
 //! The schemas of other nodes' services, read when they are asked for.
 
 use super::{
-    hash_of, hex,
+    hash_of,
     own::{id_of, place_of},
     text_of,
 };
@@ -9,15 +9,14 @@ use crate::{
     node::{
         catalog::Route,
         discovery::view::View,
-        shared::{commands::unreachable, rate_limited_log::RateLimitedLog},
+        shared::{commands::unreachable, context::NodeContext, rate_limited_log::RateLimitedLog},
     },
     redis::{
         Failure,
         connection::{Trouble, pool::Admin},
-        keys::Keys,
         registry::{Registry, schemas::AppSchemas},
     },
-    wire::{Frame, Manifest, Signer},
+    wire::{Frame, Manifest},
 };
 use parking_lot::Mutex;
 use rachis_core::{
@@ -73,8 +72,7 @@ pub(crate) struct SchemaReader {
     view: Arc<View>,
     registry: Registry,
     admin: Admin,
-    keys: Keys,
-    signer: Signer,
+    context: Arc<NodeContext>,
     /// Limits warnings of manifests that are not believed.
     refused: RateLimitedLog,
     apps: Mutex<HashMap<String, Believed>>,
@@ -110,13 +108,12 @@ struct Replica {
 }
 
 impl SchemaReader {
-    pub(crate) fn new(view: Arc<View>, registry: Registry, admin: Admin, keys: Keys, signer: Signer) -> Self {
+    pub(crate) fn new(view: Arc<View>, registry: Registry, admin: Admin, context: Arc<NodeContext>) -> Self {
         SchemaReader {
             view,
             registry,
             admin,
-            keys,
-            signer,
+            context,
             refused: RateLimitedLog::new(),
             apps: Mutex::default(),
             contents: Mutex::default(),
@@ -131,7 +128,7 @@ impl SchemaReader {
         if let Some(found) = self.view.app.find(path) {
             let Some(schemas) = found.value.schemas() else { return Ok(None) };
             return Ok(Some(ServiceSchemas {
-                hash: hex(&hash_of(&text_of(schemas)?)),
+                hash: hex::encode(hash_of(&text_of(schemas)?)),
                 schemas: Arc::new(schemas.clone()),
                 version: self.view.config.at_start().version.clone(),
                 replicas: vec![self.view.identity.id.clone()],
@@ -145,13 +142,13 @@ impl SchemaReader {
         let Some(hash) = hash else { return Ok(None) };
         let schemas = self.content(&route, &hash).await?;
         let others = found.into_iter().map(|(hash, replicas)| OtherSchemas {
-            hash: hash.map(|hash| hex(&hash)),
+            hash: hash.map(hex::encode),
             version: version_of(&replicas),
             replicas: ids_of(replicas),
         });
         Ok(Some(ServiceSchemas {
             schemas,
-            hash: hex(&hash),
+            hash: hex::encode(hash),
             version: version_of(&chosen),
             others: others.collect(),
             replicas: ids_of(chosen),
@@ -204,8 +201,8 @@ impl SchemaReader {
     fn read(&self, app: &str, stored: AppSchemas) -> Described {
         let mut manifests = BTreeMap::new();
         for (id, stored) in stored.manifests {
-            let place = place_of(&self.keys, app, &id);
-            let manifest = Manifest::decode(&stored.frame, self.signer.at(&place)).and_then(|manifest| {
+            let place = place_of(&self.context.keys, app, &id);
+            let manifest = Manifest::decode(&stored.frame, self.context.signer.at(&place)).and_then(|manifest| {
                 let is_it = id_of(&manifest) == id;
                 is_it.then_some(manifest).ok_or_else(|| Error::bad_request("It stands under the id of another one"))
             });
@@ -228,7 +225,7 @@ impl SchemaReader {
         if let Some(known) = self.contents.lock().by_hash.get(hash) {
             return Ok(known.clone());
         }
-        let name = hex(hash);
+        let name = hex::encode(hash);
         let mut connection = self.admin.get(&self.registry.key()).await.map_err(unread)?;
         let text = self.registry.schema(&mut connection, &name, schema::LARGEST_TOGETHER).await.map_err(unread)?;
         let text = text.ok_or_else(|| {
@@ -238,7 +235,7 @@ impl SchemaReader {
                 route.path, route.app
             ))
         })?;
-        let key = self.keys.schema(&name);
+        let key = self.context.keys.schema(&name);
         let unusable = |reason: &str| {
             Error::general(format!(
                 "The schemas of '{}' ({}) in {key} can not be used: {reason}",

@@ -1,5 +1,5 @@
 use super::{
-    hash_of, hex,
+    hash_of,
     own::{id_of, place_of},
 };
 use crate::{
@@ -74,7 +74,7 @@ async fn register(on: &mut MultiplexedConnection, keys: &Keys, signer: &Signer, 
         let hashes = texts.iter().map(|text| hash_of(text));
         let manifest =
             Manifest { services: paths().zip(hashes).map(|(path, hash)| (path, ByteArray::new(hash))).collect() };
-        let schemas = texts.iter().map(|text| hex(&hash_of(text))).collect();
+        let schemas = texts.iter().map(|text| hex::encode(hash_of(text))).collect();
         what.schemas = id_of(&manifest);
         let frame = manifest.encode(signer.at(&place_of(keys, &app, &what.schemas))).unwrap();
         let named = Named { manifest: what.schemas.clone(), schemas };
