@@ -285,9 +285,10 @@ pub use rachis_mesh::aws;
 pub use rachis_mesh::redis_rs as redis;
 #[doc(inline)]
 pub use rachis_mesh::{
-    CallService, Change, CredentialProvider, Credentials, DeadCall, DeadLetter, DeadLetters, Latencies, MethodStats,
-    Node, NodeBuilder, NodeInfo, NodeStats, Peer, QueueInfo, Readiness, RedisConnection, RedisManager, RedisPool,
-    RedisPoolError, RedisSession, Reloaded, Replay, Resolved, ServiceInfo, signal,
+    CallService, Change, CredentialProvider, Credentials, DeadCall, DeadLetter, DeadLetters, Latencies, MadeCalls,
+    MethodStats, Node, NodeBuilder, NodeHistory, NodeInfo, NodeSample, NodeStats, Peer, QueueInfo, Readiness,
+    RedisConnection, RedisManager, RedisPool, RedisPoolError, RedisSession, Reloaded, Replay, Resolved, ServedCalls,
+    ServiceInfo, signal,
 };
 #[cfg(feature = "schema")]
 #[doc(inline)]

@@ -27,7 +27,7 @@ pub use load::env::{ENV, EnvName, EnvUse};
 pub use load::loader::Loader;
 pub use load::watch::Watch;
 pub use model::auth::{Algorithm, GatewayAuth, JwtOptions, KeyAlgorithm, LocalOptions, Parties};
-pub use model::gateway::{Channels, ForwardedHeader, Gateway, Publish};
+pub use model::gateway::{Channels, Dashboard, ForwardedHeader, Gateway, Publish};
 pub use model::log::{Log, LogFormat};
 pub use model::mesh::Mesh;
 pub use model::metrics::Metrics;

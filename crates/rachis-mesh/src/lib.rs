@@ -23,8 +23,9 @@ mod wire;
 #[doc(no_inline)]
 pub use ::redis as redis_rs; // the traits by which the connections of `Node::redis` are used
 pub use node::{
-    CallService, Change, DeadCall, DeadLetter, DeadLetters, Latencies, MethodStats, Node, NodeBuilder, NodeInfo,
-    NodeStats, Peer, QueueInfo, Readiness, Reloaded, Replay, Resolved, ServiceInfo, signal,
+    CallService, Change, DeadCall, DeadLetter, DeadLetters, Latencies, MadeCalls, MethodStats, Node, NodeBuilder,
+    NodeHistory, NodeInfo, NodeSample, NodeStats, Peer, QueueInfo, Readiness, Reloaded, Replay, Resolved, ServedCalls,
+    ServiceInfo, signal,
 };
 #[doc(hidden)] // for rachis-testing and rachis-gateway
 pub use node::{METRICS_TYPE, beat_on_starting_runtime};

@@ -142,9 +142,19 @@ impl Config {
         check(health.is_empty() || health.starts_with('/'), "healthcheck_path", || {
             format!("is {health:?}: begin it with a slash")
         })?;
-        for (key, path) in [("gateway.openapi", &gateway.openapi), ("gateway.docs", &gateway.docs)] {
+        let dashboard = &gateway.dashboard;
+        let pages = [("gateway.openapi", &gateway.openapi), ("gateway.docs", &gateway.docs)];
+        for (key, path) in pages.into_iter().chain([("gateway.dashboard.path", &dashboard.path)]) {
             check(path.is_empty() || path.starts_with('/'), key, || format!("is {path:?}: begin it with a slash"))?;
         }
+        let name = dashboard.path.trim_matches('/');
+        let is_name = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+        check(name.split('/').all(is_name), "gateway.dashboard.path", || {
+            format!("is {:?}: write it as a path of letters, digits, - and _, e.g. \"/distribution/\"", dashboard.path)
+        })?;
+        check(!dashboard.role_field.is_empty() || dashboard.role.is_empty(), "gateway.dashboard.role_field", || {
+            "is empty: name the field of users that has their roles, or set gateway.dashboard.role to \"\"".into()
+        })?;
         let sockets = gateway.socket_path.trim_matches('/');
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
         check(
@@ -161,6 +171,7 @@ impl Config {
             ("metrics.path", self.metrics.path.trim_matches('/')),
             ("gateway.openapi", gateway.openapi.trim_matches('/')),
             ("gateway.docs", gateway.docs.trim_matches('/')),
+            ("gateway.dashboard.path", name),
         ];
         for (key, path) in taken {
             check(path != sockets, "gateway.socket_path", || format!("is {path:?}, as {key} is: choose another"))?;

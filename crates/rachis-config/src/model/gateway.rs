@@ -71,6 +71,27 @@ pub struct Gateway {
     pub query: GatewayQuery,
     /// Which events go to sockets where no code says so.
     pub channels: Channels,
+    /// The page that shows the mesh. Default: there is none.
+    pub dashboard: Dashboard,
+}
+
+/// The page that shows the mesh to those who run it, and the services that it reads.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Dashboard {
+    /// Whether there is one. Default no.
+    pub enabled: bool,
+    /// The path of the page, and of its services. Default `/distribution/`.
+    pub path: String,
+    /// What [`role_field`](Self::role_field) of a user has to say, or to contain. Default `admin`; empty: every user may look.
+    pub role: String,
+    /// The field of a user, or else of its token, that names roles: a text or a list. Default `roles`.
+    pub role_field: String,
+    /// Whether who has not logged in may look, too. Default no.
+    pub anonymous: bool,
+    /// Whether dead letters may be replayed and dropped there, and methods that change something be called. Default no.
+    pub writable: bool,
 }
 
 /// Which events go to sockets where no code says so.

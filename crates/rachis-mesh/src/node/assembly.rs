@@ -3,6 +3,7 @@
 mod shared;
 
 use super::{
+    admin::history::History,
     caller::{Calls, WeakCaller},
     client::{remote::Wrapping, requests::Requests, routes::Routes, rpc::Rpc, waiting::Waiting},
     events::{
@@ -172,7 +173,9 @@ pub(super) fn assemble(plan: Plan) -> Result<Node> {
 
     // Operators.
     let queues = Arc::new(shared.queues(view.clone()));
+    let beats = shared.beats();
     let questions = Arc::new(shared.questions(writer.clone()));
+    let history = Arc::new(History::default());
     let has_provider = credentials.is_some();
     let reloader = Arc::new(shared.reloader(takers, files, has_provider, waiting.clone(), partitions.clone()));
 
@@ -198,7 +201,14 @@ pub(super) fn assemble(plan: Plan) -> Result<Node> {
         event_receiver,
         partitions: partitions.clone(),
         questions: questions.clone(),
-        respondent: shared.respondent(waiting.clone(), partitions.clone(), reloader.clone(), writer.clone()),
+        respondent: shared.respondent(
+            waiting.clone(),
+            partitions.clone(),
+            history.clone(),
+            reloader.clone(),
+            writer.clone(),
+        ),
+        sampler: shared.sampler(waiting.clone(), partitions.clone(), history),
         takeover: shared.takeover(partitions.clone(), dead),
         heartbeat: shared.heartbeat(
             #[cfg(feature = "schema")]
@@ -214,6 +224,7 @@ pub(super) fn assemble(plan: Plan) -> Result<Node> {
         letters: Arc::new(shared.letters(rpc)),
         scraper: shared.scraper(view.clone(), waiting.clone(), partitions.clone(), queues.clone()),
         queues,
+        beats,
         questions,
         reloader,
         waiting,

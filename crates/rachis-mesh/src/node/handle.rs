@@ -5,7 +5,7 @@ mod mesh;
 mod operations;
 
 use super::{
-    admin::{dead_letters::LetterAccess, questions::Questions, queues::Queues, scrape::Scraper},
+    admin::{beats::Beats, dead_letters::LetterAccess, questions::Questions, queues::Queues, scrape::Scraper},
     caller::Calls,
     client::waiting::Waiting,
     discovery::view::View,
@@ -61,6 +61,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<Clock>,
     pub(crate) letters: Arc<LetterAccess>,
     pub(crate) queues: Arc<Queues>,
+    pub(crate) beats: Beats,
     pub(crate) scraper: Scraper,
     pub(crate) questions: Arc<Questions>,
     pub(crate) reloader: Arc<Reloader>,

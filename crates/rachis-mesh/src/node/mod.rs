@@ -32,6 +32,7 @@ mod server;
 mod shared;
 
 pub use admin::dead_letters::{DeadCall, DeadLetter, DeadLetters, Replay};
+pub use admin::history::{MadeCalls, NodeHistory, NodeSample, ServedCalls};
 pub use admin::peer::{MethodStats, NodeStats, Peer};
 pub use admin::queues::QueueInfo;
 pub use admin::scrape::METRICS_TYPE;

@@ -1,9 +1,9 @@
 //! Other nodes as operators address them, one by one.
 
-use super::{questions::Questions, respondent::name};
+use super::{history::NodeHistory, questions::Questions, respondent::name};
 use crate::node::shared::latencies::Latencies;
 use rachis_core::Result;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     fmt,
     sync::Arc,
@@ -90,6 +90,33 @@ impl Peer {
     pub async fn stats(&self) -> Result<NodeStats> {
         let said = self.ask(name::STATS, Value::Null).await?;
         Ok(NodeStats::read(&said))
+    }
+
+    /// Reads what it keeps of its last hour, from after that moment on (ms since 1970 by Redis's clock; 0 for all), in parts: the
+    /// next one is read after the last sample of this one.
+    ///
+    /// ```no_run
+    /// # async fn run(node: rachis::Node) -> rachis::Result<()> {
+    /// let peer = node.peer(node.id());
+    /// let mut last = 0;
+    /// loop {
+    ///     let part = peer.history(last).await?;
+    ///     for sample in &part.samples {
+    ///         println!("{}: {} requests under way", sample.at, sample.in_flight);
+    ///         last = sample.at;
+    ///     }
+    ///     if !part.more {
+    ///         return Ok(());
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As of [`ping`](Self::ping); `MethodNotAllowed` where it is of a version that keeps none.
+    pub async fn history(&self, after: u64) -> Result<NodeHistory> {
+        let said = self.ask(name::HISTORY, json!({ "after": after })).await?;
+        Ok(NodeHistory::read(&said))
     }
 
     /// Lets it log by another level, written as `log.level` is, until its configuration changes or it is started anew.

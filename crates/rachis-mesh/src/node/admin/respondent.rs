@@ -1,5 +1,6 @@
 //! Says what operators ask a node for, and does what they tell it.
 
+use super::history::History;
 use crate::{
     node::{
         client::waiting::Waiting,
@@ -19,6 +20,7 @@ pub(crate) mod name {
     pub(crate) const STATS: &str = "stats";
     pub(crate) const LOG: &str = "log";
     pub(crate) const DRAIN: &str = "drain";
+    pub(crate) const HISTORY: &str = "history";
 }
 
 /// Lets a program log by another level.
@@ -31,6 +33,7 @@ pub(crate) struct Respondent {
     pub(crate) life: Arc<Life>,
     pub(crate) waiting: Arc<Waiting>,
     pub(crate) partitions: Arc<Partitions>,
+    pub(crate) history: Arc<History>,
     pub(crate) set_log_level: SetLogLevel,
     pub(crate) writer: Writer,
     pub(crate) born: Instant,
@@ -56,6 +59,7 @@ impl Respondent {
         match question.name.as_str() {
             name::PING => Ok(Value::Null),
             name::STATS => Ok(self.stats()),
+            name::HISTORY => Ok(self.history.after(question.argument["after"].as_u64().unwrap_or(0))),
             name::LOG => self.set_log_level(&question.argument, &question.from),
             name::DRAIN => {
                 tracing::info!(by = question.from, "told to leave the mesh");

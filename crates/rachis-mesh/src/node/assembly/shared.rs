@@ -5,7 +5,9 @@ use crate::node::schemas::{OwnSchemas, SchemaReader};
 use crate::{
     node::{
         admin::{
+            beats::Beats,
             dead_letters::LetterAccess,
+            history::{History, Sampler},
             questions::{OpenQuestions, Questions},
             queues::Queues,
             respondent::Respondent,
@@ -318,6 +320,15 @@ impl Shared {
         Queues { context: self.context.clone(), view, admin: self.admin.clone() }
     }
 
+    pub(super) fn beats(&self) -> Beats {
+        Beats {
+            context: self.context.clone(),
+            registry: self.registry.clone(),
+            admin: self.admin.clone(),
+            ttl: self.ttl,
+        }
+    }
+
     pub(super) fn scraper(
         &self,
         view: Arc<View>,
@@ -338,10 +349,27 @@ impl Shared {
         }
     }
 
+    pub(super) fn sampler(
+        &self,
+        waiting: Arc<Waiting>,
+        partitions: Arc<Partitions>,
+        history: Arc<History>,
+    ) -> Sampler {
+        Sampler {
+            context: self.context.clone(),
+            app: self.app.clone(),
+            waiting,
+            partitions,
+            history,
+            stop: self.life.stop.clone(),
+        }
+    }
+
     pub(super) fn respondent(
         &self,
         waiting: Arc<Waiting>,
         partitions: Arc<Partitions>,
+        history: Arc<History>,
         reloader: Arc<Reloader>,
         writer: Writer,
     ) -> Respondent {
@@ -351,6 +379,7 @@ impl Shared {
             life: self.life.clone(),
             waiting,
             partitions,
+            history,
             set_log_level: Box::new(move |level| reloader.set_log_level(level)),
             writer,
             born: Instant::now(),

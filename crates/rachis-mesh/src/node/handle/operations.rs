@@ -8,7 +8,11 @@ use crate::node::{
 use prometheus_client::registry::Registry;
 use rachis_config::{Config, Watch};
 use rachis_core::{Error, Result};
-use std::sync::{Arc, Weak};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 impl Node {
     /// The dead letters of an app, of whatever node: `APP` of this node's partition key, or `KEY/APP`.
@@ -46,6 +50,15 @@ impl Node {
     /// `Unavailable` when Redis does not answer.
     pub async fn queues(&self) -> Result<Vec<QueueInfo>> {
         self.parts.queues.infos().await
+    }
+
+    /// Returns how long ago each node, by its id, last said that it is alive, as Redis has it. A node that has just died is in it
+    /// for one [`ttl`](Config::ttl) more; that of this node's configuration is taken for that of all.
+    ///
+    /// # Errors
+    /// `Unavailable` when Redis does not answer.
+    pub async fn beats(&self) -> Result<BTreeMap<String, Duration>> {
+        self.parts.beats.ages().await
     }
 
     /// Everything that this node counts, as OpenMetrics text; `docs/metrics.md` has the list.

@@ -3,7 +3,7 @@
 use super::heartbeat::Heartbeat;
 use crate::{
     node::{
-        admin::{questions::Questions, respondent::Respondent},
+        admin::{history::Sampler, questions::Questions, respondent::Respondent},
         client::{
             inbox::{Received, read_inbox},
             late::wake_late,
@@ -66,6 +66,7 @@ pub(crate) struct Assembled {
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) questions: Arc<Questions>,
     pub(crate) respondent: Respondent,
+    pub(crate) sampler: Sampler,
     pub(crate) takeover: Takeover,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) announcer: Arc<Announcer>,
@@ -155,7 +156,10 @@ impl Assembled {
         if observer {
             membership.look_on(driving).await
         } else {
-            membership.take_part(driving, self.heartbeat, self.partitions, self.takeover).await
+            let joined = membership.take_part(driving, self.heartbeat, self.partitions, self.takeover).await?;
+            // From here on it knows Redis's clock, by which the samples of all nodes are taken.
+            tokio::spawn(self.sampler.run());
+            Ok(joined)
         }
     }
 }

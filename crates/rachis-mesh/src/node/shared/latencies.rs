@@ -65,6 +65,13 @@ impl Latencies {
         self.0.checked_sub(&earlier.0).map_or_else(|_| self.clone(), Latencies)
     }
 
+    /// Returns the numbers of the buckets that are not empty, with their counts.
+    pub(crate) fn buckets(&self) -> Vec<(u16, u64)> {
+        let counts = self.0.as_slice().iter().enumerate().filter(|(_, count)| **count > 0);
+        // There are some hundred.
+        counts.map(|(bucket, count)| (u16::try_from(bucket).unwrap_or(u16::MAX), *count)).collect()
+    }
+
     /// As numbers of buckets and their counts, without those that are empty.
     pub(crate) fn to_json(&self) -> Value {
         let (_, buckets, counts) = SparseHistogram::from(&self.0).into_parts();

@@ -230,6 +230,15 @@ impl Registry {
         redis::cmd("ZRANGEBYSCORE").arg(self.keys.nodes()).arg("-inf").arg(format!("({now}")).query_async(on).await
     }
 
+    /// Returns all nodes with when they count as dead, in ms of Redis's clock.
+    pub(crate) async fn expiries(&self, on: &mut impl ConnectionLike) -> RedisResult<Vec<(String, u64)>> {
+        let scored: Vec<(String, f64)> =
+            redis::cmd("ZRANGE").arg(self.keys.nodes()).arg(0).arg(-1).arg("WITHSCORES").query_async(on).await?;
+        // Scores are whole numbers of ms, far below what a double holds.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        Ok(scored.into_iter().map(|(id, expiry)| (id, expiry.max(0.0) as u64)).collect())
+    }
+
     /// Returns the changes after `epoch`, or `None` if the stream no longer reaches back to it.
     pub(crate) async fn changes_since(
         &self,
