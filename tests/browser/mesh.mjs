@@ -6,7 +6,7 @@ import { createServer } from 'node:net'
 const PATIENCE = 30_000
 
 /** A TCP port of the loopback interface that nobody uses now. */
-async function freePort() {
+export async function freePort() {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address()
@@ -16,13 +16,13 @@ async function freePort() {
 
 /** The caller's environment without what would configure the example. */
 function environment() {
-  const ours = /^(DISTRIBUTION_|REDIS_|COTE_|TODO_)|^(START_DELAY|PUBLICATION_DELAY|HEARTBEAT_INTERVAL|PORT)$/
+  const ours = /^(DISTRIBUTION_|REDIS_|COTE_|TODO_|SHOP_)|^(START_DELAY|PUBLICATION_DELAY|HEARTBEAT_INTERVAL|PORT)$/
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !ours.test(name)))
 }
 
 /** Starts a program in `cwd`, away from any distribution.toml, and waits until it has printed `ready`. */
-async function start(command, args, ready, cwd) {
-  const child = spawn(command, args, { cwd, env: environment(), stdio: ['ignore', 'pipe', 'pipe'] })
+export async function start(command, args, ready, cwd, env = {}) {
+  const child = spawn(command, args, { cwd, env: { ...environment(), ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   const ended = once(child, 'exit').catch(() => {})
   let said = ''
   const stop = async (signal = 'SIGTERM') => {
@@ -53,6 +53,14 @@ async function start(command, args, ready, cwd) {
   return { pid: child.pid, stop, said: () => said }
 }
 
+/** A Redis of its own: `redis` ends it, `redisUrl` is where it is. */
+export async function startRedis(folder) {
+  const port = await freePort()
+  const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
+  const redis = await start('redis-server', args, 'Ready to accept connections', folder)
+  return { redis, redisUrl: `redis://127.0.0.1:${port}` }
+}
+
 /** What the page is a page of. */
 export class Mesh {
   replicas = []
@@ -62,10 +70,7 @@ export class Mesh {
   }
 
   async start() {
-    const port = await freePort()
-    const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
-    this.redis = await start('redis-server', args, 'Ready to accept connections', this.folder)
-    this.redisUrl = `redis://127.0.0.1:${port}`
+    Object.assign(this, await startRedis(this.folder))
     this.port = await freePort()
     await this.startGateway()
     await this.startReplica()

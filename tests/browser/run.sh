@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Opens the page of examples/todo in Chromium and does with it what a person would, while replicas and the gateway come
-# and go. Installs what the lock files name, and Chromium where it is missing; the last line says how many checks passed.
+# Opens the page of examples/todo, and the dashboard of examples/shop, in Chromium and does with them what a person would,
+# while replicas and the gateway come and go. With an argument, `todo` or `dashboard`, only the one. Installs what the lock files name, and Chromium where it is missing; the last line says how many checks passed.
 # With SCREENSHOTS=FOLDER, it leaves pictures of the page there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -15,9 +15,8 @@ need redis-server redis-server:redis:redis:redis
 need chromium chromium:chromium:chromium:chromium
 [ "$(node -p 'process.versions.node.split(".")[0]')" -ge "$oldest" ] || die "node is $(node -v): these checks need $oldest or newer"
 
-cargo build --quiet --locked --features docs --example todo
-binary=${CARGO_TARGET_DIR:-target}/debug/examples/todo
-binary=$(cd "$(dirname "$binary")" && pwd)/todo
+cargo build --quiet --locked --features docs --example todo --example shop
+programs=$(cd "${CARGO_TARGET_DIR:-target}/debug/examples" && pwd)
 
 # install FOLDER: what npm leaves behind is younger than the lock file it installed.
 install() {
@@ -26,4 +25,4 @@ install() {
 }
 install examples/todo/client
 install tests/browser
-exec node tests/browser/run.mjs "$binary" "$(command -v chromium)"
+exec node tests/browser/run.mjs "$programs/todo" "$programs/shop" "$(command -v chromium)" "$@"

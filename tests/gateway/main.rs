@@ -7,6 +7,7 @@
 mod auth;
 mod bad_input;
 mod body;
+mod dashboard;
 mod doors;
 mod errors;
 mod health;

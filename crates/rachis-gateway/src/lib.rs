@@ -13,6 +13,7 @@
 //! | `GET /livez`, `GET /readyz` | whether this process lives, and whether it should get traffic |
 //! | `GET /openapi.json`, or `gateway.openapi` | what the services offer, as OpenAPI (feature `schema`) |
 //! | `GET /docs/`, or `gateway.docs` | the same as a page (feature `docs`) |
+//! | `GET /distribution/`, or `gateway.dashboard.path` | a page that shows the mesh, where `gateway.dashboard` has one |
 //! | `/socket.io/`, or `gateway.socket_path` | Socket.IO: calls and events for the clients of Feathers |
 //!
 //! Which events go to which sockets is said by [`Channels`]; without them, none is sent. Who may call is said by hooks, or
@@ -28,6 +29,7 @@
 //! ```
 
 mod channels;
+mod dashboard;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 #[allow(missing_docs, clippy::expect_used)] // for `fuzz/` alone
@@ -121,6 +123,7 @@ impl Gateway {
 
     fn make(node: &Node, channels: Channels) -> Self {
         let config = node.config();
+        dashboard::install(node);
         let settings = Settings {
             prefix: config.gateway.prefix.trim_matches('/').to_owned(),
             healthcheck: if config.gateway.healthcheck {
@@ -129,6 +132,11 @@ impl Gateway {
                 String::new()
             },
             metrics: config.metrics.path.trim_matches('/').to_owned(),
+            dashboard: if config.gateway.dashboard.enabled {
+                config.gateway.dashboard.path.trim_matches('/').to_owned()
+            } else {
+                String::new()
+            },
             #[cfg(feature = "docs")]
             docs: config.gateway.docs.trim_matches('/').to_owned(),
             #[cfg(feature = "schema")]
@@ -198,6 +206,8 @@ struct Settings {
     healthcheck: String,
     /// Where counters are; without outer slashes, and empty for nowhere.
     metrics: String,
+    /// Where the dashboard is; without outer slashes, and empty for nowhere.
+    dashboard: String,
     /// Where the description is shown; without outer slashes, and empty for nowhere.
     #[cfg(feature = "docs")]
     docs: String,
@@ -212,6 +222,10 @@ async fn answer(gateway: &Front, request: Request) -> Response {
     #[cfg(feature = "docs")]
     if let Some(file) = openapi::page::file_at(gateway, path) {
         let response = openapi::page::answer(gateway, file, &request);
+        return if head { http::reply::without_body(response) } else { response };
+    }
+    if let Some(file) = dashboard::page::file_at(gateway, path) {
+        let response = dashboard::page::answer(gateway, file, &request);
         return if head { http::reply::without_body(response) } else { response };
     }
     let response = match health::Probe::of(path, &gateway.settings.healthcheck) {

@@ -28,7 +28,7 @@ pub use node::{
     ServiceInfo, signal,
 };
 #[doc(hidden)] // for rachis-testing and rachis-gateway
-pub use node::{METRICS_TYPE, beat_on_starting_runtime};
+pub use node::{METRICS_TYPE, WeakNode, beat_on_starting_runtime};
 #[cfg(feature = "schema")]
 pub use node::{OtherSchemas, ServiceSchemas};
 pub use redis::{

@@ -148,7 +148,8 @@ impl Config {
             check(path.is_empty() || path.starts_with('/'), key, || format!("is {path:?}: begin it with a slash"))?;
         }
         let name = dashboard.path.trim_matches('/');
-        let is_name = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+        let is_name =
+            |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
         check(name.split('/').all(is_name), "gateway.dashboard.path", || {
             format!("is {:?}: write it as a path of letters, digits, - and _, e.g. \"/distribution/\"", dashboard.path)
         })?;

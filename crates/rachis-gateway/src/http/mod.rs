@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod cors;
 pub(crate) mod framing;
 pub(crate) mod heads;
+pub(crate) mod html;
 pub(crate) mod json;
 pub(crate) mod layers;
 pub(crate) mod params;

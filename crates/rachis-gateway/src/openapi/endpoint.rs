@@ -2,7 +2,7 @@
 
 use super::{Described, Document};
 use crate::{
-    Front, health,
+    Front, dashboard, health,
     http::{params, reply},
 };
 use axum::{
@@ -37,7 +37,7 @@ async fn document(node: &Node, server: &str, unreadable: impl Fn(&str, &Error) -
     let config = node.live();
     let title = if config.app.is_empty() { "Services" } else { &config.app };
     let mut document = Document::new(title, "1.0.0").server(server);
-    for service in node.services() {
+    for service in node.services().into_iter().filter(|service| !dashboard::is_own(node, &service.path)) {
         let Some(found) = node.resolve(&service.path) else { continue };
         let is_open = |method: &Method| config.gateway.auth.public.allows(&service.path, method.name());
         let is_login = service.path == config.gateway.authentication_path.trim_matches('/');

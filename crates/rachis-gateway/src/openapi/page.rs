@@ -4,7 +4,7 @@
 //! the page.
 
 use super::endpoint;
-use crate::{Front, health};
+use crate::{Front, health, http::html::escaped};
 use axum::{
     extract::Request,
     response::{IntoResponse, Response},
@@ -62,9 +62,4 @@ pub(crate) fn answer(gateway: &Front, file: &str, request: &Request) -> Response
     };
     let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-cache"), (CONTENT_SECURITY_POLICY, POLICY)];
     (headers, content).into_response()
-}
-
-/// Returns `text` as the value of an attribute.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;")
 }

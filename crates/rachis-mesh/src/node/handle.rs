@@ -22,7 +22,11 @@ use crate::node::shared::{
 use crate::redis::RedisPool;
 use rachis_config::Config;
 use rachis_core::{App, Caller, Error, Handle, Registration, Result};
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 /// An app that has joined the mesh. Cheap to clone: clones are the same node.
 ///
@@ -43,6 +47,18 @@ use std::{fmt, sync::Arc, time::Duration};
 #[derive(Clone)]
 pub struct Node {
     pub(super) parts: Arc<Parts>,
+}
+
+/// A node that is not kept alive by this: for what a node itself holds, such as its services.
+#[doc(hidden)] // for the gateway
+#[derive(Clone, Default)]
+pub struct WeakNode(Weak<Parts>);
+
+impl WeakNode {
+    /// Returns the node, unless its last handle is gone.
+    pub fn upgrade(&self) -> Option<Node> {
+        self.0.upgrade().map(|parts| Node { parts })
+    }
 }
 
 /// What the methods of a node are made of: each uses the part that does its job. The tasks of a node hold parts, never this.
@@ -80,6 +96,12 @@ impl Drop for Parts {
 impl Node {
     pub(super) fn new(parts: Parts) -> Self {
         Node { parts: Arc::new(parts) }
+    }
+
+    /// Returns this node as one that is not kept alive.
+    #[doc(hidden)]
+    pub fn downgrade(&self) -> WeakNode {
+        WeakNode(Arc::downgrade(&self.parts))
     }
 
     /// Its id on the mesh, a ULID.

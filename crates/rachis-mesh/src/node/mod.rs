@@ -39,7 +39,7 @@ pub use admin::scrape::METRICS_TYPE;
 pub use builder::NodeBuilder;
 pub use client::remote::CallService;
 pub use discovery::view::Resolved;
-pub use handle::Node;
+pub use handle::{Node, WeakNode};
 pub use lifecycle::heartbeat::on_the_starting_runtime as beat_on_starting_runtime;
 pub use lifecycle::reload::Reloaded;
 pub use lifecycle::shutdown::signal;

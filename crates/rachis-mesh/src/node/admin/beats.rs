@@ -34,6 +34,6 @@ impl Beats {
 
     async fn expiries(&self) -> Result<Vec<(String, u64)>, Failure> {
         let mut redis = self.admin.get(&self.registry.key()).await?;
-        Ok(self.registry.expiries(&mut redis).await?)
+        self.registry.expiries(&mut redis).await
     }
 }

@@ -211,18 +211,17 @@ impl Sampler {
         for one in requests.iter().chain(own) {
             match served.iter_mut().find(|known| known.path == one.path) {
                 Some(known) => known.add(one),
-                None => served.push(Served {
-                    path: one.path.clone(),
-                    errors: one.errors,
-                    latencies: one.latencies.clone(),
-                }),
+                None => {
+                    served.push(Served { path: one.path.clone(), errors: one.errors, latencies: one.latencies.clone() })
+                }
             }
         }
-        let served = busiest(served, Served::calls, |others, one| others.add(one), |path| Served {
-            path,
-            errors: 0,
-            latencies: Vec::new(),
-        });
+        let served = busiest(
+            served,
+            Served::calls,
+            |others, one| others.add(one),
+            |path| Served { path, errors: 0, latencies: Vec::new() },
+        );
         let made = calls.iter().map(|one| Made { path: one.path.clone(), calls: one.calls(), errors: one.errors });
         let add = |others: &mut Made, one: &Made| {
             others.calls += one.calls;
@@ -266,7 +265,10 @@ fn busiest<T>(
 
 /// What was counted of each method up to now.
 #[derive(Default)]
-struct Counted(FxHashMap<(Arc<str>, Method), (u64, Vec<(u16, u64)>)>);
+struct Counted(FxHashMap<(Arc<str>, Method), MethodCount>);
+
+/// The errors of a method, and its calls by the buckets of their latencies.
+type MethodCount = (u64, Vec<(u16, u64)>);
 
 impl Counted {
     /// Returns what came since the last time, of each path that was called since.
@@ -283,7 +285,8 @@ impl Counted {
                 let found = buckets_before.binary_search_by_key(&bucket, |(bucket, _)| *bucket);
                 found.map_or(0, |place| buckets_before[place].1)
             };
-            let latencies = now.into_iter().map(|(bucket, count)| (bucket, narrow(count - count_before(bucket).min(count))));
+            let latencies =
+                now.into_iter().map(|(bucket, count)| (bucket, narrow(count - count_before(bucket).min(count))));
             let one = Served {
                 path: path.clone(),
                 errors: narrow(errors.saturating_sub(errors_before)),
@@ -314,6 +317,10 @@ pub struct NodeHistory {
     pub samples: Vec<NodeSample>,
     /// `true` if newer ones can be read, after the last of these.
     pub more: bool,
+    /// `starting`, `ready`, `degraded` or `draining`, as it is now.
+    pub readiness: String,
+    /// The most requests of other nodes that may run there at once (`limits.max_in_flight`).
+    pub max_in_flight: u64,
 }
 
 /// What a node counted within ten seconds.
@@ -370,6 +377,8 @@ impl NodeHistory {
         NodeHistory {
             samples: samples.filter_map(NodeSample::read).collect(),
             more: said["more"].as_bool().unwrap_or(false),
+            readiness: said["readiness"].as_str().unwrap_or_default().to_owned(),
+            max_in_flight: said["max_in_flight"].as_u64().unwrap_or(0),
         }
     }
 }

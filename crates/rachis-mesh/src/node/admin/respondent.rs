@@ -59,7 +59,7 @@ impl Respondent {
         match question.name.as_str() {
             name::PING => Ok(Value::Null),
             name::STATS => Ok(self.stats()),
-            name::HISTORY => Ok(self.history.after(question.argument["after"].as_u64().unwrap_or(0))),
+            name::HISTORY => Ok(self.last_hour(&question.argument)),
             name::LOG => self.set_log_level(&question.argument, &question.from),
             name::DRAIN => {
                 tracing::info!(by = question.from, "told to leave the mesh");
@@ -88,6 +88,13 @@ impl Respondent {
             "calls": readings(&self.context.metrics.calls),
             "requests": readings(&self.context.metrics.requests),
         })
+    }
+
+    fn last_hour(&self, argument: &Value) -> Value {
+        let mut told = self.history.after(argument["after"].as_u64().unwrap_or(0));
+        told["readiness"] = self.life.readiness().as_str().into();
+        told["max_in_flight"] = self.config.load().limits.max_in_flight.into();
+        told
     }
 
     fn set_log_level(&self, level: &Value, by: &str) -> Result<Value> {

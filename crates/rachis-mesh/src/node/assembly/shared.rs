@@ -349,12 +349,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn sampler(
-        &self,
-        waiting: Arc<Waiting>,
-        partitions: Arc<Partitions>,
-        history: Arc<History>,
-    ) -> Sampler {
+    pub(super) fn sampler(&self, waiting: Arc<Waiting>, partitions: Arc<Partitions>, history: Arc<History>) -> Sampler {
         Sampler {
             context: self.context.clone(),
             app: self.app.clone(),

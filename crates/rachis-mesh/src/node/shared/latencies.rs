@@ -66,10 +66,24 @@ impl Latencies {
     }
 
     /// Returns the numbers of the buckets that are not empty, with their counts.
-    pub(crate) fn buckets(&self) -> Vec<(u16, u64)> {
+    #[doc(hidden)] // for the gateway, which keeps many
+    pub fn buckets(&self) -> Vec<(u16, u64)> {
         let counts = self.0.as_slice().iter().enumerate().filter(|(_, count)| **count > 0);
         // There are some hundred.
         counts.map(|(bucket, count)| (u16::try_from(bucket).unwrap_or(u16::MAX), *count)).collect()
+    }
+
+    /// Returns those of these buckets; what is no bucket is left out.
+    #[doc(hidden)]
+    pub fn of_buckets(buckets: impl IntoIterator<Item = (u16, u64)>) -> Self {
+        let mut histogram = Histogram::with_config(&config());
+        let counts = histogram.as_mut_slice();
+        for (bucket, count) in buckets {
+            if let Some(counted) = counts.get_mut(usize::from(bucket)) {
+                *counted = counted.saturating_add(count);
+            }
+        }
+        Latencies(histogram)
     }
 
     /// As numbers of buckets and their counts, without those that are empty.
