@@ -287,8 +287,8 @@ pub use rachis_mesh::redis_rs as redis;
 pub use rachis_mesh::{
     CallService, Change, CredentialProvider, Credentials, DeadCall, DeadLetter, DeadLetters, Latencies, MadeCalls,
     MethodStats, Node, NodeBuilder, NodeHistory, NodeInfo, NodeSample, NodeStats, Peer, QueueInfo, Readiness,
-    RedisConnection, RedisManager, RedisPool, RedisPoolError, RedisSession, Reloaded, Replay, Resolved, ServedCalls,
-    ServiceInfo, signal,
+    RedisConnection, RedisManager, RedisPool, RedisPoolError, RedisSession, Reloaded, Replay, ResilienceStats,
+    Resolved, ServedCalls, ServiceInfo, signal,
 };
 #[cfg(feature = "schema")]
 #[doc(inline)]
@@ -303,6 +303,8 @@ mod pages {
     struct Promises;
     #[doc = include_str!("../docs/clients.md")]
     struct Clients;
+    #[doc = include_str!("../docs/resilience.md")]
+    struct Resilience;
     #[doc = include_str!("../docs/redis.md")]
     struct Redis;
     #[cfg(feature = "schema")]

@@ -1,5 +1,7 @@
 //! `rachis stats`: what was called how often, and how long it took.
 
+mod resilience;
+
 use super::{
     Exit,
     exit::Failure,
@@ -17,13 +19,15 @@ Examples:
   rachis stats                    since the nodes were started, as callers saw it
   rachis stats todos --for 10s    what the next ten seconds bring
   rachis stats --served --by-node what each replica ran for other nodes
+  rachis stats --resilience       what limits, retries and circuit breakers do
 ";
 
 /// Show calls, errors and latencies by service and method
 ///
 /// Counted by every node that made a call, gateways included: the time is what its caller waited. A percentile is off by an
 /// eighth at most. A node that does not answer within --timeout is named on stderr, and left out. With --json: an array of
-/// objects with path, method, node (with --by-node), calls, errors, seconds (with --for) and p50, p95, p99 (microseconds).
+/// objects with path, method, node (with --by-node), calls, errors, seconds (with --for) and p50, p95, p99 (microseconds); with
+/// --resilience: path, node, breaker, refused (an object with rate_limit, concurrency, breaker) and retries.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -41,6 +45,10 @@ pub(crate) struct Args {
     /// Each node by itself
     #[arg(long)]
     by_node: bool,
+
+    /// Instead, what each node has refused and made again by the sections of services in its configuration
+    #[arg(long, conflicts_with_all = ["for", "served", "by_node"])]
+    resilience: bool,
 }
 
 /// What was counted of one method, by path, method and node.
@@ -54,6 +62,11 @@ struct Sum {
 
 pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> Result<Exit, Failure> {
     let node = observe::join(global).await?;
+    if args.resilience {
+        let said = read(&node).await;
+        observe::leave(node).await;
+        return resilience::show(said, &args.path, out);
+    }
     let mut counted = args.count(&read(&node).await);
     if let Some(time) = args.r#for {
         tokio::select! {

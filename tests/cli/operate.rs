@@ -1,7 +1,11 @@
 //! `rachis info`, `ping`, `stats`, `queues`, `drain`, `log`: single nodes asked, and told.
 
 use crate::{Echo, Rachis, mesh};
-use rachis::{App, Config, MemoryService, ServiceExt, schema::Schemas};
+use rachis::{
+    App, Config, MemoryService, ServiceExt,
+    config::{CircuitBreaker, ServiceConfig},
+    schema::Schemas,
+};
 use rachis_testing::{self as testing, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -118,6 +122,29 @@ async fn calls_errors_and_latencies_are_told_by_method() {
     let create: Vec<&str> =
         ended.out.lines().find(|line| line.contains("create")).unwrap().split_whitespace().collect();
     assert_eq!(create[..4], ["todos", "create", "3", "0"]);
+}
+
+#[tokio::test]
+async fn what_limits_and_breakers_did_is_told_by_service_and_node() {
+    let (node, rachis) = mesh().await;
+    let mut config = Config { app: "caller".into(), ..node.config().clone() };
+    let breaker = Some(CircuitBreaker::default());
+    config.service.insert("todos".into(), ServiceConfig { rate_limit: Some(1), breaker, ..ServiceConfig::default() });
+    let caller = testing::start(config, App::new()).await;
+    caller.wait_for("todos").await.unwrap();
+    let todos = caller.service("todos");
+    todos.create(json!({})).await.unwrap();
+    todos.create(json!({})).await.unwrap_err();
+    let told = rachis.run(&["stats", "--resilience", "--json"]).await.json();
+    let refused = json!({ "rate_limit": 1, "concurrency": 0, "breaker": 0 });
+    let expected =
+        json!([{ "path": "todos", "node": caller.id(), "breaker": "closed", "refused": refused, "retries": 0 }]);
+    assert_eq!(told, expected);
+    let ended = rachis.run(&["stats", "--resilience", "todos"]).await;
+    assert!(ended.out.starts_with("PATH"), "{}", ended.out);
+    let row: Vec<&str> = ended.out.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row, ["todos", caller.id(), "closed", "1", "0", "0", "0"]);
+    assert_eq!(rachis.run(&["stats", "--resilience", "others", "--json"]).await.json(), json!([]));
 }
 
 #[tokio::test]

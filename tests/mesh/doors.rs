@@ -8,7 +8,7 @@ use crate::{
 };
 use rachis::{
     App, Config, Context, Handle, Method, Params, Registration, Result, Service, ServiceExt,
-    config::{NameFilter, ServiceFilters},
+    config::{NameFilter, ServiceConfig},
 };
 use rachis_testing as testing;
 use serde_json::{Value, json};
@@ -104,7 +104,7 @@ async fn every_list_that_narrows_what_is_published_holds_for_requests_written_by
     let mut config = testing::config();
     config.distributed_methods = NameFilter::Only(vec!["find".into(), "get".into()]);
     let methods = Some(NameFilter::Only(vec!["create".into()]));
-    config.service.insert("special".into(), ServiceFilters { methods, events: None });
+    config.service.insert("special".into(), ServiceConfig { methods, ..ServiceConfig::default() });
     let app = App::new()
         .register("plain", Echo)
         .register("special", Echo)

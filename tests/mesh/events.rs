@@ -7,7 +7,7 @@ use crate::{
 };
 use rachis::{
     App, Config, Event, EventStream, MemoryService, Method, Node, Params, RESYNC, Registration, ServiceExt,
-    config::{ByteSize, NameFilter, ServiceFilters},
+    config::{ByteSize, NameFilter, ServiceConfig},
 };
 use rachis_testing as testing;
 use rachis_testing::ThrowawayRedis;
@@ -123,9 +123,10 @@ async fn the_lists_say_which_events_leave_a_node() {
     let only = |names: &[&str]| NameFilter::Only(names.iter().map(|name| (*name).to_owned()).collect());
     let mut there = named(&config, "worker");
     there.distributed_events = only(&["created", "shouted"]);
-    there
-        .service
-        .insert("listed".into(), ServiceFilters { events: Some(only(&["removed", "shouted"])), methods: None });
+    there.service.insert(
+        "listed".into(),
+        ServiceConfig { events: Some(only(&["removed", "shouted"])), ..ServiceConfig::default() },
+    );
     let memory = || Registration::from(MemoryService::new()).events(["shouted"]);
     let app = App::new().register("plain", memory()).register("listed", memory()).register(
         "own",

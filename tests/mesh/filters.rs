@@ -8,7 +8,7 @@ use crate::{
 };
 use rachis::{
     App, Config, ErrorKind, Method, Node, Registration,
-    config::{NameFilter, PathFilter, PathTemplate, ServiceFilters},
+    config::{NameFilter, PathFilter, PathTemplate, ServiceConfig},
 };
 use rachis_testing as testing;
 use serde_json::json;
@@ -139,7 +139,7 @@ async fn the_lists_of_methods_narrow_what_others_may_call() {
     let config = testing::config();
     let mut there = named(&config, "worker");
     there.distributed_methods = only(&["find", "get", "inspect"]);
-    let special = ServiceFilters { methods: Some(only(&["create"])), events: None };
+    let special = ServiceConfig { methods: Some(only(&["create"])), ..ServiceConfig::default() };
     there.service.insert("special".into(), special);
     let app = App::new()
         .register("plain", Echo)

@@ -31,6 +31,8 @@ mod publishing;
 mod redis_faults;
 mod reload;
 mod remote_hooks;
+#[cfg(feature = "cli")]
+mod resilience;
 mod rest;
 mod rolling;
 #[cfg(feature = "schema")]

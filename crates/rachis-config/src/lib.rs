@@ -32,6 +32,7 @@ pub use model::log::{Log, LogFormat};
 pub use model::mesh::Mesh;
 pub use model::metrics::Metrics;
 pub use model::query::GatewayQuery;
+pub use model::service::{CircuitBreaker, Retry, ServiceConfig};
 pub use values::address_map::AddressMap;
 pub use values::calls::CallFilter;
 pub use values::filter::{NameFilter, PathFilter};
@@ -114,10 +115,9 @@ pub struct Config {
     pub distributed_events: NameFilter,
     /// Which methods others may call. Default all that a service declares.
     pub distributed_methods: NameFilter,
-    /// Exceptions for single services, by path without slashes at its ends; see [`Config::events_of`] and
-    /// [`Config::methods_of`]. Default none.
+    /// What is said of single services, by path without slashes at its ends. Default nothing.
     #[serde(deserialize_with = "by_stripped_path")]
-    pub service: BTreeMap<String, ServiceFilters>,
+    pub service: BTreeMap<String, ServiceConfig>,
     /// Whether this node verifies the tokens of incoming calls itself (`true`, the default), or takes the calling
     /// node's word that it has done so. The user that a calling node names is passed on in both cases.
     pub authentication: bool,
@@ -142,17 +142,6 @@ pub struct Config {
     /// print these.
     #[serde(skip)]
     pub warnings: Vec<String>,
-}
-
-/// What one service lets out, where it differs from the rest. A missing list is that of the whole node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct ServiceFilters {
-    /// Instead of `distributed_events`.
-    pub events: Option<NameFilter>,
-    /// Instead of `distributed_methods`.
-    pub methods: Option<NameFilter>,
 }
 
 /// Limits, each at least 1.
@@ -351,7 +340,7 @@ fn name_of_executable(file: &str) -> String {
     if name.is_empty() { "app".into() } else { name }
 }
 
-fn by_stripped_path<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, ServiceFilters>, D::Error> {
-    let written = BTreeMap::<String, ServiceFilters>::deserialize(from)?;
-    Ok(written.into_iter().map(|(path, filters)| (path.trim_matches('/').to_owned(), filters)).collect())
+fn by_stripped_path<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, ServiceConfig>, D::Error> {
+    let written = BTreeMap::<String, ServiceConfig>::deserialize(from)?;
+    Ok(written.into_iter().map(|(path, service)| (path.trim_matches('/').to_owned(), service)).collect())
 }

@@ -19,7 +19,7 @@ const MOST_REPLICAS: usize = 1000;
 /// Partitions that an app may have.
 pub const MAX_PARTITIONS: usize = 64;
 /// Far beyond any use, and below what channels and semaphores can count to, which panic above it.
-const LARGEST_LIMIT: usize = 1_000_000_000;
+pub(crate) const LARGEST_LIMIT: usize = 1_000_000_000;
 
 /// The first rule that is broken, as the key to change and what to change.
 type Checked = Result<(), ConfigError>;
@@ -45,6 +45,7 @@ impl Config {
         self.validate_clients()?;
         self.mesh.validate()?;
         self.gateway.query.validate()?;
+        self.service.iter().try_for_each(|(path, service)| service.validate(path))?;
         check(!self.log.level.trim().is_empty(), "log.level", || "is empty: set a level such as \"info\"".into())
     }
 
@@ -250,7 +251,7 @@ fn name(key: &str, value: &str) -> Checked {
     })
 }
 
-fn positive(key: &str, time: Duration) -> Checked {
+pub(crate) fn positive(key: &str, time: Duration) -> Checked {
     check(time >= Duration::from_millis(1), key, || format!("is {}: set it to 1ms or more", text(time)))
 }
 

@@ -6,3 +6,4 @@ pub(crate) mod log;
 pub(crate) mod mesh;
 pub(crate) mod metrics;
 pub(crate) mod query;
+pub(crate) mod service;

@@ -77,7 +77,9 @@ fn every_key_can_be_set_by_a_variable_with_double_underscores() {
             "DISTRIBUTION__SERVICE",
             "{ \"/a/b\" = { methods = false } }",
             "service",
-            json!({ "a/b": { "events": null, "methods": [] } }),
+            json!({ "a/b": {
+                "events": null, "methods": [], "rate_limit": null, "concurrency": null, "retry": null, "breaker": null,
+            } }),
         ),
     ];
     for (name, text, key, expected) in cases {

@@ -65,7 +65,10 @@ fn an_unknown_key_is_told_with_its_source_and_the_nearest_known_one() {
         ("[limits]\nmax_quue = 5", "TOML text: unknown key `limits.max_quue`; did you mean `limits.max_queue`?"),
         ("redis_url = 'x'", "TOML text: unknown key `redis_url`; did you mean `redis.url`?"),
         ("[shutdown]\nbanana = 5", "TOML text: unknown key `shutdown.banana`; known here: grace, delay"),
-        ("[service.x]\nevts = true", "TOML text: unknown key `service.x.evts`; known here: events, methods"),
+        (
+            "[service.x]\nevts = true",
+            "TOML text: unknown key `service.x.evts`; known here: events, methods, rate_limit, concurrency, retry, breaker",
+        ),
         ("warnings = []", "TOML text: unknown key `warnings`; known here: key, app, partitions"),
     ];
     for (text, expected) in cases {
@@ -110,6 +113,21 @@ fn what_is_out_of_range_is_told_with_what_to_change() {
         ("redis.block = 0", "`redis.block` is 0s: set it to 1ms or more"),
         ("partitions = 0", "`partitions` is 0: set it to 1 or more, at most 64"),
         ("partitions = 65", "`partitions` is 65: set it to 1 or more, at most 64"),
+        ("service.x.rate_limit = 0", "`service.x.rate_limit` is 0: set it to 1 or more, at most 1000000000"),
+        ("service.x.concurrency = 0", "`service.x.concurrency` is 0: set it to 1 or more, at most 1000000000"),
+        ("service.x.retry.attempts = 21", "`service.x.retry.attempts` is 21: set it to 1 or more, at most 20"),
+        ("service.x.retry.backoff = 0", "`service.x.retry.backoff` is 0s: set it to 1ms or more"),
+        (
+            "service.x.retry.budget = -1.0",
+            "`service.x.retry.budget` is -1: set it to a share of calls, 0 to 10; 0.2 is a fifth",
+        ),
+        (
+            "service.x.breaker.failure_rate = 1.5",
+            "`service.x.breaker.failure_rate` is 1.5: set it to a share of calls above 0, at most 1; 0.5 is a half",
+        ),
+        ("service.x.breaker.probes = 0", "`service.x.breaker.probes` is 0: set it to 1 or more, at most 1000000000"),
+        ("service.x.breaker.window = '2h'", "`service.x.breaker.window` is 2h: set it to 1h or less"),
+        ("service.x.breaker.pause = 0", "`service.x.breaker.pause` is 0s: set it to 1ms or more"),
         ("limits.max_queue = 0", "`limits.max_queue` is 0: set it to 1 or more, at most 1000000000"),
         (
             "redis.pool_size = 9223372036854775807",

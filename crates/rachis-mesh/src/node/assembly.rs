@@ -2,6 +2,8 @@
 
 mod shared;
 
+#[cfg(feature = "resilience")]
+use super::resilience::Resilience;
 use super::{
     admin::history::History,
     caller::{Calls, WeakCaller},
@@ -57,6 +59,7 @@ pub(super) fn assemble(plan: Plan) -> Result<Node> {
         None => settings::provider(&config)?,
         given => given,
     };
+    settings::features(&config)?;
     let limits = settings::limits(&config);
     let files = Files::of(&config);
     let shared = Shared::new(config, app, observer)?;
@@ -109,6 +112,8 @@ pub(super) fn assemble(plan: Plan) -> Result<Node> {
         channels.clone(),
     ));
 
+    #[cfg(feature = "resilience")]
+    let resilience = Arc::new(Resilience::new(config, shared.context.clone()));
     // Calls of this node's services, from here and from elsewhere.
     let tasks = Tasks::default();
     let calls = Arc::new_cyclic(|calls| {
@@ -131,6 +136,8 @@ pub(super) fn assemble(plan: Plan) -> Result<Node> {
             metrics: shared.context.metrics.clone(),
             intake: intake.clone(),
             stop: stop.clone(),
+            #[cfg(feature = "resilience")]
+            resilience: resilience.clone(),
             caller,
         }
     });
@@ -177,7 +184,15 @@ pub(super) fn assemble(plan: Plan) -> Result<Node> {
     let questions = Arc::new(shared.questions(writer.clone()));
     let history = Arc::new(History::default());
     let has_provider = credentials.is_some();
-    let reloader = Arc::new(shared.reloader(takers, files, has_provider, waiting.clone(), partitions.clone()));
+    let reloader = Arc::new(shared.reloader(
+        takers,
+        files,
+        has_provider,
+        waiting.clone(),
+        partitions.clone(),
+        #[cfg(feature = "resilience")]
+        resilience.clone(),
+    ));
 
     let assembled = Assembled {
         identity: shared.context.identity.clone(),
@@ -207,6 +222,8 @@ pub(super) fn assemble(plan: Plan) -> Result<Node> {
             history.clone(),
             reloader.clone(),
             writer.clone(),
+            #[cfg(feature = "resilience")]
+            resilience,
         ),
         sampler: shared.sampler(waiting.clone(), partitions.clone(), history),
         takeover: shared.takeover(partitions.clone(), dead),

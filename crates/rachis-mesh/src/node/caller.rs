@@ -24,6 +24,8 @@ use std::{
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+#[cfg(feature = "resilience")]
+use {super::client::remote::CallService, crate::node::resilience::Resilience, rachis_core::Descriptor};
 
 /// Makes the calls of a node.
 pub(crate) struct Calls {
@@ -36,6 +38,8 @@ pub(crate) struct Calls {
     /// How Redis takes the events of calls.
     pub(crate) intake: watch::Sender<Intake>,
     pub(crate) stop: CancellationToken,
+    #[cfg(feature = "resilience")]
+    pub(crate) resilience: Arc<Resilience>,
     /// This, as services and hooks call through it.
     pub(crate) caller: Arc<WeakCaller>,
 }
@@ -48,11 +52,42 @@ impl Calls {
     /// Makes a call; of one that came in from outside of the mesh, Redis has the events before it is answered.
     pub(crate) async fn call(self: Arc<Self>, call: Box<Call>) -> Result<Answer> {
         if call.params.is_internal() {
-            return self.make(call).await;
+            return self.protected(call).await;
         }
-        let (outcome, fired) = noting(pin!(self.make(call))).await;
+        let (outcome, fired) = noting(pin!(self.clone().protected(call))).await;
         fired.taken(&self.intake, fired::ReplyTo::Here).await;
         outcome
+    }
+
+    /// Makes a call through what the configuration puts around those of its service.
+    #[cfg(feature = "resilience")]
+    async fn protected(self: Arc<Self>, call: Box<Call>) -> Result<Answer> {
+        // Looked up by the path of the service, which may have placeholders.
+        let named = (!self.resilience.is_empty()).then(|| self.descriptor_of(&call.path)).flatten();
+        let Some((descriptor, protection)) =
+            named.and_then(|descriptor| self.resilience.of(&descriptor.path).map(|found| (descriptor, found)))
+        else {
+            return self.make(call).await;
+        };
+        let is_safe = descriptor.is_idempotent(&call.method) || call.params.idempotency_key.is_some();
+        let timeout = self.config.load().timeout;
+        let inner = tower::service_fn(move |call| {
+            let calls = self.clone();
+            async move { calls.make(Box::new(call)).await }
+        });
+        // Boxed, so that it takes no room in all the calls that have no protection.
+        Box::pin(async move { protection.call(*call, is_safe, timeout, CallService::new(inner)).await }).await
+    }
+
+    #[cfg(not(feature = "resilience"))]
+    async fn protected(self: Arc<Self>, call: Box<Call>) -> Result<Answer> {
+        self.make(call).await
+    }
+
+    #[cfg(feature = "resilience")]
+    fn descriptor_of(&self, path: &str) -> Option<Arc<Descriptor>> {
+        let own = self.app.find(path).map(|found| found.value.descriptor.clone());
+        own.or_else(|| self.routes.get().find(path).map(|found| found.value.descriptor.clone()))
     }
 
     async fn make(&self, mut call: Box<Call>) -> Result<Answer> {

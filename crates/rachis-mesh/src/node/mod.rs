@@ -8,6 +8,7 @@
 //! - [`client`]: calls to other nodes
 //! - [`events`]: events out and in
 //! - [`idempotency`]: calls that run once
+//! - `resilience`: limits, retries and circuit breakers around its calls; with the feature `resilience`
 //! - [`server`]: calls from other nodes
 //! - [`caller`]: how services and hooks call
 //! - [`discovery`]: keeps the catalog true
@@ -26,6 +27,8 @@ mod events;
 mod handle;
 mod idempotency;
 mod lifecycle;
+#[cfg(feature = "resilience")]
+mod resilience;
 #[cfg(feature = "schema")]
 mod schemas;
 mod server;
@@ -33,7 +36,7 @@ mod shared;
 
 pub use admin::dead_letters::{DeadCall, DeadLetter, DeadLetters, Replay};
 pub use admin::history::{MadeCalls, NodeHistory, NodeSample, ServedCalls};
-pub use admin::peer::{MethodStats, NodeStats, Peer};
+pub use admin::peer::{MethodStats, NodeStats, Peer, ResilienceStats};
 pub use admin::queues::QueueInfo;
 pub use admin::scrape::METRICS_TYPE;
 pub use builder::NodeBuilder;

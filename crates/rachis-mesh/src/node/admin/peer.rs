@@ -47,6 +47,26 @@ pub struct NodeStats {
     pub calls: Vec<MethodStats>,
     /// The requests of other nodes that ran there.
     pub requests: Vec<MethodStats>,
+    /// What stands around its calls of single services, by configuration.
+    pub resilience: Vec<ResilienceStats>,
+}
+
+/// What limits, retries and the circuit breaker of one service have done on a node, since its configuration says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ResilienceStats {
+    /// The service, as that node calls it.
+    pub path: String,
+    /// `closed`, `open` or `half-open`; `None` where it has no circuit breaker.
+    pub breaker: Option<String>,
+    /// Calls that were not made since there were too many in that second (`rate_limit`).
+    pub refused_by_rate_limit: u64,
+    /// Calls that were not made since too many were under way (`concurrency`).
+    pub refused_by_concurrency: u64,
+    /// Calls that were not made since too many had failed (`breaker`).
+    pub refused_by_breaker: u64,
+    /// Calls that were made again after they had failed.
+    pub retries: u64,
 }
 
 /// What a node has counted of one method.
@@ -168,7 +188,22 @@ impl NodeStats {
             dead_letters: number("dead_letters"),
             calls: methods("calls"),
             requests: methods("requests"),
+            resilience: said["resilience"].as_array().into_iter().flatten().filter_map(ResilienceStats::read).collect(),
         }
+    }
+}
+
+impl ResilienceStats {
+    fn read(said: &Value) -> Option<Self> {
+        let refused = |by: &str| said["refused"][by].as_u64().unwrap_or(0);
+        Some(ResilienceStats {
+            path: said["path"].as_str()?.to_owned(),
+            breaker: said["breaker"].as_str().map(str::to_owned),
+            refused_by_rate_limit: refused("rate_limit"),
+            refused_by_concurrency: refused("concurrency"),
+            refused_by_breaker: refused("breaker"),
+            retries: said["retries"].as_u64().unwrap_or(0),
+        })
     }
 }
 

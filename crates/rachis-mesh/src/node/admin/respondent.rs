@@ -1,6 +1,8 @@
 //! Says what operators ask a node for, and does what they tell it.
 
 use super::history::History;
+#[cfg(feature = "resilience")]
+use crate::node::resilience::Resilience;
 use crate::{
     node::{
         client::waiting::Waiting,
@@ -34,6 +36,8 @@ pub(crate) struct Respondent {
     pub(crate) waiting: Arc<Waiting>,
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) history: Arc<History>,
+    #[cfg(feature = "resilience")]
+    pub(crate) resilience: Arc<Resilience>,
     pub(crate) set_log_level: SetLogLevel,
     pub(crate) writer: Writer,
     pub(crate) born: Instant,
@@ -87,6 +91,7 @@ impl Respondent {
             "dead_letters": self.context.metrics.dead_lettered.get(),
             "calls": readings(&self.context.metrics.calls),
             "requests": readings(&self.context.metrics.requests),
+            "resilience": self.resilience(),
         })
     }
 
@@ -95,6 +100,25 @@ impl Respondent {
         told["readiness"] = self.life.readiness().as_str().into();
         told["max_in_flight"] = self.config.load().limits.max_in_flight.into();
         told
+    }
+
+    #[cfg(feature = "resilience")]
+    fn resilience(&self) -> Vec<Value> {
+        let readings = self.resilience.read().into_iter().map(|reading| {
+            let [rate_limit, concurrency, breaker] = reading.refused;
+            json!({
+                "path": reading.path,
+                "breaker": reading.breaker,
+                "refused": { "rate_limit": rate_limit, "concurrency": concurrency, "breaker": breaker },
+                "retries": reading.retries,
+            })
+        });
+        readings.collect()
+    }
+
+    #[cfg(not(feature = "resilience"))]
+    fn resilience(&self) -> Vec<Value> {
+        Vec::new()
     }
 
     fn set_log_level(&self, level: &Value, by: &str) -> Result<Value> {

@@ -1,5 +1,7 @@
 //! What most parts of a node work with, and the parts that are made of that alone.
 
+#[cfg(feature = "resilience")]
+use crate::node::resilience::Resilience;
 #[cfg(feature = "schema")]
 use crate::node::schemas::{OwnSchemas, SchemaReader};
 use crate::{
@@ -367,8 +369,11 @@ impl Shared {
         history: Arc<History>,
         reloader: Arc<Reloader>,
         writer: Writer,
+        #[cfg(feature = "resilience")] resilience: Arc<Resilience>,
     ) -> Respondent {
         Respondent {
+            #[cfg(feature = "resilience")]
+            resilience,
             context: self.context.clone(),
             config: self.config.clone(),
             life: self.life.clone(),
@@ -388,8 +393,11 @@ impl Shared {
         has_provider: bool,
         waiting: Arc<Waiting>,
         partitions: Arc<Partitions>,
+        #[cfg(feature = "resilience")] resilience: Arc<Resilience>,
     ) -> Reloader {
         Reloader {
+            #[cfg(feature = "resilience")]
+            resilience,
             config: self.config.clone(),
             takers,
             files,

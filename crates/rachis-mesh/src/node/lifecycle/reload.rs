@@ -1,5 +1,7 @@
 //! A configuration that changes while the node runs: what can be taken is, without dropping a call; the rest is told.
 
+#[cfg(feature = "resilience")]
+use crate::node::resilience::Resilience;
 use crate::{
     node::{
         client::waiting::Waiting,
@@ -148,6 +150,8 @@ pub(crate) struct Reloader {
     pub(crate) signer: Signer,
     pub(crate) waiting: Arc<Waiting>,
     pub(crate) partitions: Arc<Partitions>,
+    #[cfg(feature = "resilience")]
+    pub(crate) resilience: Arc<Resilience>,
     /// Held meanwhile: one at a time.
     pub(crate) reloading: Mutex<()>,
 }
@@ -160,6 +164,7 @@ impl Reloader {
     pub(crate) fn reload(&self, config: Config) -> Result<Reloaded> {
         let _reloading = self.reloading.lock();
         config.validate()?;
+        settings::features(&config)?;
         let old = self.config.load_full();
         let login = settings::login_of(&config)?;
         let sentinel_login = settings::sentinel_login_of(&config);
@@ -237,6 +242,8 @@ impl Reloader {
         let limits = settings::limits(&new);
         self.waiting.limit(limits);
         self.partitions.limit(limits, old.limits.max_in_flight, new.limits.max_in_flight);
+        #[cfg(feature = "resilience")]
+        self.resilience.configure(&new);
         self.config.replace(new);
     }
 }

@@ -1,6 +1,8 @@
 //! What a node counts and times, as OpenMetrics tells it.
 
 use super::latencies::{Latencies, LatencyRecorder};
+#[cfg(feature = "resilience")]
+use super::resilience_metrics::ResilienceMetrics;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use prometheus_client::{
@@ -37,6 +39,9 @@ pub(crate) struct Metrics {
     pub(crate) dead_lettered: Counter,
     pub(crate) published: Counter,
     pub(crate) heard: Counter,
+    /// What stands around the calls of single services.
+    #[cfg(feature = "resilience")]
+    pub(crate) resilience: ResilienceMetrics,
     round_trip: Histogram,
 }
 
@@ -84,9 +89,18 @@ impl Metrics {
         let round_trip = histogram();
         let help = "How long Redis took to answer a heartbeat";
         registry.register_with_unit("redis_round_trip", help, Unit::Seconds, round_trip.clone());
-        let published = direction("out");
-        let heard = direction("in");
-        Metrics { registry, calls, requests, redeliveries, dead_lettered, published, heard, round_trip }
+        Metrics {
+            #[cfg(feature = "resilience")]
+            resilience: ResilienceMetrics::new(&mut registry),
+            published: direction("out"),
+            heard: direction("in"),
+            registry,
+            calls,
+            requests,
+            redeliveries,
+            dead_lettered,
+            round_trip,
+        }
     }
 
     /// Takes in how long Redis took to answer a heartbeat.

@@ -13,5 +13,7 @@ pub(super) mod live_config;
 pub(super) mod metrics;
 pub(super) mod published;
 pub(super) mod rate_limited_log;
+#[cfg(feature = "resilience")]
+pub(super) mod resilience_metrics;
 pub(super) mod runner;
 pub(super) mod settings;

@@ -34,6 +34,21 @@ pub(crate) fn options(config: &Config) -> Result<Options> {
     })
 }
 
+/// Checks that what is configured is built in.
+///
+/// # Errors
+/// `BadRequest` for what the program can not do.
+pub(crate) fn features(config: &Config) -> Result<()> {
+    let protected = config.service.iter().find(|(_, service)| service.is_protected());
+    match protected {
+        Some((path, _)) if cfg!(not(feature = "resilience")) => Err(Error::bad_request(format!(
+            "service.{path} has keys for which this program has to be built with the feature `resilience` of Rachis \
+             (rate_limit, concurrency, retry, breaker)"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 pub(crate) fn limits(config: &Config) -> CallLimits {
     CallLimits {
         timeout: config.timeout,
