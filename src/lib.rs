@@ -288,7 +288,7 @@ pub use rachis_mesh::{
     CallService, Change, CredentialProvider, Credentials, DeadCall, DeadLetter, DeadLetters, Latencies, MadeCalls,
     MethodStats, Node, NodeBuilder, NodeHistory, NodeInfo, NodeSample, NodeStats, Peer, QueueInfo, Readiness,
     RedisConnection, RedisManager, RedisPool, RedisPoolError, RedisSession, Reloaded, Replay, ResilienceStats,
-    Resolved, ServedCalls, ServiceInfo, signal,
+    Resolved, ServedCalls, ServiceInfo, Tapped, TappedCall, signal,
 };
 #[cfg(feature = "schema")]
 #[doc(inline)]

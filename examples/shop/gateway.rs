@@ -18,6 +18,7 @@ pub(crate) async fn run() -> Result<()> {
     let mut config = Config::load()?;
     config.app = "shop-gateway".into();
     config.version = "1.4.0".into();
+    config.tap = true;
     config.gateway.dashboard.enabled = true;
     config.gateway.dashboard.writable = true;
     let auth = Authentication::new(AuthConfig::new(SECRET))?;

@@ -60,6 +60,8 @@ async fn join(app: &str, services: App) -> Result<Node> {
     let mut config = Config::load()?;
     config.app = format!("shop-{app}");
     config.version = "1.4.0".into();
+    // Who runs it may watch its calls.
+    config.tap = true;
     // The gateway has verified who calls.
     config.authentication = false;
     Node::builder(config).app(services).connect_within(PATIENCE).start().await

@@ -24,6 +24,7 @@ mod queues;
 mod request;
 mod services;
 mod stats;
+mod tap;
 mod types;
 mod watch;
 
@@ -73,6 +74,7 @@ enum Command {
     Openapi(openapi::Args),
     Types(types::Args),
     Watch(watch::Args),
+    Tap(tap::Args),
     Dead(dead::Args),
     Drain(drain::Args),
     #[command(name = "log")]
@@ -153,6 +155,7 @@ impl Command {
             Command::Openapi(args) => openapi::run(args, global, out).await,
             Command::Types(args) => types::run(args, global, out).await,
             Command::Watch(args) => watch::run(args, global, out).await,
+            Command::Tap(args) => tap::run(args, global, out).await,
             Command::Dead(args) => dead::run(args, global, out).await,
             Command::Drain(args) => drain::run(args, global, out).await,
             Command::Level(args) => level::run(args, global, out).await,

@@ -176,6 +176,21 @@ export const checks = {
     assert.match(await page.locator('tbody tr').first().innerText(), /shop-gateway/)
   },
 
+  'calls and events are shown as they happen, without what is in them': async ({ page, mesh }) => {
+    await open(page, mesh, 'live')
+    await shows(page, 'tbody tr', 'default/shop-customers')
+    await shows(page, 'tbody tr', 'event sent')
+    const token = await mesh.logIn('admin')
+    await mesh.ask('POST', '/orders', { body: { product: 4, count: 1, email: 'hunter2@example.com' }, token })
+    await shows(page, 'tbody tr', 'default/shop-gateway')
+    await page.getByLabel('only errors').check()
+    await shows(page, 'tbody tr', '404 NotFound')
+    assert.equal((await page.locator('body').innerText()).includes('hunter2'), false)
+    await page.getByLabel('only errors').uncheck()
+    await page.locator('button', { hasText: 'Pause' }).click()
+    await screenshot(page, 'dashboard-live')
+  },
+
   'a path with markup in it is text': async ({ page, mesh }) => {
     const path = '<img src=x onerror=alert(1)>'
     await open(page, mesh, `services/${encodeURIComponent(path)}`)
@@ -187,7 +202,7 @@ export const checks = {
     for (const [scheme, width] of [['light', 1280], ['dark', 1280], ['light', 390]]) {
       await page.emulateMedia({ colorScheme: scheme })
       await page.setViewportSize({ width, height: width === 390 ? 844 : 860 })
-      for (const place of ['', 'nodes', 'services', 'services/orders', 'traffic', 'queues', 'dead']) {
+      for (const place of ['', 'nodes', 'services', 'services/orders', 'traffic', 'queues', 'dead', 'live']) {
         await open(page, mesh, place)
         await page.locator('tbody tr, .empty, .table').first().waitFor()
         await fits(page)

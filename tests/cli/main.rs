@@ -17,6 +17,7 @@ mod guarded;
 mod look;
 mod operate;
 mod reload;
+mod tap;
 mod usage;
 mod watch;
 

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// The services of the dashboard, with a request of each method that can be made by REST.
-const READS: [&str; 9] = [
+const READS: [&str; 10] = [
+    "/distribution/feed",
     "/distribution/overview",
     "/distribution/nodes",
     "/distribution/nodes/any",

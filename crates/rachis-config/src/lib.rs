@@ -115,6 +115,8 @@ pub struct Config {
     pub distributed_events: NameFilter,
     /// Which methods others may call. Default all that a service declares.
     pub distributed_methods: NameFilter,
+    /// Whether other nodes may watch the calls of this node as they happen. Default no.
+    pub tap: bool,
     /// What is said of single services, by path without slashes at its ends. Default nothing.
     #[serde(deserialize_with = "by_stripped_path")]
     pub service: BTreeMap<String, ServiceConfig>,

@@ -25,7 +25,7 @@ pub use ::redis as redis_rs; // the traits by which the connections of `Node::re
 pub use node::{
     CallService, Change, DeadCall, DeadLetter, DeadLetters, Latencies, MadeCalls, MethodStats, Node, NodeBuilder,
     NodeHistory, NodeInfo, NodeSample, NodeStats, Peer, QueueInfo, Readiness, Reloaded, Replay, ResilienceStats,
-    Resolved, ServedCalls, ServiceInfo, signal,
+    Resolved, ServedCalls, ServiceInfo, Tapped, TappedCall, signal,
 };
 #[doc(hidden)] // for rachis-testing and rachis-gateway
 pub use node::{METRICS_TYPE, WeakNode, beat_on_starting_runtime};

@@ -6,6 +6,7 @@
 mod access;
 mod cache;
 mod collector;
+mod feed;
 mod listing;
 mod nodes;
 mod overview;
@@ -17,6 +18,7 @@ mod services;
 use access::Access;
 use cache::Cached;
 use collector::Collector;
+use feed::{Feed, Happenings};
 use nodes::Nodes;
 use overview::{Overview, Traffic};
 use queues::{DeadLetters, Queues};
@@ -43,10 +45,11 @@ pub(crate) fn install(node: &Node) {
     let collector = Collector::new(node.downgrade(), path.to_owned());
     let all = Arc::new(Cached::new(QUEUES));
     let (own, writable) = (path.to_owned(), dashboard.writable);
-    let services: [(&str, Registration); 6] = [
+    let services: [(&str, Registration); 7] = [
         ("nodes", Nodes { collector: collector.clone(), beats: Cached::new(BEATS) }.into()),
         ("services", Services { collector: collector.clone(), dashboard: own.clone() }.into()),
         ("overview", Overview { collector: collector.clone(), dashboard: own, writable }.into()),
+        ("feed", Feed(Happenings::new(node.downgrade(), path.to_owned())).into()),
         ("traffic", Traffic { collector: collector.clone() }.into()),
         ("queues", Queues { collector: collector.clone(), all: all.clone() }.into()),
         ("dead-letters", DeadLetters { collector, all, writable }.into()),

@@ -13,13 +13,14 @@ use http::{
 const PAGE: &str = include_str!("page/index.html");
 
 /// All other files, with their types.
-const FILES: [(&str, &str, &str); 10] = [
+const FILES: [(&str, &str, &str); 11] = [
     ("style.css", "text/css; charset=utf-8", include_str!("page/style.css")),
     ("app.js", SCRIPT, include_str!("page/app.js")),
     ("client.js", SCRIPT, include_str!("page/client.js")),
     ("dom.js", SCRIPT, include_str!("page/dom.js")),
     ("charts.js", SCRIPT, include_str!("page/charts.js")),
     ("form.js", SCRIPT, include_str!("page/form.js")),
+    ("live.js", SCRIPT, include_str!("page/live.js")),
     ("mesh.js", SCRIPT, include_str!("page/mesh.js")),
     ("services.js", SCRIPT, include_str!("page/services.js")),
     ("traffic.js", SCRIPT, include_str!("page/traffic.js")),

@@ -190,11 +190,14 @@ impl Series {
             Subject::Node(id) => self.nodes.get(*id).map(|own| &own.counts),
             Subject::Path(path) => self.paths.get(*path),
         };
+        // Looked up once: a mesh may have a thousand nodes.
+        let told = |witness: &Witness<'_>| Told { started: witness.started, steps: self.told.get(witness.id) };
+        let told: Vec<Told<'_>> = witnesses.iter().map(told).collect();
         let end = to / STEP + 1;
         let begin = end.saturating_sub(points * steps);
         let mut chart = Chart { from: (begin.saturating_sub(1)) * STEP, to: (end - 1) * STEP, ..Chart::default() };
         for (number, first) in (begin..end).step_by(usize::try_from(steps).unwrap_or(1)).enumerate() {
-            let point = self.point(counts, witnesses, first..(first + steps).min(end));
+            let point = Series::point(counts, &told, first..(first + steps).min(end));
             chart.calls.push(point.rate(point.sum.calls));
             chart.errors.push(point.rate(point.sum.errors));
             let latencies = Latencies::of_buckets(point.sum.latencies.iter().copied());
@@ -209,21 +212,18 @@ impl Series {
         chart
     }
 
-    fn has_told(&self, node: &str, step: u64) -> bool {
-        self.told.get(node).is_some_and(|told| told.contains(&step))
-    }
-
-    fn point(&self, counts: Option<&Counts>, witnesses: &[Witness<'_>], steps: std::ops::Range<u64>) -> Point {
+    fn point(counts: Option<&Counts>, witnesses: &[Told<'_>], steps: std::ops::Range<u64>) -> Point {
         let mut point = Point::default();
         for step in steps {
             let count = counts.and_then(|counts| counts.get(&step));
-            // One that began within the step, or had not joined yet, has told nothing of it.
-            let expected = witnesses.iter().filter(|witness| witness.started + 2 * STEP <= step * STEP);
-            let (told, silent): (Vec<_>, Vec<_>) =
-                expected.map(|witness| self.has_told(witness.id, step)).partition(|told| *told);
-            point.is_partial |= !silent.is_empty();
-            let is_told = !told.is_empty() || witnesses.iter().any(|witness| self.has_told(witness.id, step));
-            if count.is_none() && !is_told {
+            let mut is_told = count.is_some();
+            for witness in witnesses {
+                let has_told = witness.steps.is_some_and(|steps| steps.contains(&step));
+                is_told |= has_told;
+                // One that began within the step, or had not joined yet, has told nothing of it.
+                point.is_partial |= !has_told && witness.started + 2 * STEP <= step * STEP;
+            }
+            if !is_told {
                 continue;
             }
             point.known += 1;
@@ -267,6 +267,12 @@ impl Series {
         edges.sort_by(|a, b| b.calls.total_cmp(&a.calls).then_with(|| (a.caller, a.path).cmp(&(b.caller, b.path))));
         edges
     }
+}
+
+/// Of which steps a node has told.
+struct Told<'a> {
+    started: u64,
+    steps: Option<&'a BTreeSet<u64>>,
 }
 
 #[derive(Default)]

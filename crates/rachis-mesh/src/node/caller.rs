@@ -12,7 +12,7 @@ use crate::node::shared::{live_config::LiveConfig, metrics::Metrics};
 use crate::redis::event_log::Intake;
 use futures_core::future::BoxFuture;
 use rachis_core::{
-    Answer, App, Call, Caller, Error, EventContext, EventStream, Method, Params, Result,
+    Answer, App, Call, Caller, Descriptor, Error, EventContext, EventStream, Method, Params, Result,
     host::{fill_route, guarded, not_found},
     query,
 };
@@ -25,7 +25,7 @@ use std::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 #[cfg(feature = "resilience")]
-use {super::client::remote::CallService, crate::node::resilience::Resilience, rachis_core::Descriptor};
+use {super::client::remote::CallService, crate::node::resilience::Resilience};
 
 /// Makes the calls of a node.
 pub(crate) struct Calls {
@@ -93,6 +93,12 @@ impl Calls {
     async fn make(&self, mut call: Box<Call>) -> Result<Answer> {
         let started = Instant::now();
         let method = call.method.clone();
+        let provider = self.metrics.taps.is_on().then(|| call.params.provider.clone()).flatten();
+        let note = |service: &Descriptor, outcome: &Result<Answer>| {
+            let took = started.elapsed();
+            self.metrics.calls.note(service, &method, took, outcome);
+            self.metrics.taps.note(service, &method, provider.as_deref(), took, outcome);
+        };
         if let Some(found) = self.app.find(&call.path) {
             let descriptor = found.value.descriptor.clone();
             let outcome = match IdempotentCall::of(&descriptor, &call, &found.route) {
@@ -100,7 +106,7 @@ impl Calls {
                 // Boxed, so that it takes no room in all the calls that need none of it.
                 Some(idempotent) => Box::pin(self.idempotency.clone().run_once_here(idempotent, found, call)).await,
             };
-            self.metrics.calls.note(&descriptor, &method, started.elapsed(), &outcome);
+            note(&descriptor, &outcome);
             return outcome;
         }
         if self.stop.is_cancelled() {
@@ -113,7 +119,7 @@ impl Calls {
         };
         fill_route(&mut call.params, found.route);
         let outcome = found.value.call(call, self.caller()).await;
-        self.metrics.calls.note(&found.value.descriptor, &method, started.elapsed(), &outcome);
+        note(&found.value.descriptor, &outcome);
         outcome
     }
 

@@ -36,7 +36,7 @@ mod shared;
 
 pub use admin::dead_letters::{DeadCall, DeadLetter, DeadLetters, Replay};
 pub use admin::history::{MadeCalls, NodeHistory, NodeSample, ServedCalls};
-pub use admin::peer::{MethodStats, NodeStats, Peer, ResilienceStats};
+pub use admin::peer::{MethodStats, NodeStats, Peer, ResilienceStats, Tapped, TappedCall};
 pub use admin::queues::QueueInfo;
 pub use admin::scrape::METRICS_TYPE;
 pub use builder::NodeBuilder;

@@ -1,6 +1,7 @@
 // The frame of all pages: which one is shown, who has logged in, and whether the gateway answers.
 import { Client } from './client.js'
 import { failure, h, number, table } from './dom.js'
+import { live } from './live.js'
 import { node, nodes, overview } from './mesh.js'
 import { dead, queues } from './queues.js'
 import { service, services } from './services.js'
@@ -14,7 +15,8 @@ const PAGES = [
   ['services', 'Services', services, service],
   ['traffic', 'Traffic', traffic],
   ['queues', 'Queues', queues],
-  ['dead', 'Dead letters', dead]
+  ['dead', 'Dead letters', dead],
+  ['live', 'Live', live]
 ]
 
 const top = document.querySelector('#top')

@@ -40,7 +40,7 @@ export function spark (values, label) {
 function ceiling (value) {
   if (value <= 0) return 1
   const power = 10 ** Math.floor(Math.log10(value))
-  return [1, 2, 2.5, 5, 10].map((step) => step * power).find((step) => step >= value * 1.05) ?? power * 20
+  return [1, 1.2, 1.6, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value * 1.05) ?? power * 20
 }
 
 let marks = 0

@@ -40,7 +40,7 @@ export function service (view, path) {
         found.others?.length ? h('span.warn', `replicas differ in their schemas: also version ${found.others.join(', ')}`) : null,
         found.unreadable ? h('span.warn', `schemas: ${found.unreadable}`) : null),
       h('div.charts', rates(found.chart), latencies(found.chart)),
-      h('div.columns',
+      h('div.columns.service',
         panel('Methods, since its replicas started', table('Methods', [
           { title: 'Method', cell: (row) => h('code', row.method) },
           { title: 'Calls', kind: 'num', cell: (row) => number(row.calls) },

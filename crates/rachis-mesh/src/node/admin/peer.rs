@@ -83,6 +83,40 @@ pub struct MethodStats {
     pub latencies: Latencies,
 }
 
+/// Calls that a node made: see [`Peer::tap`].
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Tapped {
+    /// The calls, in the order in which they ended.
+    pub calls: Vec<TappedCall>,
+    /// The number to go on from.
+    pub next: u64,
+    /// How many calls from the number asked for on were dropped.
+    pub dropped: u64,
+    /// `true` if there are further ones by now.
+    pub more: bool,
+}
+
+/// A call that a node made, without anything that its caller chose.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct TappedCall {
+    /// When it ended, in ms since 1970 by Redis's clock.
+    pub at: u64,
+    /// The service, as it was registered.
+    pub path: String,
+    /// The method; `(other)` for one that the service does not offer.
+    pub method: String,
+    /// `ok`, or the name of the error.
+    pub outcome: String,
+    /// The code of the error.
+    pub code: Option<u16>,
+    /// How long its caller waited.
+    pub took: Duration,
+    /// The transport it came in by; `None` for a call made by code.
+    pub provider: Option<String>,
+}
+
 impl Peer {
     pub(crate) fn new(questions: Arc<Questions>, id: &str, time: Duration) -> Self {
         Peer { questions, id: id.to_owned(), time }
@@ -137,6 +171,32 @@ impl Peer {
     pub async fn history(&self, after: u64) -> Result<NodeHistory> {
         let said = self.ask(name::HISTORY, json!({ "after": after })).await?;
         Ok(NodeHistory::read(&said))
+    }
+
+    /// Reads the calls that it made from that number on, and has it keep further ones for five seconds; without a number it begins
+    /// to. What is not read in time is dropped and counted, and a node keeps 1,000 calls at most. There is nothing in a call
+    /// that its caller chose.
+    ///
+    /// ```no_run
+    /// # async fn run(node: rachis::Node) -> rachis::Result<()> {
+    /// let peer = node.peer(node.id());
+    /// let mut next = None;
+    /// loop {
+    ///     let part = peer.tap(next).await?;
+    ///     for call in part.calls {
+    ///         println!("{} {} {} {:?}", call.path, call.method, call.outcome, call.took);
+    ///     }
+    ///     next = Some(part.next);
+    ///     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As of [`ping`](Self::ping); `Forbidden` unless [`tap`](rachis_config::Config::tap) of its configuration permits it.
+    pub async fn tap(&self, from: Option<u64>) -> Result<Tapped> {
+        let said = self.ask(name::TAP, json!({ "from": from })).await?;
+        Ok(Tapped::read(&said))
     }
 
     /// Lets it log by another level, written as `log.level` is, until its configuration changes or it is started anew.
@@ -203,6 +263,32 @@ impl ResilienceStats {
             refused_by_concurrency: refused("concurrency"),
             refused_by_breaker: refused("breaker"),
             retries: said["retries"].as_u64().unwrap_or(0),
+        })
+    }
+}
+
+impl Tapped {
+    fn read(said: &Value) -> Self {
+        Tapped {
+            calls: said["calls"].as_array().into_iter().flatten().filter_map(TappedCall::read).collect(),
+            next: said["next"].as_u64().unwrap_or(0),
+            dropped: said["dropped"].as_u64().unwrap_or(0),
+            more: said["more"].as_bool().unwrap_or(false),
+        }
+    }
+}
+
+impl TappedCall {
+    fn read(said: &Value) -> Option<Self> {
+        let text = |place: usize| said[place].as_str().map(str::to_owned);
+        Some(TappedCall {
+            at: said[0].as_u64()?,
+            path: text(1)?,
+            method: text(2)?,
+            outcome: text(3)?,
+            code: said[4].as_u64().and_then(|code| u16::try_from(code).ok()),
+            took: Duration::from_micros(said[5].as_u64()?),
+            provider: text(6),
         })
     }
 }

@@ -23,6 +23,7 @@ pub(crate) mod name {
     pub(crate) const LOG: &str = "log";
     pub(crate) const DRAIN: &str = "drain";
     pub(crate) const HISTORY: &str = "history";
+    pub(crate) const TAP: &str = "tap";
 }
 
 /// Lets a program log by another level.
@@ -63,6 +64,7 @@ impl Respondent {
         match question.name.as_str() {
             name::PING => Ok(Value::Null),
             name::STATS => Ok(self.stats()),
+            name::TAP => self.tapped(&question.argument),
             name::HISTORY => Ok(self.last_hour(&question.argument)),
             name::LOG => self.set_log_level(&question.argument, &question.from),
             name::DRAIN => {
@@ -93,6 +95,18 @@ impl Respondent {
             "requests": readings(&self.context.metrics.requests),
             "resilience": self.resilience(),
         })
+    }
+
+    /// # Errors
+    /// `Forbidden` unless the configuration permits it.
+    fn tapped(&self, argument: &Value) -> Result<Value> {
+        if !self.config.load().tap {
+            return Err(Error::forbidden(format!(
+                "The node {} does not permit to watch its calls: `tap = true` in its configuration does",
+                self.context.identity.id
+            )));
+        }
+        Ok(self.context.metrics.taps.read(argument["from"].as_u64(), |moment| self.context.clock.at(moment)))
     }
 
     fn last_hour(&self, argument: &Value) -> Value {

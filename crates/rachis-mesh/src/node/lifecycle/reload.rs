@@ -42,6 +42,7 @@ const LIVE: &[&str] = &[
     "distributed_events",
     "distributed_methods",
     "service",
+    "tap",
     "timeout",
     "limits.max_in_flight",
     "limits.max_queue",

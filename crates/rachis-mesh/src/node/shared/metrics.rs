@@ -1,8 +1,11 @@
 //! What a node counts and times, as OpenMetrics tells it.
 
-use super::latencies::{Latencies, LatencyRecorder};
 #[cfg(feature = "resilience")]
 use super::resilience_metrics::ResilienceMetrics;
+use super::{
+    latencies::{Latencies, LatencyRecorder},
+    taps::Taps,
+};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use prometheus_client::{
@@ -33,6 +36,8 @@ pub(crate) struct Metrics {
     pub(crate) registry: Registry,
     /// Calls that this node makes, of its own services and of others'.
     pub(crate) calls: Meters,
+    /// The same calls one by one, while someone watches.
+    pub(crate) taps: Taps,
     /// Runs of this node's services on behalf of other nodes.
     pub(crate) requests: Meters,
     pub(crate) redeliveries: Counter,
@@ -96,6 +101,7 @@ impl Metrics {
             heard: direction("in"),
             registry,
             calls,
+            taps: Taps::new(),
             requests,
             redeliveries,
             dead_lettered,

@@ -17,3 +17,4 @@ pub(super) mod rate_limited_log;
 pub(super) mod resilience_metrics;
 pub(super) mod runner;
 pub(super) mod settings;
+pub(super) mod taps;
