@@ -1,8 +1,19 @@
 //! Who may look at the dashboard.
 
+use parking_lot::Mutex;
 use rachis_config::Gateway;
 use rachis_core::{BoxFuture, Context, Error, Hook, Result};
 use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How long what the login service said of a token counts: a page asks several times a second.
+const PROVEN: Duration = Duration::from_secs(5);
+/// Tokens of which that is kept.
+const TOKENS: usize = 256;
 
 /// The hook before all services of the dashboard: lets pass whom the configuration lets look.
 ///
@@ -17,6 +28,8 @@ pub(super) struct Access {
     authentication: String,
     /// The field of a login that holds the user.
     entity: String,
+    /// Whether the bearers of these tokens may look, and since when that is known.
+    proven: Arc<Mutex<HashMap<String, (Instant, bool)>>>,
 }
 
 impl Access {
@@ -27,6 +40,7 @@ impl Access {
             role_field: config.dashboard.role_field.clone(),
             authentication: config.authentication_path.trim_matches('/').to_owned(),
             entity: config.auth.entity.clone(),
+            proven: Arc::default(),
         }
     }
 
@@ -36,15 +50,32 @@ impl Access {
         }
         let credentials = ctx.params.authentication.as_ref().filter(|sent| !sent.is_null());
         let Some(credentials) = credentials else { return Err(Error::not_authenticated("Not authenticated")) };
-        let login = if ctx.params.authenticated {
-            json!({ &self.entity: ctx.params.user, "authentication": credentials })
+        let may_look = if ctx.params.authenticated {
+            self.has_role(&json!({ &self.entity: ctx.params.user, "authentication": credentials }))
         } else {
-            self.log_in(&ctx, credentials).await?
+            self.may_look(&ctx, credentials).await?
         };
-        if self.has_role(&login) {
+        if may_look {
             return Ok(ctx);
         }
         Err(Error::forbidden(format!("The dashboard is for users whose {} include '{}'", self.role_field, self.role)))
+    }
+
+    /// Asks the login service, unless it was asked a moment ago. That it refuses a token is not kept.
+    async fn may_look(&self, ctx: &Context, credentials: &Value) -> Result<bool> {
+        let token = credentials["accessToken"].as_str().unwrap_or_default();
+        if let Some((since, may_look)) = self.proven.lock().get(token)
+            && since.elapsed() < PROVEN
+        {
+            return Ok(*may_look);
+        }
+        let may_look = self.has_role(&self.log_in(ctx, credentials).await?);
+        let mut proven = self.proven.lock();
+        if proven.len() >= TOKENS {
+            proven.clear();
+        }
+        proven.insert(token.to_owned(), (Instant::now(), may_look));
+        Ok(may_look)
     }
 
     async fn log_in(&self, ctx: &Context, credentials: &Value) -> Result<Value> {
