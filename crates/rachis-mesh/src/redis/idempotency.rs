@@ -1,11 +1,12 @@
 //! Calls with an idempotency key: which node runs one, and what it ended in.
 
+use super::scripts;
 use redis::{RedisResult, Script, aio::ConnectionLike};
 use std::{sync::LazyLock, time::Duration};
 
-static BEGIN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/once.lua")));
-static KEEP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/keep.lua")));
-static LET_GO: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/let_go.lua")));
+static BEGIN: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::ONCE));
+static KEEP: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::KEEP));
+static LET_GO: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::LET_GO));
 
 /// Stands for a node whose liveness the registry does not know; no id looks like it.
 const NO_NODE: &str = "-";

@@ -2,7 +2,7 @@
 //!
 //! [`connection`] reaches servers and [`resp`] speaks to them; on these stand [`queue`] (calls), [`registry`] (discovery),
 //! [`pubsub`] and [`event_log`] (events), [`idempotency`] and [`dead_letters`], and [`application`], the connections for the
-//! application's own commands. [`keys`] has every name, `scripts/` all Lua.
+//! application's own commands. [`keys`] has every name, [`scripts`] all Lua.
 
 pub(crate) mod application;
 pub(crate) mod connection;
@@ -16,6 +16,7 @@ pub(crate) mod queue;
 mod refused_scripts;
 pub(crate) mod registry;
 mod resp;
+mod scripts;
 
 pub use application::{RedisConnection, RedisManager, RedisPool, RedisPoolError, RedisSession};
 pub use connection::credentials::{CredentialProvider, Credentials};

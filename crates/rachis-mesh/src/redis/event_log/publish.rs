@@ -8,6 +8,7 @@ use super::{LAST_TTL_MS, LOG_TTL_MS};
 use crate::redis::{
     connection::{Backoff, is_fatal, is_redirect, link::Links, pause_unless},
     keys::Keys,
+    scripts,
 };
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, Script, ServerErrorKind, Value, aio::ConnectionLike};
@@ -18,8 +19,7 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-const TEXT: &str = include_str!("../scripts/publish.lua");
-static PUBLISH: LazyLock<Script> = LazyLock::new(|| Script::new(TEXT));
+static PUBLISH: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::PUBLISH));
 
 /// Events in one call of the script, during which Redis does nothing else.
 const PART: usize = 256;
@@ -325,7 +325,7 @@ async fn run(on: &mut impl ConnectionLike, command: &Cmd) -> RedisResult<()> {
     let outcome = ask(on, command).await;
     match outcome {
         Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-            ask(on, redis::cmd("SCRIPT").arg("LOAD").arg(TEXT)).await?;
+            ask(on, redis::cmd("SCRIPT").arg("LOAD").arg(scripts::PUBLISH)).await?;
             ask(on, command).await
         }
         other => other,

@@ -9,6 +9,7 @@ use crate::redis::{
     connection::{WaitFor, is_elsewhere, is_fatal, is_redirect},
     keys::GROUP,
     resp::{Commands, RespValue},
+    scripts,
 };
 use redis::RedisError;
 use std::{
@@ -23,13 +24,9 @@ const INBOX_TTL_MS: &[u8] = b"120000";
 /// The approximate size of a command without its frame, in bytes, so that a write is built in one allocation.
 const OVERHEAD: usize = 160;
 
-const REPLY: &str = include_str!("../scripts/reply.lua");
 /// Sent with each use, so without its comments.
-static KEEP: LazyLock<String> = LazyLock::new(|| {
-    let text = include_str!("../scripts/keep.lua");
-    text.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n")
-});
-const CANCEL: &str = include_str!("../scripts/cancel.lua");
+static KEEP: LazyLock<String> =
+    LazyLock::new(|| scripts::KEEP.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n"));
 
 /// The settled entries of each stream.
 type Settled = BTreeMap<Arc<str>, Vec<(EntryId, Held)>>;
@@ -86,11 +83,20 @@ pub(super) fn build(batch: &mut [Write], now: Instant, wait: Option<WaitFor>) ->
             }
             Write::Cancel { stream, entry, .. } => {
                 let entry = entry.to_string();
-                let parts = [b"EVAL", CANCEL.as_bytes(), b"1", stream.as_bytes(), GROUP.as_bytes(), entry.as_bytes()];
+                let parts =
+                    [b"EVAL", scripts::CANCEL.as_bytes(), b"1", stream.as_bytes(), GROUP.as_bytes(), entry.as_bytes()];
                 commands.add(&parts);
             }
             Write::Forced { inbox, frame, .. } => {
-                commands.add(&[b"EVAL", REPLY.as_bytes(), b"1", inbox.as_bytes(), INBOX_LENGTH, frame, INBOX_TTL_MS]);
+                commands.add(&[
+                    b"EVAL",
+                    scripts::REPLY.as_bytes(),
+                    b"1",
+                    inbox.as_bytes(),
+                    INBOX_LENGTH,
+                    frame,
+                    INBOX_TTL_MS,
+                ]);
             }
             Write::Mark { .. } => {}
         }

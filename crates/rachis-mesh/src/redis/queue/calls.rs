@@ -7,19 +7,20 @@ use super::{
 use crate::redis::{
     keys::{GROUP, Keys, LOST},
     resp::bytes,
+    scripts,
 };
 use redis::{Cmd, RedisError, RedisResult, Script, Value, aio::ConnectionLike};
 use std::{sync::LazyLock, time::Duration};
 
-static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/claim.lua")));
-static OWN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/own.lua")));
-static HAND_ON: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/hand_on.lua")));
-static DEAD_LETTER: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/dead_letter.lua")));
-static REGROUP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/regroup.lua")));
-static RETIRE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/retire.lua")));
-static GIVE_UP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/give_up.lua")));
-static SETTLED: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/settled.lua")));
-static REQUEUE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/requeue.lua")));
+static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::CLAIM));
+static OWN: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::OWN));
+static HAND_ON: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::HAND_ON));
+static DEAD_LETTER: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::DEAD_LETTER));
+static REGROUP: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::REGROUP));
+static RETIRE: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::RETIRE));
+static GIVE_UP: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::GIVE_UP));
+static SETTLED: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::SETTLED));
+static REQUEUE: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::REQUEUE));
 
 /// Entries in one query of what a replica was given: more than it can ever have in flight.
 const GIVEN_BATCH: usize = 10_000;

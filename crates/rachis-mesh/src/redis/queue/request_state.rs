@@ -1,12 +1,12 @@
 //! Searches in request streams: in what state a request is, for the node that wrote it.
 
 use super::{Entry, EntryId};
-use crate::redis::{keys::GROUP, resp::bytes};
+use crate::redis::{keys::GROUP, resp::bytes, scripts};
 use redis::{RedisResult, Script, Value, aio::ConnectionLike};
 use std::{collections::HashMap, sync::LazyLock};
 
-static PLACES: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/places.lua")));
-static FIND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/find.lua")));
+static PLACES: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::PLACES));
+static FIND: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::FIND));
 
 /// Requests in one call of the script.
 const PLACES_BATCH: usize = 128;

@@ -1,6 +1,6 @@
 //! What is in Redis when a script is run, and how it is run: such cases that each command of each script is come to.
 
-use super::{Case, Step};
+use super::{Case, Step, composed};
 use crate::redis::{keys::GROUP, registry::Linger};
 use std::time::Duration;
 
@@ -122,8 +122,8 @@ fn requests() -> Vec<Step> {
 }
 
 fn queue_cases() -> Vec<Case> {
-    let case = |name, scripts, what, before, keys: &[&str], arguments: &[&str]| Case {
-        scripts,
+    let case = |name, what, before, keys: &[&str], arguments: &[&str]| Case {
+        scripts: composed(name).0,
         what,
         before,
         run: script(name, keys, &[&[GROUP], arguments].concat()),
@@ -146,36 +146,36 @@ fn queue_cases() -> Vec<Case> {
     let letter = ["reason", "1000", "2", "a", "b", "kept"];
     let letter = |id| [&[id][..], &letter].concat();
     vec![
-        case("cancel", &["cancel"], "it waits", requests(), &[CALLS], &["4-0"]),
-        case("cancel", &["cancel"], "a replica has it", requests(), &[CALLS], &["2-0"]),
-        case("claim", &["claim"], "some", requests(), &[CALLS], &["a", "c", "128"]),
-        case("claim", &["claim"], "none is left", without("2-0"), &[CALLS], &["a", "c", "128"]),
-        case("claim", &["claim"], "no group", ungrouped(), &[CALLS], &["a", "c", "128"]),
-        case("dead_letter", &["dead_letter"], "one", requests(), &[CALLS, DEAD], &letter("2-0")),
-        case("dead_letter", &["dead_letter"], "a settled one", requests(), &[CALLS, DEAD], &letter("1-0")),
-        case("give_up", &["give_up"], "one", requests(), &[CALLS], &["2-0", "a"]),
-        case("give_up", &["give_up"], "one that was taken over", requests(), &[CALLS], &["3-0", "a"]),
-        case("hand_on", &["hand_on"], "to another", requests(), &[CALLS], &["2-0", "a", "b"]),
-        case("hand_on", &["hand_on"], "no group", ungrouped(), &[CALLS], &["2-0", "a", "b"]),
-        case("own", &["own"], "one", requests(), &[CALLS], &["a", "2-0"]),
-        case("own", &["own"], "a settled one", requests(), &[CALLS], &["a", "1-0"]),
-        case("places", &["places"], "all", requests(), &[CALLS], &["1-0", "2-0", "3-0", "4-0"]),
-        case("places", &["places"], "no group", ungrouped(), &[CALLS], &["2-0"]),
-        case("regroup", &["regroup"], "no stream", vec![], &[CALLS], &["-", "a"]),
-        case("regroup", &["regroup"], "no group", ungrouped(), &[CALLS], &["-", "a", "2-0"]),
-        case("regroup", &["regroup"], "all is there", requests(), &[CALLS], &["-", "a", "2-0"]),
-        case("settled", &["settled"], "one", undeleted(), &[CALLS], &["-", "1000", "10000"]),
-        case("settled", &["settled"], "no stream", vec![], &[CALLS], &["-", "1000", "10000"]),
-        case("settled", &["settled"], "no group", ungrouped(), &[CALLS], &["-", "1000", "10000"]),
-        case("requeue", &["requeue"], "one", requests(), &[CALLS], &["2-0", "again", "a"]),
-        case("requeue", &["requeue"], "a settled one", requests(), &[CALLS], &["1-0", "again", "a"]),
-        case("requeue", &["requeue"], "one that was taken over", requests(), &[CALLS], &["3-0", "again", "a"]),
+        case("cancel", "it waits", requests(), &[CALLS], &["4-0"]),
+        case("cancel", "a replica has it", requests(), &[CALLS], &["2-0"]),
+        case("claim", "some", requests(), &[CALLS], &["a", "c", "128"]),
+        case("claim", "none is left", without("2-0"), &[CALLS], &["a", "c", "128"]),
+        case("claim", "no group", ungrouped(), &[CALLS], &["a", "c", "128"]),
+        case("dead_letter", "one", requests(), &[CALLS, DEAD], &letter("2-0")),
+        case("dead_letter", "a settled one", requests(), &[CALLS, DEAD], &letter("1-0")),
+        case("give_up", "one", requests(), &[CALLS], &["2-0", "a"]),
+        case("give_up", "one that was taken over", requests(), &[CALLS], &["3-0", "a"]),
+        case("hand_on", "to another", requests(), &[CALLS], &["2-0", "a", "b"]),
+        case("hand_on", "no group", ungrouped(), &[CALLS], &["2-0", "a", "b"]),
+        case("own", "one", requests(), &[CALLS], &["a", "2-0"]),
+        case("own", "a settled one", requests(), &[CALLS], &["a", "1-0"]),
+        case("places", "all", requests(), &[CALLS], &["1-0", "2-0", "3-0", "4-0"]),
+        case("places", "no group", ungrouped(), &[CALLS], &["2-0"]),
+        case("regroup", "no stream", vec![], &[CALLS], &["-", "a"]),
+        case("regroup", "no group", ungrouped(), &[CALLS], &["-", "a", "2-0"]),
+        case("regroup", "all is there", requests(), &[CALLS], &["-", "a", "2-0"]),
+        case("settled", "one", undeleted(), &[CALLS], &["-", "1000", "10000"]),
+        case("settled", "no stream", vec![], &[CALLS], &["-", "1000", "10000"]),
+        case("settled", "no group", ungrouped(), &[CALLS], &["-", "1000", "10000"]),
+        case("requeue", "one", requests(), &[CALLS], &["2-0", "again", "a"]),
+        case("requeue", "a settled one", requests(), &[CALLS], &["1-0", "again", "a"]),
+        case("requeue", "one that was taken over", requests(), &[CALLS], &["3-0", "again", "a"]),
     ]
 }
 
 fn other_cases() -> Vec<Case> {
-    let case = |name, scripts, what, before, keys: &[&str], arguments: &[&str]| Case {
-        scripts,
+    let case = |name, what, before, keys: &[&str], arguments: &[&str]| Case {
+        scripts: composed(name).0,
         what,
         before,
         run: script(name, keys, arguments),
@@ -192,58 +192,35 @@ fn other_cases() -> Vec<Case> {
     let described = [SCHEMAS, SCHEMA];
     let publish = ["channel", "1000", "60000", "90000", "0", "a", "7", "seven", "8", "eight"];
     vec![
-        case("describe", &["describe"], "missing", vec![], &described, &["1", "60000", "9000", "manifest"]),
-        case(
-            "describe",
-            &["describe"],
-            "all of it",
-            schemas("2", "1700000000000"),
-            &described,
-            &["1", "60000", "9000", "m"],
-        ),
-        case(
-            "describe",
-            &["describe"],
-            "renewed",
-            schemas("1", "1700000000000"),
-            &described,
-            &["1", "60000", "9000", ""],
-        ),
-        case("find", &["find"], "a text", requests(), &[CALLS], &["frame-4", "0", "256", "100", "100000"]),
-        case("keep", &["keep"], "over the mark", set("mark"), &[ONCE], &["value", "90000", "mark"]),
+        case("describe", "missing", vec![], &described, &["1", "60000", "9000", "manifest"]),
+        case("describe", "all of it", schemas("2", "1700000000000"), &described, &["1", "60000", "9000", "m"]),
+        case("describe", "renewed", schemas("1", "1700000000000"), &described, &["1", "60000", "9000", ""]),
+        case("find", "a text", requests(), &[CALLS], &["frame-4", "0", "256", "100", "100000"]),
+        case("keep", "over the mark", set("mark"), &[ONCE], &["value", "90000", "mark"]),
         case(
             "keep",
-            &["keep"],
             "memory is full",
             [set("mark"), vec![command("CONFIG SET maxmemory 1")]].concat(),
             &[ONCE],
             &["value", "90000", "mark"],
         ),
-        case("let_go", &["let_go"], "the mark", set("mark"), &[ONCE], &["mark"]),
-        case("once", &["once"], "new", vec![], &[ONCE], &["f", "a", "1-0", "60000", "", "0"]),
-        case("once", &["once"], "renewed", set("Rfa~1-0"), &[ONCE], &["f", "a", "1-0", "60000", "", "1"]),
-        case("publish", &["publish"], "the first", vec![], &[LOG, LAST], &publish),
-        case("publish", &["publish"], "the first of a node", events("b", "3"), &[LOG, LAST], &publish),
-        case("publish", &["publish"], "more", events("a", "6"), &[LOG, LAST], &publish),
-        case("publish", &["publish"], "some again", events("a", "7"), &[LOG, LAST], &publish),
+        case("let_go", "the mark", set("mark"), &[ONCE], &["mark"]),
+        case("once", "new", vec![], &[ONCE], &["f", "a", "1-0", "60000", "", "0"]),
+        case("once", "renewed", set("Rfa~1-0"), &[ONCE], &["f", "a", "1-0", "60000", "", "1"]),
+        case("publish", "the first", vec![], &[LOG, LAST], &publish),
+        case("publish", "the first of a node", events("b", "3"), &[LOG, LAST], &publish),
+        case("publish", "more", events("a", "6"), &[LOG, LAST], &publish),
+        case("publish", "some again", events("a", "7"), &[LOG, LAST], &publish),
         case(
             "publish",
-            &["publish"],
             "a node was silent for long",
             vec![command(&format!("HSET {LAST} id 5-0 old 1~5-0"))],
             &[LOG, LAST],
             &publish,
         ),
-        case(
-            "publish",
-            &["publish"],
-            "in a cluster",
-            vec![],
-            &[LOG, LAST],
-            &[&publish[..4], &["1"], &publish[5..]].concat(),
-        ),
-        case("reply", &["reply"], "one", vec![], &[INBOX], &["1000", "frame", "60000"]),
-        case("retire", &["retire"], "an empty one", vec![requests()[0].clone()], &[CALLS], &[]),
-        case("retire", &["retire"], "one in use", requests(), &[CALLS], &[]),
+        case("publish", "in a cluster", vec![], &[LOG, LAST], &[&publish[..4], &["1"], &publish[5..]].concat()),
+        case("reply", "one", vec![], &[INBOX], &["1000", "frame", "60000"]),
+        case("retire", "an empty one", vec![requests()[0].clone()], &[CALLS], &[]),
+        case("retire", "one in use", requests(), &[CALLS], &[]),
     ]
 }

@@ -9,7 +9,7 @@ pub(crate) mod schemas;
 
 pub(crate) use records::{LingeringRecord, NodeChange, NodeRecord, RegistryChange, ServiceRecord};
 
-use super::keys::Keys;
+use super::{keys::Keys, scripts};
 use records::{Fields, lingering};
 use redis::{FromRedisValue, RedisResult, Script, aio::ConnectionLike};
 use std::{
@@ -18,22 +18,13 @@ use std::{
     time::Duration,
 };
 
-macro_rules! scripts {
-    ($($name:ident $file:literal)*) => { $(
-        static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::new(concat!(include_str!("../scripts/registry.lua"), include_str!($file))));
-    )* };
-}
-scripts! {
-    REGISTER "../scripts/register.lua"
-    STATE "../scripts/state.lua"
-    WITHDRAW "../scripts/withdraw.lua"
-    TELL "../scripts/tell.lua"
-    CLEAR_UP "../scripts/clear_up.lua"
-}
-
+static REGISTER: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::REGISTER));
+static STATE: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::STATE));
+static WITHDRAW: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::WITHDRAW));
+static TELL: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::TELL));
+static CLEAR_UP: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::CLEAR_UP));
 /// The script of the heartbeat. Every node runs it all the time, so it is short.
-static BEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/beat.lua")));
+static BEAT: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::BEAT));
 
 /// Node hashes in one pipeline of a snapshot.
 const SNAPSHOT_BATCH: usize = 256;

@@ -5,6 +5,7 @@
 //! of it expires, unless one of these replicas renews it.
 
 use super::Registry;
+use crate::redis::scripts;
 use redis::{RedisResult, Script, aio::ConnectionLike};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -12,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-static DESCRIBE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/describe.lua")));
+static DESCRIBE: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::DESCRIBE));
 
 /// A replica renews what it names so often, in TTLs. All of it lasts for ten TTLs at least, so two may fail.
 const RENEWAL_TTLS: u32 = 4;

@@ -2,6 +2,7 @@
 -- in the stream and is nobody's was given to nobody, or Redis refused to delete it: those lie where the group has been.
 -- KEYS: 1 calls. ARGV: 1 group, 2 entry id. Returns 1 if it was still waiting, the name of the replica that has it, or 0 if
 -- one had it, or if that is not to be known: a group that is gone takes along who had what, and a user may lack the right.
+-- Sent whole with each use, so it stands for itself and shares nothing; it deletes last, and so probes no rights.
 local pending = redis.pcall('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1)
 if pending.err then return 0 end
 if pending[1] then return pending[1][2] end

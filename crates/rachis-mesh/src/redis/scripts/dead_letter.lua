@@ -6,17 +6,11 @@ if #entries == 0 then
   redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
   return 0
 end
-local fields = entries[1][2]
-local size = 0
-for i = 1, #fields, 2 do
-  if fields[i] == 'm' then size = #fields[i + 1] end
-end
--- These delete and settle nothing. But what Redis forbids below it forbids here, before there is a letter; and after a write
--- that takes no memory, it lets a script finish though its memory is full.
-redis.call('XDEL', KEYS[1], '0-0')
-redis.call('XACK', KEYS[1], ARGV[1], '0-0')
+local frame = field(entries[1][2], 'm') or ''
+may_delete()
+may_settle()
 -- First, since what fails here must leave the request as it is.
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'm', ARGV[8], 'size', size,
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'm', ARGV[8], 'size', #frame,
   'reason', ARGV[3], 'entry', ARGV[2], 'deliveries', ARGV[5], 'consumer', ARGV[6], 'by', ARGV[7])
 redis.call('XDEL', KEYS[1], ARGV[2])
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])

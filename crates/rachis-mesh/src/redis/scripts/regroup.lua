@@ -8,12 +8,9 @@ redis.call('PERSIST', KEYS[1])
 -- These find and claim nothing. But what Redis forbids below it forbids here: once the group is there, nobody looks
 -- again for what was there before.
 redis.call('XRANGE', KEYS[1], '0-0', '0-0')
-local function forbidden(answer)
-  return answer.err and not string.find(answer.err, 'NOGROUP', 1, true) and answer
-end
-local answer = forbidden(redis.pcall('XPENDING', KEYS[1], ARGV[1], '0-0', '0-0', '1', ARGV[2]))
-  or forbidden(redis.pcall('XCLAIM', KEYS[1], ARGV[1], ARGV[3], '0', '0-0', 'JUSTID'))
-if answer then return answer end
+local _, refused = pending('0-0', '0-0', '1', ARGV[2])
+refused = refused or refusal(redis.pcall('XCLAIM', KEYS[1], ARGV[1], ARGV[3], '0', '0-0', 'JUSTID'))
+if refused then return refused end
 local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '$', 'MKSTREAM')
 if made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then return made end
 if not made.err then
@@ -30,7 +27,8 @@ if not made.err then
 end
 -- Whoever works on something keeps it.
 for i = 4, #ARGV do
-  local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2])
-  if pending[1] then redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[3], '0', ARGV[i], 'JUSTID') end
+  if pending(ARGV[i], ARGV[i], 1, ARGV[2])[1] then
+    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[3], '0', ARGV[i], 'JUSTID')
+  end
 end
-return #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2])
+return #pending('-', '+', 1, ARGV[2])
