@@ -34,6 +34,7 @@ mod remote_hooks;
 #[cfg(feature = "cli")]
 mod resilience;
 mod rest;
+mod resumption;
 mod rolling;
 #[cfg(feature = "schema")]
 mod schemas;
@@ -44,6 +45,7 @@ mod settled;
 mod shutdown;
 mod sizes;
 mod takeover;
+mod unbegun;
 mod wire;
 
 use rachis::{App, Config, Error, Node};

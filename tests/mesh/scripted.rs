@@ -22,6 +22,8 @@ pub(crate) enum Act {
     LoseReply,
     /// Waits for the notification, then as `Pass`.
     Hold(Arc<Notify>),
+    /// Waits for the notification, then as `Refuse`.
+    RefuseLater(Arc<Notify>, &'static str),
 }
 
 type Decide = Arc<Mutex<dyn FnMut(&[Vec<u8>]) -> Act + Send>>;
@@ -62,6 +64,12 @@ pub(crate) fn is_script_on(command: &[Vec<u8>], end: &str) -> bool {
     command[0] == b"EVALSHA" && command.get(3).is_some_and(|key| key.ends_with(end.as_bytes()))
 }
 
+/// Does this occur in the key of a command, or in the first key of a script?
+pub(crate) fn is_about(command: &[Vec<u8>], part: &str) -> bool {
+    let at = if command[0].starts_with(b"EVAL") { 3 } else { 1 };
+    command.get(at).is_some_and(|key| String::from_utf8_lossy(key).contains(part))
+}
+
 async fn serve(near: TcpStream, to: u16, decides: Arc<Mutex<Option<Decide>>>) {
     let Ok(far) = TcpStream::connect(("127.0.0.1", to)).await else { return };
     let (near, mut to_near) = near.into_split();
@@ -72,10 +80,10 @@ async fn serve(near: TcpStream, to: u16, decides: Arc<Mutex<Option<Decide>>>) {
         let Some((command, bytes)) = command(&mut near).await else { return };
         let decide = decides.lock().unwrap().clone();
         let act = decide.map_or(Act::Pass, |decide| (decide.lock().unwrap())(&command));
-        if let Act::Hold(go_on) = &act {
+        if let Act::Hold(go_on) | Act::RefuseLater(go_on, _) = &act {
             go_on.notified().await;
         }
-        if let Act::Refuse(error) = act {
+        if let Act::Refuse(error) | Act::RefuseLater(_, error) = act {
             if to_near.write_all(format!("-{error}\r\n").as_bytes()).await.is_err() {
                 return;
             }
