@@ -138,6 +138,20 @@ impl Finding {
         self.problems.is_empty()
     }
 
+    /// Adds what was found in another mesh of the same row.
+    pub(crate) fn add(&mut self, other: Finding) {
+        self.made += other.made;
+        self.answered += other.answered;
+        self.refused += other.refused;
+        self.unknown += other.unknown;
+        self.twice += other.twice;
+        self.lost += other.lost;
+        self.silence = self.silence.max(other.silence);
+        self.slowest = self.slowest.max(other.slowest);
+        self.problems.extend(other.problems);
+        self.notes.extend(other.notes);
+    }
+
     fn complain(&mut self, what: &str, examples: &[String]) {
         if let Some(shown) = examples.get(..examples.len().min(EXAMPLES)).filter(|shown| !shown.is_empty()) {
             self.problems.push(format!("{} {what}, e.g. {}", examples.len(), shown.join("; ")));

@@ -94,6 +94,22 @@ pub(crate) struct Trace {
     pub(crate) lasted: Duration,
 }
 
+impl Trace {
+    pub(crate) fn empty() -> Trace {
+        Trace { records: Vec::new(), lasted: Duration::ZERO }
+    }
+
+    /// Adds a later one, as if there had been no rest between: how long nobody called is no silence.
+    pub(crate) fn append(&mut self, later: Trace) {
+        let before = self.lasted;
+        self.records.extend(later.records.into_iter().map(|mut record| {
+            record.began += before;
+            record
+        }));
+        self.lasted += later.lasted;
+    }
+}
+
 impl Load {
     pub(crate) fn start(order: Order) -> Load {
         let shared = Arc::new(Shared {

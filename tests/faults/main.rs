@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answered;
+mod boundaries;
 mod call;
 mod control;
 mod damage;
@@ -25,10 +26,15 @@ mod options;
 mod outages;
 mod plan;
 mod proxy;
+mod quiet;
 mod random;
 mod redis;
+#[path = "../schedules/resp.rs"]
+#[allow(dead_code)]
+mod resp;
 mod rest;
 mod restarts;
+mod rights;
 mod row;
 mod service;
 // Not all that the tests of these kinds need.

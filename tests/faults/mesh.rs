@@ -35,6 +35,8 @@ pub(crate) struct Member {
     pub(crate) worker: Worker,
     pub(crate) cable: Option<Proxy>,
     pub(crate) version: Version,
+    /// Its user in Redis, where it has one of its own.
+    pub(crate) user: Option<String>,
 }
 
 pub(crate) struct Mesh {
@@ -44,6 +46,7 @@ pub(crate) struct Mesh {
     pub(crate) caller: Node,
     /// The caller's.
     pub(crate) cable: Option<Proxy>,
+    pub(crate) user: Option<String>,
     pub(crate) replicas: Vec<Member>,
     pub(crate) gateways: Vec<Worker>,
     pub(crate) gateway_cables: Vec<Proxy>,
@@ -74,7 +77,8 @@ impl Mesh {
         let folder = tempfile::tempdir().expect("a folder");
         let namespace = format!("faults-{}", setting.row);
         let cable = cable(&plan, &server).await;
-        let toml = plan.toml(&namespace, "caller", &server.section(cable.as_ref()));
+        let user = user(&plan, &server, 0).await;
+        let toml = plan.toml(&namespace, "caller", &server.section(cable.as_ref(), user.as_deref()));
         let config = Config::from_toml(&toml).expect("a configuration");
         let caller = Node::builder(config).app(App::new()).connect_within(PATIENCE).start().await;
         let caller = caller.unwrap_or_else(|error| panic!("the caller does not start: {error}"));
@@ -85,6 +89,7 @@ impl Mesh {
             server,
             caller,
             cable,
+            user,
             replicas: Vec::new(),
             gateways: Vec::new(),
             gateway_cables: Vec::new(),
@@ -111,10 +116,12 @@ impl Mesh {
 
     async fn member(&mut self, version: Version) -> Member {
         let cable = cable(&self.plan, &self.server).await;
-        let toml = self.plan.toml(&self.namespace, "jobs", &self.server.section(cable.as_ref()));
-        let spec = Spec { toml, journal: self.journal(), version };
         let log = self.log("replica");
-        Member { worker: Worker::replica(&spec, &log), cable, version }
+        let user = user(&self.plan, &self.server, self.started).await;
+        let section = self.server.section(cable.as_ref(), user.as_deref());
+        let toml = self.plan.toml(&self.namespace, "jobs", &section);
+        let spec = Spec { toml, journal: self.journal(), version };
+        Member { worker: Worker::replica(&spec, &log), cable, version, user }
     }
 
     fn log(&mut self, what: &str) -> PathBuf {
@@ -143,7 +150,7 @@ impl Mesh {
 
     async fn start_gateway(&mut self, listen: &str) -> (Worker, String) {
         let cable = cable(&self.plan, &self.server).await;
-        let mut toml = self.plan.toml(&self.namespace, "gateway", &self.server.section(cable.as_ref()));
+        let mut toml = self.plan.toml(&self.namespace, "gateway", &self.server.section(cable.as_ref(), None));
         self.gateway_cables.extend(cable);
         toml += &format!(
             "[gateway]\nlisten = \"{listen}\"\n[gateway.channels]\npublish = \"everyone\"\n[log]\nformat = \"human\"\n"
@@ -379,9 +386,17 @@ fn watch(caller: &Node) -> Arc<Mutex<Vec<Change>>> {
 
 async fn cable(plan: &Plan, server: &Server) -> Option<Proxy> {
     match plan.cables {
-        true => Some(Proxy::start(server.port()).await.expect("a proxy")),
+        true => Some(Proxy::start(server.port(), plan.boundaries).await.expect("a proxy")),
         false => None,
     }
+}
+
+/// Makes a user for a node, if it has one of its own.
+async fn user(plan: &Plan, server: &Server, number: usize) -> Option<String> {
+    let without = plan.users?;
+    let name = format!("node-{number}");
+    server.make_user(&name, without).await;
+    Some(name)
 }
 
 /// Waits until `condition` holds.

@@ -13,6 +13,10 @@ pub(crate) struct Plan {
     pub(crate) redis: &'static [&'static str],
     /// Does each node reach Redis by a cable of its own?
     pub(crate) cables: bool,
+    /// Do cables tell one command from the next, so that they can be cut in between?
+    pub(crate) boundaries: bool,
+    /// Where each node has a user of its own in Redis: what none of these users may do.
+    pub(crate) users: Option<&'static [&'static str]>,
     /// The password that all nodes have and Redis asks for.
     pub(crate) password: Option<&'static str>,
     /// May nodes find out what became of a connection that broke (`CLIENT ID`, `CLIENT KILL`, `INFO`)?
@@ -25,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) timeout: Duration,
     /// How long Redis may take over a command.
     pub(crate) response_timeout: Duration,
+    /// How long a read waits for something to come.
+    pub(crate) block: Duration,
     /// Are all calls over that a fault has met before the next one comes? For faults of which two would take a call past
     /// its deadline.
     pub(crate) one_by_one: bool,
@@ -41,6 +47,8 @@ impl Plan {
             servers: Servers::One,
             redis: &[],
             cables: false,
+            boundaries: false,
+            users: None,
             password: None,
             sees: true,
             // Deaths that come faster than they are noticed may meet one call more than three times.
@@ -49,6 +57,7 @@ impl Plan {
             ttl: Duration::from_millis(1500),
             timeout: Duration::from_secs(10),
             response_timeout: Duration::from_secs(1),
+            block: Duration::from_secs(1),
             one_by_one: false,
         }
     }
@@ -69,6 +78,7 @@ impl Plan {
             ttl: Duration::from_secs(6),
             timeout: Duration::from_secs(20),
             response_timeout: Duration::from_secs(2),
+            block: Duration::from_secs(10),
             ..self
         }
     }
@@ -80,12 +90,13 @@ impl Plan {
             "namespace = \"{namespace}\"\napp = \"{app}\"\ntimeout = {}\nlinger = \"60s\"\n\
          heartbeat_interval = {}\nttl = {}\n\
          [limits]\n{}\n\
-         [redis]\n{redis}response_timeout = {}\nconnect_timeout = \"2s\"\nblock = \"1s\"\n{password}",
+         [redis]\n{redis}response_timeout = {}\nconnect_timeout = \"2s\"\nblock = {}\n{password}",
             self.timeout.as_millis(),
             self.heartbeat.as_millis(),
             self.ttl.as_millis(),
             self.limits,
             self.response_timeout.as_millis(),
+            self.block.as_millis(),
         )
     }
 }

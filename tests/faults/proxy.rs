@@ -1,6 +1,11 @@
 //! A cable between a node and Redis that can be pulled, pinched and stretched.
 
-use std::{io, time::Duration};
+use crate::resp;
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -37,6 +42,41 @@ pub(crate) enum End {
     Silent,
 }
 
+/// A command at which a connection is cut.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Boundary {
+    pub(crate) command: &'static str,
+    /// So many of its name pass before it.
+    pub(crate) skip: u64,
+    /// Does it arrive? Its reply never does.
+    pub(crate) after: bool,
+    /// How the node's end ends.
+    pub(crate) end: End,
+}
+
+/// The next cut of a cable, if there is to be one.
+#[derive(Clone, Default)]
+struct Next(Arc<Mutex<Option<Boundary>>>);
+
+impl Next {
+    fn lock(&self) -> MutexGuard<'_, Option<Boundary>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Is the connection to be cut at this command?
+    fn meets(&self, command: &[u8]) -> Option<Boundary> {
+        let mut next = self.lock();
+        let boundary = next.as_mut().filter(|next| command.eq_ignore_ascii_case(next.command.as_bytes()))?;
+        match boundary.skip.checked_sub(1) {
+            Some(skip) => {
+                boundary.skip = skip;
+                None
+            }
+            None => next.take(),
+        }
+    }
+}
+
 /// Chunks that may be on their way. A stretched cable holds what is sent within its delay.
 const UNDER_WAY: usize = 1024;
 
@@ -45,23 +85,30 @@ pub(crate) struct Proxy {
     cable: watch::Sender<Cable>,
     /// Each connection that is there ends when this changes.
     ends: watch::Sender<End>,
+    next: Next,
     task: JoinHandle<()>,
 }
 
 impl Proxy {
-    /// Leads to a port of the loopback interface.
-    pub(crate) async fn start(target: u16) -> io::Result<Proxy> {
+    /// Leads to a port of the loopback interface. One that knows `boundaries` can be cut between two commands, and does
+    /// nothing else with them.
+    pub(crate) async fn start(target: u16, boundaries: bool) -> io::Result<Proxy> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
         let (cable, state) = watch::channel(Cable::Whole);
         let ends = watch::Sender::new(End::Closed);
         let ending = ends.clone();
+        let next = Next::default();
+        let known = next.clone();
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, target, state.clone(), ending.subscribe()));
+                match boundaries {
+                    true => tokio::spawn(carry_commands(client, target, known.clone())),
+                    false => tokio::spawn(carry(client, target, state.clone(), ending.subscribe())),
+                };
             }
         });
-        Ok(Proxy { port, cable, ends, task })
+        Ok(Proxy { port, cable, ends, next, task })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -70,6 +117,16 @@ impl Proxy {
 
     pub(crate) fn set(&self, cable: Cable) {
         self.cable.send_replace(cable);
+    }
+
+    /// Cuts the connection on which this command comes.
+    pub(crate) fn cut_at(&self, boundary: Boundary) {
+        *self.next.lock() = Some(boundary);
+    }
+
+    /// Has it been cut where it was to be cut?
+    pub(crate) fn was_cut(&self) -> bool {
+        self.next.lock().is_none()
     }
 
     /// Ends every connection that is there.
@@ -151,4 +208,56 @@ async fn pump(
         }
     };
     tokio::join!(read, write);
+}
+
+/// Carries commands one way, replies the other, until a command is come to at which the connection is to be cut.
+async fn carry_commands(mut client: TcpStream, target: u16, next: Next) {
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", target)).await else {
+        let _ = client.set_zero_linger();
+        return;
+    };
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let cut = {
+        let (from_client, to_client) = client.split();
+        let (mut from_server, to_server) = server.split();
+        let back = async {
+            let mut to_client = to_client;
+            let _ = tokio::io::copy(&mut from_server, &mut to_client).await;
+        };
+        tokio::select! {
+            cut = pump_commands(from_client, to_server, &next) => cut,
+            () = back => None,
+        }
+    };
+    if cut.is_some_and(|cut| cut.end == End::Reset) {
+        let _ = client.set_zero_linger();
+    }
+    drop(client);
+    // What arrives is executed, and a server that is reset might not read it.
+    let _ = server.shutdown().await;
+    let _ = tokio::io::copy(&mut server, &mut tokio::io::sink()).await;
+}
+
+async fn pump_commands(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, next: &Next) -> Option<Boundary> {
+    let mut buffer = Vec::with_capacity(16 * 1024);
+    loop {
+        let (mut whole, mut cut) = (0, None);
+        while let Some((words, length)) = resp::command(&buffer[whole..]) {
+            cut = next.meets(&words[0]);
+            whole += if cut.is_none_or(|cut| cut.after) { length } else { 0 };
+            if cut.is_some() {
+                break;
+            }
+        }
+        if to.write_all(&buffer[..whole]).await.is_err() {
+            return None;
+        }
+        if cut.is_some() {
+            return cut;
+        }
+        buffer.drain(..whole);
+        if !matches!(from.read_buf(&mut buffer).await, Ok(1..)) {
+            return None;
+        }
+    }
 }

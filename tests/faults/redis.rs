@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// Arguments for a server that keeps its data over a restart.
 pub(crate) const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "everysec"];
 
+/// Of users that nodes have of their own.
+const USER_PASSWORD: &str = "a-node";
+
 /// Sentinels wait for twice their `failover-timeout` of 3 s before they replace a master once more.
 const BETWEEN_FAILOVERS: Duration = Duration::from_secs(7);
 
@@ -135,14 +138,24 @@ impl Server {
         self.failed_over = Some(Instant::now());
     }
 
+    /// Makes a user who may do everything but for some commands.
+    pub(crate) async fn make_user(&self, name: &str, without: &[&str]) {
+        let password = format!(">{USER_PASSWORD}");
+        let denied: Vec<String> = without.iter().map(|command| format!("-{command}")).collect();
+        let mut words = vec!["ACL", "SETUSER", name, "reset", "on", &password, "~*", "&*", "+@all"];
+        words.extend(denied.iter().map(String::as_str));
+        self.command(&words).await;
+    }
+
     /// What nodes are told of it, as a part of `[redis]` of their configuration.
-    pub(crate) fn section(&self, cable: Option<&Proxy>) -> String {
+    pub(crate) fn section(&self, cable: Option<&Proxy>, user: Option<&str>) -> String {
         let (url, more) = match &self.kind {
             Kind::One(redis) => (cable.map_or_else(|| redis.url(), Proxy::url), String::new()),
             Kind::Watched(watched) => (watched.url(), format!("sentinel_password = \"{SENTINEL_PASSWORD}\"\n")),
             Kind::Shared(cluster) => (cluster.url(), String::new()),
         };
-        format!("url = \"{url}\"\n{more}")
+        let login = user.map(|user| format!("username = \"{user}\"\npassword = \"{USER_PASSWORD}\"\n"));
+        format!("url = \"{url}\"\n{more}{}", login.unwrap_or_default())
     }
 
     pub(crate) fn port(&self) -> u16 {

@@ -75,7 +75,7 @@ async fn timed_out(setting: Setting) -> Finding {
 /// Calls of every kind, a rest in which `cut` is done, and calls again.
 async fn in_turn(setting: Setting, plan: Plan, mut cut: impl AsyncFnMut(&mut Mesh, usize)) -> Finding {
     let mut mesh = Mesh::start(&setting, plan).await;
-    let mut all = Trace { records: Vec::new(), lasted: Duration::ZERO };
+    let mut all = Trace::empty();
     for round in 0..=usize::try_from(setting.repeats).unwrap_or(0) {
         if round > 0 {
             cut(&mut mesh, round - 1).await;
@@ -83,14 +83,7 @@ async fn in_turn(setting: Setting, plan: Plan, mut cut: impl AsyncFnMut(&mut Mes
         }
         let load = mesh.quick_load();
         tokio::time::sleep(WORK).await;
-        let trace = load.end().await;
-        // As if there had been no rest: how long nobody called is no silence.
-        let before = all.lasted;
-        all.records.extend(trace.records.into_iter().map(|mut record| {
-            record.began += before;
-            record
-        }));
-        all.lasted += trace.lasted;
+        all.append(load.end().await);
     }
     mesh.judge(all, ALL_ANSWERED).await
 }
