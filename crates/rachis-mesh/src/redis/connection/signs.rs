@@ -44,35 +44,51 @@ impl Signs {
 
     /// Completes when the connection should be replaced.
     pub(crate) async fn doubted(&mut self) {
-        loop {
-            tokio::select! {
-                // An error means that the connector is gone.
-                outcome = self.suspicion.changed() => match outcome {
-                    Ok(()) => return,
-                    Err(_) => std::future::pending().await,
-                },
-                () = self.moves.next() => if !self.is_in_place() { return },
+        self.split().0.await;
+    }
+
+    /// Returns what completes when the connection should be replaced, and the other signs. The futures of connections are
+    /// made and dropped with each command, so they share what they watch instead of cloning it.
+    fn split(&mut self) -> (impl Future<Output = ()>, &mut watch::Receiver<u64>, Option<&CancellationToken>) {
+        let Signs { servers, shard, key, moves, suspicion, logins, end } = self;
+        let doubted = async {
+            loop {
+                tokio::select! {
+                    biased;
+                    // An error means that the connector is gone.
+                    outcome = suspicion.changed() => match outcome {
+                        Ok(()) => return,
+                        Err(_) => std::future::pending().await,
+                    },
+                    () = moves.next() => {
+                        let is_in_place = match key {
+                            Some(key) => servers.shard(key).as_ref() == Some(shard),
+                            None => servers.has(shard),
+                        };
+                        if !is_in_place {
+                            return;
+                        }
+                    }
+                }
             }
-        }
+        };
+        (doubted, logins, end.as_ref())
     }
 
     /// Waits for the next sign.
     pub(crate) async fn next(&mut self) -> Sign {
-        let mut logins = self.logins.clone();
-        let end = self.end.clone();
+        let (doubted, logins, end) = self.split();
         let ended = async {
-            match &end {
+            match end {
                 Some(end) => end.cancelled().await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
+            biased;
             () = ended => Sign::Ended,
-            () = self.doubted() => Sign::Doubted,
-            Ok(()) = logins.changed() => {
-                self.logins.mark_unchanged();
-                Sign::LoginChanged
-            }
+            () = doubted => Sign::Doubted,
+            Ok(()) = logins.changed() => Sign::LoginChanged,
         }
     }
 
@@ -84,12 +100,5 @@ impl Signs {
             self.logins.mark_unchanged();
         }
         changed
-    }
-
-    fn is_in_place(&self) -> bool {
-        match &self.key {
-            Some(key) => self.servers.shard(key).as_ref() == Some(&self.shard),
-            None => self.servers.has(&self.shard),
-        }
     }
 }

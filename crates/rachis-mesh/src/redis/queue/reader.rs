@@ -90,7 +90,9 @@ impl Reader {
             let mut interrupt = std::pin::pin!(interrupt);
             let mut interrupted = false;
             loop {
+                // The response first: it is what wakes this task nearly each time.
                 tokio::select! {
+                    biased;
                     outcome = &mut reading => break Some(outcome),
                     () = signs.doubted() => break None,
                     () = &mut interrupt, if !interrupted => {

@@ -194,7 +194,9 @@ impl ShardConnection {
             let error = std::io::Error::from(std::io::ErrorKind::NotConnected).into();
             return Err(WriteError { error, unsent: true });
         };
+        // The responses first: they are what wakes this task nearly each time.
         let written = tokio::select! {
+            biased;
             written = connection.pipeline(commands) => written,
             () = signs.doubted() => {
                 Err(WriteError { error: timed_out("a server that has gone silent"), unsent: false })

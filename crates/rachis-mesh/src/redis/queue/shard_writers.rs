@@ -260,7 +260,9 @@ impl ShardWriter {
                 self.connection.run(Maintenance::Close).await;
                 continue;
             }
+            // What is due first: whoever pushes it wakes this task, and what else is waited for is asked before it is written.
             tokio::select! {
+                biased;
                 write = self.due.recv() => match write {
                     Some(write) => batch.push(write),
                     None => return false,
