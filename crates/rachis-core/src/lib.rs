@@ -45,6 +45,7 @@ pub use service::descriptor::Descriptor;
 pub use service::dynamic::DynService;
 pub use service::methods::{MethodFn, Methods};
 pub use service::registration::{Registration, ServiceExt};
+pub use service::shape::Shape;
 pub use service::typed::{Typed, TypedService};
 
 /// What hosts an app: for the crates of Rachis that carry its calls and events to others. Not a part of the stable

@@ -8,7 +8,7 @@ mod unique;
 pub use options::Multi;
 
 use crate::{
-    Error, Id, Method, Paginate, Params, Result, Service, lock,
+    Error, Id, Method, Paginate, Params, Result, Service, Shape, lock,
     query::{Evaluation, Filter, Select},
 };
 use options::Options;
@@ -316,6 +316,11 @@ impl Service for MemoryService {
 
     async fn remove(&self, id: Option<Id>, params: Params) -> Result<Value> {
         self.remove_some(id, &params).await
+    }
+
+    fn shape(&self) -> Shape {
+        let shape = Shape::new().multi(self.options.multi.methods.iter().cloned());
+        if self.options.paginate.is_some() { shape.pages() } else { shape }
     }
 }
 

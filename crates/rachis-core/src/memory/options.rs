@@ -7,7 +7,7 @@ use serde_json::Value;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Multi {
     // Empty: none.
-    methods: Vec<Method>,
+    pub(super) methods: Vec<Method>,
 }
 
 impl Multi {

@@ -1,7 +1,7 @@
 //! Rules beyond types: what garde finds in data that was read.
 
 use super::violations::Violations;
-use crate::{Handle, Id, Listing, Method, Params, Result, TypedService};
+use crate::{Handle, Id, Listing, Method, Params, Result, Shape, TypedService};
 use garde::{Report, Validate};
 use serde_json::Value;
 
@@ -188,6 +188,10 @@ where
 
     async fn custom(&self, method: &str, data: Value, params: Params) -> Result<Value> {
         self.0.custom(method, data, params).await
+    }
+
+    fn shape(&self) -> Shape {
+        self.0.shape()
     }
 
     async fn setup(&self, this: Handle) -> Result<()> {

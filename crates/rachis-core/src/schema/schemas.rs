@@ -1,7 +1,7 @@
 //! The schemas of one service.
 
 use super::{Checks, Schema, fields::Fields, query::element_of};
-use crate::{Method, Result, TypedService};
+use crate::{Method, Result, Shape, TypedService};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -155,13 +155,14 @@ impl Schemas {
         self
     }
 
-    /// Describes the custom method `name` by the types of its data and of its result.
+    /// Describes the custom method `name` by the types of its data and of its result. Functions bring them by
+    /// [`described_method`](crate::ServiceExt::described_method).
     ///
     /// ```
     /// use rachis::{App, Method, Params, Result, Service, ServiceExt, schema::Schemas};
     /// use schemars::JsonSchema;
     /// use serde::{Deserialize, Serialize};
-    /// use serde_json::json;
+    /// use serde_json::{Value, json};
     ///
     /// #[derive(Deserialize, JsonSchema)]
     /// struct Mail {
@@ -175,17 +176,15 @@ impl Schemas {
     /// struct Mails;
     ///
     /// impl Service for Mails {
-    ///     const METHODS: &[Method] = &[];
-    /// }
+    ///     const METHODS: &[Method] = &[Method::custom("send")];
     ///
-    /// impl Mails {
-    ///     async fn send(&self, _: Mail, _: Params) -> Result<Receipt> {
-    ///         Ok(Receipt { sent: true })
+    ///     async fn custom(&self, _: &str, _: Value, _: Params) -> Result<Value> {
+    ///         Ok(json!({ "sent": true }))
     ///     }
     /// }
     ///
     /// let schemas = Schemas::new().method::<Mail, Receipt>("send");
-    /// let app = App::new().register("mails", Mails.method("send", Mails::send).schemas(schemas));
+    /// let app = App::new().register("mails", Mails.schemas(schemas));
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
     /// let mails = app.service("mails");
     /// mails.custom("send", json!({ "to": "ada@example.org" })).await?;
@@ -209,13 +208,14 @@ impl Schemas {
     }
 
     /// Says which of `create`, `patch` and `remove` take several records at once: a list of them, or all that a query
-    /// chooses.
+    /// chooses. Not needed where the [`Shape`] of the service says it, as that of a `MemoryService` does.
     pub fn multi(mut self, methods: impl IntoIterator<Item = impl Into<Method>>) -> Self {
         self.multi.extend(methods.into_iter().map(Into::into));
         self
     }
 
-    /// Says that `find` returns a [`Page`](crate::Page). Unless it says so, it may be one or a list.
+    /// Says that `find` returns a [`Page`](crate::Page). Unless it says so, or the [`Shape`] of the service does, it may be one
+    /// or a list.
     pub fn pages(mut self) -> Self {
         self.pages = true;
         self
@@ -291,6 +291,29 @@ impl Schemas {
     /// Returns `true` if `find` always returns a page.
     pub fn has_pages(&self) -> bool {
         self.pages
+    }
+
+    /// Adds how the service itself says that it takes and returns records.
+    pub(crate) fn follow(&mut self, shape: &Shape) {
+        self.multi.extend(shape.multi.iter().cloned());
+        self.pages |= shape.pages;
+    }
+
+    /// Adds the data and results of methods that `others` describe and these do not.
+    pub(crate) fn complete(&mut self, others: &Schemas) {
+        for (own, others) in [(&mut self.data, &others.data), (&mut self.results, &others.results)] {
+            for (method, schema) in others {
+                own.entry(method.clone()).or_insert_with(|| schema.clone());
+            }
+        }
+    }
+
+    /// Forgets the data and the result of a method.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        let method = Method::from(name);
+        self.data.remove(&method);
+        self.results.remove(&method);
+        self
     }
 
     /// Keeps what describes these methods and events.

@@ -1,5 +1,5 @@
 use super::{Checks, Schema, Schemas};
-use crate::{Error, Method, Query};
+use crate::{ALL, App, Context, Error, MemoryService, Method, Params, Query, Registration, ServiceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -346,5 +346,95 @@ fn fields_may_have_the_names_of_keywords() {
         assert_eq!(query(&schemas, json!({ name: "5" })).unwrap(), json!({ name: 5 }));
         let error = query(&schemas, json!({ name: { "$gt": "x" } })).unwrap_err();
         assert_eq!(error.code(), 400, "{name}");
+    }
+}
+
+#[derive(Deserialize, Serialize, JsonSchema)]
+struct Text {
+    text: String,
+}
+
+async fn shout(_: &MemoryService, data: Text, _: Params) -> crate::Result<Text> {
+    Ok(Text { text: data.text.to_uppercase() })
+}
+
+async fn anything(_: &MemoryService, data: Value, _: Params) -> crate::Result<Value> {
+    Ok(data)
+}
+
+/// What a registered service says of itself.
+fn registered(service: impl Into<Registration>) -> Schemas {
+    App::new().register("texts", service.into()).schemas("texts").unwrap()
+}
+
+#[test]
+fn a_function_describes_its_method_by_its_types_and_what_is_written_out_counts_more() {
+    let service = || MemoryService::new().described_method("shout", shout);
+    let (method, none) = (Method::from("shout"), Schemas::new());
+    let (input, output) = (Schema::input::<Text>(), Schema::output::<Text>());
+    for schemas in [registered(service()), registered(service().schemas(none.clone()))] {
+        assert_eq!((schemas.data_schema(&method), schemas.result_schema(&method)), (Some(&input), Some(&output)));
+    }
+    let other = Schema::from(json!({ "type": "object" }));
+    let schemas = registered(service().schemas(none.clone().data("shout", other.clone())));
+    assert_eq!((schemas.data_schema(&method), schemas.result_schema(&method)), (Some(&other), Some(&output)));
+    // The last `.schemas` counts, and the function is still there.
+    let schemas = registered(service().schemas(none.clone().data("shout", other)).schemas(none));
+    assert_eq!(schemas.data_schema(&method), Some(&input));
+}
+
+#[test]
+fn a_method_that_is_replaced_takes_its_description_along() {
+    let service = MemoryService::new().described_method("shout", shout).method("shout", anything);
+    assert_eq!(registered(service).data_schema(&Method::from("shout")), None);
+}
+
+#[test]
+fn how_a_service_takes_and_returns_records_need_not_be_said_again() {
+    let described = || Schemas::new().record(json!({ "type": "object" }));
+    let plain = registered(MemoryService::new().schemas(described()));
+    assert!(!plain.has_pages() && !plain.is_multi(&Method::Create));
+    let store = || MemoryService::new().multi([Method::Create]).paginate(1, 2);
+    for service in [
+        store().schemas(described()),
+        store().before(ALL, async |ctx: Context| Ok(ctx)).schemas(described()),
+        store().method("anything", anything).schemas(described()),
+        store().schemas(described().multi([Method::Create]).pages()),
+    ] {
+        let schemas = registered(service);
+        assert!(schemas.has_pages() && schemas.is_multi(&Method::Create) && !schemas.is_multi(&Method::Remove));
+    }
+}
+
+#[test]
+fn an_integer_keeps_the_bounds_that_its_format_means() {
+    #[derive(Deserialize, JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    struct Numbers {
+        small: i8,
+        large: i64,
+        natural: u64,
+        some: Option<u32>,
+        format: String,
+    }
+    let schema = Schema::input::<Numbers>();
+    let schemas = Schemas::new().query(schema.clone()).data(Method::Create, schema).open_queries();
+    let good = json!({ "small": -128, "large": i64::MAX, "natural": u64::MAX, "some": null, "format": "int8" });
+    let data = |data: &Value| compiled(&schemas).check(&Method::Create, data, &mut Query::default());
+    data(&good).unwrap();
+    for (field, value) in [
+        ("small", json!(128)),
+        ("small", json!(-129)),
+        ("large", json!(9_223_372_036_854_775_808_u64)),
+        ("large", json!(1e300)),
+        ("natural", json!(-1)),
+        ("natural", json!(1e20)),
+        ("some", json!(4_294_967_296_u64)),
+    ] {
+        let mut bad = good.clone();
+        bad[field] = value.clone();
+        let error = data(&bad).unwrap_err();
+        assert!(error.errors().unwrap().get(field).is_some(), "{field} {value}: {error}");
+        assert!(query(&schemas, json!({ field: { "$ne": value.to_string() } })).is_err(), "{field} {value}");
     }
 }

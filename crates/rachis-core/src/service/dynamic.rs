@@ -1,6 +1,6 @@
 //! Services described at run time, for bindings and adapters.
 
-use crate::{Answer, Call, Descriptor, Handle, Registration, Result, service::Dispatch};
+use crate::{Answer, Call, Descriptor, Handle, Registration, Result, Shape, service::Dispatch};
 use futures_core::future::BoxFuture;
 use std::{future::ready, sync::Arc};
 
@@ -49,6 +49,11 @@ pub trait DynService: Send + Sync + 'static {
     /// Runs one call. Methods that the descriptor does not name come from code of the same process only.
     fn call(&self, call: Call) -> BoxFuture<'_, Result<Answer>>;
 
+    /// Returns how the standard methods take and return records; see [`Service::shape`](crate::Service::shape).
+    fn shape(&self) -> Shape {
+        Shape::default()
+    }
+
     /// Runs once after the service is registered with a running app; `this` is the service itself.
     fn setup(&self, this: Handle) -> BoxFuture<'_, Result<()>> {
         let _ = this;
@@ -68,6 +73,10 @@ impl<S: DynService + ?Sized> DynService for Arc<S> {
 
     fn call(&self, call: Call) -> BoxFuture<'_, Result<Answer>> {
         (**self).call(call)
+    }
+
+    fn shape(&self) -> Shape {
+        (**self).shape()
     }
 
     fn setup(&self, this: Handle) -> BoxFuture<'_, Result<()>> {
@@ -101,6 +110,10 @@ impl<S: DynService> Dispatch for Described<S> {
 
     fn teardown(&self) -> BoxFuture<'_, Result<()>> {
         self.0.teardown()
+    }
+
+    fn shape(&self) -> Shape {
+        self.0.shape()
     }
 
     fn fires_events(&self) -> bool {

@@ -1,8 +1,12 @@
 //! Custom methods as functions.
 
-use crate::{Answer, Call, Error, Handle, Method, Params, Registration, Result, Service, service::Dispatch};
+#[cfg(feature = "schema")]
+use crate::schema::Schemas;
+use crate::{Answer, Call, Error, Handle, Method, Params, Registration, Result, Service, Shape, service::Dispatch};
 use futures_core::future::BoxFuture;
 use rustc_hash::FxHashMap;
+#[cfg(feature = "schema")]
+use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{future::Future, sync::Arc};
@@ -34,11 +38,18 @@ type Erased<S> = Arc<dyn for<'a> Fn(&'a S, Value, Params) -> BoxFuture<'a, Resul
 pub struct Methods<S> {
     service: S,
     methods: Vec<(String, Erased<S>)>,
+    #[cfg(feature = "schema")]
+    schemas: Option<Schemas>,
 }
 
 impl<S: Service> Methods<S> {
     pub(crate) fn new(service: S) -> Self {
-        Methods { service, methods: Vec::new() }
+        Methods {
+            service,
+            methods: Vec::new(),
+            #[cfg(feature = "schema")]
+            schemas: None,
+        }
     }
 
     /// Adds another custom method; see [`ServiceExt::method`](crate::ServiceExt::method). One of the same name replaces
@@ -63,7 +74,24 @@ impl<S: Service> Methods<S> {
         });
         self.methods.retain(|(known, _)| known != name);
         self.methods.push((name.to_owned(), erased));
+        #[cfg(feature = "schema")]
+        {
+            self.schemas = self.schemas.map(|schemas| schemas.without(name));
+        }
         self
+    }
+
+    /// Adds another custom method, described by its types; see
+    /// [`ServiceExt::described_method`](crate::ServiceExt::described_method).
+    #[cfg(feature = "schema")]
+    pub fn described_method<D, R>(self, name: &str, method: impl for<'a> MethodFn<'a, S, D, R>) -> Self
+    where
+        D: DeserializeOwned + JsonSchema + Send + 'static,
+        R: Serialize + JsonSchema + Send + 'static,
+    {
+        let mut methods = self.method(name, method);
+        methods.schemas = Some(methods.schemas.unwrap_or_default().method::<D, R>(name));
+        methods
     }
 }
 
@@ -77,7 +105,15 @@ impl<S: Service> From<Methods<S>> for Registration {
             }
         }
         let by_name = service.methods.into_iter().collect();
-        Registration::of(Arc::new(WithMethods { service: service.service, by_name }), descriptor)
+        let with_methods = WithMethods { service: service.service, by_name };
+        #[cfg_attr(not(feature = "schema"), expect(unused_mut, reason = "only schemas are added"))]
+        let mut registration = Registration::of(Arc::new(with_methods), descriptor);
+        #[cfg(feature = "schema")]
+        {
+            registration.schemas.clone_from(&service.schemas);
+            registration.of_methods = service.schemas;
+        }
+        registration
     }
 }
 
@@ -103,6 +139,10 @@ impl<S: Service> Dispatch for WithMethods<S> {
 
     fn teardown(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(self.service.teardown())
+    }
+
+    fn shape(&self) -> Shape {
+        self.service.shape()
     }
 
     fn fires_events(&self) -> bool {

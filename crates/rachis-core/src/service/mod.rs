@@ -5,9 +5,10 @@ pub(crate) mod dynamic;
 pub(crate) mod methods;
 pub(crate) mod registered;
 pub(crate) mod registration;
+pub(crate) mod shape;
 pub(crate) mod typed;
 
-use crate::{Answer, Call, Descriptor, Error, Handle, Id, Method, Params, Result};
+use crate::{Answer, Call, Descriptor, Error, Handle, Id, Method, Params, Result, Shape};
 use futures_core::future::BoxFuture;
 use serde_json::Value;
 use std::future::{Future, ready};
@@ -84,6 +85,12 @@ pub trait Service: Send + Sync + 'static {
         ready(missing(&Method::from(method)))
     }
 
+    /// Returns how the standard methods take and return records, for those who read its schemas: documents, typed clients.
+    /// It is read once, at the registration.
+    fn shape(&self) -> Shape {
+        Shape::default()
+    }
+
     /// What the constants say.
     #[doc(hidden)]
     fn static_descriptor() -> Descriptor
@@ -128,6 +135,11 @@ pub trait Dispatch: Send + Sync {
         Box::pin(ready(Ok(())))
     }
 
+    /// Returns how its standard methods take and return records.
+    fn shape(&self) -> Shape {
+        Shape::default()
+    }
+
     /// Do calls of it fire events here? A remote service's are fired where it runs.
     fn fires_events(&self) -> bool;
 }
@@ -158,6 +170,10 @@ impl<S: Service> Dispatch for S {
 
     fn teardown(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(Service::teardown(self))
+    }
+
+    fn shape(&self) -> Shape {
+        Service::shape(self)
     }
 
     fn fires_events(&self) -> bool {

@@ -143,7 +143,9 @@ const RESERVED: &[&str] = &[
 /// Compiles the schemas of a registration, unless that is done.
 #[cfg(feature = "schema")]
 fn compile_schemas(path: &str, mut registration: Registration) -> Result<Registration> {
-    if let Some(schemas) = registration.schemas.as_ref().filter(|_| !registration.hooks.has_check()) {
+    let shape = registration.service.shape();
+    if let Some(schemas) = registration.schemas.as_mut().filter(|_| !registration.hooks.has_check()) {
+        schemas.follow(&shape);
         let checks = crate::schema::Checks::new(path, schemas)?;
         registration.hooks.check_by(Arc::new(checks));
     }

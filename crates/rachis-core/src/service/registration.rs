@@ -6,6 +6,8 @@ use crate::{
     AroundHook, Context, Descriptor, Hook, Method, MethodFn, Methods, Next, Result, Scope, Service, hooks::Hooks,
     service::Dispatch,
 };
+#[cfg(feature = "schema")]
+use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -22,6 +24,9 @@ pub struct Registration {
     pub(crate) publish: Publish,
     #[cfg(feature = "schema")]
     pub(crate) schemas: Option<Schemas>,
+    /// What functions say of the methods that they are.
+    #[cfg(feature = "schema")]
+    pub(crate) of_methods: Option<Schemas>,
 }
 
 /// Which part of a service other nodes may see; what is `None` is left to the node's configuration.
@@ -211,10 +216,14 @@ macro_rules! registration_methods {
         }
 
         /// Describes what the methods take and return. Data and queries that do not fit are a `BadRequest`, with a message
-        /// for each field in its `errors`; see [`schema`](crate::schema).
+        /// for each field in its `errors`; see [`schema`](crate::schema). Of methods that are described by their own types,
+        /// they tell what those do not have to.
         #[cfg(feature = "schema")]
-        $($public)* fn schemas(self, schemas: Schemas) -> Registration {
+        $($public)* fn schemas(self, mut schemas: Schemas) -> Registration {
             let mut registration = Registration::from(self);
+            if let Some(of_methods) = &registration.of_methods {
+                schemas.complete(of_methods);
+            }
             registration.schemas = Some(schemas);
             registration
         }
@@ -241,6 +250,8 @@ impl Registration {
             publish: Publish::default(),
             #[cfg(feature = "schema")]
             schemas: None,
+            #[cfg(feature = "schema")]
+            of_methods: None,
         }
     }
 
@@ -292,6 +303,54 @@ pub trait ServiceExt: Service + Sized {
         R: Serialize + Send + 'static,
     {
         Methods::new(self).method(name, method)
+    }
+
+    /// Adds a custom method that is a function, as [`method`](ServiceExt::method) does, and describes it by the types of its
+    /// data and of its result. What does not fit is refused with a message for each field, and documents and typed clients know
+    /// the method. What [`schemas`](ServiceExt::schemas) say of the same method counts more.
+    ///
+    /// ```
+    /// use rachis::{App, Error, Method, Params, Result, Service, ServiceExt, schema::Schema};
+    /// use schemars::JsonSchema;
+    /// use serde::{Deserialize, Serialize};
+    /// use serde_json::json;
+    ///
+    /// struct Mails;
+    ///
+    /// #[derive(Deserialize, JsonSchema)]
+    /// struct Mail {
+    ///     #[schemars(email)]
+    ///     to: String,
+    /// }
+    ///
+    /// #[derive(Serialize, JsonSchema)]
+    /// struct Receipt { sent_to: String }
+    ///
+    /// impl Service for Mails {
+    ///     const METHODS: &[Method] = &[];
+    /// }
+    ///
+    /// impl Mails {
+    ///     async fn send(&self, mail: Mail, _: Params) -> Result<Receipt> {
+    ///         Ok(Receipt { sent_to: mail.to })
+    ///     }
+    /// }
+    ///
+    /// let app = App::new().register("mails", Mails.described_method("send", Mails::send));
+    /// let send = Method::from("send");
+    /// assert_eq!(app.schemas("mails").unwrap().result_schema(&send), Some(&Schema::output::<Receipt>()));
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// let error = app.service("mails").custom("send", json!({ "to": "Ada" })).await.unwrap_err();
+    /// assert_eq!(error.errors().unwrap(), &json!({ "to": "value is not a \"email\"" }));
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    #[cfg(feature = "schema")]
+    fn described_method<D, R>(self, name: &str, method: impl for<'a> MethodFn<'a, Self, D, R>) -> Methods<Self>
+    where
+        D: DeserializeOwned + JsonSchema + Send + 'static,
+        R: Serialize + JsonSchema + Send + 'static,
+    {
+        Methods::new(self).described_method(name, method)
     }
 
     registration_methods!();

@@ -1,6 +1,6 @@
 //! Services with types of their own instead of JSON values.
 
-use crate::{Error, Handle, Id, Listing, Method, Params, Result, Service, query::Select, service::missing};
+use crate::{Error, Handle, Id, Listing, Method, Params, Result, Service, Shape, query::Select, service::missing};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::future::{Future, ready};
@@ -137,6 +137,12 @@ pub trait TypedService: Send + Sync + 'static {
         ready(missing(&Method::from(method)))
     }
 
+    /// See [`Service::shape`]. A service whose `create_many`, `patch_many` or `remove_many` is its own says so here, as Rust can
+    /// not see it.
+    fn shape(&self) -> Shape {
+        Shape::default()
+    }
+
     /// See [`Service::setup`].
     fn setup(&self, this: Handle) -> impl Future<Output = Result<()>> + Send {
         ready(Ok(()))
@@ -220,6 +226,10 @@ impl<S: TypedService> Service for Typed<S> {
 
     async fn custom(&self, method: &str, data: Value, params: Params) -> Result<Value> {
         self.0.custom(method, data, params).await
+    }
+
+    fn shape(&self) -> Shape {
+        self.0.shape()
     }
 
     async fn setup(&self, this: Handle) -> Result<()> {
