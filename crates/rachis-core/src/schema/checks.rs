@@ -1,6 +1,6 @@
 //! The checks that the schemas of a service come to.
 
-use super::{Schemas, query::QuerySyntax, violations::Violations};
+use super::{Schemas, formats::bounded, query::QuerySyntax, violations::Violations};
 use crate::{
     Context, Error, Hook, Method, Query, Result,
     depth::{DEEPEST, is_deeper_than},
@@ -153,5 +153,5 @@ fn compile(schema: &Value) -> std::result::Result<Validator, String> {
 fn build(schema: &Value) -> std::result::Result<Validator, String> {
     // Patterns meet texts of clients, so they are matched in linear time.
     let options = jsonschema::options().with_pattern_options(PatternOptions::regex()).should_validate_formats(true);
-    options.build(schema).map_err(|error| error.to_string())
+    options.build(&bounded(schema)).map_err(|error| error.to_string())
 }

@@ -45,6 +45,7 @@
 mod checks;
 mod coerce;
 mod fields;
+mod formats;
 mod query;
 #[cfg(feature = "garde")]
 mod rules;
