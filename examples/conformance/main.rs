@@ -32,6 +32,7 @@ use rachis::{
     auth::Authentication,
     config::RedisUrl,
     gateway::{Gateway, serve},
+    schema::Schemas,
     signal,
 };
 use std::error::Error;
@@ -109,17 +110,18 @@ fn services(auth: &Authentication) -> App {
         .register("meta", meta::meta())
         .register("users", users::users(auth))
         .register("secured", users::secured(auth))
-        .register("notes", MemoryService::new())
+        .register("notes", MemoryService::new().schemas(Schemas::new()))
         .register("muted", muted());
     hooks_order::add(app)
 }
 
 /// Records that are created without an event.
 fn muted() -> Registration {
-    MemoryService::new().after(Method::Create, async |mut ctx: rachis::Context| {
+    let muted = MemoryService::new().after(Method::Create, async |mut ctx: rachis::Context| {
         ctx.event = None;
         Ok(ctx)
-    })
+    });
+    muted.schemas(Schemas::new())
 }
 
 async fn serve_http(node: &Node, port: u16) -> Result<(), Box<dyn Error>> {

@@ -1,6 +1,6 @@
 //! A collection with methods and an event of its own.
 
-use rachis::{Error, MemoryService, Params, Registration, Result, ServiceExt};
+use rachis::{Error, MemoryService, Params, Registration, Result, ServiceExt, schema::Schemas};
 use serde_json::{Value, json};
 
 pub(crate) fn messages() -> Registration {
@@ -10,6 +10,7 @@ pub(crate) fn messages() -> Registration {
         .method("shout", shout)
         .method("announce", announce)
         .events(["announced"])
+        .schemas(Schemas::new())
 }
 
 async fn shout(_: &MemoryService, data: Value, params: Params) -> Result<Value> {

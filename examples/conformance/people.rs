@@ -3,14 +3,15 @@
 //! An application would not allow that, but have the second half: a hook that turns the strings of a URL into what the
 //! records have.
 
-use rachis::{ALL, Context, Error, MemoryService, Query, Registration, Result, ServiceExt};
+use rachis::{ALL, Context, Error, MemoryService, Query, Registration, Result, ServiceExt, schema::Schemas};
 use serde_json::{Map, Value};
 
 const NUMBERS: &[&str] = &["id", "customid", "age"];
 const BOOLEANS: &[&str] = &["created"];
 
 pub(crate) fn people(id_field: &str) -> Registration {
-    MemoryService::new().id_field(id_field).before(ALL, with_params).before(ALL, with_types)
+    let people = MemoryService::new().id_field(id_field).before(ALL, with_params).before(ALL, with_types);
+    people.schemas(Schemas::new())
 }
 
 /// Takes `$params`, JSON such as `{ "paginate": false, "adapter": { "multi": true } }`, from the query into the params.

@@ -3,6 +3,7 @@
 use rachis::{
     ALL, Context, Id, MemoryService, Method, Registration, Result, ServiceExt,
     auth::{AuthConfig, Authentication, hash_password, protect},
+    schema::Schemas,
 };
 use serde_json::Value;
 
@@ -20,11 +21,13 @@ pub(crate) fn users(auth: &Authentication) -> Registration {
         .around(guarded, auth.authenticate("jwt"))
         .before([Method::Create, Method::Patch], hash_password("password"))
         .after(ALL, protect(["password"]))
+        .schemas(Schemas::new())
 }
 
 /// Records with the id of the user who made them.
 pub(crate) fn secured(auth: &Authentication) -> Registration {
-    MemoryService::new().multi(true).before(ALL, auth.authenticate("jwt")).before(Method::Create, with_user_id)
+    let secured = MemoryService::new().multi(true).before(ALL, auth.authenticate("jwt"));
+    secured.before(Method::Create, with_user_id).schemas(Schemas::new())
 }
 
 async fn with_user_id(mut ctx: Context) -> Result<Context> {

@@ -15,6 +15,7 @@ use rachis::{
     ALL, Change, Error, EventStream, MemoryService, Method, Node, NodeInfo, Params, Registration, Result, ServiceExt,
     auth::{Authentication, Identity, parse_header},
     gateway::Channels,
+    schema::Schemas,
     signal,
 };
 use serde_json::{Value, json};
@@ -36,7 +37,8 @@ pub(crate) fn channels() -> Channels {
 
 /// The nodes of the mesh as records, so that clients hear of those that come and go like of anything else.
 pub(crate) fn nodes(auth: &Authentication) -> Registration {
-    MemoryService::new().methods([Method::Find]).before(ALL, auth.authenticate("jwt")).local_only()
+    let nodes = MemoryService::new().methods([Method::Find]).before(ALL, auth.authenticate("jwt"));
+    nodes.local_only().schemas(Schemas::new())
 }
 
 /// Keeps the records true until this node leaves.

@@ -3,6 +3,7 @@
 use rachis::{
     ALL, App, MemoryService, Method, Registration, Result, ServiceExt,
     auth::{AuthConfig, Authentication, hash_password, protect},
+    schema::Schemas,
 };
 use serde_json::json;
 
@@ -31,6 +32,7 @@ pub(crate) fn users(auth: &Authentication) -> Registration {
         .before(Method::Create, hash_password("password"))
         .after(ALL, protect(["password"]))
         .local_only()
+        .schemas(Schemas::new())
 }
 
 pub(crate) async fn add_user(app: &App) -> Result<()> {

@@ -35,7 +35,18 @@ async fn it_names_the_services_of_this_node_and_of_others_those_without_schemas_
     let tag = document["tags"].as_array().unwrap().iter().find(|tag| tag["name"] == "notes").unwrap();
     assert_eq!(tag["description"], "What was noted");
     let open = &document["paths"]["/echo"]["post"]["requestBody"]["content"]["application/json"]["schema"];
-    assert_eq!(open["anyOf"][0]["type"], "object");
+    assert_eq!(open["type"], json!(["object", "array"]));
+}
+
+#[tokio::test]
+async fn its_version_is_that_of_the_gateway() {
+    for (version, told) in [("", "0.0.0"), ("2.7.1", "2.7.1")] {
+        let mut config = testing::config();
+        config.version = version.into();
+        let node = testing::start(config, app()).await;
+        let web = Web { router: Router::new().fallback_service(Gateway::new(&node)), nodes: vec![node] };
+        assert_eq!(web.get("/openapi.json").await.json()["info"]["version"], told);
+    }
 }
 
 #[tokio::test]

@@ -64,6 +64,25 @@ async fn a_post_with_a_service_method_calls_a_custom_method() {
 }
 
 #[tokio::test]
+async fn a_post_to_the_name_of_a_custom_method_calls_it_and_any_other_creates() {
+    for web in [Web::local(app()).await, Web::remote(app()).await] {
+        for (url, method) in [
+            ("/echo/inspect", "inspect"),
+            ("/echo/internalOnly", "create"),
+            ("/echo/create", "create"),
+            ("/echo/find", "create"),
+            ("/echo/7", "create"),
+        ] {
+            let reply = web.ask(Request::post(url), Body::empty()).await.json();
+            assert_eq!((&reply["method"], &reply["id"]), (&json!(method), &Value::Null), "{url}");
+        }
+        let named = Request::post("/echo/inspect").header("x-service-method", "find");
+        assert_eq!(web.ask(named, Body::empty()).await.status, 405);
+        assert_eq!(web.get("/echo/inspect").await.json()["id"], "inspect");
+    }
+}
+
+#[tokio::test]
 async fn other_verbs_ignore_a_custom_service_method() {
     let web = Web::remote(app()).await;
     let request = Request::patch("/echo/1").header("x-service-method", "inspect");

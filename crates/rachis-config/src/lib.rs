@@ -79,7 +79,8 @@ pub struct Config {
     pub partitions: usize,
     /// Prefix of everything kept in Redis; it separates meshes. Default `rachis`.
     pub namespace: String,
-    /// The application's own version, announced to the others. Default empty: not said.
+    /// The application's own version, announced to the others and, of a gateway, that of its OpenAPI document. Default empty:
+    /// not said; the document then is of version 0.0.0.
     pub version: String,
     /// Which local services others may call. Default all.
     pub services: PathFilter,

@@ -87,13 +87,12 @@ describe('OpenAPI', () => {
   })
 
   for (const name of ['described', 'todo']) {
-    test(`schemathesis finds no response of 500 and no breach of a schema in ${name}`, async (t) => {
-      const checks = 'not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance'
+    test(`schemathesis finds nothing by any of its checks in ${name}`, async (t) => {
       const said = await tool(join(PYTHON_BIN, 'schemathesis'), [
-        '--config-file', join(here, 'openapi/schemathesis.toml'), 'run', `${name}.json`, '--url', gateways[name].url,
-        '--phases', 'coverage,fuzzing', '--max-examples', SCHEMATHESIS_EXAMPLES, '--seed', '1', '--checks', checks,
+        '--config-file', join(here, 'openapi/schemathesis.toml'), 'run', join(folder, `${name}.json`), '--url', gateways[name].url,
+        '--phases', 'coverage,fuzzing,stateful', '--max-examples', SCHEMATHESIS_EXAMPLES, '--seed', '1',
         '--no-color', '--request-timeout', '10', ...(name === 'todo' ? ['-H', `Authorization: Bearer ${token}`] : [])
-      ], folder)
+      ], here)
       const [, cases] = /(\d+) generated, \d+ passed/.exec(said) ?? assert.fail(said.slice(-3000))
       t.diagnostic(`${name}: ${cases} requests compared with the document`)
       assert.ok(Number(cases) > 100, said.slice(-3000))

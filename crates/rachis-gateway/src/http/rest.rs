@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, Method as Verb, StatusCode, request::Parts};
-use rachis_core::{Answer, Call, Descriptor, Error, Method, Params, Result};
+use rachis_core::{Answer, Call, Descriptor, Error, Id, Method, Params, Result};
 use serde_json::Value;
 
 /// Names the custom method that a `POST` calls.
@@ -103,7 +103,7 @@ async fn refuse(gateway: &Front, target: &RestTarget, method: Option<&Method>, p
     refusal::of(&gateway.node, service, path, method, || caller(gateway, parts), error).await
 }
 
-/// A `POST` below an id creates or calls as if the id were not there, as in Feathers.
+/// A `POST` below an id creates or calls as if the id were not there, as in Feathers, unless it names a custom method.
 fn takes_id(method: &Method) -> bool {
     matches!(method, Method::Get | Method::Update | Method::Patch | Method::Remove)
 }
@@ -115,7 +115,8 @@ fn method(verb: &Verb, headers: &HeaderMap, target: &RestTarget) -> Result<Metho
     let method = match (verb, &target.id, &named) {
         (&Verb::GET | &Verb::HEAD, None, _) => Method::Find,
         (&Verb::GET | &Verb::HEAD, Some(_), _) => Method::Get,
-        (&Verb::POST, _, None) => Method::Create,
+        (&Verb::POST, Some(id), None) => custom(id, target).unwrap_or(Method::Create),
+        (&Verb::POST, None, None) => Method::Create,
         (&Verb::POST, _, Some(named)) => named.clone(),
         (&Verb::PUT, ..) => Method::Update,
         (&Verb::PATCH, ..) => Method::Patch,
@@ -127,6 +128,13 @@ fn method(verb: &Verb, headers: &HeaderMap, target: &RestTarget) -> Result<Metho
         return Err(Error::method_not_allowed(format!("Method `{method}` is not supported by this endpoint.")));
     }
     Ok(method)
+}
+
+/// The custom method of this name, if the service offers one: `POST /mails/send` calls it as the header does, for clients
+/// that know paths and no such header.
+fn custom(id: &Id, target: &RestTarget) -> Option<Method> {
+    let method = Method::from(id.to_string());
+    (!method.is_standard() && target.service.descriptor.methods.contains(&method)).then_some(method)
 }
 
 /// What the header names. A repeated or unreadable one names something that no service offers, rather than nothing.

@@ -25,6 +25,24 @@ const VALUES: [&str; 5] = ["enum", "const", "default", "example", "examples"];
 /// What holds schemas by names of the application's own.
 const BY_NAME: [&str; 3] = ["properties", "patternProperties", "dependentSchemas"];
 
+/// What `{}` always fits, as there is nothing in it to speak of.
+const OF_OTHERS: [&str; 12] = [
+    "title",
+    "description",
+    "default",
+    "examples",
+    "deprecated",
+    "properties",
+    "patternProperties",
+    "additionalProperties",
+    "unevaluatedProperties",
+    "propertyNames",
+    "maxProperties",
+    "items",
+];
+/// How many references and parts of schemas are followed to find out whether `{}` fits.
+const STEPS: usize = 16;
+
 /// A SHA-256.
 type Hash = [u8; 32];
 
@@ -90,6 +108,24 @@ impl Components {
     /// Returns the schema that a reference to a component leads to.
     pub(super) fn get(&self, reference: &Value) -> Option<&Value> {
         self.schemas.get(reference["$ref"].as_str()?.rsplit('/').next()?)
+    }
+
+    /// Returns `true` if `{}` certainly fits a schema of this document.
+    pub(super) fn may_be_empty(&self, schema: &Value) -> bool {
+        self.takes_empty(schema, STEPS)
+    }
+
+    fn takes_empty(&self, schema: &Value, steps: usize) -> bool {
+        let (Some(steps), Some(fields)) = (steps.checked_sub(1), schema.as_object()) else { return false };
+        fields.iter().all(|(key, value)| match (key.as_str(), value) {
+            ("$ref", _) => self.get(schema).is_some_and(|target| self.takes_empty(target, steps)),
+            ("anyOf", Value::Array(forms)) => forms.iter().any(|form| self.takes_empty(form, steps)),
+            ("allOf", Value::Array(forms)) => forms.iter().all(|form| self.takes_empty(form, steps)),
+            ("type", Value::String(name)) => name == "object",
+            ("type", Value::Array(names)) => names.iter().any(|name| name == "object"),
+            ("required", Value::Array(names)) => names.is_empty(),
+            (keyword, _) => OF_OTHERS.contains(&keyword),
+        })
     }
 
     pub(super) fn into_value(self) -> Value {

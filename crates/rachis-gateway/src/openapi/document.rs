@@ -82,7 +82,8 @@ impl Document {
     }
 
     /// Returns it as JSON.
-    pub fn into_value(self) -> Value {
+    pub fn into_value(mut self) -> Value {
+        self.parts.place_custom();
         let mut components = Map::new();
         let mut schemas = self.parts.components;
         schemas.put("Error", error_schema());

@@ -20,6 +20,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, Once};
 
+/// The version of a document that is given none: it has to have one, and tools read it as a semantic one.
+const UNVERSIONED: &str = "0.0.0";
+
 /// Returns the OpenAPI document of all services that `node` can call, which are below `server`.
 ///
 /// # Errors
@@ -36,7 +39,8 @@ pub async fn describe(node: &Node, server: &str) -> Result<Value> {
 async fn document(node: &Node, server: &str, unreadable: impl Fn(&str, &Error) -> Result<String>) -> Result<Value> {
     let config = node.live();
     let title = if config.app.is_empty() { "Services" } else { &config.app };
-    let mut document = Document::new(title, "1.0.0").server(server);
+    let version = if config.version.is_empty() { UNVERSIONED } else { &config.version };
+    let mut document = Document::new(title, version).server(server);
     for service in node.services().into_iter().filter(|service| !dashboard::is_own(node, &service.path)) {
         let Some(found) = node.resolve(&service.path) else { continue };
         let is_open = |method: &Method| config.gateway.auth.public.allows(&service.path, method.name());

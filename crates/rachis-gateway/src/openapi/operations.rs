@@ -4,7 +4,7 @@ use super::{
     described::Described,
     errors::{OF_ALL, error_response},
     names, parameters,
-    parts::Parts,
+    parts::{Custom, Parts},
 };
 use rachis_core::{ErrorKind, Method, schema::Schemas};
 use serde_json::{Map, Value, json};
@@ -96,7 +96,8 @@ impl Service<'_> {
         let several = self.takes_several(method);
         let mut common = parameters::of_path(path);
         let id = parameters::id(path, self.schemas);
-        let of_results = |parts: &mut Parts| parameters::of_results(parts, &self.name, self.schemas, method);
+        let known = self.described.schemas.as_ref();
+        let of_results = |parts: &mut Parts| parameters::of_results(parts, &self.name, known, method);
         match method {
             Method::Find => {
                 common.extend(of_results(parts));
@@ -111,13 +112,16 @@ impl Service<'_> {
                 self.put(parts, &one, "get", method, "", common, None, found);
             }
             Method::Create => {
-                let body = body(data.clone(), several);
+                let body = self.body(parts, data.clone(), several);
                 let created = result.clone().map(|result| if several { one_or_list(result) } else { result });
                 self.put(parts, &collection, "post", method, "", common, Some(body), created);
+                if own_result.is_none() {
+                    self.link(parts, &collection, &one);
+                }
             }
             Method::Update | Method::Patch => {
                 let verb = if *method == Method::Update { "put" } else { "patch" };
-                let body = body(data.clone(), false);
+                let body = self.body(parts, data.clone(), false);
                 if several {
                     let mut chosen = common.clone();
                     chosen.extend(parameters::of_queries(parts, &self.name, self.schemas));
@@ -137,21 +141,9 @@ impl Service<'_> {
                 common.push(id);
                 self.put(parts, &one, "delete", method, "", common, None, result.clone());
             }
-            Method::Custom(name) => {
-                common.push(json!({
-                    "name": "X-Service-Method",
-                    "in": "header",
-                    "required": true,
-                    "description": "Names the method: without it, a POST creates",
-                    "schema": { "type": "string", "enum": [name] },
-                }));
-                // One path has one POST. What stands behind the # keeps the methods apart, and no client sends it.
-                let key = format!("{collection}#{}", names::encoded(name));
-                let body = json!({
-                    "required": data.is_some(),
-                    "content": { "application/json": { "schema": data.clone().unwrap_or_else(|| json!({})) } },
-                });
-                self.put(parts, &key, "post", method, "", common, Some(body), own_result.clone());
+            Method::Custom(_) => {
+                let body = in_body(parts, data.clone().unwrap_or_else(anything));
+                self.put(parts, &collection, "post", method, "", common, Some(body), own_result.clone());
             }
         }
         let mut known = Map::new();
@@ -171,10 +163,46 @@ impl Service<'_> {
         known.into()
     }
 
+    /// Says which operations take the id of a record that was created.
+    fn link(&self, parts: &mut Parts, collection: &str, one: &str) {
+        let record = self.record.as_ref().and_then(|record| parts.components.get(record));
+        if record.is_none_or(|record| record["properties"].get("id").is_none()) {
+            return;
+        }
+        let path = self.described.descriptor.path.as_str();
+        let mut given: Map<String, Value> = names::placeholders(path)
+            .map(|name| (format!("path.{name}"), format!("$request.path.{name}").into()))
+            .collect();
+        given.insert(format!("path.{}", parameters::id_name(path)), "$response.body#/id".into());
+        let verbs =
+            [(Method::Get, "get"), (Method::Update, "put"), (Method::Patch, "patch"), (Method::Remove, "delete")];
+        let links: Map<String, Value> = verbs
+            .into_iter()
+            .filter(|(method, _)| self.described.descriptor.methods.contains(method))
+            .map(|(method, verb)| {
+                let target = format!("#/paths/{}/{verb}", one.replace('~', "~0").replace('/', "~1"));
+                (method.name().to_owned(), json!({ "operationRef": target, "parameters": given }))
+            })
+            .collect();
+        if !links.is_empty() {
+            parts.paths[collection]["post"]["responses"]["201"]["links"] = links.into();
+        }
+    }
+
     /// Returns `true` if a method takes several records, as far as it is known.
     fn takes_several(&self, method: &Method) -> bool {
         let may = matches!(method, Method::Create | Method::Patch | Method::Remove);
         may && (self.described.schemas.is_none() || self.schemas.is_multi(method))
+    }
+
+    /// The body of a standard method: a record, or several.
+    fn body(&self, parts: &Parts, data: Option<Value>, several: bool) -> Value {
+        let record = match data {
+            Some(data) => data,
+            None if self.described.schemas.is_none() => return in_body(parts, anything()),
+            None => json!({ "type": "object" }),
+        };
+        in_body(parts, if several { one_or_list(record) } else { record })
     }
 
     fn event(&self, parts: &mut Parts, event: &str) -> Value {
@@ -262,8 +290,13 @@ impl Service<'_> {
         if let Some(description) = self.schemas.description_of(method) {
             operation["description"] = description.into();
         }
-        let name = format!("{}{several}{}", method.name(), self.name);
-        parts.operation(key, verb, &names::component(&name), operation);
+        let name = names::component(&format!("{}{several}{}", method.name(), self.name));
+        match method {
+            Method::Custom(custom) => {
+                parts.custom(Custom { path: key.to_owned(), method: custom.to_string(), name, operation })
+            }
+            _ => parts.operation(key, verb, &name, operation),
+        }
     }
 }
 
@@ -281,10 +314,15 @@ fn summary(method: &Method, several: &str, path: &str) -> String {
     }
 }
 
-fn body(data: Option<Value>, several: bool) -> Value {
-    let record = data.unwrap_or_else(|| json!({ "type": "object" }));
-    let schema = if several { one_or_list(record) } else { record };
-    json!({ "required": true, "content": { "application/json": { "schema": schema } } })
+/// What a body can be without a schema: other JSON is not read.
+fn anything() -> Value {
+    json!({ "type": ["object", "array"] })
+}
+
+/// A body of this schema. A request without one has the data `{}`, which is good where nothing is required.
+fn in_body(parts: &Parts, schema: Value) -> Value {
+    let required = !parts.components.may_be_empty(&schema);
+    json!({ "required": required, "content": { "application/json": { "schema": schema } } })
 }
 
 fn list_of(record: Value) -> Value {

@@ -9,6 +9,8 @@ use serde_json::{Map, Value, json};
 
 /// How many references and alternatives are followed to find out what a value is.
 const STEPS: usize = 16;
+/// What the names of parameters of services without schemas begin with.
+const OPEN: &str = "open.";
 /// What of a schema says something about one value.
 const OF_VALUES: [&str; 14] = [
     "type",
@@ -27,8 +29,27 @@ const OF_VALUES: [&str; 14] = [
     "description",
 ];
 
-/// Returns the parameters that do not differ between services.
+/// Returns the parameters that do not differ between services, and below `open.` those of services that say nothing of
+/// themselves: how many, in which order and of which fields are mere words to some.
 pub(super) fn of_all() -> Map<String, Value> {
+    let mut all = described();
+    let open: Vec<_> = all.iter().map(|(name, parameter)| (format!("{OPEN}{name}"), opened(parameter))).collect();
+    all.extend(open);
+    all
+}
+
+/// The same parameter, that may be anything.
+fn opened(parameter: &Value) -> Value {
+    let mut parameter = parameter.clone();
+    parameter["schema"] = match parameter["schema"]["type"].as_str() {
+        Some("array") => json!({ "type": "array", "items": {} }),
+        Some("object") => json!({ "type": "object" }),
+        _ => json!({}),
+    };
+    parameter
+}
+
+fn described() -> Map<String, Value> {
     let number = |name: &str, text: &str| {
         let schema = json!({ "type": "integer", "minimum": 0 });
         json!({ "name": name, "in": "query", "description": text, "schema": schema })
@@ -45,7 +66,7 @@ pub(super) fn of_all() -> Map<String, Value> {
         "name": "$select[]",
         "in": "query",
         "description": "The fields that are returned, beside the id",
-        "schema": { "type": "array", "items": { "type": "string", "minLength": 1 } },
+        "schema": { "type": "array", "items": { "type": "string" } },
     });
     let all = [
         ("limit", number("$limit", "How many records are returned at most")),
@@ -102,23 +123,30 @@ pub(super) fn of_queries(parts: &mut Parts, owner: &str, schemas: &Schemas) -> V
             "description": "Any field with the value that it has to have, or with a condition on it, as `field[$gt]`",
             "style": "form",
             "explode": true,
-            "schema": { "type": "object", "additionalProperties": { "type": "string" } },
+            "schema": { "type": "object" },
         }));
     }
     chosen
 }
 
-/// Adds the parameters for the order and the fields of results, and returns references to them.
-pub(super) fn of_results(parts: &mut Parts, owner: &str, schemas: &Schemas, method: &Method) -> Vec<Value> {
+/// Adds the parameters for the order and the fields of results, and returns references to them. `schemas` is `None` for a
+/// service that says nothing of itself.
+pub(super) fn of_results(parts: &mut Parts, owner: &str, schemas: Option<&Schemas>, method: &Method) -> Vec<Value> {
+    let Some(schemas) = schemas else {
+        let names: &[&str] = if *method == Method::Find { &["limit", "skip", "sort", "select"] } else { &["select"] };
+        return names.iter().map(|name| reference(&format!("{OPEN}{name}"))).collect();
+    };
     let fields: Vec<String> = schemas.query_fields().into_iter().map(|field| field.name).collect();
     let closed = !fields.is_empty() && !schemas.has_open_queries();
     let mut parameters = Vec::new();
     if *method == Method::Find {
-        parameters.extend([reference("limit"), reference("skip")]);
+        // What is no number is none to some stores; queries that are checked do not get there.
+        let checked = if schemas.query_schema().is_some() { "" } else { OPEN };
+        parameters.extend(["limit", "skip"].map(|name| reference(&format!("{checked}{name}"))));
         if closed {
             let directions: Map<String, Value> =
                 fields.iter().map(|name| (name.clone(), json!({ "type": "integer", "enum": [1, -1] }))).collect();
-            let mut order = of_all()["sort"].clone();
+            let mut order = described()["sort"].clone();
             order["schema"] = json!({ "type": "object", "properties": directions, "additionalProperties": false });
             parameters.push(own(parts, &format!("{owner}.sort"), order));
         } else {
@@ -126,7 +154,7 @@ pub(super) fn of_results(parts: &mut Parts, owner: &str, schemas: &Schemas, meth
         }
     }
     if closed {
-        let mut selected = of_all()["select"].clone();
+        let mut selected = described()["select"].clone();
         selected["schema"]["items"] = json!({ "type": "string", "enum": fields });
         parameters.push(own(parts, &format!("{owner}.select"), selected));
     } else {

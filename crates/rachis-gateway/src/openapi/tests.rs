@@ -65,13 +65,16 @@ fn a_service_has_one_operation_for_each_way_to_call_it() {
     let document = document(&[described("orgs/:orgId/people", &methods, Some(schemas))]);
     assert_eq!(
         names(&document, "/paths"),
-        ["/orgs/{orgId}/people", "/orgs/{orgId}/people/{id}", "/orgs/{orgId}/people#shout%20at"]
+        ["/orgs/{orgId}/people", "/orgs/{orgId}/people/{id}", "/orgs/{orgId}/people/shout%20at"]
     );
     let operations = |path: &str| names(&document, &format!("/paths/{}", path.replace('/', "~1")));
     assert_eq!(operations("/orgs/{orgId}/people"), ["get", "post", "delete"]);
     assert_eq!(operations("/orgs/{orgId}/people/{id}"), ["get", "put", "patch", "delete"]);
-    let custom = &document["paths"]["/orgs/{orgId}/people#shout%20at"]["post"];
-    assert_eq!(custom["parameters"][1]["schema"]["enum"], json!(["shout at"]));
+    let custom = &document["paths"]["/orgs/{orgId}/people/shout%20at"]["post"];
+    assert_eq!(
+        (&custom["operationId"], custom["parameters"].as_array().unwrap().len()),
+        (&json!("shout_atOrgsOrgIdPeople"), 1)
+    );
     let found = &document["paths"]["/orgs/{orgId}/people"]["get"]["responses"]["200"];
     assert_eq!(found["content"]["application/json"]["schema"]["$ref"], "#/components/schemas/OrgsOrgIdPeoplePage");
     assert_eq!(document["paths"]["/orgs/{orgId}/people/{id}"]["get"]["parameters"][1]["schema"]["type"], "integer");
@@ -170,4 +173,91 @@ fn a_schema_of_many_parts_that_refer_to_each_other_is_read_in_time() {
     let document = document(&[described("webs", Method::STANDARD, Some(Schemas::new().record(schema)))]);
     assert!(names(&document, "/components/schemas").len() > parts);
     assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_body_is_required_where_an_empty_record_would_be_refused() {
+    let required = |schema: Value| {
+        let schemas = Schemas::new().data(Method::Create, schema);
+        let document = document(&[described("notes", &[Method::Create], Some(schemas))]);
+        document["paths"]["/notes"]["post"]["requestBody"]["required"].as_bool().unwrap()
+    };
+    for (schema, expected) in [
+        (json!({ "type": "object", "properties": { "text": { "type": "string" } } }), false),
+        (json!({ "type": "object", "required": ["text"] }), true),
+        (json!({ "type": ["array", "object"], "additionalProperties": false }), false),
+        (json!({ "type": "array" }), true),
+        (
+            json!({ "anyOf": [{ "type": "array" }, { "$ref": "#/$defs/A" }], "$defs": { "A": { "type": "object" } } }),
+            false,
+        ),
+        (json!({ "$ref": "#/$defs/A", "$defs": { "A": { "type": "object", "required": ["a"] } } }), true),
+        (json!({ "allOf": [{ "type": "object" }, { "required": ["a"] }] }), true),
+        // What is not looked into may refuse it.
+        (json!({ "type": "object", "minProperties": 1 }), true),
+        (json!({ "not": { "type": "object" } }), true),
+        (json!({ "$ref": "#" }), true),
+    ] {
+        assert_eq!(required(schema.clone()), expected, "{schema}");
+    }
+}
+
+#[test]
+fn of_a_service_without_schemas_nothing_is_said_that_might_not_be_so() {
+    let methods = [Method::Find, Method::Create, Method::Update, Method::custom("shout")];
+    let document = document(&[described("notes", &methods, None)]);
+    for (path, verb) in [("/notes", "post"), ("/notes/{id}", "put"), ("/notes/shout", "post")] {
+        let body = &document["paths"][path][verb]["requestBody"];
+        assert_eq!(body["required"], false, "{path}");
+        assert_eq!(body["content"]["application/json"]["schema"], json!({ "type": ["object", "array"] }), "{path}");
+    }
+    for parameter in document["paths"]["/notes"]["get"]["parameters"].as_array().unwrap() {
+        let named = parameter["$ref"].as_str().and_then(|target| document.pointer(&target[1..]));
+        let schema = &named.unwrap_or(parameter)["schema"];
+        let bounds = ["minimum", "enum", "additionalProperties", "minLength"];
+        assert!(bounds.iter().all(|bound| !schema.to_string().contains(bound)), "{schema}");
+    }
+}
+
+#[test]
+fn what_was_created_is_linked_to_what_takes_its_id() {
+    let methods = [Method::Create, Method::Get, Method::Remove];
+    let schemas = Schemas::new().record(person());
+    let links = |path: &str, schemas: &Schemas| {
+        let document = document(&[described(path, &methods, Some(schemas.clone()))]);
+        let paths = document["paths"].as_object().unwrap();
+        let links =
+            paths[format!("/{}", path.replace(":id", "{id}")).as_str()]["post"]["responses"]["201"]["links"].clone();
+        for (_, link) in links.as_object().into_iter().flatten() {
+            let target = link["operationRef"].as_str().unwrap();
+            assert!(document.pointer(&target[1..]).is_some(), "{target}");
+        }
+        links
+    };
+    let given = json!({ "path.id": "$response.body#/id" });
+    assert_eq!(
+        links("people", &schemas),
+        json!({
+            "get": { "operationRef": "#/paths/~1people~1{id}/get", "parameters": given },
+            "remove": { "operationRef": "#/paths/~1people~1{id}/delete", "parameters": given },
+        })
+    );
+    let given = json!({ "path.id": "$request.path.id", "path.recordId": "$response.body#/id" });
+    assert_eq!(links("orgs/:id/people", &schemas)["get"]["parameters"], given);
+    // Without an id there is nothing to give.
+    assert_eq!(links("people", &schemas.clone().result("create", json!({ "type": "string" }))), Value::Null);
+    assert_eq!(links("people", &Schemas::new().record(json!({ "type": "object" }))), Value::Null);
+}
+
+#[test]
+fn a_custom_method_without_a_path_of_its_own_is_named_by_the_header() {
+    let methods = [Method::Create, Method::custom("shout"), Method::custom("a/b")];
+    let open = |path: &str, methods: &[Method]| described(path, methods, None);
+    let document = document(&[open("notes", &methods), open("notes/shout", &[Method::Create])]);
+    assert_eq!(names(&document, "/paths"), ["/notes", "/notes/shout", "/notes#shout", "/notes#a%2Fb"]);
+    assert_eq!(document["paths"]["/notes/shout"]["post"]["tags"], json!(["notes/shout"]));
+    for (path, name) in [("/notes#shout", "shout"), ("/notes#a%2Fb", "a/b")] {
+        let header = &document["paths"][path]["post"]["parameters"][0];
+        assert_eq!((&header["name"], &header["schema"]["enum"]), (&json!("X-Service-Method"), &json!([name])));
+    }
 }
