@@ -283,6 +283,8 @@ pub use rachis_mesh::aws;
 /// redis-rs, by whose traits the connections of [`Node::redis`] are used.
 #[doc(no_inline)]
 pub use rachis_mesh::redis_rs as redis;
+#[doc(hidden)] // for the command line
+pub use rachis_mesh::server_warnings;
 #[doc(inline)]
 pub use rachis_mesh::{
     CallService, Change, CredentialProvider, Credentials, DeadCall, DeadLetter, DeadLetters, Latencies, MadeCalls,

@@ -4,16 +4,20 @@
 
 mod bench;
 mod call;
+mod completions;
 mod config;
 mod dead;
+mod doctor;
 mod drain;
 mod exit;
 mod gateway;
 mod global;
 mod health;
 mod info;
+mod init;
 mod level;
 mod log;
+mod man;
 mod nodes;
 mod observe;
 mod openapi;
@@ -81,6 +85,10 @@ enum Command {
     Level(level::Args),
     Health(health::Args),
     Config(config::Args),
+    Doctor(doctor::Args),
+    Init(init::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// Reads what was typed.
@@ -161,6 +169,10 @@ impl Command {
             Command::Level(args) => level::run(args, global, out).await,
             Command::Health(args) => health::run(args, global, out).await,
             Command::Config(args) => config::run(args, global, out).await,
+            Command::Doctor(args) => doctor::run(args, global, out).await,
+            Command::Init(args) => init::run(args, out),
+            Command::Completions(args) => completions::run(args, out),
+            Command::Man(args) => man::run(args, out),
         }
     }
 }

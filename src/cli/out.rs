@@ -45,6 +45,12 @@ impl Out {
         self.write(&plain_lines(text))
     }
 
+    /// Writes what programs read, byte by byte.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.to.write_all(bytes)?;
+        self.to.flush()
+    }
+
     /// Writes one JSON document on one line.
     pub(crate) fn document(&mut self, value: &impl Serialize) -> io::Result<()> {
         self.write(&plain::json(value)?)

@@ -24,6 +24,7 @@ mod values;
 
 pub use error::ConfigError;
 pub use load::env::{ENV, EnvName, EnvUse};
+pub use load::layers::DEFAULTS;
 pub use load::loader::Loader;
 pub use load::watch::Watch;
 pub use model::auth::{Algorithm, GatewayAuth, JwtOptions, KeyAlgorithm, LocalOptions, Parties};

@@ -31,6 +31,8 @@ pub use node::{
 pub use node::{METRICS_TYPE, WeakNode, beat_on_starting_runtime};
 #[cfg(feature = "schema")]
 pub use node::{OtherSchemas, ServiceSchemas};
+#[doc(hidden)] // for the command line
+pub use redis::server_warnings;
 pub use redis::{
     CredentialProvider, Credentials, RedisConnection, RedisManager, RedisPool, RedisPoolError, RedisSession,
 };

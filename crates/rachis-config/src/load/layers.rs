@@ -7,7 +7,8 @@ use figment::{
     value::{Dict, Map, Value},
 };
 
-const DEFAULTS: &str = include_str!("../../default.toml");
+/// `config/default.toml`: every key, with its meaning and its default.
+pub const DEFAULTS: &str = include_str!("../../default.toml");
 
 /// The layers so far. Whatever is in them has been read as a [`Config`] without error.
 #[derive(Clone)]

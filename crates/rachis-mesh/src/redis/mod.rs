@@ -20,6 +20,7 @@ mod scripts;
 
 pub use application::{RedisConnection, RedisManager, RedisPool, RedisPoolError, RedisSession};
 pub use connection::credentials::{CredentialProvider, Credentials};
+pub use connection::server_info::server_warnings;
 
 /// What Redis, or the way to it, failed with.
 pub(crate) type Failure = ::redis::RedisError;

@@ -9,14 +9,14 @@ use crate::{
 };
 use futures_util::future::try_join_all;
 use rachis_core::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 /// The queue of one app, all its partitions together: see [`Node::queues`](crate::Node::queues).
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct QueueInfo {
     /// The partition key of the app.

@@ -15,6 +15,11 @@ pub(crate) async fn warn_of(on: &mut impl ConnectionLike, url: &str) {
     }
 }
 
+/// Returns what an operator should change of the server whose INFO this is, and that `url` leads to; each with the reason.
+pub fn server_warnings(info: &str, url: &str) -> Vec<String> {
+    Server::read(info).warnings(url)
+}
+
 /// Reads the INFO of the server.
 async fn inspect(on: &mut impl ConnectionLike) -> Result<Server, RedisError> {
     // Without a section, since servers before 7.0 take one at a time.
