@@ -10,6 +10,8 @@ mod own_redis;
 #[allow(dead_code)]
 mod proxy;
 mod replicas;
+#[cfg(feature = "schema")]
+mod schemas;
 mod sentinel;
 mod servers;
 mod shards;
