@@ -14,8 +14,9 @@ const COUNT = 3_000
 
 const schema = JSON.parse(readFileSync(new URL('../../../examples/conformance/described.json', import.meta.url)))
 // As the code that Feathers generates makes them, but that they tell of every field.
-const ofQueries = addFormats.default(new Ajv({ coerceTypes: true, allErrors: true }), ['date-time'])
-const ofData = addFormats.default(new Ajv({ allErrors: true }), ['date-time'])
+const FORMATS = ['date-time', 'date', 'time', 'email', 'uuid', 'ipv4']
+const ofQueries = addFormats.default(new Ajv({ coerceTypes: true, allErrors: true }), FORMATS)
+const ofData = addFormats.default(new Ajv({ allErrors: true }), FORMATS)
 const queries = getValidator(
   { $id: 'Query', type: 'object', additionalProperties: false, properties: querySyntax(schema.properties) },
   ofQueries
@@ -25,7 +26,8 @@ const data = getValidator({ $id: 'Data', ...schema }, ofData)
 const KNOWN = Object.keys(schema.properties)
 const FIELDS = [...KNOWN, 'agee', 'toString']
 const TEXTS = ['', '0', '1', '5', '-5', '5.5', '5.0', '1e2', '0x1f', ' 7 ', '+7', '.5', '5.', 'true', 'false', 'null', 'x', 'host', 'guest',
-  'ab12', 'AB', '2026-11-30T10:00:00Z', '2026-11-30', '9007199254740993', 'NaN', '-', 'é', 'a'.repeat(21)]
+  'ab12', 'AB', '2026-11-30T10:00:00Z', '2026-11-30T10:00:00+01:00', '2026-11-30', '2026-02-30', '10:00:00Z', '25:00:00Z', 'ada@example.org',
+  'ada@', '@b', 'a b@c.d', '0f8fad5b-d9cb-469f-a165-70867728950e', '0f8fad5b-d9cb-469f-a165', '127.0.0.1', '256.0.0.1', '01.2.3.4', '9007199254740993', 'NaN', '-', 'é', 'a'.repeat(21)]
 const VALUES = [...TEXTS, 0, 1, 5, -5, 5.5, true, false, null, [], {}, ['a'], { a: 1 }]
 const OPERATORS = ['$gt', '$gte', '$lt', '$lte', '$ne', '$in', '$nin', '$regex']
 
