@@ -6,7 +6,7 @@ use crate::{
     services::Gate,
     start,
 };
-use rachis::{App, Config, ErrorKind, Node};
+use rachis::{App, Config, ErrorKind, Node, Outcome};
 use rachis_testing as testing;
 use rachis_testing::ThrowawayRedis;
 use std::{
@@ -124,4 +124,37 @@ async fn a_call_that_may_begin_only_after_its_deadline_is_not_begun() {
     assert_eq!(here.service("jobs").create("y").answer().await.unwrap().result, "there");
     testing::eventually("nothing marks it as running", is_let_go).await;
     assert_eq!(gate.started(), 1, "it was begun");
+}
+
+#[tokio::test]
+async fn a_call_that_was_given_up_is_answered_though_redis_did_not_say_so() {
+    let redis = ThrowawayRedis::start().unwrap();
+    let config = config_of(&redis);
+    let gate = Gate::open("there");
+    let (way, _there) = replica(&redis, &gate).await;
+    let here = start(&config, "caller", App::new()).await;
+    knows(&here, "jobs").await;
+    let loses = Arc::new(AtomicBool::new(false));
+    way.decide({
+        let loses = loses.clone();
+        move |command| match command {
+            mark if is_mark(mark) => Act::Refuse("NOPERM User default has no permissions to run the 'evalsha' command"),
+            // Redis runs it, and its answer is lost.
+            settles
+                if settles[0] == b"EVALSHA" && is_about(settles, ":calls") && loses.swap(false, Ordering::SeqCst) =>
+            {
+                Act::LoseReply
+            }
+            _ => Act::Pass,
+        }
+    });
+    let create = async |key| here.service("jobs").create("x").idempotency_key(key).answer().await.unwrap_err();
+    // Redis has the script after the first.
+    for (key, is_lost) in [("first", false), ("second", true)] {
+        loses.store(is_lost, Ordering::SeqCst);
+        let error = create(key).await;
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unavailable, Some(Outcome::NeverRan)), "{error}");
+    }
+    assert!(!loses.load(Ordering::SeqCst), "no answer was lost");
+    assert_eq!(gate.started(), 0);
 }

@@ -54,6 +54,17 @@ pub(crate) struct PendingOf {
     pub(crate) count: usize,
 }
 
+/// The outcome of an attempt to settle a request that is not begun.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum GivenUp {
+    /// It was this replica's, and is settled.
+    Now,
+    /// It is another replica's, which answers it.
+    Elsewhere,
+    /// It is no replica's: it was settled before.
+    Before,
+}
+
 /// The outcome of a pull.
 #[derive(Debug)]
 pub(crate) enum Pulled {
@@ -213,10 +224,14 @@ impl Calls {
         REQUEUE.key(&self.stream).arg(GROUP).arg(id).arg(frame).arg(&self.consumer).invoke_async(on).await
     }
 
-    /// Settles a request that is not begun. Returns `false` if it is settled, or is no longer of this replica: then another
-    /// one answers it.
-    pub(crate) async fn give_up(&self, on: &mut impl ConnectionLike, id: EntryId) -> RedisResult<bool> {
-        GIVE_UP.key(&self.stream).arg(GROUP).arg(id).arg(&self.consumer).invoke_async(on).await
+    /// Settles a request that is not begun, if it is still this replica's.
+    pub(crate) async fn give_up(&self, on: &mut impl ConnectionLike, id: EntryId) -> RedisResult<GivenUp> {
+        let outcome: u8 = GIVE_UP.key(&self.stream).arg(GROUP).arg(id).arg(&self.consumer).invoke_async(on).await?;
+        Ok(match outcome {
+            0 => GivenUp::Elsewhere,
+            1 => GivenUp::Now,
+            _ => GivenUp::Before,
+        })
     }
 
     /// Deletes what was settled and could not be deleted then. Returns the number of requests that were.
@@ -280,10 +295,11 @@ mod tests {
         let taken = given().await;
         let kept = given().await;
         assert!(former.hand_off(on, taken, "heir").await.unwrap());
-        assert!(!former.give_up(on, taken).await.unwrap());
+        assert_eq!(former.give_up(on, taken).await.unwrap(), GivenUp::Elsewhere);
         assert!(!former.requeue(on, taken, b"frame").await.unwrap());
         assert_eq!(former.len(on).await.unwrap(), 2);
-        assert!(former.give_up(on, kept).await.unwrap() && !former.give_up(on, kept).await.unwrap());
+        assert_eq!(former.give_up(on, kept).await.unwrap(), GivenUp::Now);
+        assert_eq!(former.give_up(on, kept).await.unwrap(), GivenUp::Before);
         assert_eq!((former.given(on).await.unwrap(), former.len(on).await.unwrap()), (Vec::new(), 1));
         assert!(heir.requeue(on, taken, b"frame").await.unwrap());
         assert_eq!((heir.given(on).await.unwrap(), heir.len(on).await.unwrap()), (Vec::new(), 1));

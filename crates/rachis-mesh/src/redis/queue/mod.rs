@@ -15,7 +15,7 @@ mod write;
 mod writer;
 
 pub(crate) use super::resp::{Entry, EntryId};
-pub(crate) use calls::{Calls, Delivered, PendingOf, Pulled};
+pub(crate) use calls::{Calls, Delivered, GivenUp, PendingOf, Pulled};
 pub(crate) use depth::QueueDepth;
 pub(crate) use inbox::{Inbox, InboxRead};
 pub(crate) use reader::Reader;

@@ -9,13 +9,16 @@ use crate::{
     redis::{
         Failure,
         connection::{is_fatal, link::Live, pool::Pooled},
-        queue::{Delivered, Entry, EntryId, Write},
+        queue::{Delivered, Entry, EntryId, GivenUp, Write},
     },
     wire::{self, Frame, Handoff, Reply, Request},
 };
 use rachis_core::{Answer, Error, Outcome, Result};
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -118,10 +121,19 @@ impl Responder {
         error: Error,
     ) {
         let entry = in_flight.entry();
+        // Redis may have run a command whose answer did not come, also one of those that a single look repeats.
+        let attempts = AtomicU32::new(0);
         while self.work.clock.now() < expires {
-            let given_up = |mut live: Live| async move { self.calls.give_up(&mut live.connection, entry).await };
-            match self.work.commands.run(&self.stream, given_up).await {
-                Ok(true) => {
+            let given_up = |mut live: Live| {
+                attempts.fetch_add(1, Ordering::Relaxed);
+                async move { self.calls.give_up(&mut live.connection, entry).await }
+            };
+            let given_up = self.work.commands.run(&self.stream, given_up).await;
+            let by_this_one = attempts.load(Ordering::Relaxed) > 1;
+            match given_up {
+                Ok(GivenUp::Before) if !by_this_one => return tracing::debug!(%entry, "was settled by another replica"),
+                // What another one has settled meanwhile it had answered before, and its answer comes first.
+                Ok(GivenUp::Now | GivenUp::Before) => {
                     let inbox = self.work.keys.inbox(to);
                     return match Reply::new(id, Err(error)).encode(self.work.signer.at(&inbox)) {
                         Ok(frame) => {
@@ -132,7 +144,9 @@ impl Responder {
                         Err(error) => tracing::error!(%error, "no reply could be made; the caller will time out"),
                     };
                 }
-                Ok(false) => return tracing::debug!(%entry, "is another replica's by now, which answers it"),
+                Ok(GivenUp::Elsewhere) => {
+                    return tracing::debug!(%entry, "is another replica's by now, which answers it");
+                }
                 Err(refused) if !is_fatal(&refused) => {
                     tracing::debug!(%entry, error = %refused, "a request that is not begun may not be given up");
                     let error = match error.outcome() {
