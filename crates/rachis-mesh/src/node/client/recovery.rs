@@ -15,7 +15,10 @@ use crate::node::{
 use crate::{
     redis::{
         Failure,
-        connection::link::{Live, Session},
+        connection::{
+            is_fatal,
+            link::{Live, Session},
+        },
         keys::{Keys, same_app},
         queue::{EntryId, RequestState, exists, find, newest, request_states},
         registry::Registry,
@@ -39,6 +42,9 @@ const LOOK_FROM: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_millis(500);
 /// How long the inbox may take to be read up to where it stood.
 const INBOX_TIME: Duration = Duration::from_secs(5);
+/// How long a server that does not answer is asked whether it held on to its data, and the pauses in between.
+const PATIENCE: Duration = Duration::from_secs(5);
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How far off this node's idea of Redis's clock may be.
 const CLOCK_SLACK: Duration = Duration::from_secs(60);
 
@@ -225,10 +231,7 @@ impl RecoveryScan<'_> {
         let mut later = Vec::new();
         for Missing { candidate, closed } in missing {
             let never_arrived = match closed {
-                Some(then) if intact && candidate.left.losses == losses => {
-                    let then = &then;
-                    self.0.commands.run(&candidate.stream, |live| held_on(then, live)).await?
-                }
+                Some(then) if intact && candidate.left.losses == losses => self.held_on(&candidate, &then).await?,
                 _ => false,
             };
             match (never_arrived, candidate.safety) {
@@ -241,6 +244,22 @@ impl RecoveryScan<'_> {
             self.decide_later(later, found_out);
         }
         Ok(())
+    }
+
+    /// Returns `true` if the server of that session is the present one, and has had memory for everything since. Where it does
+    /// not answer for a while, what was found out before still holds, so it is asked again: else one that is away every few
+    /// moments would be searched from the beginning each time, and to no end.
+    async fn held_on(&self, candidate: &RecoveryCandidate, then: &Session) -> Result<bool, Failure> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.0.commands.run(&candidate.stream, |live| held_on(then, live)).await {
+                Err(error) if is_fatal(&error) && Instant::now() < until => {
+                    tracing::debug!(%error, "whether Redis held on to its data could not be asked yet");
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     /// A call with an idempotency key may be running while Redis has lost its mark. It is sent again when the node
