@@ -22,7 +22,7 @@ use crate::node::shared::{
 use crate::{
     redis::{
         Failure,
-        connection::{Backoff, pool::Admin},
+        connection::{Backoff, link::Live, pool::Admin},
         event_log::Intake,
         idempotency::{Begun, Mark, ms},
         queue::Write,
@@ -277,17 +277,22 @@ impl Idempotency {
         self.commands.run(&mark.key, |mut live| async move { mark.release(&mut live.connection).await }).await.map(drop)
     }
 
-    /// Lets go, soon, of a mark that may have been made though nothing runs.
+    /// Lets go of a mark that may have been made though nothing runs: until then repeats would wait for the run.
     fn clean_up(&self, mark: Mark) {
         if !self.life.is_open() {
             return;
         }
-        let links = self.commands.links().clone();
+        let commands = self.commands.clone();
         let holds = self.mark_holds();
         tokio::spawn(async move {
+            let mark = &mark;
             let cleaned = async {
-                let Some((_, live)) = links.reach(&mark.key).await else { return };
-                let _ = mark.release(&mut live.connection.clone()).await;
+                let mut backoff = BACKOFF;
+                let release = |mut live: Live| async move { mark.release(&mut live.connection).await };
+                while let Err(error) = commands.run(&mark.key, release).await {
+                    tracing::debug!(%error, "the mark of a call that was not begun could not be let go of yet");
+                    tokio::time::sleep(backoff.pause()).await;
+                }
             };
             tokio::time::timeout(holds, cleaned).await.ok();
         });
