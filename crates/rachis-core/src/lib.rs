@@ -67,6 +67,7 @@ pub mod host {
             hook::{Chain, Finished},
         },
         lock::lock,
+        memory::{Options, object},
         path, secret,
         service::{Dispatch, registered::Registered, registration::Publish},
     };

@@ -5,13 +5,12 @@ mod records;
 mod store;
 mod unique;
 
-pub use options::Multi;
+pub use options::{Multi, Options};
 
 use crate::{
     Error, Id, Method, Paginate, Params, Result, Service, Shape, lock,
     query::{Evaluation, Filter, Select},
 };
-use options::Options;
 use records::Record;
 use serde_json::Value;
 use std::{
@@ -284,7 +283,11 @@ impl MemoryService {
     }
 }
 
-fn object(method: Method, data: Value) -> Result<Record> {
+/// The fields of a record.
+///
+/// # Errors
+/// `BadRequest` for anything but a JSON object.
+pub fn object(method: Method, data: Value) -> Result<Record> {
     match data {
         Value::Object(record) => Ok(record),
         _ => Err(Error::bad_request(format!("Invalid data for {method}: a record is a JSON object"))),

@@ -36,15 +36,21 @@ impl<const N: usize> From<[Method; N]> for Multi {
     }
 }
 
+/// What a store allows, and what a hook may change for one call by `params.extra`.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Options {
-    pub(super) multi: Multi,
-    pub(super) paginate: Option<Paginate>,
+pub struct Options {
+    /// Which methods may act on several records.
+    pub multi: Multi,
+    /// How results of `find` are cut into pages; `None` is not at all.
+    pub paginate: Option<Paginate>,
 }
 
 impl Options {
-    /// Returns `true` if `method` may act on several records in this call.
-    pub(super) fn check_multi(&self, method: Method, params: &Params) -> Result<()> {
+    /// Looks whether `method` may act on several records in this call.
+    ///
+    /// # Errors
+    /// `MethodNotAllowed` if it may not, `BadRequest` for nonsense in `params`.
+    pub fn check_multi(&self, method: Method, params: &Params) -> Result<()> {
         let here = match adapter(params, "multi") {
             Some(value) => Multi::from_json(value).ok_or_else(|| invalid("adapter.multi", value))?,
             None => self.multi.clone(),
@@ -56,7 +62,10 @@ impl Options {
     }
 
     /// How this call is paginated: `params.adapter` wins over `params.paginate`, and both over the service.
-    pub(super) fn paginate(&self, params: &Params) -> Result<Option<Paginate>> {
+    ///
+    /// # Errors
+    /// `BadRequest` for nonsense in `params`.
+    pub fn paginate(&self, params: &Params) -> Result<Option<Paginate>> {
         match adapter(params, "paginate").or_else(|| params.extra.get("paginate")) {
             None => Ok(self.paginate),
             Some(Value::Null | Value::Bool(false)) => Ok(None),

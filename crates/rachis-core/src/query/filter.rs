@@ -1,6 +1,6 @@
 //! A checked query.
 
-use super::{Limits, Matcher, Query, Select, Sort, limits::Budget};
+use super::{Limits, Matcher, Query, Select, Sort, Syntax, limits::Budget};
 use crate::{Error, Params, Result, error::excerpt};
 use serde_json::{Map, Value};
 
@@ -25,6 +25,7 @@ pub struct Filter {
     skip: usize,
     limit: Option<u64>,
     select: Select,
+    others: Vec<(&'static str, Value)>,
 }
 
 /// What a filter found, by reference.
@@ -61,8 +62,16 @@ impl Filter {
     /// `BadRequest`: `Invalid filter value $x` for an unknown `$x` beside the fields, `Invalid query parameter $x` for one
     /// inside a field, and others for malformed operands, for nesting deeper than 32 levels, and for what exceeds `limits`.
     pub fn parse_within(query: &Query, limits: &Limits) -> Result<Self> {
+        Filter::parse_with(query, limits, Syntax::default())
+    }
+
+    /// Checks a query that may say more than the common syntax.
+    ///
+    /// # Errors
+    /// As [`Filter::parse_within`].
+    pub fn parse_with(query: &Query, limits: &Limits, syntax: Syntax) -> Result<Self> {
         let mut filter = Filter::default();
-        let mut budget = Budget::new(limits);
+        let mut budget = Budget::new(limits, syntax);
         for (key, value) in query.iter() {
             match key.as_str() {
                 "$skip" => filter.skip = natural(value).map_or(0, |skip| usize::try_from(skip).unwrap_or(usize::MAX)),
@@ -74,7 +83,9 @@ impl Filter {
                 }
                 "$or" | "$and" => filter.matcher.add(key, value, &mut budget)?,
                 key if key.starts_with('$') => {
-                    return Err(Error::bad_request(format!("Invalid filter value {}", excerpt(key))));
+                    let other = syntax.filters.iter().find(|name| **name == key);
+                    let invalid = || Error::bad_request(format!("Invalid filter value {}", excerpt(key)));
+                    filter.others.push((other.ok_or_else(invalid)?, value.clone()));
                 }
                 key => filter.matcher.add(key, value, &mut budget)?,
             }
@@ -89,7 +100,7 @@ impl Filter {
 
     /// How much work it is to look at one record: 1 and more.
     pub(crate) fn weight(&self) -> usize {
-        1 + self.matcher.weight() + self.sort.keys()
+        1 + self.matcher.weight() + self.sort.keys().len()
     }
 
     /// The conditions on the records.
@@ -115,6 +126,11 @@ impl Filter {
     /// The fields asked for.
     pub fn select(&self) -> &Select {
         &self.select
+    }
+
+    /// The value of a filter that the service's own [`Syntax`] names.
+    pub fn other(&self, name: &str) -> Option<&Value> {
+        self.others.iter().find(|(other, _)| *other == name).map(|(_, value)| value)
     }
 
     pub(crate) fn into_select(self) -> Select {

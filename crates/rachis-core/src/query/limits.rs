@@ -1,5 +1,6 @@
 //! How broad a query may be.
 
+use super::Syntax;
 use crate::{Error, Result};
 use serde_json::Value;
 
@@ -31,16 +32,22 @@ impl Default for Limits {
     }
 }
 
-/// What is left of the limits while a query is read.
+/// What is left of the limits while a query is read, and what it may say.
 pub(super) struct Budget {
     limits: Limits,
+    syntax: Syntax,
     conditions: usize,
     items: usize,
 }
 
 impl Budget {
-    pub(super) fn new(limits: &Limits) -> Self {
-        Budget { limits: *limits, conditions: limits.conditions, items: limits.items }
+    pub(super) fn new(limits: &Limits, syntax: Syntax) -> Self {
+        Budget { limits: *limits, syntax, conditions: limits.conditions, items: limits.items }
+    }
+
+    /// What the query may say beside Feathers' common syntax.
+    pub(super) fn syntax(&self) -> Syntax {
+        self.syntax
     }
 
     /// # Errors

@@ -29,27 +29,44 @@ pub struct Matcher {
     conditions: Vec<Condition>,
 }
 
+/// One condition of a [`Matcher`], for stores that translate it.
 #[derive(Clone, Debug, PartialEq)]
-enum Condition {
+pub enum Condition {
+    /// All tests of a field hold.
     Field(Path, Vec<Test>),
+    /// One of these is satisfied: `$or`.
     Any(Vec<Matcher>),
+    /// All of these are satisfied: `$and`.
     All(Vec<Matcher>),
 }
 
+/// What is asked of a field.
 #[derive(Clone, Debug, PartialEq)]
-enum Test {
+pub enum Test {
+    /// The value itself, or `null` for a missing one.
     Equal(Value),
+    /// `$ne`.
     NotEqual(Value),
+    /// `$in`.
     In(Set),
+    /// `$nin`.
     NotIn(Set),
+    /// `$lt`, `$lte`, `$gt` and `$gte`, within one type.
     Ordered(Relation, Value),
+    /// An operator of the store's own [`Syntax`](super::Syntax). Here, it holds for nothing.
+    Other(&'static str, Value),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Relation {
+/// An order of two values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// `$lt`.
     Less,
+    /// `$lte`.
     LessOrEqual,
+    /// `$gt`.
     Greater,
+    /// `$gte`.
     GreaterOrEqual,
 }
 
@@ -63,6 +80,11 @@ impl Matcher {
         check(value, 1, budget)?;
         self.conditions.push(condition(key, value, budget)?);
         Ok(())
+    }
+
+    /// The conditions, all of which must hold.
+    pub fn conditions(&self) -> &[Condition] {
+        &self.conditions
     }
 
     /// How many comparisons a record takes at most.
@@ -108,7 +130,7 @@ fn check(value: &Value, depth: usize, budget: &mut Budget) -> Result<()> {
         Value::Object(map) => {
             budget.take_items(map.len())?;
             map.iter().try_for_each(|(key, inner)| {
-                if key.starts_with('$') && !is_operator(key) {
+                if key.starts_with('$') && !is_operator(key) && !budget.syntax().operators.contains(&key.as_str()) {
                     let error = Error::bad_request(format!("Invalid query parameter {}", excerpt(key)));
                     return Err(about(error, value));
                 }
@@ -181,6 +203,9 @@ fn test(field: &str, operator: &str, value: &Value, budget: &mut Budget) -> Resu
         "$gt" => Test::Ordered(Relation::Greater, value.clone()),
         "$gte" => Test::Ordered(Relation::GreaterOrEqual, value.clone()),
         other => {
+            if let Some(known) = budget.syntax().operators.iter().find(|known| **known == other) {
+                return Ok(Test::Other(known, value.clone()));
+            }
             let field = excerpt(field);
             let other = excerpt(other);
             return Err(Error::bad_request(if other.starts_with('$') {
@@ -230,6 +255,7 @@ impl Test {
                 PathValue::PastEnd => false,
                 place => relation.holds(or_null(place), bound),
             }),
+            Test::Other(..) => false,
         }
     }
 }

@@ -28,6 +28,7 @@ mod path;
 mod select;
 mod set;
 mod sort;
+mod syntax;
 
 pub use compare::{equal, order};
 pub use evaluation::Evaluation;
@@ -35,9 +36,12 @@ pub use evaluation::Evaluation;
 pub(crate) use evaluation::all_turns;
 pub use filter::{Filter, Found};
 pub use limits::Limits;
-pub use matcher::Matcher;
+pub use matcher::{Condition, Matcher, Relation, Test};
+pub use path::Path;
 pub use select::Select;
+pub use set::Set;
 pub use sort::Sort;
+pub use syntax::Syntax;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

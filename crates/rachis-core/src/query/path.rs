@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 /// A key such as `name`, or a path such as `address.city`.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Path {
+pub struct Path {
     segments: Vec<Box<str>>,
 }
 
@@ -20,6 +20,11 @@ pub(super) enum PathValue<'a> {
 }
 
 impl Path {
+    /// Its names, one at least: the field, and what leads into it.
+    pub fn segments(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.segments.iter().map(|segment| &**segment)
+    }
+
     pub(super) fn new(key: &str) -> Self {
         Path { segments: key.split('.').map(Into::into).collect() }
     }

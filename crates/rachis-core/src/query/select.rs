@@ -34,7 +34,7 @@ impl Select {
     ///
     /// # Errors
     /// `BadRequest` for anything but a list of names within the limits of the call.
-    pub(crate) fn of(params: &Params) -> Result<Self> {
+    pub fn of(params: &Params) -> Result<Self> {
         match params.query.get("$select") {
             Some(names) => {
                 let query = Query::new().with("$select", names.clone());
@@ -59,6 +59,11 @@ impl Select {
     /// Returns `true` if all fields are selected.
     pub fn is_all(&self) -> bool {
         self.fields.is_none()
+    }
+
+    /// Returns `true` if `name` is among the fields asked for.
+    pub fn names(&self, name: &str) -> bool {
+        self.fields.as_ref().is_none_or(|fields| fields.contains_key(name))
     }
 
     /// A copy of `record` with the fields asked for, in the order they were asked for, and always with `id`.

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 /// Values, equal as [`equal`] has it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Set {
+pub struct Set {
     texts: HashSet<Box<str>>,
     numbers: HashSet<Whole>,
     null: bool,
@@ -36,9 +36,28 @@ impl Whole {
             None => Whole::Float(float.to_bits()),
         }
     }
+
+    fn value(self) -> Value {
+        match self {
+            Whole::Integer(integer) => i64::try_from(integer)
+                .map(Value::from)
+                .or_else(|_| u64::try_from(integer).map(Value::from))
+                .unwrap_or_else(|_| Value::from(integer as f64)),
+            Whole::Float(bits) => f64::from_bits(bits).into(),
+        }
+    }
 }
 
 impl Set {
+    /// The values, each once, in no order.
+    pub fn values(&self) -> impl Iterator<Item = Value> {
+        let fixed = [(self.null, Value::Null), (self.yes, true.into()), (self.no, false.into())];
+        let fixed = fixed.into_iter().filter(|(is_there, _)| *is_there).map(|(_, value)| value);
+        let numbers = self.numbers.iter().map(|number| number.value());
+        let texts = self.texts.iter().map(|text| Value::from(&**text));
+        fixed.chain(numbers).chain(texts).chain(self.nested.iter().cloned())
+    }
+
     pub(super) fn contains(&self, value: &Value) -> bool {
         match value {
             Value::Null => self.null,
@@ -106,6 +125,7 @@ mod tests {
         ];
         for item in &values {
             let set = Set::from_iter([item]);
+            assert!(set.values().map(|value| equal(&value, item)).eq([true]), "{item}");
             for value in &values {
                 assert_eq!(set.contains(value), equal(item, value), "{value} in [{item}]");
             }

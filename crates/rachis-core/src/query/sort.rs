@@ -49,9 +49,9 @@ impl Sort {
         self.keys.is_empty()
     }
 
-    /// How many keys there are.
-    pub(super) fn keys(&self) -> usize {
-        self.keys.len()
+    /// What to sort by, the most significant first, each with whether it descends.
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = (&Path, bool)> {
+        self.keys.iter().map(|(path, descending)| (path, *descending))
     }
 
     /// Sorts `records`, of which only the first `wanted` have to be right and are kept.
@@ -169,12 +169,12 @@ fn merge_sort(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::Limits;
+    use crate::query::{Limits, Syntax};
     use serde_json::json;
     use std::cell::Cell;
 
     fn sort() -> Sort {
-        Sort::parse(&json!({ "a": 1, "b": -1 }), &Budget::new(&Limits::default())).unwrap()
+        Sort::parse(&json!({ "a": 1, "b": -1 }), &Budget::new(&Limits::default(), Syntax::default())).unwrap()
     }
 
     fn records(count: u64) -> Vec<Map<String, Value>> {
