@@ -15,6 +15,8 @@
 
 #[cfg(feature = "config")]
 mod config;
+#[cfg(feature = "databases")]
+mod databases;
 #[cfg(feature = "gateway")]
 mod gateway;
 #[cfg(feature = "mesh")]
@@ -23,6 +25,8 @@ mod throwaway;
 
 #[cfg(feature = "config")]
 pub use config::{config, config_for};
+#[cfg(feature = "databases")]
+pub use databases::ThrowawayDatabase;
 #[cfg(feature = "gateway")]
 pub use gateway::{TestGateway, gateway, gateway_with};
 #[cfg(feature = "mesh")]
