@@ -295,6 +295,9 @@ pub use rachis_mesh::{
 #[cfg(feature = "schema")]
 #[doc(inline)]
 pub use rachis_mesh::{OtherSchemas, ServiceSchemas};
+#[cfg(feature = "sql")]
+#[doc(inline)]
+pub use rachis_sql as sql;
 
 /// The programs of README and book are compiled with the documentation's.
 #[cfg(all(doctest, feature = "gateway"))]
