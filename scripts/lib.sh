@@ -26,6 +26,14 @@ need() {
     die "$command is missing: install it (Debian, Ubuntu: apt install $apt; Fedora: dnf install $dnf; Alpine: apk add $apk; macOS: brew install $brew) and try again"
 }
 
+# need_postgres: Debian and its kin keep the server away from the path, where `need` would look for it.
+need_postgres() {
+  ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 && return 0
+  (need postgres postgresql:postgresql-server:postgresql:postgresql 2>/dev/null) ||
+    ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 ||
+    die "PostgreSQL is missing: install its server (Debian, Ubuntu: apt install postgresql) and try again"
+}
+
 need_cargo() {
   command -v cargo >/dev/null || { [ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"; }
   command -v cargo >/dev/null || die "cargo is missing: install a Rust toolchain, 1.94 or newer"

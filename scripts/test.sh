@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every check of the project and ends with one line: N passed, N failed.
-# Installs what the checks need (redis-server, Node.js, Chromium). Each test binary starts its own Redis.
+# Installs what the checks need (redis-server, PostgreSQL, MariaDB, Node.js, Chromium). Each test binary starts its own Redis.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -63,6 +63,8 @@ core_is_without_io() {
 need_cargo
 need redis-server redis-server:redis:redis:redis
 need redis-sentinel redis-sentinel:redis:redis:redis
+need mariadbd mariadb-server:mariadb-server:mariadb:mariadb
+need_postgres
 need openssl openssl:openssl:openssl:openssl
 need node nodejs:nodejs:nodejs:node
 need npm npm:npm:npm:node

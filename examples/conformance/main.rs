@@ -13,6 +13,8 @@
 //! cargo run --features cli --example conformance -- --role gateway --port 3030 --redis redis://127.0.0.1:6379
 //! ```
 //!
+//! With `--features cli,sql-sqlite,sql-postgres,sql-mysql`, `--store URL` keeps `people` and `people-customid` in a database.
+//!
 //! Everything else is configured as usual, by `distribution.toml` and the environment.
 
 mod channels;
@@ -52,6 +54,10 @@ struct Args {
     /// Serves `described` as well, of which data and queries are described by a schema.
     #[arg(long)]
     described: bool,
+    /// The database that keeps `people` and `people-customid`: `sqlite://…`, `postgres://…` or `mysql://…`.
+    #[cfg(feature = "sql")]
+    #[arg(long)]
+    store: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -66,7 +72,9 @@ enum Role {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let Args { port, redis, role, described } = Args::parse();
+    let args = Args::parse();
+    let people = people(&args).await?;
+    let Args { port, redis, role, described, .. } = args;
     let mut config = Config::load()?;
     if let Some(url) = redis {
         config.redis.url = url;
@@ -82,9 +90,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let auth = users::authentication()?;
     let app = match role {
-        Role::Both => services(&auth).register("authentication", auth),
+        Role::Both => services(&auth, people).register("authentication", auth),
         Role::Gateway => App::new().register("authentication", auth),
-        Role::Services => services(&auth),
+        Role::Services => services(&auth, people),
     };
     let app = if described { app.register("described", described::described()) } else { app };
     let node = Node::builder(config).app(app).start().await?;
@@ -97,10 +105,23 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn services(auth: &Authentication) -> App {
+/// The services `people` and `people-customid`, in memory or in a database.
+async fn people(args: &Args) -> rachis::Result<[Registration; 2]> {
+    #[cfg(feature = "sql")]
+    if let Some(url) = args.store.as_deref().filter(|_| args.role != Role::Gateway) {
+        let pool = rachis::sql::Pool::open(url)?;
+        people::tables(&pool).await?;
+        let by_custom_id = people::in_database(&pool, "people_customid", "customid");
+        return Ok([people::in_database(&pool, "people", "id"), by_custom_id]);
+    }
+    let _ = args;
+    Ok([people::in_memory("id"), people::in_memory("customid")])
+}
+
+fn services(auth: &Authentication, [people, people_customid]: [Registration; 2]) -> App {
     let app = App::new()
-        .register("people", people::people("id"))
-        .register("people-customid", people::people("customid"))
+        .register("people", people)
+        .register("people-customid", people_customid)
         .register("messages", messages::messages())
         .register("echo", Registration::dynamic(echo::Echo))
         .register("api/v1/echo", Registration::dynamic(echo::Echo))

@@ -3,15 +3,51 @@
 //! An application would not allow that, but have the second half: a hook that turns the strings of a URL into what the
 //! records have.
 
-use rachis::{ALL, Context, Error, MemoryService, Query, Registration, Result, ServiceExt, schema::Schemas};
+#[cfg(feature = "sql")]
+use rachis::sql::{Dialect, Pool, SqlService};
+use rachis::{ALL, Context, Error, MemoryService, Query, Registration, Result, Service, ServiceExt, schema::Schemas};
 use serde_json::{Map, Value};
 
 const NUMBERS: &[&str] = &["id", "customid", "age"];
 const BOOLEANS: &[&str] = &["created"];
 
-pub(crate) fn people(id_field: &str) -> Registration {
-    let people = MemoryService::new().id_field(id_field).before(ALL, with_params).before(ALL, with_types);
-    people.schemas(Schemas::new())
+/// Records that are kept in memory.
+pub(crate) fn in_memory(id_field: &str) -> Registration {
+    people(MemoryService::new().id_field(id_field))
+}
+
+/// Records that are kept in a table.
+#[cfg(feature = "sql")]
+pub(crate) fn in_database(pool: &Pool, table: &str, id_field: &str) -> Registration {
+    people(SqlService::new(pool, table).id(id_field))
+}
+
+/// Makes the tables `people` and `people_customid`, unless they are there.
+#[cfg(feature = "sql")]
+pub(crate) async fn tables(pool: &Pool) -> Result<()> {
+    pool.execute(match pool.dialect() {
+        Dialect::Postgres => {
+            "CREATE TABLE IF NOT EXISTS people (id SERIAL PRIMARY KEY, name TEXT, age INTEGER, time BIGINT, created BOOLEAN);
+             CREATE TABLE IF NOT EXISTS people_customid
+                (customid SERIAL PRIMARY KEY, name TEXT, age INTEGER, time BIGINT, created BOOLEAN)"
+        }
+        Dialect::MySql => {
+            "CREATE TABLE IF NOT EXISTS people
+                (id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(255), age INTEGER, time BIGINT, created BOOLEAN);
+             CREATE TABLE IF NOT EXISTS people_customid
+                (customid INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(255), age INTEGER, time BIGINT, created BOOLEAN)"
+        }
+        Dialect::Sqlite => {
+            "CREATE TABLE IF NOT EXISTS people (id INTEGER PRIMARY KEY, name TEXT, age INTEGER, time BIGINT, created BOOLEAN);
+             CREATE TABLE IF NOT EXISTS people_customid
+                (customid INTEGER PRIMARY KEY, name TEXT, age INTEGER, time BIGINT, created BOOLEAN)"
+        }
+    })
+    .await
+}
+
+fn people(service: impl Service) -> Registration {
+    service.before(ALL, with_params).before(ALL, with_types).schemas(Schemas::new())
 }
 
 /// Takes `$params`, JSON such as `{ "paginate": false, "adapter": { "multi": true } }`, from the query into the params.

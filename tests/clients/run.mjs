@@ -1,6 +1,7 @@
 // Runs every check against the example, in one process and in two, and counts.
 import { readdir } from 'node:fs/promises'
 import { run } from 'node:test'
+import { databases } from './lib/databases.mjs'
 import { conformance, redis } from './lib/processes.mjs'
 
 const [binary, ...wanted] = process.argv.slice(2)
@@ -78,6 +79,22 @@ try {
   // Last, since those start and kill nodes of their own.
   const ordered = [...files.filter((name) => !isMesh(name)), ...files.filter(isMesh)]
   await check('two nodes', gateway.url, ordered, { CONFORMANCE_BINARY: binary, CONFORMANCE_REDIS: server.url })
+
+  // What asks adapters, of people in a database.
+  const adapters = files.filter((name) => name.startsWith('6-adapter'))
+  for (const [name, open] of adapters.length > 0 ? Object.entries(databases) : []) {
+    const database = await keep(open())
+    const args = ['--store', database.url]
+    const single = await keep(conformance(binary, server.url, 'both', { args, env: { DISTRIBUTION_NAMESPACE: name } }))
+    await check(`${name}, one process`, single.url, adapters)
+    await single.stop()
+    const env = { DISTRIBUTION_NAMESPACE: `${name}-two` }
+    const services = await keep(conformance(binary, server.url, 'services', { args, env }))
+    const gateway = await keep(conformance(binary, server.url, 'gateway', { env }))
+    await found(gateway.url)
+    await check(`${name}, two nodes`, gateway.url, adapters)
+    for (const program of [gateway, services, database]) await program.stop()
+  }
 } catch (error) {
   console.log(error)
   failed += 1
