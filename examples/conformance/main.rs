@@ -13,7 +13,7 @@
 //! cargo run --features cli --example conformance -- --role gateway --port 3030 --redis redis://127.0.0.1:6379
 //! ```
 //!
-//! With `--features cli,sql-sqlite,sql-postgres,sql-mysql`, `--store URL` keeps `people` and `people-customid` in a database.
+//! `--store URL` keeps `people` and `people-customid` in a database.
 //!
 //! Everything else is configured as usual, by `distribution.toml` and the environment.
 
@@ -55,7 +55,6 @@ struct Args {
     #[arg(long)]
     described: bool,
     /// The database that keeps `people` and `people-customid`: `sqlite://…`, `postgres://…` or `mysql://…`.
-    #[cfg(feature = "sql")]
     #[arg(long)]
     store: Option<String>,
 }
@@ -107,14 +106,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 /// The services `people` and `people-customid`, in memory or in a database.
 async fn people(args: &Args) -> rachis::Result<[Registration; 2]> {
-    #[cfg(feature = "sql")]
     if let Some(url) = args.store.as_deref().filter(|_| args.role != Role::Gateway) {
-        let pool = rachis::sql::Pool::open(url)?;
+        let pool = rachis_sql::Pool::open(url)?;
         people::tables(&pool).await?;
         let by_custom_id = people::in_database(&pool, "people_customid", "customid");
         return Ok([people::in_database(&pool, "people", "id"), by_custom_id]);
     }
-    let _ = args;
     Ok([people::in_memory("id"), people::in_memory("customid")])
 }
 

@@ -3,9 +3,8 @@
 //! An application would not allow that, but have the second half: a hook that turns the strings of a URL into what the
 //! records have.
 
-#[cfg(feature = "sql")]
-use rachis::sql::{Dialect, Pool, SqlService};
 use rachis::{ALL, Context, Error, MemoryService, Query, Registration, Result, Service, ServiceExt, schema::Schemas};
+use rachis_sql::{Dialect, Pool, SqlService};
 use serde_json::{Map, Value};
 
 const NUMBERS: &[&str] = &["id", "customid", "age"];
@@ -17,13 +16,11 @@ pub(crate) fn in_memory(id_field: &str) -> Registration {
 }
 
 /// Records that are kept in a table.
-#[cfg(feature = "sql")]
 pub(crate) fn in_database(pool: &Pool, table: &str, id_field: &str) -> Registration {
     people(SqlService::new(pool, table).id(id_field))
 }
 
 /// Makes the tables `people` and `people_customid`, unless they are there.
-#[cfg(feature = "sql")]
 pub(crate) async fn tables(pool: &Pool) -> Result<()> {
     pool.execute(match pool.dialect() {
         Dialect::Postgres => {

@@ -17,7 +17,7 @@ need mariadbd mariadb-server:mariadb-server:mariadb:mariadb
 need_postgres
 [ "$(node -p 'process.versions.node.split(".")[0]')" -ge "$oldest" ] || die "node is $(node -v): these checks need $oldest or newer"
 
-cargo build --quiet --locked --features cli,sql-mysql,sql-postgres,sql-sqlite --example conformance
+cargo build --quiet --locked --features cli --example conformance
 binary=${CARGO_TARGET_DIR:-target}/debug/examples/conformance
 binary=$(cd "$(dirname "$binary")" && pwd)/conformance
 
