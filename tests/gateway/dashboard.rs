@@ -131,7 +131,11 @@ async fn what_nodes_keep_of_their_last_hour_becomes_rates_and_edges() {
     let told = async || {
         web.get("/todos").await;
         let overview = web.get("/distribution/overview").await.json();
-        overview["chart"]["calls"].as_array().unwrap().iter().any(|rate| rate.as_f64().is_some_and(|rate| rate > 0.0))
+        let rates = overview["chart"]["calls"].as_array().unwrap();
+        // Each node takes its samples at times of its own.
+        let traffic = web.get("/distribution/traffic").await.json();
+        rates.iter().any(|rate| rate.as_f64().is_some_and(|rate| rate > 0.0))
+            && traffic["edges"].as_array().unwrap().iter().any(|edge| edge["path"] == "todos")
     };
     // A sample is taken each ten seconds, which is as long as `eventually` waits.
     let deadline = Instant::now() + Duration::from_secs(40);
