@@ -13,7 +13,7 @@ pub(crate) struct Plan {
     pub(crate) redis: &'static [&'static str],
     /// Does each node reach Redis by a cable of its own?
     pub(crate) cables: bool,
-    /// Do cables tell one command from the next, so that they can be cut in between?
+    /// `true` if cables tell one command from the next, so that they can be cut in between.
     pub(crate) boundaries: bool,
     /// Where each node has a user of its own in Redis: what none of these users may do.
     pub(crate) users: Option<&'static [&'static str]>,

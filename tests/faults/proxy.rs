@@ -63,7 +63,7 @@ impl Next {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Is the connection to be cut at this command?
+    /// Returns where the connection is to be cut, if that is at this command.
     fn meets(&self, command: &[u8]) -> Option<Boundary> {
         let mut next = self.lock();
         let boundary = next.as_mut().filter(|next| command.eq_ignore_ascii_case(next.command.as_bytes()))?;
@@ -124,7 +124,7 @@ impl Proxy {
         *self.next.lock() = Some(boundary);
     }
 
-    /// Has it been cut where it was to be cut?
+    /// Returns `true` if it has been cut where it was to be cut.
     pub(crate) fn was_cut(&self) -> bool {
         self.next.lock().is_none()
     }

@@ -64,7 +64,7 @@ pub(crate) fn is_script_on(command: &[Vec<u8>], end: &str) -> bool {
     command[0] == b"EVALSHA" && command.get(3).is_some_and(|key| key.ends_with(end.as_bytes()))
 }
 
-/// Does this occur in the key of a command, or in the first key of a script?
+/// Returns `true` if this occurs in the key of a command, or in the first key of a script.
 pub(crate) fn is_about(command: &[Vec<u8>], part: &str) -> bool {
     let at = if command[0].starts_with(b"EVAL") { 3 } else { 1 };
     command.get(at).is_some_and(|key| String::from_utf8_lossy(key).contains(part))

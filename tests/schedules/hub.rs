@@ -198,7 +198,7 @@ impl Hub {
         self.state().boundaries.clear();
     }
 
-    /// Is the connection to be cut at this command? Where it is, and is to be executed first, says so.
+    /// Returns where the connection is to be cut, if that is at this command.
     pub(crate) fn boundary(&self, node: usize, words: &[Vec<u8>]) -> Option<Boundary> {
         let mut state = self.state();
         let name = state.names.name(words);

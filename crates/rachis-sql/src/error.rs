@@ -136,7 +136,7 @@ fn kind(said: &dyn DatabaseError) -> Option<ErrorKind> {
     Some(said.kind()).filter(|kind| !matches!(kind, ErrorKind::Other))
 }
 
-/// Was a record to go that others refer to?
+/// Returns `true` if a record was to go that others refer to.
 fn is_still_used(said: &dyn DatabaseError, table: Option<&Table>) -> bool {
     #[cfg(feature = "mysql")]
     if let Some(said) = said.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
